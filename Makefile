@@ -1,0 +1,59 @@
+# The two commands: `make run` (the demo, from nothing to a report) and `make test`. The rest are developers' habits.
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+CONFIG ?= config/config.yaml
+PROFILE ?= profiles/local
+export PYTHONPATH := workflow
+export SNAKEMAKE_OUTPUT_CACHE :=
+
+.PHONY: run test test-slow test-slurm lint format bench demo-model profile clean help
+
+run: .venv/ready ## run the workflow on $(CONFIG) and write the report
+	@echo "== running the workflow on $(CONFIG)"
+	@$(BIN)/snakemake --profile $(PROFILE) --configfile $(CONFIG)
+
+test: .venv/ready ## run the tests
+	@echo "== running the tests"
+	@$(BIN)/python -m pytest -q --durations=5 $(TESTS)
+
+test-slow: .venv/ready ## run the slow tests too
+	@$(BIN)/python -m pytest -q --slow $(TESTS)
+
+lint: .venv/ready ## check style and workflow
+	@$(BIN)/ruff check workflow tests
+	@$(BIN)/ruff format --check workflow tests
+	@$(BIN)/snakefmt --check workflow
+	@$(BIN)/snakemake --lint --configfile config/config.yaml
+
+format: .venv/ready ## put code into the project's form
+	@$(BIN)/ruff check --fix workflow tests
+	@$(BIN)/ruff format workflow tests
+	@$(BIN)/snakefmt workflow
+
+demo-model: .venv/ready ## make resources/demo/model again
+	@$(BIN)/python -m tli demo
+
+profile: ## let `snakemake --profile slurm` find profiles/slurm
+	@mkdir -p "$${XDG_CONFIG_HOME:-$$HOME/.config}/snakemake"
+	@ln -sfn "$(CURDIR)/profiles/slurm" "$${XDG_CONFIG_HOME:-$$HOME/.config}/snakemake/slurm"
+	@echo "snakemake --profile slurm now reads profiles/slurm of this folder"
+
+clean: ## remove the environment and the demo's results
+	rm -rf .venv results .snakemake
+
+help: ## list these commands
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+# PyTorch goes first: with it in place the others ask for no other build. Whatever environment.yml lists under pip is installed.
+.venv/ready: environment.yml pyproject.toml
+	@echo "== making the environment in .venv (once; a few minutes)"
+	@start=$$(date +%s); set -euo pipefail; \
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is needed; $(PYTHON) is $$($(PYTHON) --version). Give it as: make PYTHON=/path/to/python3.11"; exit 1; }; \
+	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; \
+	sed -n 's/^ *- \([A-Za-z0-9_.-]*==[^ ]*\).*/\1/p' environment.yml > .venv/requirements.txt; \
+	echo "   installing PyTorch"; $(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep '^torch==' .venv/requirements.txt)"; \
+	echo "   installing the rest"; $(BIN)/python -m pip install -q --disable-pip-version-check -r .venv/requirements.txt; \
+	$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .; \
+	touch .venv/ready; echo "   done in $$(( $$(date +%s) - start )) s"

@@ -1,0 +1,284 @@
+"""config and grid: what a user may write, what is refused and where, and the runs that come of it."""
+
+from __future__ import annotations
+
+import textwrap
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tli import config, grid, tables
+
+READY = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
+BASE = {"models": {"m": {"source": "x"}}, "pairs": {"swh-eng": {"lexicon": "l.tsv"}}, "arms": {"tli": {}}, "seeds": 2}
+
+
+def made(**changes) -> config.Config:
+    return config.parse(BASE | changes)
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "c.yaml"
+    path.write_text(textwrap.dedent(text), encoding="utf-8")
+    return path
+
+
+HEAD = """\
+    models: {m: {source: x}}
+    pairs:
+      swh-eng: {lexicon: l.tsv}
+"""
+
+
+def refused(tmp_path, text: str) -> str:
+    with pytest.raises(config.ConfigError) as error:
+        config.load(written(tmp_path, HEAD + text))
+    return str(error.value)
+
+
+# --- errors ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key", "near"),
+    [
+        ("    arms: {tli: {}}\n    sedes: 3\n", 5, "sedes", "seeds"),
+        ("    arms:\n      tli:\n        learning_rat: 1e-4\n", 6, "arms.tli.learning_rat", "learning_rate"),
+        ("    arms: {tli: {}}\n    training:\n      epoch: 3\n", 6, "training.epoch", "epochs"),
+        ("    arms:\n      tli:\n        select:\n          strategy: random\n          budgets: 3\n", 8, "arms.tli.select.budgets", "budget"),
+        ("    arms: {tli: {}}\n    split:\n      share: {train: 1}\n", 6, "split.share", "shares"),
+        ("    arms:\n      list-of-int:\n        ranks: [4]\n", 6, "arms.list-of-int.ranks", "rank"),
+    ],
+)
+def test_unknown_key_is_named_with_its_line_and_a_near_name(tmp_path, text, line, key, near):
+    message = refused(tmp_path, text)
+    assert f"c.yaml, line {line}: {key}: unknown key; did you mean '{near}'?" in message
+
+
+def test_unknown_key_far_from_all_lists_the_known(tmp_path):
+    assert "known here: strategy, budget, rounds" in refused(tmp_path, "    arms: {tli: {select: {budget: 9, zzzzz: 1}}}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("    arms: {tli: {rank: [0]}}\n", ["line 4", "arms.tli.rank.0"]),
+        ("    arms: {tli: {loss_layer: [first]}}\n", ["line 4", "arms.tli.loss_layer.0", "'first'"]),
+        ("    arms: {tli: {alpha: 3x}}\n", ["line 4", "arms.tli.alpha", "'3x'"]),
+        ("    arms: {tli: {alpha: 0r}}\n", ["line 4", "arms.tli.alpha"]),
+        ("    arms: {tli: {alpha: 0}}\n", ["line 4", "arms.tli.alpha"]),
+        ("    arms: {tli: {learning_rate: .inf}}\n", ["arms.tli.learning_rate"]),
+        ("    arms: {tli: {dropout: 1}}\n", ["arms.tli.dropout"]),
+        ("    arms: {tli: {like: nobody}}\n", ["arms.tli.like", "'nobody'", "there are tli"]),
+        ("    arms: {tli: {like: []}}\n", ["arms.tli.like"]),
+        ("    arms: {My Arm: {}}\n", ["line 4", "My Arm", "lower-case"]),
+        ("    arms: {../up: {}}\n", ["line 4", "../up", "lower-case"]),
+        ("    arms: {tli: {}}\n    seeds: [1, 1]\n", ["line 5", "seeds", "named twice"]),
+        ("    arms: {tli: {}}\n    seeds: 0\n", ["line 5", "seeds"]),
+        ("    arms: {tli: {}}\n    seeds: []\n", ["line 5", "seeds"]),
+        ("    arms: {tli: {}}\n    split: {shares: {train: 0.5, heldout: 0.4}}\n", ["line 5", "split", "0.9"]),
+        ("    arms: {tli: {}}\n    pooling: {train: mean}\n", ["line 5", "pooling.train", "'mean'"]),
+        ("    arms: {}\n", ["line 4", "arms"]),
+        ("    title: no arms\n", ["arms", "missing"]),
+        ("    arms: {tli: {}}\n    arms: {other: {}}\n", ["line 5", "arms", "twice"]),
+        ("    arms: {tli: {rank: [4], rank: [8]}}\n", ["line 4", "rank", "twice"]),
+        ("    arms: {tli: [}\n", ["line 4", "not valid YAML"]),
+    ],
+)
+def test_a_wrong_value_is_refused_with_line_and_key(tmp_path, text, parts):
+    message = refused(tmp_path, text)
+    assert "c.yaml" in message
+    for part in parts:
+        assert part in message, message
+
+
+def test_all_mistakes_are_told_at_once(tmp_path):
+    message = refused(tmp_path, "    arms: {tli: {rank: [0], nonsense: 1}}\n    seeds: -1\n")
+    assert len(message.splitlines()) == 3
+
+
+def test_name_of_a_pair_needs_two_languages(tmp_path):
+    path = written(tmp_path, "models: {m: {source: x}}\npairs: {swahili: {lexicon: l}}\narms: {a: {}}\n")
+    with pytest.raises(config.ConfigError, match="line 2: pairs.swahili"):
+        config.load(path)
+
+
+@pytest.mark.parametrize(("content", "reason"), [(b"", "holds no keys"), (b"- 1\n", "holds no keys"), (b"title: \xff\n", "not UTF-8 at byte 7")])
+def test_file_that_is_no_config(tmp_path, content, reason):
+    (tmp_path / "c.yaml").write_bytes(content)
+    with pytest.raises(config.ConfigError, match=reason):
+        config.load(tmp_path / "c.yaml")
+
+
+def test_absent_file(tmp_path):
+    with pytest.raises(config.ConfigError, match="no such config file"):
+        config.load(tmp_path / "none.yaml")
+
+
+def test_later_files_count_key_by_key_and_the_line_is_that_of_the_file_at_fault(tmp_path):
+    first = written(tmp_path, HEAD + "    arms: {tli: {rank: [4]}}\n    training: {epochs: 3, margin: 0.1}\n")
+    second = tmp_path / "over.yaml"
+    second.write_text("training:\n  epochs: 7\n", encoding="utf-8")
+    both = config.load([first, second])
+    assert (both.training.epochs, both.training.margin, both.arms["tli"].rank) == (7, 0.1, [4])
+    second.write_text("training:\n  margin: 0.2\n  epochs: -7\n", encoding="utf-8")
+    with pytest.raises(config.ConfigError, match="over.yaml, line 3: training.epochs"):
+        config.load([first, second])
+
+
+def test_numbers_as_yaml_mangles_them(tmp_path):
+    loaded = config.load(written(tmp_path, HEAD + "    arms: {tli: {learning_rate: 2e-5, alpha: '32', loss_layer: ['2', best]}}\n"))
+    arm = grid.expand_arms(loaded)["tli"]
+    assert (arm["learning_rate"], arm["alpha"], arm["loss_layer"]) == (2e-5, 32.0, [2, "best"])  # YAML 1.1 reads 2e-5 as text
+
+
+# --- arms -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_key_counts_own_then_parent_then_training():
+    arms = grid.expand_arms(
+        made(
+            training={"epochs": 9, "margin": 0.1, "dropout": 0.3},
+            arms={"tli": {"epochs": 3, "rank": [4, 8]}, "child": {"like": "tli", "margin": 0.7}, "grandchild": {"like": "child", "epochs": 5}},
+        )
+    )
+    picked = {name: (a["epochs"], a["margin"], a["dropout"], a["rank"]) for name, a in arms.items()}
+    assert picked == {"tli": (3, 0.1, 0.3, [4, 8]), "child": (3, 0.7, 0.3, [4, 8]), "grandchild": (5, 0.7, 0.3, [4, 8])}
+
+
+def test_a_key_set_to_its_default_still_counts_over_the_parent():
+    arms = grid.expand_arms(made(training={"epochs": 9}, arms={"tli": {"epochs": 3}, "child": {"like": "tli", "epochs": 5}}))
+    assert arms["child"]["epochs"] == 5  # 5 is the default of `epochs`
+
+
+def test_like_with_a_list_makes_one_arm_per_name_and_knows_whose_placebo_it_is():
+    arms = grid.expand_arms(
+        made(
+            arms={
+                "tli": {"rank": [4]},
+                "full-lora": {"like": "tli", "loss_layer": ["output"]},
+                "placebo": {"like": ["tli", "full-lora"], "shuffle_translations": True},
+                "zero": {"epochs": 0},
+                "long-placebo": {"like": "alone-placebo", "epochs": 9},
+                "alone-placebo": {"like": "tli", "shuffle_translations": True},
+            }
+        )
+    )
+    assert list(arms) == ["tli", "full-lora", "tli-placebo", "full-lora-placebo", "zero", "long-placebo", "alone-placebo"]
+    assert {n: (a["placebo_of"], a["control"]) for n, a in arms.items()} == {
+        "tli": ("", False), "full-lora": ("", False), "tli-placebo": ("tli", True), "full-lora-placebo": ("full-lora", True),
+        "zero": ("", True), "long-placebo": ("tli", True), "alone-placebo": ("tli", True),
+    }  # fmt: skip
+    assert arms["full-lora-placebo"]["loss_layer"] == ["output"] and arms["full-lora-placebo"]["rank"] == [4]
+
+
+@pytest.mark.parametrize(
+    ("arms", "reason"),
+    [
+        ({"a": {"like": "b"}, "b": {"like": "a"}}, "circle"),
+        ({"a": {"like": "a"}}, "a -> a goes in a circle"),
+        ({"a": {"like": ["a"]}}, "circle"),
+        ({"a": {"like": "b"}, "b": {"like": "c"}, "c": {"like": "b"}}, "b -> c -> b goes in a circle"),
+        ({"t": {}, "p": {"like": ["t"]}, "q": {"like": "p"}}, "stands for several arms"),
+        ({"t": {}, "t-p": {}, "p": {"like": ["t"]}}, "'t-p', which is there already"),
+        ({"t": {}, "p": {"like": ["t"]}, "t-p": {}}, "'t-p', which is there already"),
+        ({"t": {}, "p": {"like": ["t", "t"]}}, "there already"),
+    ],
+)
+def test_arms_that_cannot_be(arms, reason):
+    with pytest.raises(config.ConfigError, match=reason):
+        grid.expand_arms(made(arms=arms))
+
+
+@pytest.mark.parametrize(("rule", "alpha"), [("2r", 16.0), ("r", 8.0), ("0.5r", 4.0), (32, 32.0), (1.5, 1.5)])
+def test_alpha_rules(rule, alpha):
+    loaded = made(arms={"tli": {"alpha": rule, "rank": [8]}})
+    assert grid.training_settings(loaded, "tli", "best", "8")["alpha"] == alpha
+
+
+def test_settings_of_a_full_training_have_neither_rank_nor_alpha():
+    found = grid.training_settings(made(arms={"full": {"method": "full", "rank": [4, 8]}}), "full", "output", "full")
+    assert found["rank"] is None and found["alpha"] is None and found["layer"] == "output" and found["pooling"] == "no-bos"
+
+
+# --- grid -----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    models=st.integers(1, 3), pairs=st.integers(1, 3), seeds=st.one_of(st.integers(1, 4), st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True)),
+    layers=st.lists(st.sampled_from(["best", "output", 1, 2]), min_size=1, max_size=4), ranks=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+)  # fmt: skip
+def test_grid_is_the_product_with_each_run_once(models, pairs, seeds, layers, ranks):
+    loaded = config.parse(
+        {
+            "models": {f"m{i}": {"source": "x"} for i in range(models)},
+            "pairs": {f"a{i}-eng": {"lexicon": "l"} for i in range(pairs)},
+            "arms": {"a": {"loss_layer": layers, "rank": ranks}, "f": {"method": "full", "rank": ranks}},
+            "seeds": seeds,
+        }
+    )
+    runs = grid.expand(loaded)
+    expected_seeds = list(range(1, seeds + 1)) if isinstance(seeds, int) else seeds
+    assert list(runs.columns) == tables.GRID
+    assert len(runs) == models * pairs * len(expected_seeds) * (len(set(layers)) * len(set(ranks)) + 1)
+    assert not runs.duplicated(["model", "pair", "run"]).any()
+    assert list(dict.fromkeys(runs["seed"])) == expected_seeds
+    row = runs.iloc[0]
+    assert row["run"] == f"a/layer-{layers[0]}/rank-{ranks[0]}/seed-{expected_seeds[0]}"
+    assert set(runs.loc[runs["arm"] == "f", "rank"]) == {"full"}
+
+
+def test_full_training_of_a_4_bit_model_is_compared_with_the_unquantised_one():
+    loaded = made(
+        models={"m": {"source": "x", "quantization": "nf4"}, "n": {"source": "x"}}, arms={"tli": {}, "full": {"method": "full"}}, seeds=1
+    )
+    found = grid.expand(loaded).set_index(["model", "arm"])["baseline"].to_dict()
+    assert found == {("m", "tli"): "baseline", ("m", "full"): "baseline-unquantised", ("n", "tli"): "baseline", ("n", "full"): "baseline"}
+
+
+# --- protocols and ready configs ------------------------------------------------------------------------------------
+
+PAPER = {
+    "arms": {"tli": {"loss_layer": [2]}},
+    "training": {"adapted_blocks": "all", "allow_unreached": True, "mask_false_negatives": False},
+    "pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["with-bos"]},
+    "evaluation": {"merge": True},
+}
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        ({}, "controlled"),
+        ({"arms": {"tli": {"loss_layer": ["output", 3]}}}, "controlled"),
+        (PAPER, "paper-text"),
+        (PAPER | {"pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["no-bos"]}, "evaluation": {"merge": True, "hidden_states": [2]}}, "paper-code"),
+        (PAPER | {"evaluation": {"merge": False}}, "custom"),
+        (PAPER | {"arms": {"tli": {"loss_layer": [3]}}}, "custom"),
+        ({"training": {"mask_false_negatives": False}}, "custom"),
+        ({"arms": {"tli": {"mask_false_negatives": False}}}, "custom"),
+        ({"evaluation": {"hidden_states": ["loss-layer"]}}, "custom"),
+        ({"pooling": {"evaluate": ["with-bos"]}}, "custom"),
+    ],
+)  # fmt: skip
+def test_protocol_by_what_the_settings_amount_to(changes, name):
+    assert config.protocol(made(**changes)) == name
+
+
+@pytest.mark.parametrize("path", READY, ids=lambda path: path.name)
+def test_ready_configs_load_and_make_runs(path):
+    loaded = config.load(path)
+    runs = grid.expand(loaded)
+    assert len(runs) and not runs.duplicated(["model", "pair", "run"]).any()
+    assert set(runs["placebo_of"]) - {""} <= set(runs["arm"])
+    if path.stem in ("paper-text", "paper-code"):
+        assert config.protocol(loaded) == path.stem
+
+
+@pytest.mark.skipif(not READY, reason="config/ holds no ready configs yet")
+@pytest.mark.parametrize("name", ["config.yaml", "paper-text.yaml", "paper-code.yaml", "ranks.yaml"])
+def test_ready_configs_are_there(name):
+    assert name in [path.name for path in READY]

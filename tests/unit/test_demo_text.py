@@ -1,0 +1,145 @@
+"""The demo model: its text states no translation, its tokenizer adds BOS, its folder is a real Transformers folder."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tli.stages import demo
+
+HERE = Path(__file__).resolve().parents[2] / "resources" / "demo"
+LISTS = [HERE / "swh-eng.tsv", HERE / "lin-eng.tsv"]
+TINY = {"steps": 3, "tokens_per_step": 200, "blocks": 2, "hidden": 32, "intermediate": 64, "vocabulary": 300}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
+
+
+def text(seed: int = 1, count: int = 20000) -> list[str]:
+    recipe = demo.Recipe()
+    graph = demo.concepts(LISTS, seed=seed, relations=recipe.relations)
+    return demo.lines(graph, count, seed=seed, tagged=recipe.tagged, related=recipe.related)
+
+
+@pytest.fixture(scope="module")
+def shipped_text() -> list[str]:
+    return text()
+
+
+def test_no_line_holds_a_word_and_a_translation_of_it(shipped_text):
+    # From the files alone: the meanings of a form are the targets of the rows that it stands in, on either side.
+    meaning: dict[str, set[str]] = {}
+    for path in LISTS:
+        for row in rows(path):
+            for form in (row["source"], row["target"]):
+                meaning.setdefault(form.casefold(), set()).add(row["target"].casefold())
+            for form in filter(None, row["alternatives"].split("|")):
+                meaning.setdefault(form.casefold(), set()).add(row["target"].casefold())
+    for line in shipped_text:
+        words = [word.casefold() for word in re.sub(r"^\w+: ", "", line).split(" ")]
+        first, *rest = words
+        for word in rest:
+            assert not meaning[first] & meaning[word], f"{line!r}: {first} and {word} share a meaning"
+
+
+def test_every_word_occurs_at_the_head_of_a_line(shipped_text):
+    heads = {re.sub(r"^\w+: ", "", line).split(" ")[0] for line in shipped_text}
+    for path in LISTS:
+        for row in rows(path):
+            assert row["source"] in heads
+            assert row["target"] in heads
+
+
+def test_a_tag_gives_the_language_of_what_follows(shipped_text):
+    spoken = {"eng": {row["target"] for path in LISTS for row in rows(path)}}
+    spoken |= {path.stem.split("-")[0]: {row["source"] for row in rows(path)} for path in LISTS}
+    tagged = [line for line in shipped_text if ":" in line]
+    for line in tagged:
+        tag, words = line.split(": ")
+        assert set(words.split(" ")[1:]) <= spoken[tag]
+    share = len(tagged) / len(shipped_text)
+    assert share == pytest.approx(demo.Recipe().tagged, abs=5 * np.sqrt(0.25 / len(shipped_text)))
+
+
+def test_the_same_seed_gives_the_same_text_and_another_seed_another(shipped_text):
+    assert text() == shipped_text
+    assert text(seed=2) != shipped_text
+
+
+def test_related_concepts_are_the_same_in_every_language():
+    graph = demo.concepts(LISTS, seed=1, relations=4)
+    assert (graph.forms[np.unique(graph.related)] != "").all()
+    assert all(len(set(row)) == 4 for row in graph.related.tolist())
+    assert not (graph.related == np.arange(len(graph.forms))[:, None]).any()
+
+
+def test_lists_are_fit_for_the_demo():
+    for path in LISTS:
+        table = rows(path)
+        sources, targets = ([row[side].casefold() for row in table] for side in ("source", "target"))
+        assert len(table) >= 300
+        assert len(set(sources)) == len(set(targets)) == len(table)
+        assert not set(sources) & set(targets)
+        assert all(row["category"] for row in table)
+
+
+def test_a_word_that_is_there_twice_is_refused_with_its_line(tmp_path):
+    path = tmp_path / "swh-eng.tsv"
+    table = "source\ttarget\talternatives\tcategory\nmbwa\tdog\t\tanimal\nmbwa\thound\t\tanimal\n"
+    path.write_text(table, encoding="utf-8")
+    with pytest.raises(ValueError, match=r"swh-eng\.tsv, line 3: source 'mbwa'"):
+        demo.concepts([path], seed=1, relations=1)
+
+
+def test_make_writes_a_folder_that_opens_with_no_missing_key(tmp_path, capsys):
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    output = tmp_path / "model"
+    figures = demo.make(LISTS, output, progress=False, **TINY)
+    assert "perplexity" in capsys.readouterr().out
+    model, info = AutoModelForCausalLM.from_pretrained(output, dtype=torch.float32, output_loading_info=True)
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    assert next(model.parameters()).dtype == torch.float32
+    encoder = AutoTokenizer.from_pretrained(output)
+    ids = encoder("mbwa")["input_ids"]
+    assert ids[0] == encoder.bos_token_id == model.config.bos_token_id
+    assert ids.count(encoder.bos_token_id) == 1
+    assert encoder.decode(ids[1:]).strip() == "mbwa"
+    assert encoder("eng: mbwa")["input_ids"][-len(ids) + 1 :] == ids[1:]  # alone as within a line
+    assert figures["perplexity"] < 2 * figures["uniform"]
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    names = {path.name for path in output.iterdir()}
+    assert {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"} <= names
+    assert not [name for name in names if name.endswith((".bin", ".pkl", ".pt"))]
+
+
+def test_make_stops_after_the_steps_asked_for_and_repeats_itself(tmp_path):
+    first = demo.make(LISTS, tmp_path / "a", progress=False, **TINY)
+    again = demo.make(LISTS, tmp_path / "b", progress=False, **TINY)
+    assert first == again
+    assert first["lines"] * 6 < 3 * 200 * 1.2
+    assert (tmp_path / "a/model.safetensors").read_bytes() == (tmp_path / "b/model.safetensors").read_bytes()
+
+
+def test_the_shipped_model_opens_and_is_small():
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = HERE / "model"
+    assert sum(path.stat().st_size for path in folder.rglob("*")) <= 8_000_000
+    model, info = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+    assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
+    encoder = AutoTokenizer.from_pretrained(folder)
+    recipe = demo.Recipe()
+    assert (model.config.num_hidden_layers, model.config.hidden_size) == (recipe.blocks, recipe.hidden)
+    graph = demo.concepts(LISTS, seed=recipe.seed, relations=recipe.relations)
+    held = demo.lines(graph, 300, seed=recipe.seed + 1, tagged=recipe.tagged, related=recipe.related)
+    seen = demo.perplexity(model.eval(), demo.batches(held, encoder, 2000, seed=0))
+    assert seen < len(encoder) / 10  # it has learned the shipped lists' text, not another's

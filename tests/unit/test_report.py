@@ -1,0 +1,369 @@
+"""The report as a whole: its files say what the tables say, and nothing in a table can break the page."""
+
+import csv
+import html.parser
+import json
+import math
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from scipy import stats
+
+from tli import report, tables
+from tli.report import derive, doubts, glossary, look, page, paper, summary
+from tli.report.gallery import CAPTIONS, FIGURES
+
+STRANGE = {"source": ["<script>alert(1)</script>", "كتاب", "መጽሐፍ"], "target": ["</script><b>x", "w" * 400, "a\tb|*c*"]}
+CONFIG = {
+    "title": "A <b>title</b>", "question": "Does <script>alert(2)</script> & co align?", "protocol": "controlled", "seeds": 3,
+    "models": {"model-1": {"source": "somewhere", "dtype": "float32", "demo": True}}, "pairs": {"pair-1": {}, "pair-2": {}},
+    "arms": {"tli": {"loss_layer": ["best", 2], "rank": [16]}},
+}  # fmt: skip
+PROVENANCE = {
+    "commit": "abc", "config_text": "models: </pre><script>alert(3)</script>", "versions": {"torch": "2"}, "devices": ["cpu"],
+    "dag_svg": "<svg onload='alert(4)'/>", "stage_seconds": [{"stage": "scan", "job": "a", "seconds": 61, "gpu seconds": 0}],
+}  # fmt: skip
+
+
+def verdicts_of(made: dict) -> pd.DataFrame:
+    """Verdicts in the contract's columns, with made-up figures: the report must show them, not judge them."""
+    cells = made["grid"][~made["grid"].control].drop_duplicates(tables.CELL)[tables.CELL].reset_index(drop=True)
+    random = np.random.default_rng(0)
+    numbers = ["before", "after", "placebo", "change", "change_low", "change_high", "p_change", "against_placebo",
+               "against_placebo_low", "against_placebo_high", "p_against_placebo", "p_family", "detectable"]  # fmt: skip
+    cells = cells.assign(**{name: random.random(len(cells)) / 7 for name in numbers})
+    cells = cells.assign(metric="csls_p_at_1", seeds=3, heldout_pairs=20, loss_layer=3, verdict="aligns better")
+    return cells.assign(sentence=[f"Sentence {i} <i>& more</i>." for i in range(len(cells))])[tables.VERDICTS]
+
+
+@pytest.fixture(scope="module")
+def made():
+    """Two language pairs, three seeds, strange words among the held-out ones."""
+    found = synthetic.tables(pairs=2, seeds=3, words=40, items=20)
+    held = found["pairs"].index[(found["pairs"].pair == "pair-1") & (found["pairs"].split == "heldout")][:3]
+    for column, words in STRANGE.items():
+        found["pairs"].loc[held, column] = words
+    found["verdicts"] = verdicts_of(found)
+    return found
+
+
+@pytest.fixture(scope="module")
+def built(made, tmp_path_factory):
+    output = tmp_path_factory.mktemp("report")
+    audit = {"pair-1": [("leak", "dada leaks <i>"), ("note", "two rows dropped")]}
+    report.build(made, config=CONFIG, provenance=PROVENANCE, audit=audit, output=output)
+    return output
+
+
+class Page(html.parser.HTMLParser):
+    """Elements, ids, headings and text of a page as a browser's parser would find them."""
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.elements, self.ids, self.headings, self.text, self.scripts, self.inside = [], [], [], [], [], None
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        self.inside = tag
+        attributes = dict(attributes)
+        self.elements.append((tag, attributes))
+        if "id" in attributes:
+            self.ids.append(attributes["id"])
+        if re.fullmatch("h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag == "script":
+            self.scripts.append("")
+
+    def handle_data(self, data):
+        if self.inside == "script":
+            self.scripts[-1] += data
+        else:
+            self.text.append(data)
+
+    def handle_endtag(self, tag):
+        self.inside = None
+
+
+@pytest.fixture(scope="module")
+def opened(built):
+    return Page((built / "index.html").read_text(encoding="utf-8"))
+
+
+def page_tables(opened):
+    data = json.loads(opened.scripts[1])
+    for name, table in data.items():
+        columns = [c if isinstance(c, list) else [c["levels"][code] for code in c["codes"]] for c in table["data"]]
+        yield name, table["columns"], table["kinds"], list(zip(*columns, strict=True))
+
+
+def test_page_and_files_agree_cell_by_cell(built, opened):
+    seen = 0
+    for name, columns, kinds, rows in page_tables(opened):
+        with (built / "tables" / f"{name}.tsv").open(encoding="utf-8", newline="") as stream:
+            header, *lines = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE)
+        assert header == columns and len(lines) == len(rows), name
+        for line, row in zip(lines, rows, strict=True):
+            for text, value, kind in zip(line, row, kinds, strict=True):
+                if kind == "number":
+                    assert (text in ("", "nan") and value is None) or float(text) == float(value), (name, text, value)
+                else:
+                    assert text == value, name
+                seen += 1
+    assert seen > 5000
+    assert {"verdicts", "table-1", "metrics", "changes", "pairs-of-words", "scan", "choice", "transfer", "runs"} <= {
+        name for name, *_ in page_tables(opened)
+    }
+
+
+def test_tables_keep_the_given_figures(built, made):
+    given = made["verdicts"]
+    found = tables.read(built / "tables/verdicts.tsv", tables.VERDICTS)
+    pd.testing.assert_frame_equal(found[["change", "p_family"]], given[["change", "p_family"]], check_exact=True)
+    scan = tables.read(built / "tables/scan.tsv", tables.SCAN)
+    np.testing.assert_array_equal(scan["csls_p_at_1"], made["scan"]["csls_p_at_1"])
+
+
+def test_changes_are_after_minus_before_of_the_right_baseline(made):
+    found = derive.changes(made["metrics"], made["grid"]).set_index(["pair", "run", "split", "hidden_state"])
+    metrics = {(m.pair, m.run, m.split, m.hidden_state): m for m in made["metrics"].itertuples()}
+    assert len(found) == sum(not key[1].startswith("baseline") for key in metrics)
+    for key in list(found.index)[::17]:
+        before, after = metrics[(key[0], "baseline", *key[2:])], metrics[key]
+        assert found.loc[key, "gap_change"] == after.gap - before.gap
+        assert found.loc[key, "csls_p_at_1_before"] == before.csls_p_at_1
+
+
+def test_paired_means_equal_a_plain_loop(made):
+    cell = {"model": "model-1", "pair": "pair-2", "arm": "tli", "layer": "best", "rank": "16"}
+    found = derive.paired(made["similarities"], made["grid"], cell, 4, "no-bos").set_index("pair_id")
+    own = made["similarities"][(made["similarities"].pair == "pair-2") & (made["similarities"].hidden_state == 4)]
+    assert len(found) == 40 and (found.seeds == 3).all()
+    for word in list(found.index)[::9]:
+        rows = own[own.pair_id == word]
+        runs = [rows[rows.run == f"tli/layer-best/rank-16/seed-{seed}"].iloc[0] for seed in range(3)]
+        start = rows[rows.run == "baseline"].iloc[0]
+        assert found.loc[word, "cosine_after"] == pytest.approx(sum(r.cosine for r in runs) / 3, abs=1e-12)
+        gap = sum(r.cosine - r.mismatched_mean for r in runs) / 3 - (start.cosine - start.mismatched_mean)
+        assert found.loc[word, "gap_change"] == pytest.approx(gap, abs=1e-12)
+
+
+def test_a_repeated_run_is_read_from_the_one_that_was_kept():
+    made = synthetic.tables(pairs=1, seeds=2, words=30, layers=("best", "3"), items=5)
+    one, two = (
+        derive.paired(made["similarities"], made["runs"], dict(zip(tables.CELL, ("model-1", "pair-1", "tli", layer, "16"), strict=True)), 4, "no-bos")
+        for layer in ("best", "3")
+    )
+    assert len(two) == 30
+    np.testing.assert_array_equal(one["cosine_after"], two["cosine_after"])
+
+
+def test_accuracy_by_a_plain_count(made):
+    found = derive.accuracies(made["transfer"], made["grid"])
+    row = found[(found.arm == "tli") & (found.task == "xnli_sw")].iloc[0]
+    items = [r for r in made["transfer"].itertuples() if (r.pair, r.run, r.task) == (row.pair, row.run, "xnli_sw")]
+    assert row.accuracy == sum(r.correct for r in items) / len(items) and row.n == 20
+    assert row.chance == pytest.approx(1 / 3)
+    start = [r for r in made["transfer"].itertuples() if (r.pair, r.run, r.task) == (row.pair, "baseline", "xnli_sw")]
+    assert row.accuracy_before == sum(r.correct for r in start) / len(start)
+
+
+def test_table_1_equals_scipy_and_carries_the_test_of_the_same_run(made):
+    cell = dict(zip(tables.CELL, ("model-1", "pair-1", "tli", "best", "16"), strict=True))
+    own = made["similarities"][(made["similarities"].pair == "pair-1") & (made["similarities"].hidden_state == 4)]
+    wide = own[own.split == "train"].pivot(index="pair_id", columns="run", values="cosine")
+    test = {name: np.nan for name in tables.TESTS} | cell | {
+        "test": "paired t over words", "level": "within one run", "seed": 1, "split": "train", "hidden_state": 4,
+        "pooling": "no-bos", "metric": "cosine", "statistic": 54.9, "p": 1e-300,
+    }  # fmt: skip
+    found = paper.table_1(made["similarities"], made["runs"], pd.DataFrame([test]), cell, 4, "no-bos")
+    assert len(found) == 3 * 3
+    row = found[(found.run == "tli/layer-best/rank-16/seed-1") & (found.split == "train")].iloc[0]
+    assert row.before == pytest.approx(wide["baseline"].mean()) and row.before_sd == pytest.approx(wide["baseline"].std(ddof=1))
+    assert row.change == pytest.approx((wide[row.run] - wide["baseline"]).mean())
+    assert row.t == 54.9 and row.p == 1e-300 and found["t"].notna().sum() == 1
+
+
+def test_published_table_1_is_consistent():
+    for row in paper.TABLE_1.itertuples():
+        p = 2 * stats.t.sf(row.t, row.n - 1)
+        assert math.log10(p) == pytest.approx(math.log10(row.p), abs=0.003)
+        assert row.after - row.before == pytest.approx(row.change, abs=1.01e-4)
+
+
+def test_table_2_finds_the_published_words_whatever_their_case():
+    words = pd.DataFrame(
+        {"source": ["kamba", "Afya", "nyumba"], "target": ["rope", "Health", "house"], "split": ["train", "heldout", "train"],
+         "seeds": 3, "cosine_before": [0.1, 0.2, 0.3], "cosine_after": [0.4, 0.5, 0.6], "target_rank_before": 1.0,
+         "target_rank_after": 1.0}
+    )  # fmt: skip
+    found = paper.table_2(words).set_index("target")
+    assert len(found) == 8
+    assert found.loc["rope", "cosine_after"] == 0.4 and found.loc["health", "cosine_before"] == 0.2
+    assert found.loc["sister", ["published_before", "published_after"]].tolist() == [0.546, 0.541]
+    assert found["cosine_after"].notna().sum() == 2
+
+
+def test_published_figures_are_marked_where_the_protocol_is_another():
+    assert "another protocol" in paper.beside({"protocol": "controlled"})
+    assert "another protocol" not in paper.beside({"protocol": "paper-code"})
+
+
+def test_nothing_in_the_tables_becomes_markup(built, opened):
+    assert len(opened.scripts) == 3  # the two of data and the page's own
+    assert not any(name.startswith("on") for _, attributes in opened.elements for name in attributes)
+    text = "".join(opened.text)
+    for shown in ("A <b>title</b>", "Does <script>alert(2)</script> & co align?", "</pre><script>alert(3)</script>",
+                  "dada leaks <i>", "<script>alert(1)</scrip… / </script><b>x"):  # fmt: skip
+        assert shown in text
+    rows = {name: (columns, rows) for name, columns, _, rows in page_tables(opened)}
+    columns, words = rows["pairs-of-words"]
+    sources = {row[columns.index("source")] for row in words}
+    targets = {row[columns.index("target")] for row in words}
+    assert set(STRANGE["source"]) <= sources
+    assert {"</script><b>x", "w" * 400, "a b|*c*"} <= targets
+    assert "<script>" not in (built / "summary.md").read_text(encoding="utf-8")
+    assert "onload" not in "".join(str(attributes) for tag, attributes in opened.elements if tag == "svg")
+
+
+def test_the_page_needs_nothing_but_itself(opened):
+    for tag, attributes in opened.elements:
+        for name in ("src", "href", "xlink:href", "data"):
+            address = attributes.get(name) or ""
+            assert not re.match(r"(https?:)?//", address), (tag, address)
+            if tag in ("script", "img", "link"):
+                assert not address or address.startswith("data:")
+    policy = next(a["content"] for t, a in opened.elements if t == "meta" and "http-equiv" in a)
+    assert policy.startswith("default-src 'none'")
+
+
+def test_the_page_can_be_walked_by_ear(opened):
+    assert opened.headings[0] == 1 and opened.headings.count(1) == 1
+    assert all(b - a <= 1 for a, b in zip(opened.headings, opened.headings[1:], strict=False))
+    assert len(opened.ids) == len(set(opened.ids))
+    assert all(a.get("scope") in ("col", "row") for tag, a in opened.elements if tag == "th")
+    pictures = [a for tag, a in opened.elements if a.get("role") == "img"]
+    assert len(pictures) == 1 + 2 * len(FIGURES) and all(len(a["aria-label"]) > 30 for a in pictures)
+    assert all(a.get("alt") for tag, a in opened.elements if tag == "img")
+    links = {a["href"][1:] for tag, a in opened.elements if tag == "a" and a.get("href", "").startswith("#")}
+    assert links and links <= set(opened.ids)
+
+
+def test_first_screen_says_question_verdict_and_warnings(built, opened):
+    text = " ".join("".join(opened.text).split())
+    first = text[: text.index("The paper's Tables 1 and 2")]
+    assert "Sentence 0 <i>& more</i>." in first and "aligns better" in first
+    assert "No placebo" not in first and "Only 3 seeds" in first and "Demo model." in first
+    assert "dada leaks" in first and "two rows dropped" in first
+    markdown = (built / "summary.md").read_text(encoding="utf-8")
+    assert "Sentence 0 &lt;i&gt;&amp; more&lt;/i&gt;." in markdown and "Only 3 seeds" in markdown and "emo model" in markdown
+
+
+def test_every_figure_is_there_with_its_caption_in_both_reports(built, opened):
+    names = {"primary", *(report.figure_name(key, "model-1", pair) for key in FIGURES for pair in ("pair-1", "pair-2"))}
+    assert {path.stem for path in (built / "figures").glob("*.svg")} == names
+    assert {path.stem for path in (built / "figures").glob("*.png")} == names
+    assert {path.stem for path in CAPTIONS.glob("*.rst")} >= {"primary", *FIGURES}
+    text = " ".join("".join(opened.text).split())
+    assert "A claim needs both right of the line at 0." in text
+    assert "demo model: no claim about a real one" in text  # inside the figures too
+
+
+PARTS = {
+    "nothing": [], "scan only": ["scan", "choice", "pairs", "grid"], "no transfer": ["transfer", "perplexity"],
+    "untrained": ["pairs", "grid", "scan", "choice", "similarities", "metrics"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", PARTS)
+def test_a_partial_grid_makes_a_report_that_says_so(made, tmp_path, case):
+    own = {name: frame[frame["pair"] == "pair-1"] if "pair" in frame else frame for name, frame in made.items()}
+    kept = [name for name in own if name not in PARTS[case]] if case == "no transfer" else PARTS[case]
+    given = {name: own[name] for name in kept}
+    if case == "untrained":
+        for name in ("similarities", "metrics"):
+            given[name] = given[name][given[name].run == "baseline"]
+    report.build(given, config=CONFIG, provenance={}, audit={}, output=tmp_path, missing=["train: tli <seed 3>"])
+    text = " ".join("".join(Page((tmp_path / "index.html").read_text(encoding="utf-8")).text).split())
+    assert "Partial report 1 of the parts" in text and "train: tli <seed 3>" in text
+    assert "**Partial report.**" in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert ("Nothing has been tested yet" in text) == (case != "no transfer")
+
+
+def test_one_seed_without_placebo_and_full_fine_tuning(tmp_path):
+    made = synthetic.tables(pairs=1, seeds=1, words=30, items=5, arms=("tli", "full-ft"), with_placebo=False, zero=False)
+    made["verdicts"] = verdicts_of(made).assign(
+        against_placebo=np.nan, against_placebo_low=np.nan, against_placebo_high=np.nan, verdict="too few seeds"
+    )
+    report.build(made, config={"seeds": [7]}, provenance={}, audit={}, output=tmp_path)
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert "Only 1 seed:" in text and "No placebo for tli, full-ft" in text and "full fine-tuning" in text
+    assert "nan" not in (tmp_path / "summary.md").read_text(encoding="utf-8")
+
+
+def test_doubts_name_the_sink_and_the_weak_baseline(made):
+    scan = made["scan"].copy()
+    at = (scan.pair == "pair-1") & (scan.hidden_state == 2)
+    scan.loc[at, "sink_ratio"] = 412.3
+    scan.loc[at & (scan.pooling == "with-bos"), "mismatched"] = 0.9999
+    metrics = made["metrics"].assign(csls_p_at_1=0.01)
+    perplexity = made["perplexity"].assign(perplexity=500.0)
+    found = doubts.doubts({**made, "scan": scan, "metrics": metrics, "perplexity": perplexity}, {"seeds": 10}, {}, [("model-1", "pair-1")], [])
+    texts = " ".join(one["text"] for one in found)
+    assert "token 0 is 412 times" in texts and "any two words score 0.9999 at hs[2]" in texts
+    assert "Weak baseline: before training, 1.0%" in texts and "uniform guessing (512)" in texts
+    assert "Only 15 held-out pairs" in texts and "seed" not in texts and "Demo" not in texts
+
+
+def test_methods_cite_what_they_name(built, opened):
+    text = " ".join("".join(opened.text).split())
+    methods = text[text.index("Methods, ready to paste") : text.index("Copy the paragraph")]
+    assert "pair-1: 20 train, 5 select, 15 held-out" in methods and "LoRA [" in methods and "3 seeds" in methods
+    assert sorted({int(n) for n in re.findall(r"\[(\d+)\]", methods)} - {2}) != []
+    numbers = [int(n) for n in re.findall(r"\[(\d+)\]", methods.replace("hs[k]", ""))]
+    items = sum(reference in methods for reference in (" ".join(r.split()) for r in glossary.REFERENCES.values()))
+    assert max(numbers) == items
+
+
+def test_every_metric_of_the_contract_is_explained():
+    assert not [name for name in tables.METRICS if not glossary.meaning(name)]
+
+
+def test_json_cannot_end_its_element():
+    text = page.as_json({"a": ["</script>", "<!--", "\u2028", "&amp;"]})
+    assert not set("<>&\u2028") & set(text)
+    assert json.loads(text) == {"a": ["</script>", "<!--", "\u2028", "&amp;"]}
+
+
+def test_numbers_for_people():
+    assert summary.signed(-0.1234) == "\u22120.123" and summary.signed(float("nan")) == "–"
+    assert summary.probability(0.0, -400.2) == "10^-400" and summary.probability(2e-9) == "2.00e-09"
+    assert [summary.duration(s) for s in (4.2, 200, 7500)] == ["4.2 s", "3 min 20 s", "2 h 5 min"]
+    assert summary.figures(1234.0) == "1,234" and summary.figures(None) == "–"
+
+
+def test_a_second_report_is_the_same_and_takes_the_place_of_the_first(made, tmp_path):
+    given = {name: made[name] for name in ("scan", "choice", "pairs", "grid", "verdicts")}
+    given = {name: frame[frame["pair"] == "pair-1"] for name, frame in given.items()}
+    texts = []
+    for _ in range(2):
+        report.build(given, config=CONFIG, provenance=PROVENANCE, audit={}, output=tmp_path)
+        texts.append((tmp_path / "index.html").read_bytes())
+    assert texts[0] == texts[1]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "index.html", "summary.md", "tables"]
+
+
+def test_large_tables_are_cut_in_the_page_and_whole_in_the_file(tmp_path):
+    grid = pd.DataFrame({"model": "m", "pair": "p", "arm": "tli", "layer": "2", "rank": "4", "seed": range(9000)})
+    grid = grid.assign(run=[f"r{i}" for i in range(9000)], method="lora", placebo_of="", control=False, baseline="baseline")
+    runs = pd.concat([grid.assign(split=split) for split in ("train", "heldout")])
+    shown, note = page._fitted(runs)
+    assert len(shown) == page.ROWS_IN_PAGE and set(shown["split"]) == {"heldout"}
+    assert note == "held-out rows only, the first 4,000, of 18,000 rows; the file has them all"
+
+
+def test_svg_ids_are_prefixed():
+    svg = look.for_page('<svg width="10pt" height="5pt"><g id="a"/><use xlink:href="#a" clip-path="url(#a)"/></svg>', "f")
+    assert 'id="f-a"' in svg and '"#f-a"' in svg and "url(#f-a)" in svg and 'aria-hidden="true"' in svg

@@ -1,0 +1,221 @@
+"""The figures show the tables' values: what is drawn is read back and compared."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+
+from tli.report import derive, figures, look
+from tli.report.choose import first_cell, rows, with_bos
+from tli.report.figures import effects
+
+CELL = {"model": "model-1", "pair": "pair-1", "arm": "tli", "layer": "best", "rank": "16"}
+
+
+@pytest.fixture(scope="module")
+def made():
+    return synthetic.tables(pairs=1, ranks=("4", "16"), seeds=3, words=60)
+
+
+@pytest.fixture(scope="module")
+def colours():
+    return look.arm_colours(["tli", "placebo-tli", "zero"], ["placebo-tli", "zero"])
+
+
+def drawn(axes):
+    """The y values of the lines of an axes, by label."""
+    return {line.get_label(): np.asarray(line.get_ydata(), float) for line in axes.lines}
+
+
+def test_layer_curve_draws_the_scan(made):
+    figure = figures.layer_curve(made["scan"], made["choice"], "model-1", "pair-1")
+    top, middle, bottom = figure.axes
+    scan = made["scan"][made["scan"].split == "heldout"].sort_values("hidden_state")
+    clean, bos = (scan[scan.pooling == name] for name in ("no-bos", "with-bos"))
+    lines = drawn(top)
+    np.testing.assert_array_equal(lines["translations, without BOS"], clean.cosine)
+    np.testing.assert_array_equal(lines["wrong pairs, without BOS"], clean.mismatched)
+    np.testing.assert_array_equal(lines["translations, BOS pooled in"], bos.cosine)
+    np.testing.assert_array_equal(lines["wrong pairs, BOS pooled in"], bos.mismatched)
+    np.testing.assert_array_equal(drawn(middle)["without BOS"], clean.csls_p_at_1)
+    np.testing.assert_array_equal(bottom.lines[0].get_ydata(), clean.sink_ratio)
+    assert any(text.get_text() == "chosen: hs[3]" for text in top.texts)
+    assert "hs[4] is after the final norm" in bottom.get_xlabel()
+
+
+def test_forest_draws_estimates_and_intervals():
+    verdicts = pd.DataFrame(
+        {
+            "change": [0.1, -0.2], "change_low": [0.05, -0.3], "change_high": [0.15, -0.1], "against_placebo": [0.2, np.nan],
+            "against_placebo_low": [0.1, np.nan], "against_placebo_high": [0.3, np.nan],
+        }
+    )  # fmt: skip
+    axes = figures.forest(verdicts, ["a", "b"]).axes[0]
+    points = {line.get_label(): line for line in axes.lines}
+    np.testing.assert_array_equal(points["after - before"].get_xdata(), [0.1, -0.2])
+    np.testing.assert_array_equal(points["real - placebo"].get_xdata(), [0.2, np.nan])
+    segments = np.asarray(axes.collections[0].get_segments())
+    np.testing.assert_array_equal(segments[:, :, 0], [[0.05, 0.15], [-0.3, -0.1]])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a", "b"]
+
+
+def test_forest_says_no_more_rows_than_it_can_hold():
+    row = {name: 0.1 for _, column, *_ in effects.CONTRASTS for name in (column, f"{column}_low", f"{column}_high")}
+    axes = figures.forest(pd.DataFrame([row] * 70), [f"cell {i}" for i in range(70)]).axes[0]
+    assert len(axes.get_yticks()) == effects.FOREST_ROWS
+
+
+def test_heat_writes_each_cell_in_its_place():
+    verdicts = pd.DataFrame(
+        [("tli", "best", "4", 0.1, 0.01), ("tli", "best", "16", 0.2, 0.02), ("tli", "2", "16", -0.3, np.nan)],
+        columns=["arm", "layer", "rank", "change", "against_placebo"],
+    )
+    left, right = figures.heat(verdicts, "tli").axes[:2]
+    texts = {(round(t.get_position()[0] - 0.5), round(t.get_position()[1] - 0.5)): t.get_text() for t in left.texts}
+    assert texts == {(0, 0): "+0.100", (1, 0): "+0.200", (0, 1): "–", (1, 1): "-0.300"}
+    assert [t.get_text() for t in right.texts] == ["+0.010", "+0.020", "–", "–"]
+    assert [t.get_text() for t in left.get_xticklabels()] == ["4", "16"]  # by size, not by spelling
+
+
+def test_rank_gain_shows_every_seed_and_their_mean(made, colours):
+    changes = rows(derive.changes(made["metrics"], made["grid"]), hidden_state=4, split="heldout")
+    axes = figures.rank_gain(changes, colours).axes[0]
+    own = rows(changes, layer="best", arm="tli")
+    lines = {line.get_label(): line for line in axes.lines}
+    shown = next(line for line in axes.lines if line.get_label() == "_")
+    np.testing.assert_array_equal(shown.get_ydata(), own["csls_p_at_1_change"])
+    means = [own.loc[own["rank"] == rank, "csls_p_at_1_change"].mean() for rank in ("4", "16")]
+    np.testing.assert_allclose(lines["tli"].get_ydata(), means)
+    assert shown.get_color() == lines["tli"].get_color() == colours["tli"]
+
+
+def test_before_and_after_draw_the_pairs(made, colours):
+    real = derive.paired(made["similarities"], made["grid"], CELL, 4, "no-bos")
+    placebo = derive.paired(made["similarities"], made["grid"], {**CELL, "arm": "placebo-tli"}, 4, "no-bos")
+    grid = figures.before_after(real, placebo, colours).axes
+    assert [axes.get_title(loc="left").split("\n")[0] for axes in grid[:2]] == ["train (seen)", "held-out (unseen)"]
+    for axes, split, value in ((grid[0], "train", "cosine"), (grid[3], "heldout", "gap")):
+        lines = {line.get_label(): line for line in axes.lines}
+        wanted = real[real.split == split]
+        np.testing.assert_array_equal(lines["tli"].get_xdata(), wanted[f"{value}_before"])
+        np.testing.assert_array_equal(lines["tli"].get_ydata(), wanted[f"{value}_after"])
+        np.testing.assert_array_equal(lines["placebo-tli"].get_ydata(), placebo[placebo.split == split][f"{value}_after"])
+
+
+def test_gained_and_lost_takes_both_ends(made, colours):
+    words = derive.with_words(derive.paired(made["similarities"], made["grid"], CELL, 4, "no-bos"), made["pairs"])
+    axes = figures.gained_and_lost(words, words.iloc[:0], colours, most=3).axes[0]
+    held = words[words.split == "heldout"].sort_values("gap_change", ascending=False)
+    wanted = pd.concat([held.head(3), held.tail(3)])
+    lines = {line.get_label(): line for line in axes.lines}
+    np.testing.assert_array_equal(lines["before"].get_xdata(), wanted["gap_before"])
+    np.testing.assert_array_equal(lines["after (tli)"].get_xdata(), wanted["gap_after"])
+    assert axes.get_yticklabels()[0].get_text() == f"{wanted.source.iloc[0]} / {wanted.target.iloc[0]}"
+
+
+def test_gap_against_cosine_draws_every_run(made, colours):
+    changes = rows(derive.changes(made["metrics"], made["grid"]), hidden_state=4, split="heldout")
+    axes = figures.gap_against_cosine(changes, colours).axes[0]
+    for line in axes.lines:
+        if line.get_label() in colours:
+            own = changes[changes.arm == line.get_label()]
+            np.testing.assert_array_equal(line.get_xdata(), own["cosine_change"])
+            np.testing.assert_array_equal(line.get_ydata(), own["gap_change"])
+    assert {line.get_label() for line in axes.lines} >= set(colours)
+
+
+def test_projection_joins_each_pair(made):
+    held = made["projections"][made["projections"].split == "heldout"]
+    before, after = (held[held.run == run] for run in ("baseline", "tli/layer-best/rank-16/seed-0"))
+    figure = figures.projection(before, after, "PCA")
+    for axes, frame in zip(figure.axes, (before, after), strict=True):
+        segments = np.asarray(axes.collections[0].get_segments())
+        kept = sorted(frame.pair_id.unique())[: figures.projections.NAMED_PAIRS]
+        at = frame.set_index(["side", "pair_id"])[["x", "y"]]
+        order = frame[(frame.side == "source") & frame.pair_id.isin(kept)].pair_id
+        np.testing.assert_allclose(segments[:, 0], at.loc["source"].loc[order])
+        np.testing.assert_allclose(segments[:, 1], at.loc["target"].loc[order])
+        shown = [text.get_text() for text in axes.texts]
+        assert shown and set(shown) <= set(frame.form)
+
+
+def test_training_curve_thick_line_is_the_mean_over_seeds(made, colours):
+    losses = made["losses"][(made["losses"]["rank"] == "16") & (made["losses"].arm == "tli")]
+    axes = figures.training_curves(losses, colours).axes[0]
+    line = next(line for line in axes.lines if line.get_label() == "tli")
+    own = losses[losses.layer == "best"].groupby("step")["loss"].mean()
+    np.testing.assert_array_equal(line.get_xdata(), own.index)
+    np.testing.assert_allclose(line.get_ydata(), own)  # 25 steps: the running mean is over one step
+
+
+def test_transfer_draws_the_change_of_accuracy(made, colours):
+    found = derive.accuracies(made["transfer"], made["grid"])
+    found = rows(found, layer="best", rank="16")
+    axes = figures.transfer_change(found, colours).axes[0]
+    line = next(line for line in axes.lines if line.get_label() == "tli")
+    items = made["transfer"][made["transfer"].task == found.task.iloc[0]]
+    right = items.groupby("run")["correct"].mean()
+    wanted = [right[f"tli/layer-best/rank-16/seed-{seed}"] - right["baseline"] for seed in range(3)]
+    np.testing.assert_allclose(line.get_xdata(), wanted)
+
+
+def test_an_arm_has_one_colour_and_controls_another():
+    colours = look.arm_colours(["baseline", "tli", "tli-placebo", "full-lora", "zero"], ["tli-placebo", "zero"])
+    assert len(set(colours.values())) == 5
+    assert colours["tli"] == look.arm_colours(["tli", "other"])["tli"] == look.BLUE
+    assert colours["tli-placebo"] == look.ORANGE
+
+
+@pytest.mark.parametrize("name", ["with-bos", "BOS pooled", "mean_with_bos"])
+def test_poolings_with_bos_are_known(name):
+    assert with_bos(name)
+    assert not with_bos(name.replace("with", "no").replace("BOS pooled", "without BOS"))
+
+
+def test_first_cell_follows_the_config_not_the_result():
+    cells = pd.DataFrame(
+        [("m", "p", arm, layer, rank) for arm in ("b", "a") for layer in ("2", "best") for rank in ("64", "4")],
+        columns=["model", "pair", "arm", "layer", "rank"],
+    )
+    config = {"arms": {"a": {"loss_layer": [2, "best"], "rank": [64, 4]}, "b": {}}}
+    assert first_cell(cells, config, "m", "p") == {"model": "m", "pair": "p", "arm": "a", "layer": "2", "rank": "64"}
+    assert first_cell(cells, config, "m", "other") is None
+
+
+def test_figures_without_rows_say_so(colours):
+    nothing = pd.DataFrame(columns=["model", "pair", "split", "arm", "layer", "rank", "seed", "change", "pair_id"])
+    made = [
+        figures.layer_curve(nothing, nothing, "m", "p"), figures.forest(nothing, []), figures.heat(nothing, "tli"),
+        figures.rank_gain(nothing, colours), figures.before_after(nothing, nothing, colours),
+        figures.gained_and_lost(nothing, nothing, colours), figures.gap_against_cosine(nothing, colours),
+        figures.projection(nothing, nothing, "PCA"), figures.training_curves(nothing, colours),
+        figures.transfer_change(nothing, colours),
+    ]  # fmt: skip
+    assert all(figure.axes[0].texts[0].get_text().startswith("No") or "not" in figure.axes[0].texts[0].get_text() for figure in made)
+
+
+def test_scripts_beyond_latin_and_markup_are_drawn_as_text(made, colours, tmp_path):
+    words = derive.with_words(derive.paired(made["similarities"], made["grid"], CELL, 4, "no-bos"), made["pairs"])
+    strange = ["<script>alert(1)</script>", "كتاب", "መጽሐፍ", "w" * 300, "$x_1$", "a&b"]
+    at = words.index[words.split == "heldout"][: len(strange)]
+    words.loc[at, "source"] = strange
+    svg = look.written(figures.gained_and_lost(words, words.iloc[:0], colours, most=40), "strange", tmp_path)
+    assert "<script" not in svg and "&lt;script&gt;alert(1)" in svg
+    assert "كتاب" in svg and "መጽሐፍ" in svg and "$x_1$" in svg and "a&amp;b" in svg
+    assert "w" * 300 not in svg and "w" * 20 in svg
+    assert (tmp_path / "strange.png").stat().st_size > 5000
+
+
+def test_two_drawings_are_the_same_bytes(made, tmp_path):
+    for folder in ("a", "b"):
+        look.written(figures.layer_curve(made["scan"], made["choice"], "model-1", "pair-1"), "x", tmp_path / folder)
+    assert (tmp_path / "a/x.svg").read_bytes() == (tmp_path / "b/x.svg").read_bytes()
+    assert (tmp_path / "a/x.png").read_bytes() == (tmp_path / "b/x.png").read_bytes()
+
+
+def test_ink_follows_the_page_and_numbers_stay_whole(tmp_path):
+    verdicts = pd.DataFrame([("tli", "2", "16", 0.123, 0.456)], columns=["arm", "layer", "rank", "change", "against_placebo"])
+    svg = look.written(figures.heat(verdicts, "tli"), "x", tmp_path)
+    assert "+0.123" in svg and "+0.456" in svg
+    assert "currentColor" in svg and look.INK not in svg.lower()
+    assert 'id="x-' in svg and "prefers-color-scheme:dark" in (tmp_path / "x.svg").read_text()

@@ -1,0 +1,198 @@
+"""The tables of a whole analysis against figures recomputed from the inputs by other means."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import statsmodels.formula.api as smf
+import synthetic
+from scipy import stats
+
+from tli import statistics, tables
+from tli.statistics import descriptive, ranks, seeds, words
+
+
+@pytest.fixture(scope="module")
+def made():
+    return synthetic.tables(pairs=1, layers=("best", "output"), ranks=("4", "16"), effect=0.08, rank_slope=0.03, items=2)
+
+
+@pytest.fixture(scope="module")
+def found(made):
+    return statistics.analyse(made["runs"], made["similarities"], made["metrics"], made["pairs"], bootstrap=300, equivalence_margin=0.1)
+
+
+def test_tables_have_their_columns_and_no_silent_gap(made, found):
+    assert list(found["tests"].columns) == tables.TESTS and list(found["verdicts"].columns) == tables.VERDICTS
+    t = found["tests"]
+    assert (t.note[t.p.isna()] != "").all()
+    assert (t.family_size[t.family == ""] == 0).all() and (t.family_size[t.p_holm.notna()] > 0).all()
+    assert ((t.p_bh <= t.p_holm + 1e-12) | t.p_holm.isna()).all()
+
+
+def test_the_zero_arm_is_in_no_family_and_has_no_p(found):
+    zero = found["tests"][found["tests"].arm == "zero"]
+    assert len(zero) and (zero.family == "").all() and zero.p.isna().all()
+    assert (zero[zero.p.isna()].note != "").all()
+    assert "zero" not in set(found["verdicts"].arm) and not (found["survival"].query("arm == 'zero'").family != "").any()
+
+
+def test_controls_enter_no_confirmatory_family(made, found):
+    confirmatory = found["tests"][found["tests"].level == "confirmatory"]
+    assert set(confirmatory.arm) == {"tli"} and set(confirmatory.family_size) == {4}
+    assert (confirmatory.groupby("contrast").size() == 4).all()
+
+
+def test_within_one_run_is_scipys_test_on_that_runs_words(made, found):
+    s = made["similarities"].query("split == 'heldout' and hidden_state == 4").sort_values("pair_id")
+    run = "tli/layer-best/rank-4/seed-2"
+    after, before = s.cosine[s.run == run].to_numpy(), s.cosine[s.run == "baseline"].to_numpy()
+    rows = found["tests"].query("arm == 'tli' and layer == 'best' and rank == '4' and seed == 2 and metric == 'cosine'")
+    rows = rows.query("split == 'heldout' and hidden_state == 4").set_index("test")
+    theirs = stats.ttest_rel(after, before)
+    assert rows.loc["paired t over words", "statistic"] == pytest.approx(theirs.statistic)
+    assert rows.loc["paired t over words", "p"] == pytest.approx(theirs.pvalue)
+    assert rows.loc["Wilcoxon over words", "p"] == pytest.approx(stats.wilcoxon(after - before, method="asymptotic").pvalue)
+    assert rows.loc["share of pairs that gain", "estimate"] == pytest.approx((after > before).mean())
+    low, high = rows.loc["BCa bootstrap over words", ["low", "high"]]
+    assert low < (after - before).mean() < high
+    assert set(rows.level) == {"within one run"}
+
+
+def test_a_placebo_is_found_by_the_layer_it_resolves_to():
+    made = synthetic.tables(pairs=1, layers=("best", "3"), best=3, seeds=2, words=40, items=2)
+    runs = made["runs"]
+    assert len(seeds.placebo_runs(runs)) == 2  # the repeated ones are counted once
+    moved = runs[~((runs.arm == "placebo-tli") & (runs.layer == "best"))]
+    moved = moved.assign(same_as=moved.same_as.where(moved.arm != "placebo-tli", ""))
+    pairs = seeds.placebo_runs(moved)
+    assert pairs.run.str.contains("layer-best").all() and pairs.placebo.str.contains("layer-3").all()
+
+
+def test_survival_is_the_ratio_of_the_gaps(made, found):
+    m = made["metrics"].query("split == 'heldout'").set_index(["run", "hidden_state"])["gap"]
+    names = [f"tli/layer-best/rank-16/seed-{s}" for s in range(5)]
+    loss, out = (np.array([m[name, h] for name in names]) for h in (3, 4))
+    table = found["survival"].query("arm == 'tli' and layer == 'best' and rank == '16' and split == 'heldout'")
+    one = table[table.seed >= 0].sort_values("seed")
+    np.testing.assert_allclose(one.survival_after, out / loss)
+    np.testing.assert_allclose(one.survival_before, m["baseline", 4] / m["baseline", 3])
+    cell = table.query("contrast == 'gain at the output'").iloc[0]
+    gained = (out - m["baseline", 4]).mean() / (loss - m["baseline", 3]).mean()
+    assert cell.passed_on == pytest.approx(gained) and 0.5 < gained < 0.85  # planted: 1 / 1.5
+    assert cell.p == pytest.approx(stats.ttest_1samp(out, m["baseline", 4]).pvalue)
+    assert "reaches the output" in cell.sentence
+    assert "output" not in set(found["survival"].layer)  # a loss at the output has nothing to survive
+
+
+def test_rank_trend_is_the_seeds_slopes(made, found):
+    m = made["metrics"].query("split == 'heldout' and hidden_state == 4").set_index("run")["gap"]
+    slope = [
+        np.polyfit([2, 4], [m[f"tli/layer-best/rank-{rank}/seed-{s}"] for rank in (4, 16)], 1)[0] for s in range(5)
+    ]  # fmt: skip
+    row = found["ranks"].query("layer == 'best' and metric == 'gap' and contrast == 'after - before'").iloc[0]
+    assert row.slope == pytest.approx(np.mean(slope)) and row.p == pytest.approx(stats.ttest_1samp(slope, 0).pvalue)
+    assert row.alpha_rule == "alpha = 2 r" and row.ranks == "4,16"
+
+
+def test_slopes_with_missing_ranks_are_numpys():
+    x, y = np.array([1.0, 2.0, 4.0]), np.array([[1.0, 3.0, 4.0], [2.0, np.nan, 1.0], [np.nan, np.nan, 1.0]])
+    found = ranks.slopes(x, y)
+    assert found[0] == pytest.approx(np.polyfit(x, y[0], 1)[0]) and found[1] == pytest.approx(-1 / 3) and np.isnan(found[2])
+
+
+def test_a_fixed_alpha_is_a_line_of_its_own(made):
+    runs = made["runs"]
+    assert ranks.alpha_rule(runs.assign(alpha=32.0), runs.run, "model-1", "pair-1") == "alpha = 32"
+
+
+def test_which_words_gain_is_the_clustered_regression(made, found):
+    gains = found["gains"].query("metric == 'cosine' and arm == 'tli' and layer == 'best' and rank == '16' and split == 'heldout'")
+    data = gains.merge(made["pairs"][["pair_id", "cognate"]], on="pair_id")
+    reference = data.category.value_counts().index[0]
+    fit = smf.ols(f"after ~ before + C(category, Treatment('{reference}')) + cognate", data).fit(
+        cov_type="cluster", cov_kwds={"groups": pd.factorize(data.component)[0]}, use_t=True
+    )
+    key = {name: gains[name].iloc[0] for name in tables.CELL}
+    own = found["words"]
+    own = own[(own[list(key)] == list(key.values())).all(axis=1) & (own.condition == "real") & (own.metric == "cosine")].set_index("term")
+    for term in ("before", "cognate"):
+        assert own.loc[term, "estimate"] == pytest.approx(fit.params[term])
+        assert own.loc[term, "p"] == pytest.approx(fit.pvalues[term])
+    assert set(found["words"].condition) == {"real", "placebo"}
+
+
+def test_regression_with_one_category_few_words_or_a_constant_column():
+    gains = pd.DataFrame({
+        **dict.fromkeys(tables.CELL, "x"), "metric": "gap", "split": "heldout", "pair_id": [f"w{i}" for i in range(12)],
+        "category": "", "component": [f"c{i // 3}" for i in range(12)], "before": np.linspace(0, 1, 12),
+        "after": np.linspace(0, 1, 12) ** 2, "placebo_after": np.nan,
+    })  # fmt: skip
+    gains["pair"] = "x"
+    pairs = pd.DataFrame({"pair": "x", "pair_id": gains.pair_id, "cognate": 0.5})
+    table = words.which_words_gain(gains, pairs)
+    assert table.term.tolist() == ["intercept", "before"] and "cognate" in table.note[0] and "HC3" in table.note[0]
+    few = words.which_words_gain(gains.head(3), pairs)
+    assert few.p.isna().all() and few.note.str.startswith("undefined").all()
+
+
+def test_gains_are_means_over_seeds(made, found):
+    s = made["similarities"].query("hidden_state == 4 and pair_id == 'pair-1-w007'").set_index("run")["cosine"]
+    row = found["gains"].query("pair_id == 'pair-1-w007' and metric == 'cosine' and layer == 'output' and rank == '4'").iloc[0]
+    real = np.mean([s[f"tli/layer-output/rank-4/seed-{i}"] for i in range(5)])
+    placebo = np.mean([s[f"placebo-tli/layer-output/rank-4/seed-{i}"] for i in range(5)])
+    assert [row.after, row.placebo_after] == pytest.approx([real, placebo])
+    assert [row.change, row.placebo_change] == pytest.approx([real - s["baseline"], placebo - s["baseline"]])
+
+
+def test_seed_word_bootstrap_is_the_plain_loops():
+    d = np.random.default_rng(3).normal(0.1, 0.2, (5, 1)) + np.random.default_rng(4).normal(0, 0.3, (5, 30))
+    random = np.random.default_rng(5)
+    draws = [d[random.integers(0, 5, 5)][:, random.integers(0, 30, 30)].mean() for _ in range(6_000)]
+    ours = descriptive.seed_word_bootstrap(d, 6_000, np.random.default_rng(6))
+    np.testing.assert_allclose(ours, np.quantile(draws, [0.025, 0.975]), atol=0.02)
+
+
+def test_mixed_model_of_a_balanced_design_is_the_t_over_run_means(monkeypatch):
+    random = np.random.default_rng(1)
+    word = random.normal(0, 1, 30)
+    real, placebo = (m + word + random.normal(0, 0.5, (8, 1)) + random.normal(0, 1, (8, 30)) for m in (1, 0))
+    theirs = stats.ttest_ind(real.mean(1), placebo.mean(1))
+    fitted = descriptive.mixed_model(real, placebo)
+    assert "REML" in fitted["note"] and fitted["statistic"] == pytest.approx(theirs.statistic, rel=1e-3)
+    monkeypatch.setattr(descriptive, "LARGEST_MODEL", 0)
+    fallback = descriptive.mixed_model(real, placebo)
+    assert "closed form" in fallback["note"] and fallback["p"] == pytest.approx(theirs.pvalue, rel=1e-9)
+
+
+def test_bootstrap_below_ten_seeds_and_mixed_model_from_eight():
+    made = synthetic.tables(pairs=1, layers=("2",), seeds=8, words=40, zero=False, items=2)
+    table = statistics.analyse(made["runs"], made["similarities"], made["metrics"], made["pairs"], bootstrap=50)["tests"]
+    kinds = set(table[table.level == "descriptive"].test)
+    assert kinds == {"seed x word bootstrap", "mixed model: gain ~ condition, run and word random"}
+
+
+def test_equivalence_only_with_a_margin(made, found):
+    rows = found["tests"][found["tests"].test == "TOST over seeds"]
+    assert len(rows) == 4 and (rows.family == "equivalence: csls_p_at_1").all()
+    m = made["metrics"].query("hidden_state == 4").set_index(["run", "split"])["csls_p_at_1"]
+    gain = [[m[f"tli/layer-best/rank-4/seed-{s}", x] - m["baseline", x] for x in ("heldout", "train")] for s in range(5)]
+    row = rows[(rows.layer == "best") & (rows["rank"] == "4")].iloc[0]
+    assert row.estimate == pytest.approx(np.mean([a - b for a, b in gain]))
+
+
+def test_pairs_as_a_mapping_give_the_same(made, found):
+    lists = {"pair-1": made["pairs"][tables.PAIRS]}
+    again = statistics.analyse(made["runs"], made["similarities"], made["metrics"], lists, bootstrap=50)
+    pd.testing.assert_frame_equal(again["gains"], found["gains"])
+    pd.testing.assert_frame_equal(again["verdicts"], found["verdicts"])
+
+
+def test_tables_survive_being_written_and_read(made, found, tmp_path):
+    tables.write(found["tests"], tmp_path / "tests.tsv", tables.TESTS)
+    tables.write(found["verdicts"], tmp_path / "verdicts.tsv", tables.VERDICTS)
+    tables.write(made["runs"], tmp_path / "runs.tsv", tables.RUNS)
+    tables.write(made["metrics"], tmp_path / "metrics.tsv", tables.RUN_METRICS)
+    read = [tables.read(tmp_path / name) for name in ("runs.tsv", "metrics.tsv")]
+    again = statistics.analyse(read[0], made["similarities"], read[1], made["pairs"], bootstrap=50)
+    assert again["verdicts"].verdict.tolist() == found["verdicts"].verdict.tolist()
+    assert len(tables.read(tmp_path / "verdicts.tsv", tables.VERDICTS)) == 4

@@ -1,0 +1,128 @@
+"""The workflow run for real, end to end, on a tiny model in float32 and in 4 bits."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from experiments import snakemake, write_config, write_lexicon
+
+from tli import tables
+
+pytestmark = pytest.mark.workflow
+
+
+def jobs_of(text: str) -> dict[str, int]:
+    """Job counts of a dry run, by rule, as the table "Job stats" prints them."""
+    table = re.search(r"^Job stats:\njob +count\n[- ]+\n(.*?)\n\n", text, re.M | re.S)
+    return {name: int(n) for name, n in re.findall(r"^(\S+) +(\d+)$", table[1], re.M)} if table else {}
+
+
+def test_every_table_is_there_with_its_columns(finished):
+    config, _, said = finished
+    results = Path(config["results"])
+    part = results / "evaluate" / "tiny" / "aaa-eng" / "part-1"
+    wanted = {
+        results / "lexicon" / "aaa-eng" / "pairs.tsv": tables.PAIRS,
+        results / "scan" / "tiny" / "aaa-eng" / "scan.tsv": tables.SCAN,
+        results / "scan" / "tiny" / "aaa-eng" / "best.tsv": tables.CHOICE,
+        part / "similarities.parquet": tables.SIMILARITIES,
+        part / "metrics.tsv": tables.RUN_METRICS,
+        part / "projections.parquet": tables.PROJECTIONS,
+        part / "runs.tsv": tables.RUNS,
+        part / "losses.parquet": tables.LOSSES,
+        results / "statistics" / "tests.tsv": tables.TESTS,
+        results / "statistics" / "verdicts.tsv": tables.VERDICTS,
+    }
+    for path, columns in wanted.items():
+        assert list(tables.read(path).columns) == columns, path
+    assert "The report is" in said and "Time per stage" in said
+
+
+def test_runs_of_the_grid_are_measured_once_each(finished):
+    runs = tables.read(Path(finished[0]["results"]) / "statistics" / "runs.tsv")
+    assert len(runs) == 2 * 2 * 2 * 2  # models, arms, layers, seeds
+    assert not runs.duplicated(["model", "pair", "run"]).any()
+    best = runs[(runs["layer"] == "best") & (runs["loss_layer"] == 2)]
+    assert (best["same_as"] == best["run"].str.replace("layer-best", "layer-2")).all()
+    assert (runs["reached_parameters"] == runs["trainable_parameters"]).all()
+
+
+def test_report_numbers_follow_from_the_rows(finished):
+    """A cell's held-out CSLS P@1, recomputed with a few lines of pandas from similarities.parquet."""
+    results = Path(finished[0]["results"])
+    rows = pd.concat([tables.read(path) for path in sorted(results.glob("evaluate/*/*/*/similarities.parquet"))])
+    output = rows[(rows["split"] == "heldout") & (rows["hidden_state"] == 4)]
+    share = output.assign(hit=output["csls_target_rank"] == 1).groupby(["model", "run"])["hit"].mean()
+    verdicts = tables.read(results / "statistics" / "verdicts.tsv")
+    assert len(verdicts)
+    for _, verdict in verdicts.iterrows():
+        runs = [f"{verdict['arm']}/layer-{verdict['layer']}/rank-{verdict['rank']}/seed-{seed}" for seed in (1, 2)]
+        assert verdict["before"] == pytest.approx(share[verdict["model"], "baseline"])
+        assert verdict["after"] == pytest.approx(np.mean([share[verdict["model"], run] for run in runs]))
+
+
+def test_four_bits_are_really_used(finished):
+    """The 4-bit model's hidden states differ from the others', and its adapters moved all the same."""
+    results = Path(finished[0]["results"])
+    one, four = (tables.read(results / "scan" / model / "aaa-eng" / "scan.tsv") for model in ("tiny", "tiny-nf4"))
+    assert not np.allclose(one["cosine"], four["cosine"], atol=1e-4)
+    from safetensors.numpy import load_file
+
+    adapter = results / "train" / "tiny-nf4" / "aaa-eng" / "tli" / "layer-2" / "rank-4" / "seed-1" / "adapter"
+    tensors = load_file(adapter / "adapter_model.safetensors")
+    assert all(np.abs(value).max() > 0 for name, value in tensors.items() if "lora_B" in name)
+
+
+def test_provenance_and_no_path_of_the_user_in_an_adapter(finished):
+    results = Path(finished[0]["results"])
+    record = json.loads((results / "provenance" / "scan" / "tiny.aaa-eng.json").read_text())
+    assert record["versions"]["torch"] and record["seconds"] > 0
+    for card in results.glob("train/*/*/*/*/*/*/adapter/*.*"):
+        if card.suffix in (".json", ".md"):
+            assert str(results.parent) not in card.read_text()
+
+
+def test_second_run_has_nothing_to_do(finished):
+    again = snakemake("--profile", "profiles/local", "--configfile", finished[1])
+    assert again.returncode == 0 and "Nothing to be done" in again.stdout, again.stdout[-3000:]
+
+
+def test_a_new_pair_schedules_its_own_jobs_only(finished, tmp_path):
+    config = copy.deepcopy(finished[0])
+    config["pairs"]["bbb-eng"] = {"lexicon": str(write_lexicon(tmp_path / "bbb-eng.tsv", prefix="b"))}
+    dry = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "c.yaml"), "-n")
+    assert dry.returncode == 0, dry.stdout[-3000:]
+    # Two models: one scan and one evaluation each, four cells each; the old pair's jobs are not among them.
+    assert jobs_of(dry.stdout) == {
+        "lexicon": 1, "scan": 2, "train_lora": 8, "evaluate": 2, "statistics": 1, "report": 1, "all": 1, "total": 16,
+    }  # fmt: skip
+    assert not re.search(r"wildcards: .*pair=aaa-eng", dry.stdout)
+
+
+def test_a_new_seed_trains_only_itself(finished, tmp_path):
+    """The store holds the old seeds' units: the jobs run again, the work does not."""
+    config = copy.deepcopy(finished[0])
+    config["models"].pop("tiny-nf4")
+    config["seeds"] = 3
+    before = len(list((Path(config["results"]) / "store" / "train").iterdir()))
+    cells = [f"{config['results']}/train/tiny/aaa-eng/{arm}/layer-2/rank-4/seed-3/run.json" for arm in ("tli", "tli-placebo")]
+    ran = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "c.yaml"), *cells)
+    assert ran.returncode == 0, ran.stdout[-3000:]
+    assert len(list((Path(config["results"]) / "store" / "train").iterdir())) - before == 2
+    log = next(Path(config["results"]).glob("logs/train/tiny.aaa-eng.tli.layer-2.*.log")).read_text()
+    assert log.count("taken from the store") == 2
+
+
+def test_snakemakes_own_report_has_the_figures(finished, tmp_path):
+    made = snakemake("--profile", "profiles/local", "--configfile", finished[1], "--report", tmp_path / "report.zip")
+    assert made.returncode == 0, made.stdout[-3000:]
+    import zipfile
+
+    names = zipfile.ZipFile(tmp_path / "report.zip").namelist()
+    assert any(name.endswith(".svg") for name in names)

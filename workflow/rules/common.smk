@@ -1,0 +1,76 @@
+# Wiring only: read the config, expand the grid, say where things are. The logic lives in workflow/tli, under test.
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+sys.path.insert(0, workflow.basedir)
+# Scripts run in processes of their own, on this machine or on a node: they find the package by this.
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    dict.fromkeys([str(workflow.basedir), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
+)
+
+from tli import config as tli_config, grid, jobs
+from tli.stages import running
+from tli.console import announce_run, conclude_run, explain
+
+try:
+    CONFIG = tli_config.parse(
+        {key: value for key, value in config.items() if key != "pathvars"},
+        workflow.overwrite_configfiles or workflow.configfiles,
+    )
+    GRID = grid.expand(CONFIG)
+    if workflow.is_main_process:
+        jobs.inspect(CONFIG)
+except tli_config.ConfigError as error:
+    raise WorkflowError(f"The config cannot be run:\n{error}")
+
+
+pathvars:
+    results=CONFIG.results,
+    logs=f"{CONFIG.results}/logs",
+    benchmarks=f"{CONFIG.results}/benchmarks",
+
+
+wildcard_constraints:
+    model="|".join(CONFIG.models),
+    pair="|".join(CONFIG.pairs),
+    arm="|".join(sorted(set(GRID["arm"]))),
+    layer=r"best|output|\d+",
+    rank=r"\d+|full",
+    seed=r"\d+",
+    part=r"[a-z0-9.-]+",
+
+
+MODEL_PAIRS = [(model, pair) for model in CONFIG.models for pair in CONFIG.pairs]
+RUN_FOLDER = "<results>/train/{model}/{pair}/{arm}/layer-{layer}/rank-{rank}/seed-{seed}"
+
+
+@cache
+def parts_of(model, pair):
+    return jobs.parts(CONFIG, GRID, model, pair)
+
+
+def part_folders(stage):
+    """Every part's folder of a stage that is cut as the evaluation is."""
+    return [f"<results>/{stage}/{model}/{pair}/{part}" for model, pair in MODEL_PAIRS for part in parts_of(model, pair)]
+
+
+def announce():
+    unpinned = jobs.unpinned(CONFIG)
+    if unpinned:
+        raise WorkflowError(
+            f"models.{unpinned[0]}: the hub model has no revision, so nobody could repeat this run. "
+            "`python -m tli fetch CONFIG` prints the commit to write into the config."
+        )
+    announce_run(CONFIG, GRID)
+
+
+def conclude():
+    conclude_run(CONFIG)
+
+
+def explain_failure(log):
+    explain(CONFIG, log if isinstance(log, str) else log[0])

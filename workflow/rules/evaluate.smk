@@ -1,0 +1,57 @@
+# One job per model and pair, cut by `jobs.adapters_per_job`: one load of the model serves the baseline and all adapters.
+def run_folder(run):
+    return f"<results>/train/{run['model']}/{run['pair']}/{run['run']}"
+
+
+def trained(wildcards):
+    """What the runs of this part left behind."""
+    names = {
+        "lora": ["adapter/adapter_model.safetensors", "adapter/adapter_config.json"],
+        "full": ["weights/model.safetensors"],
+    }
+    return [
+        f"{run_folder(run)}/{name}"
+        for run in parts_of(wildcards.model, wildcards.pair)[wildcards.part]["runs"]
+        for name in ["run.json", "losses.parquet", *names[run["method"]]]
+    ]
+
+
+rule evaluate:
+    input:
+        pairs="<results>/lexicon/{pair}/pairs.tsv",
+        check="<results>/check/{model}.json",
+        choice="<results>/scan/{model}/{pair}/best.tsv",
+        trained=trained,
+    output:
+        multiext(
+            "<results>/evaluate/{model}/{pair}/{part}/",
+            similarities="similarities.parquet",
+            metrics="metrics.tsv",
+            projections="projections.parquet",
+            runs="runs.tsv",
+            losses="losses.parquet",
+        ),
+    log:
+        "<logs>/evaluate/{model}.{pair}.{part}.log",
+    benchmark:
+        "<benchmarks>/evaluate/{model}.{pair}.{part}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: CONFIG.jobs.threads
+    resources:
+        gpu=lambda wildcards: jobs.needs_gpu(CONFIG, wildcards.model),
+        mem_mb=lambda wildcards, attempt: attempt * jobs.memory_mb(CONFIG, "evaluate", wildcards.model),
+        runtime=lambda wildcards, attempt: attempt
+        * jobs.minutes(
+            CONFIG, "evaluate", wildcards.model, len(parts_of(wildcards.model, wildcards.pair)[wildcards.part]["runs"])
+        ),
+    params:
+        model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
+        settings=jobs.evaluation_settings(CONFIG),
+        part=lambda wildcards: parts_of(wildcards.model, wildcards.pair)[wildcards.part],
+        layers_asked=jobs.layers_asked(CONFIG),
+        mapped=lambda wildcards: jobs.mapped_runs(GRID, wildcards.model, wildcards.pair),
+        results=CONFIG.results,
+        version=running.STAGE_VERSIONS["evaluate"],
+    script:
+        "../scripts/evaluate.py"

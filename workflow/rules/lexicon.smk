@@ -1,0 +1,33 @@
+# From a list of translations as people have it to clean pairs in three splits.
+def lexicon_files(wildcards):
+    return [
+        f"<results>/fetched/{wildcards.pair}/{i}.lexicon" if jobs.is_address(entry) else entry
+        for i, entry in enumerate(jobs.addresses(CONFIG, wildcards.pair))
+        if jobs.is_address(entry) or Path(entry).exists()
+    ]
+
+
+rule lexicon:
+    input:
+        files=lexicon_files,
+    output:
+        pairs="<results>/lexicon/{pair}/pairs.tsv",
+        changes="<results>/lexicon/{pair}/changes.tsv",
+        audit="<results>/lexicon/{pair}/audit.tsv",
+    log:
+        "<logs>/lexicon/{pair}.log",
+    benchmark:
+        "<benchmarks>/lexicon/{pair}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 2000 * attempt,
+        runtime=lambda wildcards, attempt: 10 * attempt,
+    params:
+        settings=lambda wildcards: jobs.lexicon_settings(CONFIG, wildcards.pair),
+        entries=lambda wildcards: jobs.addresses(CONFIG, wildcards.pair),
+        results=CONFIG.results,
+        version=running.STAGE_VERSIONS["lexicon"],
+    script:
+        "../scripts/lexicon.py"

@@ -1,0 +1,36 @@
+# One page for people who did not run it; the figures go into Snakemake's own report too.
+rule report:
+    input:
+        statistics=rules.statistics.output,
+        scans=[
+            f"<results>/scan/{model}/{pair}/{name}" for model, pair in MODEL_PAIRS for name in ["scan.tsv", "best.tsv"]
+        ],
+        audits=expand("<results>/lexicon/{pair}/audit.tsv", pair=CONFIG.pairs),
+    output:
+        page="<results>/report/index.html",
+        summary=report("<results>/report/summary.md", caption="../report/summary.rst", category="Summary"),
+        figures=report(
+            directory("<results>/report/figures"),
+            patterns=["{figure}.svg"],
+            caption="../report/figures.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+        tables=directory("<results>/report/tables"),
+    log:
+        "<logs>/report.log",
+    benchmark:
+        "<benchmarks>/report.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 20 * attempt,
+    params:
+        config=CONFIG.model_dump(mode="json", exclude_unset=True),
+        results=CONFIG.results,
+        output=f"{CONFIG.results}/report",
+        version=running.STAGE_VERSIONS["report"],
+    script:
+        "../scripts/report.py"

@@ -1,0 +1,26 @@
+# One job per model and pair: every hidden state and every pooling in one pass.
+rule scan:
+    input:
+        pairs="<results>/lexicon/{pair}/pairs.tsv",
+        check="<results>/check/{model}.json",
+    output:
+        scan="<results>/scan/{model}/{pair}/scan.tsv",
+        choice="<results>/scan/{model}/{pair}/best.tsv",
+    log:
+        "<logs>/scan/{model}.{pair}.log",
+    benchmark:
+        "<benchmarks>/scan/{model}.{pair}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: CONFIG.jobs.threads
+    resources:
+        gpu=lambda wildcards: jobs.needs_gpu(CONFIG, wildcards.model),
+        mem_mb=lambda wildcards, attempt: attempt * jobs.memory_mb(CONFIG, "scan", wildcards.model),
+        runtime=lambda wildcards, attempt: attempt * jobs.minutes(CONFIG, "scan", wildcards.model),
+    params:
+        model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
+        settings=jobs.scan_settings(CONFIG),
+        results=CONFIG.results,
+        version=running.STAGE_VERSIONS["scan"],
+    script:
+        "../scripts/scan.py"

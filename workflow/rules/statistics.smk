@@ -1,0 +1,36 @@
+# From the measured words of all runs to tests and verdicts.
+rule statistics:
+    input:
+        evaluated=[
+            f"{folder}/{name}"
+            for folder in part_folders("evaluate")
+            for name in ["similarities.parquet", "metrics.tsv", "runs.tsv", "losses.parquet", "projections.parquet"]
+        ],
+        pairs=expand("<results>/lexicon/{pair}/pairs.tsv", pair=CONFIG.pairs),
+        checks=expand("<results>/check/{model}.json", model=CONFIG.models),
+    output:
+        runs="<results>/statistics/runs.tsv",
+        tests="<results>/statistics/tests.tsv",
+        verdicts="<results>/statistics/verdicts.tsv",
+        words="<results>/statistics/words.tsv",
+        ranks="<results>/statistics/ranks.tsv",
+        survival="<results>/statistics/survival.tsv",
+        gains="<results>/statistics/gains.tsv",
+    log:
+        "<logs>/statistics.log",
+    benchmark:
+        "<benchmarks>/statistics.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=lambda wildcards, attempt: 4000 * attempt,
+        runtime=lambda wildcards, attempt: 30 * attempt,
+    params:
+        settings=CONFIG.statistics.model_dump(),
+        pooling=CONFIG.pooling.evaluate[0],
+        model_pairs=MODEL_PAIRS,
+        results=CONFIG.results,
+        version=running.STAGE_VERSIONS["statistics"],
+    script:
+        "../scripts/statistics.py"

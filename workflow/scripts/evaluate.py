@@ -1,0 +1,26 @@
+from pathlib import Path
+
+from tli.stages import evaluate, running
+
+model, pair, part = snakemake.wildcards.model, snakemake.wildcards.pair, snakemake.wildcards.part
+results = snakemake.params.results
+runs = snakemake.params.part["runs"]
+with running.job(
+    "evaluate", f"{model}.{pair}.{part}", results=results, log=snakemake.log[0], threads=snakemake.threads
+) as facts:
+    evaluate.evaluate(
+        model=model,
+        pair=pair,
+        runs=[run | {"folder": f"{results}/train/{model}/{pair}/{run['run']}"} for run in runs],
+        baselines=snakemake.params.part["baselines"],
+        layers_asked=snakemake.params.layers_asked,
+        mapped=snakemake.params.mapped,
+        model_settings=snakemake.params.model,
+        **snakemake.params.settings,
+        pairs=snakemake.input.pairs,
+        check=snakemake.input.check,
+        choice=snakemake.input.choice,
+        results=results,
+        output=str(Path(snakemake.output.metrics).parent),
+        facts=facts,
+    )

@@ -1,0 +1,11 @@
+from tli.stages import lexicon, running
+
+with running.job("lexicon", snakemake.wildcards.pair, results=snakemake.params.results, log=snakemake.log[0]):
+    lexicon.prepare(
+        pair=snakemake.wildcards.pair,
+        files=list(snakemake.input.files) or snakemake.params.entries,
+        **snakemake.params.settings,
+        output=snakemake.output.pairs,
+        changes=snakemake.output.changes,
+        audit=snakemake.output.audit,
+    )

@@ -1,0 +1,16 @@
+from tli.stages import running, scan
+
+model, pair = snakemake.wildcards.model, snakemake.wildcards.pair
+with running.job(
+    "scan", f"{model}.{pair}", results=snakemake.params.results, log=snakemake.log[0], threads=snakemake.threads
+) as facts:
+    scan.scan(
+        model=model,
+        pair=pair,
+        model_settings=snakemake.params.model,
+        pairs=snakemake.input.pairs,
+        **snakemake.params.settings,
+        output=snakemake.output.scan,
+        choice=snakemake.output.choice,
+        facts=facts,
+    )

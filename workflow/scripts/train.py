@@ -1,0 +1,25 @@
+from pathlib import Path
+
+from tli.stages import running, train
+
+names = dict(snakemake.wildcards)
+seeds = snakemake.params.seeds
+with running.job(
+    "train",
+    ".".join([*names.values(), f"seeds-{seeds[0]}-{seeds[-1]}"]),
+    results=snakemake.params.results,
+    log=snakemake.log[0],
+    threads=snakemake.threads,
+) as facts:
+    train.train(
+        **names,
+        seeds=seeds,
+        model_settings=snakemake.params.model,
+        settings=snakemake.params.settings,
+        pairs=snakemake.input.pairs,
+        check=snakemake.input.check,
+        choice=snakemake.input.get("choice") or None,
+        results=snakemake.params.results,
+        outputs={seed: str(Path(path).parent) for seed, path in zip(seeds, snakemake.output.runs, strict=True)},
+        facts=facts,
+    )

@@ -1,0 +1,1 @@
+"""Targeted Lexical Injection: do a language model's hidden states align the words of two languages?"""

@@ -1,0 +1,508 @@
+"""The experiment as its user writes it: every key with its meaning, its default and errors that say how to mend.
+
+The models below are the one source of the config's reference (config/README.md) and of its JSON schema
+(workflow/schemas/config.schema.json); a test holds the three together.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
+Pooling = Literal["no-bos", "with-bos", "last-token", "weighted-mean"]
+Criterion = Literal["csls_p_at_1", "gap", "mrr", "p_at_1", "cosine", "mexa", "z"]
+Layer = Literal["best", "output"] | Annotated[int, Field(ge=0)]
+AlphaRule = Annotated[str, Field(pattern=r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$")] | Annotated[float, Field(gt=0)]
+
+
+class ConfigError(ValueError):
+    """The config cannot be run; the message names the file, the line, the key, the reason and the mend."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class Model(Section):
+    """A language model, on disk or on the hub."""
+
+    source: str = Field(
+        description="A folder with config.json, *.safetensors and tokenizer.json, or a hub id. A folder is found "
+        "from the place where Snakemake is started.",
+        examples=["resources/demo/model", "Lugha-Llama/Lugha-Llama-8B-wura"],
+    )
+    revision: str | None = Field(
+        None,
+        description="The commit of a hub model, 40 hexadecimal digits. Needed before a hub model is run, so that the "
+        "run can be repeated: `python -m tli fetch CONFIG` prints it. Not used for a folder.",
+        examples=["<the 40 digits that the fetch command prints>"],
+    )
+    quantization: Literal["none", "nf4"] = Field(
+        "none", description="`nf4` loads the weights in 4 bits through bitsandbytes, on a GPU or a CPU.", examples=["nf4"]
+    )
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "bfloat16", description="Type of the weights and of the computation. Pooling and cosines are always float32."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where it computes; `auto` takes a GPU where there is one."
+    )
+    across_gpus: bool = Field(
+        False, description="Spread a model that is larger than one card over all visible GPUs (accelerate's device map)."
+    )
+    demo: bool = Field(False, description="Marks a model too small for any claim; the report then says so everywhere.")
+    trust_remote_code: bool = Field(
+        False, description="Let Transformers run Python code that comes with the model. Off unless you know the code."
+    )
+    parameters: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Number of parameters, for the memory and time asked of the cluster where the model's files are "
+        "not on disk yet. Read from the files where they are.",
+        examples=[8.03e9],
+    )
+
+
+class Split(Section):
+    """How the pairs of a lexicon are divided. Pairs that share a form always stay together."""
+
+    by: Literal["forms", "content-words"] = Field(
+        "forms",
+        description="What joins two pairs: an equal whole form on either side (`forms`), or any shared content word too.",
+    )
+    shares: dict[Literal["train", "select", "heldout"], Annotated[float, Field(ge=0, le=1)]] = Field(
+        {"train": 0.6, "select": 0.15, "heldout": 0.25},
+        description="Share of each split, assigned by hash: a pair keeps its split when others are added.",
+        examples=[{"train": 0.7, "select": 0.1, "heldout": 0.2}],
+    )
+    sizes: dict[Literal["train", "select", "heldout"], Annotated[int, Field(ge=0)]] | None = Field(
+        None,
+        description="Exact numbers of pairs instead of shares; an error says how near the list gets.",
+        examples=[{"train": 623, "select": 74, "heldout": 63}],
+    )
+    heldout_categories: list[str] = Field([], description="Categories kept whole for the held-out split.", examples=[["body"]])
+    leaks: Literal["error", "report"] = Field(
+        "error",
+        description="What to do when a split column in the file puts pairs that share a form on both sides: stop, or go "
+        "on and say so on the report's first screen (the published protocols need that).",
+    )
+
+    @model_validator(mode="after")
+    def _adds_up(self):
+        if self.sizes is None and abs(sum(self.shares.values()) - 1) > 1e-6:
+            raise ValueError(f"the shares add up to {sum(self.shares.values()):g}; they must add up to 1")
+        return self
+
+
+class Pair(Section):
+    """A language pair: one lexicon. The name is `<source>-<target>`, ISO 639-3 codes by habit."""
+
+    lexicon: str | list[str] = Field(
+        description="The file with the translation pairs, or several of one format, from the place where Snakemake is "
+        "started; or an https address, which a rule of its own fetches.",
+        examples=["resources/lexicons/swh-eng.tsv"],
+    )
+    format: Literal["tsv", "csv", "json", "muse", "gatitos", "freedict-tei", "cldf", "cldr"] = Field(
+        "tsv", description="How the file is written; resources/README.md shows each.", examples=["gatitos"]
+    )
+    columns: list[str] | dict[str, str] | None = Field(
+        None,
+        description="Which column or key is which, where the file's own names differ: a list in the file's order, or a "
+        "map from our name to theirs.",
+        examples=[["target", "source"], {"source": "swahili", "target": "english"}],
+    )
+    options: dict[str, str | int | bool] = Field({}, description="Settings of one format; resources/README.md lists them.")
+    sha256: str | list[str] | None = Field(
+        None, description="Checksum of each address's file, needed for an address.", examples=["<64 hexadecimal digits>"]
+    )
+    split: Split | None = Field(None, description="Another split for this pair than the general one.")
+
+
+class PoolingChoice(Section):
+    """How the token vectors of a word become one vector, per step. BOS always stays in the input."""
+
+    scan: list[Pooling] = Field(
+        ["no-bos", "with-bos"],
+        min_length=1,
+        description="Poolings of the scan. With BOS pooled in, an attention sink makes any two words alike: the scan "
+        "shows both so that one can see it. The first one decides what `best` is.",
+    )
+    train: Pooling = Field("no-bos", description="Pooling of the training loss.")
+    evaluate: list[Pooling] = Field(["no-bos"], min_length=1, description="Poolings of the evaluation; the first carries the claims.")
+
+
+class Scan(Section):
+    """The look at every hidden state before anything is trained."""
+
+    best_by: Criterion = Field(
+        "csls_p_at_1",
+        description="What makes a hidden state the `best` one: the highest value on the select split over hs[1] to "
+        "hs[L-1]; ties go to the lower one.",
+    )
+    best_at_most: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="`best` looks no deeper than this hidden state, which also bounds the memory asked for.", examples=[16]
+    )
+    csls_k: Annotated[int, Field(ge=1)] = Field(10, description="Neighbours of CSLS; fewer where the lexicon is small.")
+    bootstrap: Annotated[int, Field(ge=0)] = Field(
+        1000, description="Resamples of the words that say how often each hidden state would have been chosen."
+    )
+
+
+class Selection(Section):
+    """Which training pairs are used."""
+
+    strategy: Literal["random", "lowest-margin", "diverse", "uncertainty"] = Field(
+        "random",
+        description="`lowest-margin`: those that the model separates worst; `diverse`: far from each other; "
+        "`uncertainty`: nearest to the decision, scored again after each round.",
+    )
+    budget: Annotated[int, Field(ge=2)] = Field(description="How many pairs are used.", examples=[100])
+    rounds: Annotated[int, Field(ge=1)] = Field(4, description="Rounds of `uncertainty`: after each it scores again.")
+
+
+class Training(Section):
+    """How an adapter is trained. Defaults are the paper's; every key can stand in an arm too."""
+
+    objective: Literal["triplet-hardest", "triplet-all", "infonce"] = Field(
+        "triplet-hardest",
+        description="Contrastive loss: `triplet-hardest` is the paper's, max(0, margin + sim(a, n) - sim(a, p)) with the "
+        "most similar other translation of the batch as n.",
+    )
+    margin: Annotated[float, Field(ge=0)] = Field(0.4, description="Margin of the triplet losses, in units of cosine.")
+    temperature: Annotated[float, Field(gt=0)] = Field(0.05, description="Temperature of InfoNCE.")
+    mask_false_negatives: bool = Field(
+        True, description="Never use another accepted translation of the anchor as a negative. Off in the paper's protocols."
+    )
+    learning_rate: Annotated[float, Field(gt=0)] = Field(2.0e-4, description="Peak learning rate of AdamW.")
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="Weight decay of AdamW.")
+    epochs: Annotated[int, Field(ge=0)] = Field(5, description="Passes over the training pairs; 0 leaves the adapter as initialised.")
+    batch_size: Annotated[int, Field(ge=2)] = Field(8, description="Pairs in a batch.")
+    warmup_steps: Annotated[int, Field(ge=0)] = Field(50, description="Steps in which the learning rate rises.")
+    schedule: Literal["linear", "cosine", "constant"] = Field("linear", description="What the learning rate does after that.")
+    max_gradient_norm: Annotated[float, Field(gt=0)] | None = Field(None, description="Clip the gradient to this norm.", examples=[1.0])
+    optimizer: Literal["adamw", "adamw-8bit"] = Field(
+        "adamw", description="`adamw-8bit` is bitsandbytes' memory-saving AdamW, for full fine-tuning of large models on a GPU."
+    )
+    gradient_checkpointing: bool = Field(False, description="Trade time for memory in the backward pass.")
+    alpha: AlphaRule = Field("2r", description="LoRA's alpha: a rule of the rank (`2r`, `r`) or a number.", examples=["2r", 32])
+    dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Dropout on the adapters' input.")
+    target_modules: list[str] = Field(
+        ["q_proj", "v_proj"], min_length=1, description="Modules of a block that get an adapter, by the names of their family."
+    )
+    adapted_blocks: Literal["reachable", "all"] | Annotated[int, Field(ge=1)] = Field(
+        "reachable",
+        description="Which blocks get adapters: those below the loss layer, all, or the first N. Only blocks below the "
+        "loss layer can learn.",
+    )
+    allow_unreached: bool = Field(
+        False, description="Accept adapters on blocks that the loss cannot reach (they stay as initialised), as the paper had them."
+    )
+    select: Selection | None = Field(None, description="Train on some of the pairs only, chosen by a strategy.")
+
+
+class Arm(Training):
+    """A method: one entry, so that a new one needs no code. Every key of `training` can be set here too."""
+
+    like: str | Annotated[list[str], Field(min_length=1)] | None = Field(
+        None,
+        description="Take over another arm's settings. With a list, the entry stands for one arm per name: "
+        "`placebo: {like: [tli, full-lora]}` makes `tli-placebo` and `full-lora-placebo`.",
+        examples=["tli", ["tli", "full-lora"]],
+    )
+    method: Literal["lora", "full"] = Field("lora", description="Train adapters, or all weights below the loss layer.")
+    loss_layer: list[Layer] = Field(
+        ["best"],
+        min_length=1,
+        description="Hidden states at which the loss is taken: `best` (by the scan), a number k for hs[k], or `output`.",
+        examples=[["best", 2]],
+    )
+    rank: list[Annotated[int, Field(ge=1)]] = Field([16], min_length=1, description="LoRA ranks. Not used by `method: full`.", examples=[[4, 16, 64]])
+    shuffle_translations: bool = Field(
+        False,
+        description="The placebo: train on translations dealt out anew, so that no word meets its own, drawn anew for each seed.",
+    )
+
+
+class Evaluation(Section):
+    """What is measured before and after training."""
+
+    hidden_states: list[Literal["output", "loss-layer"] | Annotated[int, Field(ge=0)]] = Field(
+        ["output", "loss-layer"],
+        min_length=1,
+        description="Hidden states that are measured. Claims rest on the first.",
+        examples=[["output", "loss-layer", 4]],
+    )
+    merge: bool = Field(
+        False,
+        description="Merge the adapters into the weights first, as the paper did. Merging into NF4 weights rounds the "
+        "adapter, so it is off by default.",
+    )
+    projected_pairs: Annotated[int, Field(ge=0)] = Field(
+        80, description="How many pairs the t-SNE and PCA maps show, held-out ones first; 0 leaves the maps out."
+    )
+
+
+class Statistics(Section):
+    """What is claimed and how it is corrected. Seeds are the replicates."""
+
+    primary: Criterion = Field("csls_p_at_1", description="The endpoint that carries the verdicts, on held-out pairs.")
+    correction: Literal["holm", "benjamini-hochberg", "benjamini-yekutieli"] = Field(
+        "holm", description="Correction of the confirmatory family for multiple comparisons."
+    )
+    alpha: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="Level of the confirmatory family.")
+    minimum_seeds: Annotated[int, Field(ge=2)] = Field(5, description="Below this many seeds no claim is made.")
+    equivalence_margin: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="Test whether held-out pairs gain as much as trained ones, within this margin.", examples=[0.05]
+    )
+    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="Resamples of the bootstrap intervals.")
+
+
+class Transfer(Section):
+    """Tasks that tell what else the training changed, scored by the lm-evaluation-harness."""
+
+    tasks: list[str] = Field(
+        [], description="Tasks by the harness's names; none leaves the stage out.", examples=[["xcopa_sw", "xnli_sw", "xnli_en", "copa"]]
+    )
+    source: str = Field(
+        "hub",
+        description="`hub`, or a folder with the items: XCOPA's JSONL as `xcopa_<language>.jsonl`, XNLI's as `xnli_<language>.jsonl` or `.tsv`.",
+        examples=["resources/demo/transfer"],
+    )
+    question_from: str | None = Field(
+        None,
+        description="XCOPA's English file: take each item's `question` (cause or effect) from it. In the published "
+        "Swahili file that field disagrees with the English original in a few per cent of the items, while the labels agree.",
+        examples=["data/xcopa/en/test.en.jsonl"],
+    )
+    limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Score only the first items of each task.", examples=[100])
+    num_fewshot: Annotated[int, Field(ge=0)] = Field(0, description="Examples put before each item.")
+    batch_size: Annotated[int, Field(ge=1)] = Field(16, description="Items that go through the model together.")
+    add_bos: bool | None = Field(None, description="Put BOS before each item; left empty: as the tokenizer does.")
+
+
+class Jobs(Section):
+    """Where the work is cut into jobs. It changes no result."""
+
+    seeds_per_job: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
+        "all", description="Seeds of one cell that train in one job, on one copy of the weights."
+    )
+    adapters_per_job: Annotated[int, Field(ge=1)] = Field(100, description="Adapters that one evaluation job measures.")
+    threads: Annotated[int, Field(ge=1)] = Field(1, description="CPU threads of a model job.", examples=[4])
+
+
+class Config(Section):
+    """A TLI experiment: the grid of models x pairs x arms x layers x ranks x seeds, and how it is judged."""
+
+    title: str = Field("Targeted Lexical Injection", description="Title of the report.")
+    question: str = Field(
+        "Does the model align the words of the two languages, where inside, and can a light fine-tuning carry that to the output?",
+        description="The question that the report answers.",
+    )
+    results: str = Field("results", description="Folder of the results, from the place where Snakemake is started.", examples=["results/ranks"])
+    models: dict[Annotated[str, Field(pattern=SLUG)], Model] = Field(min_length=1, description="The models, by a short name for paths.")
+    pairs: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")], Pair] = Field(
+        min_length=1, description="The language pairs, each by `<source>-<target>`."
+    )
+    arms: dict[Annotated[str, Field(pattern=SLUG)], Arm] = Field(min_length=1, description="The methods.")
+    seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
+        10, description="How many seeds (1 to N), or which. Seeds are the replicates of every claim: 5 are the least.", examples=[10, [1, 2, 3]]
+    )
+    split: Split = Field(Split(), description="How lexicons are divided.")
+    pooling: PoolingChoice = Field(PoolingChoice(), description="How a word becomes one vector.")
+    scan: Scan = Field(Scan(), description="The scan.")
+    training: Training = Field(Training(), description="Defaults of all arms.")
+    evaluation: Evaluation = Field(Evaluation(), description="The evaluation.")
+    statistics: Statistics = Field(Statistics(), description="The statistics.")
+    transfer: Transfer = Field(Transfer(), description="Transfer to downstream tasks.")
+    jobs: Jobs = Field(Jobs(), description="How the work is cut into jobs.")
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct(cls, seeds):
+        if isinstance(seeds, list) and len(set(seeds)) < len(seeds):
+            raise ValueError("a seed is named twice")
+        return seeds
+
+    @model_validator(mode="after")
+    def _parents_exist(self):
+        for name, arm in self.arms.items():
+            parents = [arm.like] if isinstance(arm.like, str) else arm.like or []
+            for parent in parents:
+                if parent not in self.arms:
+                    raise ValueError(f"arms.{name}.like names {parent!r}, which is no arm here; there are {', '.join(self.arms)}")
+        return self
+
+    @property
+    def seed_list(self) -> list[int]:
+        return list(range(1, self.seeds + 1)) if isinstance(self.seeds, int) else list(self.seeds)
+
+
+def load(paths: str | Path | list[str | Path]) -> Config:
+    """Read config files, later ones over earlier ones key by key, and check them.
+
+    Raises ConfigError.
+    """
+    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
+    merged: dict = {}
+    for path in paths:
+        merged = _merge(merged, _read_yaml(Path(path)))
+    return parse(merged, paths)
+
+
+def parse(values: dict, paths: list[str | Path] = ()) -> Config:
+    """Check a config that is already read; `paths` are its files, for the error's line.
+
+    Raises ConfigError with one paragraph per mistake.
+    """
+    try:
+        return Config.model_validate(values)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(e, paths) for e in _gather(error.errors()))) from None
+
+
+def protocol(config: Config) -> str:
+    """Name of the protocol that the settings amount to: controlled, paper-text, paper-code or custom (science: section 5)."""
+    arms = [a for a in config.arms.values() if not a.shuffle_translations and a.like is None]
+
+    def everyone(key: str) -> list:
+        return [getattr(arm if key in arm.model_fields_set else config.training, key) for arm in arms]
+
+    settings = dict(
+        pooling=(config.pooling.scan[0], config.pooling.train, config.pooling.evaluate[0]),
+        at_output=config.evaluation.hidden_states[0] == "output",
+        hs2=config.evaluation.hidden_states[0] == 2 and all(a.loss_layer == [2] for a in arms),
+        merge=config.evaluation.merge,
+        masked=any(everyone("mask_false_negatives")),
+        all_masked=all(everyone("mask_false_negatives")),
+        everywhere=all(blocks == "all" for blocks in everyone("adapted_blocks")) and all(everyone("allow_unreached")),
+        loss_at_2=all(a.loss_layer == [2] for a in arms),
+    )
+    paper = settings["merge"] and not settings["masked"] and settings["everywhere"] and settings["loss_at_2"]
+    if paper and settings["pooling"] == ("with-bos",) * 3 and settings["at_output"]:
+        return "paper-text"
+    if paper and settings["pooling"] == ("with-bos", "with-bos", "no-bos") and settings["hs2"]:
+        return "paper-code"
+    if settings["pooling"] == ("no-bos",) * 3 and settings["at_output"] and not settings["merge"] and settings["all_masked"]:
+        return "controlled"
+    return "custom"
+
+
+def _merge(base: dict, over: dict) -> dict:
+    merged = dict(base)
+    for key, value in over.items():
+        merged[key] = _merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
+    return merged
+
+
+def _read_yaml(path: Path) -> dict:
+    try:
+        text = path.read_text(encoding="utf-8")
+        _refuse_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader), path)
+        values = yaml.safe_load(text)
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: there is no such config file; config/ has the ready ones") from None
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise ConfigError(f"{path}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(error, 'problem', error)})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: holds no keys; a config has at least models, pairs and arms")
+    return values
+
+
+def _refuse_repeated_keys(node: yaml.Node | None, path: Path, above: str = "") -> None:
+    """YAML lets a key stand twice and forgets the first; in a config that is a mistake. Raises ConfigError."""
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _refuse_repeated_keys(item, path, above)
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen: dict[str, int] = {}
+    for key, value in node.value:
+        name, line = f"{above}{key.value}", key.start_mark.line + 1
+        if name in seen and key.value != "<<":
+            raise ConfigError(f"{path}, line {line}: {name} is there twice, first in line {seen[name]}; keep one of them")
+        seen[name] = line
+        _refuse_repeated_keys(value, path, f"{name}.")
+
+
+def _gather(errors: list[dict]) -> list[dict]:
+    """One error per key: the branches of a union complain each for itself."""
+    kept: dict[tuple, dict] = {}
+    for error in errors:
+        location = tuple(p for p in error["loc"] if not (isinstance(p, str) and re.search(r"[\[(]|^(int|float|str|bool|constrained-\w+)$", p)))
+        if location in kept:
+            kept[location]["msg"] += f", or: {error['msg']}"
+        else:
+            kept[location] = {**error, "loc": location, "of_name": "[key]" in error["loc"]}
+    return list(kept.values())
+
+
+def _explain(error: dict, paths: list[str | Path]) -> str:
+    location = error["loc"]
+    key = ".".join(map(str, location)) or "(the whole config)"
+    where = _find_line(location, paths)
+    message = error["msg"].removeprefix("Value error, ")
+    if error["type"] == "extra_forbidden":
+        known = _known_keys(location[:-1])
+        near = difflib.get_close_matches(str(location[-1]), known, n=1)
+        mend = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
+        return f"{where}{key}: unknown key; {mend}"
+    if error["type"] == "missing":
+        return f"{where}{key}: this key is missing; config/README.md says what it means"
+    if error["type"] == "string_pattern_mismatch" and error["of_name"]:
+        return f"{where}{key}: the name becomes part of paths; use lower-case letters, digits, '-' (a pair is like swh-eng)"
+    value = error.get("input")
+    shown = f" (it says {value!r})" if isinstance(value, (str, int, float, list)) and len(str(value)) < 80 else ""
+    return f"{where}{key}: {message}{shown}; config/README.md explains the key"
+
+
+def _known_keys(location: tuple) -> list[str]:
+    section: Any = Config
+    named = False  # the next part is a name the user chose, as in models.<name>
+    for part in location:
+        if named or isinstance(part, int):
+            named = False
+            continue
+        annotation = section.model_fields[part].annotation
+        named = getattr(annotation, "__origin__", None) is dict
+        section = _inner_section(annotation)
+    return list(section.model_fields)
+
+
+def _inner_section(annotation) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in reversed(getattr(annotation, "__args__", ())):
+        found = _inner_section(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def _find_line(location: tuple, paths: list[str | Path]) -> str:
+    """`file, line N: ` of the deepest part of the key that a file holds; the last file that holds it counts."""
+    best = ("", -1)
+    for path in paths:
+        try:
+            node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+        except (OSError, yaml.YAMLError, UnicodeDecodeError):
+            continue
+        depth, line = 0, 1
+        for part in location:
+            step = None
+            if isinstance(node, yaml.MappingNode):
+                step = next(((k, v) for k, v in node.value if k.value == str(part)), None)
+            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+                step = (node.value[part], node.value[part])
+            if step is None:
+                break
+            line, node, depth = step[0].start_mark.line + 1, step[1], depth + 1
+        if depth >= best[1]:
+            best = (f"{path}, line {line}: ", depth)
+    return best[0]

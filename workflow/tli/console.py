@@ -1,0 +1,71 @@
+"""What a run says on the terminal: what lies ahead, where the report is, what went wrong and what to do."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import pandas as pd
+
+from tli import tables
+from tli.config import Config
+
+
+def announce_run(config: Config, runs: pd.DataFrame) -> None:
+    """One line before the first job: how large the grid is."""
+    cells = len(runs.drop_duplicates(tables.CELL))
+    _say(
+        f"{config.title}: {len(runs)} runs in {cells} cells ({len(config.models)} models, {len(config.pairs)} pairs, "
+        f"{runs['arm'].nunique()} arms, {len(config.seed_list)} seeds); results in {config.results}/"
+    )
+
+
+def conclude_run(config: Config) -> None:
+    """The last lines of a good run: time per stage, the headline, and the report's path."""
+    results = Path(config.results)
+    stages = stage_seconds(results)
+    if len(stages):
+        total = stages.groupby("stage", sort=False)["seconds"].sum()
+        _say("Time per stage, s: " + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in total.items()))
+    verdicts = results / "statistics" / "verdicts.tsv"
+    if verdicts.exists():
+        demo = any(model.demo for model in config.models.values())
+        for _, row in tables.read(verdicts).iterrows():
+            _say(("demo model: " if demo else "") + str(row["sentence"]))
+    report = results / "report" / "index.html"
+    if report.exists():
+        _say(f"The report is {report}")
+
+
+def explain(config: Config, log: str) -> None:
+    """The last lines of a failed run: each failed job's log, its last lines, and how to see what is finished."""
+    try:
+        text = Path(log).read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: (\S+)", text, re.M)
+    for rule, path in dict.fromkeys(failed):
+        _say(f"The rule {rule} failed. The last lines of {path}:")
+        try:
+            for line in Path(path).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]:
+                _say(f"  {line}")
+        except OSError:
+            _say("  (no log was written: the job did not start, or the scheduler ended it)")
+    _say("What is finished is kept; the same command goes on from there. A report of what is there so far:")
+    _say(f"  python -m tli report --partial {config.results}")
+
+
+def stage_seconds(results: Path) -> pd.DataFrame:
+    """Wall seconds of every finished job, from the provenance files: columns stage, job, seconds, device."""
+    import json
+
+    rows = []
+    for path in sorted((Path(results) / "provenance").glob("*/*.json"), key=lambda p: p.stat().st_mtime):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        rows.append({key: record.get(key, "") for key in ("stage", "job", "seconds", "device", "peak_memory_mib")})
+    return pd.DataFrame(rows, columns=["stage", "job", "seconds", "device", "peak_memory_mib"])
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)

@@ -1,0 +1,164 @@
+"""Words to vectors: pooled at the hidden states asked for, each distinct word once, no padding."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from tli.model import packing
+from tli.model.opening import Opened
+from tli.model.states import capture, run
+
+POOLINGS = ("no-bos", "with-bos", "last-token", "weighted-mean")
+
+
+class EmbedError(ValueError):
+    """A word that cannot be embedded."""
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One word's token ids, and which of them are the word's own (not BOS, EOS, [CLS] and the like)."""
+
+    ids: tuple[int, ...]
+    first: int
+    last: int  # the word's own tokens are ids[first:last]
+
+
+def tokenize(tokenizer, words: list[str]) -> list[Tokens]:
+    """Token ids of each word as the tokenizer makes them, with the place of the word's own tokens.
+
+    What the tokenizer adds is found by comparing with and without special tokens; nothing is assumed of it.
+    Raises EmbedError for a word without any token of its own.
+    """
+    with_special = tokenizer(words, add_special_tokens=True)["input_ids"]
+    without = tokenizer(words, add_special_tokens=False)["input_ids"]
+    result = []
+    for word, ids, own in zip(words, with_special, without, strict=True):
+        if not own:
+            raise EmbedError(f"the word {word!r} becomes no token at all; take it out of the lexicon")
+        first = next((i for i in range(len(ids) - len(own) + 1) if ids[i : i + len(own)] == own), None)
+        if first is None:
+            raise EmbedError(f"the word {word!r} is cut into other tokens with BOS than without; its own tokens are not clear")
+        result.append(Tokens(tuple(ids), first, first + len(own)))
+    return result
+
+
+def weights(tokens: list[Tokens], pooling: str, width: int) -> np.ndarray:
+    """Weights [words, width] of each token in the pooled vector; a row adds up to 1.
+
+    "weighted-mean" weighs the word's i-th token by i (Muennighoff 2022, arXiv 2202.08904).
+    """
+    result = np.zeros((len(tokens), width), np.float32)
+    for row, word in zip(result, tokens, strict=True):
+        if pooling == "with-bos":
+            row[: len(word.ids)] = 1
+        elif pooling == "no-bos":
+            row[word.first : word.last] = 1
+        elif pooling == "last-token":
+            row[word.last - 1] = 1
+        elif pooling == "weighted-mean":
+            row[word.first : word.last] = np.arange(1, word.last - word.first + 1)
+        else:
+            raise ValueError(f"pooling {pooling!r} is none of {', '.join(POOLINGS)}")
+    return result / result.sum(axis=1, keepdims=True)
+
+
+@dataclass
+class Embedded:
+    """What a pass over the words gives."""
+
+    vectors: dict[tuple[int, str], np.ndarray]  # (hidden state, pooling) -> [words, hidden] float32, not normalised
+    sink_ratio: dict[int, float]  # median norm of token 0 / median norm of the other tokens
+    token_counts: np.ndarray  # [words], the word's own tokens
+
+
+def embed(
+    opened: Opened, words: list[str], hidden_states: list[int], poolings: list[str], tokens_per_batch: int = 8192, progress=None
+) -> Embedded:
+    """Embed `words` in order, each distinct word once and without padding (see tli.model.packing).
+
+    tokens_per_batch bounds the memory of a batch. progress: called with the number of words done after each batch.
+    """
+    import torch
+
+    distinct = list(dict.fromkeys(words))
+    tokens = tokenize(opened.tokenizer, distinct)
+    gathered = Gathered(tokens, hidden_states, poolings, opened.hidden_size)
+    done = 0
+    with torch.inference_mode(), capture(opened, hidden_states) as states:
+        for rows in passes(opened, tokens, tokens_per_batch):
+            run(opened, packing.inputs(rows, opened.device, opened.dtype))
+            for state in hidden_states:
+                gathered.add(rows, state, states[state])
+            states.clear()
+            done += len(rows.members)
+            if progress is not None:
+                progress(done)
+    return gathered.in_order(distinct, words)
+
+
+def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int = 8192) -> list[packing.Rows]:
+    """The forward passes that embed these words: packed with shared beginnings where that is exact, else by equal length."""
+    ids = [word.ids for word in tokens]
+    if packing.can_pack(opened, ids):
+        return packing.share(ids, tokens_per_batch)
+    return packing.equal_lengths(ids, tokens_per_batch)
+
+
+class Gathered:
+    """Pooled vectors and norms of distinct words, filled pass by pass."""
+
+    def __init__(self, tokens: list[Tokens], hidden_states: list[int], poolings: list[str], hidden_size: int):
+        self.tokens, self.poolings = tokens, poolings
+        self.vectors = {(h, p): np.empty((len(tokens), hidden_size), np.float32) for h in hidden_states for p in poolings}
+        self.first_norms: dict[int, list] = {h: [] for h in hidden_states}
+        self.other_norms: dict[int, list] = {h: [] for h in hidden_states}
+        self._rows, self._mixes = None, []
+
+    def add(self, rows: packing.Rows, hidden_state: int, values) -> None:
+        """Take in one hidden state [rows, width, hidden] of one pass."""
+        import torch
+
+        if self._rows is not rows:  # the same for all hidden states of a pass
+            chosen = [self.tokens[i] for i in rows.members]
+            self._rows, self._mixes = rows, [mix(rows, [weights([w], p, len(w.ids))[0] for w in chosen]) for p in self.poolings]
+        values = values.float()
+        for pooling, (matrix, slots) in zip(self.poolings, self._mixes, strict=True):
+            pooled = torch.bmm(torch.from_numpy(matrix).to(values.device), values)
+            self.vectors[hidden_state, pooling][rows.members] = pooled.flatten(0, 1).cpu().numpy()[slots]
+        norms = values.norm(dim=-1).flatten().cpu().numpy()
+        self.first_norms[hidden_state].append(norms[[place[0] for place in rows.places]])
+        self.other_norms[hidden_state].append(norms[np.concatenate([place[1:] for place in rows.places])])
+
+    def in_order(self, distinct: list[str], words: list[str]) -> Embedded:
+        """The result for `words`, which repeat the distinct ones in any order."""
+        place = {word: i for i, word in enumerate(distinct)}
+        order = np.array([place[word] for word in words], dtype=int)
+        ratios = {h: _ratio(np.concatenate(self.first_norms[h]), np.concatenate(self.other_norms[h])) for h in self.first_norms}
+        counts = np.array([word.last - word.first for word in self.tokens])
+        return Embedded({key: value[order] for key, value in self.vectors.items()}, ratios, counts[order])
+
+
+def mix(rows: packing.Rows, token_weights: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Pooling as a product: float32 [rows, most words of a row, width], and the slot of each word among its first two axes."""
+    count, width = rows.ids.shape
+    row_of = np.array([place[0] // width for place in rows.places])
+    in_row = np.bincount(row_of, minlength=count)
+    order = np.argsort(row_of, kind="stable")
+    rank = np.empty(len(row_of), dtype=np.int64)
+    rank[order] = np.arange(len(row_of)) - np.repeat(np.cumsum(in_row) - in_row, in_row)
+    matrix = np.zeros((count, in_row.max(), width), np.float32)
+    lengths = [len(place) for place in rows.places]
+    matrix[np.repeat(row_of, lengths), np.repeat(rank, lengths), np.concatenate(rows.places) % width] = np.concatenate(token_weights)
+    return matrix, row_of * in_row.max() + rank
+
+
+def run_base(opened: Opened, ids, attention_mask=None) -> None:
+    """One forward pass without cache; what is wanted of it, `capture` keeps."""
+    run(opened, {"input_ids": ids, "attention_mask": attention_mask})
+
+
+def _ratio(first: np.ndarray, others: np.ndarray) -> float:
+    return float(np.median(first) / np.median(others)) if len(others) else float("nan")

@@ -1,0 +1,112 @@
+"""The grid: a config becomes the table of its runs, each with its settings and its place below the results folder."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tli import tables
+from tli.config import Arm, Config, ConfigError, Training
+
+BASELINE = "baseline"
+
+
+def expand_arms(config: Config) -> dict[str, dict]:
+    """Every arm by its name, `like` resolved: all keys of Training, and method, loss_layer, rank, shuffle_translations,
+    placebo_of, control.
+
+    A key counts in this order: the arm's own, its parent's, the section `training`.
+    Raises ConfigError for arms that are like each other in a circle, or for two arms of one name.
+    """
+    arms: dict[str, dict] = {}
+    for name, arm in config.arms.items():
+        parents = arm.like if isinstance(arm.like, list) else [arm.like]
+        for parent in parents:
+            full_name = f"{parent}-{name}" if isinstance(arm.like, list) else name
+            if full_name in arms or (full_name != name and full_name in config.arms):
+                raise ConfigError(f"arms.{name}: makes an arm {full_name!r}, which is there already; rename one of them")
+            arms[full_name] = _settings(config, name, parent)
+    return arms
+
+
+def _settings(config: Config, name: str, parent: str | None) -> dict:
+    chain, seen = [config.arms[name]], [name]
+    while parent is not None:
+        if parent in seen:
+            raise ConfigError(f"arms.{name}.like: {' -> '.join([*seen, parent])} goes in a circle")
+        seen.append(parent)
+        chain.append(config.arms[parent])
+        if isinstance(chain[-1].like, list):
+            raise ConfigError(f"arms.{name}.like: {seen[-1]!r} stands for several arms; name one that stands for itself")
+        parent = chain[-1].like
+    settings = {key: getattr(config.training, key) for key in Training.model_fields}
+    settings |= {key: field.get_default() for key, field in Arm.model_fields.items() if key not in settings}
+    for arm in reversed(chain):
+        settings |= {key: getattr(arm, key) for key in arm.model_fields_set}
+    settings.pop("like")
+    if settings["select"] is not None:
+        settings["select"] = settings["select"].model_dump()
+    is_placebo = settings["shuffle_translations"]
+    settings["placebo_of"] = next((s for s in seen[1:] if not config.arms[s].shuffle_translations), "") if is_placebo else ""
+    settings["control"] = is_placebo or settings["epochs"] == 0
+    return settings
+
+
+def expand(config: Config) -> pd.DataFrame:
+    """The table of runs, columns tables.GRID, one row a run, in the order of the config.
+
+    Raises ConfigError when the grid is empty.
+    """
+    rows = []
+    for model in config.models:
+        for pair in config.pairs:
+            for arm, settings in expand_arms(config).items():
+                full = settings["method"] == "full"
+                for layer in dict.fromkeys(map(str, settings["loss_layer"])):
+                    for rank in ["full"] if full else dict.fromkeys(map(str, settings["rank"])):
+                        for seed in config.seed_list:
+                            rows.append(
+                                {
+                                    "model": model,
+                                    "pair": pair,
+                                    "arm": arm,
+                                    "layer": layer,
+                                    "rank": rank,
+                                    "seed": seed,
+                                    "run": run_name(arm, layer, rank, seed),
+                                    "method": settings["method"],
+                                    "placebo_of": settings["placebo_of"],
+                                    "control": settings["control"],
+                                    # NF4 weights cannot be fully trained: such a run starts from the unquantised ones
+                                    "baseline": f"{BASELINE}-unquantised"
+                                    if full and config.models[model].quantization != "none"
+                                    else BASELINE,
+                                }
+                            )
+    if not rows:
+        raise ConfigError("the grid is empty: models, pairs, arms and seeds must each name at least one")
+    return pd.DataFrame(rows, columns=tables.GRID)
+
+
+def run_name(arm: str, layer: str, rank: str, seed: int | str) -> str:
+    """A run's name, which is its path below the folder of its model and pair too."""
+    return f"{arm}/layer-{layer}/rank-{rank}/seed-{seed}"
+
+
+def training_settings(config: Config, arm: str, layer: str, rank: str) -> dict:
+    """What a training job needs to know of one cell, as plain values (they go into the job's params)."""
+    settings = dict(expand_arms(config)[arm])
+    for key in ("placebo_of", "control", "loss_layer"):
+        settings.pop(key)
+    full = settings["method"] == "full"
+    settings["rank"] = None if full else int(rank)
+    settings["alpha"] = None if full else resolve_alpha(settings["alpha"], int(rank))
+    settings["layer"] = layer
+    settings["pooling"] = config.pooling.train
+    return settings
+
+
+def resolve_alpha(rule: str | float, rank: int) -> float:
+    """LoRA's alpha from its rule: "2r" is twice the rank, "r" the rank, a number itself."""
+    if isinstance(rule, str):
+        return float(rule[:-1] or 1) * rank
+    return float(rule)

@@ -1,0 +1,207 @@
+"""What each job of the workflow is given: settings, the runs it serves, the memory and time it asks for. No torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from tli import grid, tables
+from tli.config import Config, ConfigError
+from tli.model.files import ModelError, check_folder
+
+BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
+UNKNOWN_PARAMETERS = 8.1e9  # a model whose files are not here yet and whose config says nothing: the usual 8B
+
+
+def model_settings(config: Config, model: str) -> dict:
+    """The model's section as plain values; what changes no result is left out, so that it reruns nothing."""
+    settings = config.models[model].model_dump()
+    settings.pop("parameters")
+    return settings
+
+
+def on_hub(config: Config, model: str) -> bool:
+    """True for a hub id, False for a folder on disk."""
+    source = config.models[model].source
+    return not Path(source).is_dir() and not source.startswith((".", "/", "~")) and source.count("/") == 1 and not source.startswith("resources/")
+
+
+def addresses(config: Config, pair: str) -> list[str]:
+    """The lexicon's entries, a list also where there is one."""
+    lexicon = config.pairs[pair].lexicon
+    return [lexicon] if isinstance(lexicon, str) else list(lexicon)
+
+
+def is_address(entry: str) -> bool:
+    return entry.startswith(("https://", "http://"))
+
+
+def lexicon_settings(config: Config, pair: str) -> dict:
+    """What the lexicon stage is given besides files."""
+    section = config.pairs[pair]
+    split = section.split or config.split
+    return {"format": section.format, "columns": section.columns, "options": section.options, "split": split.model_dump()}
+
+
+def layers_asked(config: Config) -> list[str]:
+    """Every loss layer of the grid as text, in the config's order."""
+    return list(dict.fromkeys(str(layer) for arm in grid.expand_arms(config).values() for layer in arm["loss_layer"]))
+
+
+def numbers_asked(config: Config) -> list[int]:
+    """Hidden states that the config names by number."""
+    numbers = [int(layer) for layer in layers_asked(config) if layer.isdigit()]
+    return sorted({*numbers, *(state for state in config.evaluation.hidden_states if isinstance(state, int))})
+
+
+def target_modules(config: Config) -> list[str]:
+    return sorted({name for arm in grid.expand_arms(config).values() if arm["method"] == "lora" for name in arm["target_modules"]})
+
+
+def seed_chunks(config: Config) -> list[list[int]]:
+    """The seeds of a cell as they are cut into jobs."""
+    seeds, size = config.seed_list, config.jobs.seeds_per_job
+    return [seeds] if size == "all" else [seeds[i : i + size] for i in range(0, len(seeds), size)]
+
+
+def parts(config: Config, runs: pd.DataFrame, model: str, pair: str) -> dict[str, dict]:
+    """How the evaluation of one model and pair is cut: part name -> {"runs": rows of the grid, "baselines": names}.
+
+    Adapters share parts of `jobs.adapters_per_job`. A fully trained run has a part of its own, so that its weights can go
+    as soon as it is measured and are not wanted again when another run is added.
+    """
+    own = runs[(runs["model"] == model) & (runs["pair"] == pair)]
+    adapters = own[own["method"] == "lora"].to_dict("records")
+    size = config.jobs.adapters_per_job
+    found: dict[str, dict] = {}
+    for number, first in enumerate(range(0, max(len(adapters), 1), size), 1):
+        found[f"part-{number}"] = {"runs": adapters[first : first + size], "baselines": [grid.BASELINE] if number == 1 else []}
+    for name in sorted(set(own["baseline"]) - {grid.BASELINE}):
+        found[name] = {"runs": [], "baselines": [name]}
+    for run in own[own["method"] == "full"].to_dict("records"):
+        found[run["run"].replace("/", ".")] = {"runs": [run], "baselines": []}
+    return found
+
+
+def mapped_runs(runs: pd.DataFrame, model: str, pair: str) -> list[str]:
+    """Runs whose words are drawn as maps: the first seed of every cell that is no control."""
+    own = runs[(runs["model"] == model) & (runs["pair"] == pair) & ~runs["control"]]
+    return own.drop_duplicates(tables.CELL)["run"].tolist()
+
+
+def evaluation_settings(config: Config) -> dict:
+    return {
+        "hidden_states": config.evaluation.hidden_states,
+        "poolings": config.pooling.evaluate,
+        "merge": config.evaluation.merge,
+        "projected_pairs": config.evaluation.projected_pairs,
+        "csls_k": config.scan.csls_k,
+    }
+
+
+def scan_settings(config: Config) -> dict:
+    return {
+        "poolings": config.pooling.scan,
+        "best_by": config.scan.best_by,
+        "best_at_most": config.scan.best_at_most,
+        "csls_k": config.scan.csls_k,
+        "bootstrap": config.scan.bootstrap,
+    }
+
+
+def size(config: Config, model: str) -> dict:
+    """Parameters, layers and those of one block: from the files where they are, else from the config, else the usual 8B."""
+    section = config.models[model]
+    try:
+        facts = check_folder(Path(section.source))
+        return {key: facts[key] for key in ("parameters", "layers", "block_parameters")}
+    except ModelError:
+        parameters = section.parameters or UNKNOWN_PARAMETERS
+        return {"parameters": parameters, "layers": 32, "block_parameters": parameters * 0.87 / 32}
+
+
+def bytes_per_parameter(config: Config, model: str, quantized: bool = True) -> float:
+    section = config.models[model]
+    return 0.6 if quantized and section.quantization == "nf4" else BYTES[section.dtype]
+
+
+def memory_mb(config: Config, stage: str, model: str, layer: str = "output", method: str = "lora") -> int:
+    """Main memory of a model job, MB: 1,500 for the imports, the weights that it holds, and room to work.
+
+    Training holds the embeddings and the blocks below the loss layer; full training holds gradients, two moments and a
+    copy of the weights besides.
+    """
+    known = size(config, model)
+    weights = known["parameters"]
+    if stage == "train":
+        depth = known["layers"] if layer == "output" else known["layers"] - 1 if layer == "best" else int(layer)
+        if layer == "best" and config.scan.best_at_most:
+            depth = min(depth, config.scan.best_at_most)
+        weights -= known["block_parameters"] * max(0, known["layers"] - depth)
+    held = weights * bytes_per_parameter(config, model, quantized=method == "lora")
+    if method == "full":
+        held = weights * (2 * BYTES[config.models[model].dtype] + 4 + 8)
+    return int(1500 + 1.3 * held / 1e6)
+
+
+def minutes(config: Config, stage: str, model: str, runs: int = 1) -> int:
+    """Time asked for a model job, minutes: what loading costs, and what each run adds, with ample room."""
+    billions = size(config, model)["parameters"] / 1e9
+    per_run = {"check": 0, "scan": 0, "train": 1 + 4 * billions, "evaluate": 0.5 + billions, "transfer": 5 + 10 * billions}[stage]
+    return int(10 + 5 * billions + per_run * runs)
+
+
+def needs_gpu(config: Config, model: str) -> int:
+    """GPUs that a model job asks of a cluster: none for a model that is told to stay on the CPU."""
+    return 0 if config.models[model].device == "cpu" else 1
+
+
+def inspect(config: Config) -> None:
+    """Find before the first job what can be known from the files at hand. Raises ConfigError with all that was found."""
+    from tli import lexicon
+
+    problems = []
+    for name in config.models:
+        if on_hub(config, name):
+            continue
+        folder = Path(config.models[name].source)
+        if not folder.is_dir():
+            problems.append(f"models.{name}.source: {folder} is no folder; give a folder with config.json, or a hub id such as owner/name")
+            continue
+        try:
+            layers = check_folder(folder)["layers"]
+        except ModelError as error:
+            problems.append(f"models.{name}: {error}")
+            continue
+        problems += [f"models.{name}: {folder} has hs[0] to hs[{layers}]; the config asks for hs[{k}]" for k in numbers_asked(config) if k > layers]
+    if "0" in layers_asked(config):
+        problems.append("loss_layer 0: hs[0] are the embeddings; no block lies below, so nothing can learn: take 1 or more")
+    for pair in config.pairs:
+        files = [entry for entry in addresses(config, pair) if not is_address(entry)]
+        section = config.pairs[pair]
+        checksums = [section.sha256] if isinstance(section.sha256, str) else section.sha256 or []
+        if len(files) < len(addresses(config, pair)) and len(checksums) != len(addresses(config, pair)):
+            problems.append(f"pairs.{pair}: an address needs its checksum; add sha256, one for each file of the lexicon")
+        absent = [entry for entry in files if section.format not in ("cldr",) and not Path(entry).exists()]
+        problems += [f"pairs.{pair}.lexicon: {entry} is not there; give the path from {Path.cwd().name}/ or an https address" for entry in absent]
+        if absent or len(files) < len(addresses(config, pair)):
+            continue
+        try:
+            source, target = pair.split("-")
+            lexicon.read(files, format=section.format, columns=section.columns, source_language=source, target_language=target, **section.options)
+        except ValueError as error:
+            problems.append(f"pairs.{pair}: {error}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def unpinned(config: Config) -> list[str]:
+    """Hub models without a commit: they are not run, since nobody could repeat it."""
+    return [name for name in config.models if on_hub(config, name) and not config.models[name].revision]
+
+
+def checksum(config: Config, pair: str, number: int) -> str:
+    """The checksum that the config names for one of a lexicon's files."""
+    listed = config.pairs[pair].sha256
+    return listed if isinstance(listed, str) else (listed or [""] * (number + 1))[number]

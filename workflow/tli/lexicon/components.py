@@ -1,0 +1,74 @@
+"""Which pairs share a form, and what leaks from one split into another."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+import pandas as pd
+
+from tli.lexicon.forms import FUNCTION_WORDS, alternatives, content_words, key
+from tli.lexicon.similarity import edit_similarity
+
+
+def pair_id(source: str, target: str) -> str:
+    """The first 12 hex digits of sha256 of "source<tab>target"."""
+    return hashlib.sha256(f"{source}\t{target}".encode()).hexdigest()[:12]
+
+
+def complete(pairs: pd.DataFrame) -> pd.DataFrame:
+    """A copy of `pairs` with the optional columns filled in, index 0, 1, ..."""
+    pairs = pairs.reset_index(drop=True).copy()
+    for name in ("alternatives", "category", "split", "provenance"):
+        pairs[name] = pairs[name].fillna("").astype(object) if name in pairs.columns else ""
+    if "cognate" not in pairs.columns:
+        pairs["cognate"] = np.round(edit_similarity(pairs["source"].tolist(), pairs["target"].tolist()), 4)
+    return pairs
+
+
+def links_of(pairs: pd.DataFrame, by: str, function_words: frozenset[str]) -> list[list[str]]:
+    """For each pair the keys that join it to others: whole forms (and lemmas), with content-words their words too."""
+    names = [name for name in ("source", "target", "source_lemma", "target_lemma") if name in pairs.columns]
+    links = []
+    for cells, more in zip(zip(*(pairs[name].tolist() for name in names)), pairs["alternatives"].tolist()):
+        keys = dict.fromkeys(key(cell) for cell in [*cells, *alternatives(more)] if cell)
+        if by == "content-words":
+            # A word and a one-word form are the same thing to a model: one space of keys for both.
+            keys |= dict.fromkeys(word for form in list(keys) for word in content_words(form, function_words))
+        links.append([one for one in keys if one])
+    return links
+
+
+def leaks(pairs: pd.DataFrame, by: str = "forms", function_words: frozenset[str] = FUNCTION_WORDS) -> pd.DataFrame:
+    """Forms that stand in more than one split: form, splits ('|'-joined), pairs (how many), example. Empty if none leaks."""
+    pairs = complete(pairs)
+    rows = [
+        (form, split, f"{source} = {target}")
+        for form_list, split, source, target in zip(links_of(pairs, by, function_words), pairs["split"], pairs["source"], pairs["target"])
+        for form in form_list
+        if split
+    ]
+    table = pd.DataFrame(rows, columns=["form", "split", "pair"])
+    several = table.drop_duplicates(["form", "split"])
+    several = several[several.duplicated("form", keep=False)]
+    counts = table["form"].value_counts()
+    found = several.groupby("form", sort=False).agg(splits=("split", "|".join), example=("pair", lambda shown: "; ".join(list(shown)[:2])))
+    found["pairs"] = counts.reindex(found.index)
+    return found.reset_index()[["form", "splits", "pairs", "example"]]
+
+
+def components_of(links: list[list[str]], names: list[str]) -> np.ndarray:
+    """The component of each pair, named by its first pair."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = len(links)
+    if not count:
+        return np.array([], dtype=object)
+    rows = np.repeat(np.arange(count), [len(one) for one in links])
+    columns, forms = pd.factorize(np.array([form for one in links for form in one], dtype=object))
+    total = count + len(forms)
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns + count)), shape=(total, total))
+    labels = connected_components(graph, directed=False)[1][:count]
+    _, first, place = np.unique(labels, return_index=True, return_inverse=True)
+    return np.array(names, dtype=object)[first][place]

@@ -1,0 +1,138 @@
+"""What counts as the same word: keys, scripts and content words, and the error that every part of the package raises."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from functools import lru_cache
+
+SPLITS = ("train", "select", "heldout")
+
+
+class LexiconError(ValueError):
+    """A word list cannot be used as it is; the message says where (file, line), why, and how to mend it."""
+
+
+def fail(reason: str, mend: str, *, file: str = "", line: int = 0) -> LexiconError:
+    """The error for `file`, `line`: "<file>, line <line>: <reason>; <mend>"."""
+    where = f"{file}, line {line}: " if file and line else f"{file}: " if file else ""
+    return LexiconError(f"{where}{reason}; {mend}")
+
+
+_SAME = str.maketrans(dict.fromkeys("‘’ʼʻ`´ʹ′", "'") | dict.fromkeys("‐‑–—−", "-"))
+_SPACE = re.compile(r"\s+")
+
+
+@lru_cache(maxsize=1 << 19)
+def key(form: str) -> str:
+    """The normalised whole form: two forms with one key are the same word (science: equal normalised forms).
+
+    NFKC, case folded, apostrophes and hyphens of one kind, single spaces, no punctuation at the edges (unless there is
+    nothing else). Diacritics count: "bàyyi" is not "bayyi".
+    """
+    text = form
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_SAME)
+    text = _SPACE.sub(" ", text.casefold()).strip()
+    if text.isalnum():
+        return text
+    start, end = 0, len(text)
+    while start < end and not _inside(text[start]):
+        start += 1
+    while end > start and not _inside(text[end - 1]):
+        end -= 1
+    return text[start:end] or text
+
+
+def _inside(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNM"
+
+
+def alternatives(cell: str) -> list[str]:
+    """The further translations in one '|'-joined cell."""
+    return [part for part in cell.split("|") if part] if cell else []
+
+
+def fold(form: str) -> str:
+    """`form` without case and diacritics (NFKD, combining marks off): what the cognate similarity compares."""
+    if form.isascii():
+        return form.casefold()
+    text = unicodedata.normalize("NFKD", form.casefold()).translate(_SAME)
+    return "".join(character for character in text if not unicodedata.combining(character))
+
+
+# ISO 15924 codes for the first word of a Unicode character name, where the code is not simply its first four letters.
+_SCRIPTS = {
+    "LATIN": "Latn", "ETHIOPIC": "Ethi", "ARABIC": "Arab", "CYRILLIC": "Cyrl", "GREEK": "Grek", "HEBREW": "Hebr",
+    "DEVANAGARI": "Deva", "BENGALI": "Beng", "GUJARATI": "Gujr", "GURMUKHI": "Guru", "KANNADA": "Knda", "MALAYALAM": "Mlym",
+    "ORIYA": "Orya", "TAMIL": "Taml", "TELUGU": "Telu", "SINHALA": "Sinh", "THAI": "Thai", "LAO": "Laoo", "MYANMAR": "Mymr",
+    "KHMER": "Khmr", "TIBETAN": "Tibt", "MONGOLIAN": "Mong", "GEORGIAN": "Geor", "ARMENIAN": "Armn", "HANGUL": "Hang",
+    "HIRAGANA": "Hira", "KATAKANA": "Kana", "CJK": "Hani", "IDEOGRAPHIC": "Hani", "NKO": "Nkoo", "TIFINAGH": "Tfng",
+    "VAI": "Vaii", "ADLAM": "Adlm", "SYRIAC": "Syrc", "THAANA": "Thaa", "CHEROKEE": "Cher", "COPTIC": "Copt",
+    "FULLWIDTH": "Latn", "BAMUM": "Bamu", "OSMANYA": "Osma", "OL": "Olck", "MEETEI": "Mtei",
+}  # fmt: skip
+_COMPOUND = {"Jpan": {"Hani", "Hira", "Kana"}, "Kore": {"Hang", "Hani"}, "Hans": {"Hani"}, "Hant": {"Hani"}}
+
+
+@lru_cache(maxsize=1 << 16)
+def script_of(character: str) -> str:
+    """ISO 15924 code of a letter's script, "" for what is no letter or belongs to all scripts (marks, modifiers)."""
+    if not character.isalpha() or unicodedata.category(character) == "Lm":
+        return ""
+    word = unicodedata.name(character, "").split(" ")[0].split("-")[0]
+    return _SCRIPTS.get(word, word.capitalize()[:4])
+
+
+def script_counts(form: str) -> dict[str, int]:
+    """How many letters of each script `form` has."""
+    if form.isascii():
+        letters = sum(map(str.isalpha, form))
+        return {"Latn": letters} if letters else {}
+    counts: dict[str, int] = {}
+    for character in form:
+        script = script_of(character)
+        if script:
+            counts[script] = counts.get(script, 0) + 1
+    return counts
+
+
+def in_script(form: str, script: str) -> bool:
+    """Whether `form` has letters and at least half of them are of `script`."""
+    counts = script_counts(form)
+    wanted = _COMPOUND.get(script, {script})
+    return bool(counts) and 2 * sum(counts.get(name, 0) for name in wanted) >= sum(counts.values())
+
+
+def majority_script(forms: list[str]) -> str:
+    """The script of most letters of `forms`; "" where there are none. Hani, Hira and Kana together are Jpan."""
+    counts: dict[str, int] = {}
+    for form in forms:
+        for script, number in script_counts(form).items():
+            counts[script] = counts.get(script, 0) + number
+    if not counts:
+        return ""
+    if counts.get("Hira", 0) + counts.get("Kana", 0) and max(counts, key=counts.get) in _COMPOUND["Jpan"]:
+        return "Jpan"
+    return max(sorted(counts), key=counts.get)
+
+
+# Words that join nothing when components are made by content words. One list for all languages, on purpose: the two
+# sides share one space of forms. A further language's words are given by the caller.
+_FUNCTION_WORDS = """
+a about above after all an and any are as at away back be been before being below between both but by can could did
+do does down during each either else every for from had has have having he her here hers him his how i if in into is
+it its me more most much must my no nor not of off on one one's oneself onto or other our out over own per shall she
+should so some someone something somebody such than that the their them themselves then there these they this those
+through to too towards under until up upon us very was we were what when where which while who whom whose why will
+with within without would you your yours
+bila cha cho hadi hilo hiyo huyo ile juu katika kama kuhusu kutoka kwa kwenye la lake lile lo mwa na ndani ni pa sana
+si tu vya vile wa wake ya yake yeye yule za zake te moko mpe po eza mu ku nga era oba n' ne ak ci di bi gi ji ki li mi
+si yi bu gu mbaa kan fi irra keessa kee wajjin hin akka itti ኣብ ናይ ካብ ምስ እቲ ኣይ
+"""  # English; Swahili, Lingala, Luganda, Wolof, Oromo; Tigrinya
+FUNCTION_WORDS = frozenset(_FUNCTION_WORDS.split())
+
+
+def content_words(form_key: str, function_words: frozenset[str] = FUNCTION_WORDS) -> list[str]:
+    """The words of a key that carry meaning: parts at spaces and hyphens, without function words and single letters."""
+    words = [word.strip("'\".,;:!?()[]{}") for word in re.split(r"[\s/-]+", form_key)]
+    return [word for word in words if word and word not in function_words and not (len(word) == 1 and word.isascii())]

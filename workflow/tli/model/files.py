@@ -1,0 +1,150 @@
+"""What a model's files tell without loading it: blocks, parameters, tensors. No torch, so the DAG may ask."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import struct
+from pathlib import Path
+
+
+class ModelError(ValueError):
+    """A model that cannot be used; the message names the folder or file, the reason and the mend."""
+
+
+def read_config(folder: Path) -> dict:
+    """config.json of a model folder; the text model's part where it has several."""
+    path = Path(folder) / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ModelError(f"{path}: is not there; a model folder holds config.json, *.safetensors and tokenizer.json") from None
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ModelError(f"{path}: not readable as JSON ({error}); copy the file again") from None
+    if not isinstance(config, dict):
+        raise ModelError(f"{path}: holds no keys; copy the file again")
+    return config | (config.get("text_config") or {})
+
+
+def number_of_layers(config: dict, where: str = "config.json") -> int:
+    """L, the number of blocks."""
+    for key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers"):
+        if isinstance(config.get(key), int):
+            return config[key]
+    raise ModelError(f"{where}: has no num_hidden_layers; is this a language model?")
+
+
+def read_tensors(folder: Path) -> dict[str, tuple[list[int], str, str]]:
+    """Every tensor of the folder: name -> (shape, dtype, file), from the headers of the safetensors files alone.
+
+    Raises ModelError for a missing or cut-off file, and where the index names tensors that no file holds.
+    """
+    folder = Path(folder)
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        other = sorted(p.name for p in folder.glob("*.bin"))
+        hint = f"; {other[0]} is a pickle, which is not opened: convert it to safetensors" if other else ""
+        raise ModelError(f"{folder}: holds no *.safetensors{hint}")
+    tensors = {}
+    for file in files:
+        header, start = _read_header(file)
+        end = max((v["data_offsets"][1] for k, v in header.items() if k != "__metadata__"), default=0)
+        if file.stat().st_size < start + end:
+            raise ModelError(f"{file}: is cut off ({file.stat().st_size:,} of {start + end:,} bytes); copy the file again")
+        for name, entry in header.items():
+            if name != "__metadata__":
+                tensors[name] = (entry["shape"], entry["dtype"], file.name)
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        try:
+            named = dict(json.loads(index.read_text(encoding="utf-8"))["weight_map"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ModelError(f"{index}: not an index of tensors ({type(error).__name__}: {error}); copy the file again") from None
+        lacking = sorted(name for name in named if name not in tensors)
+        if lacking:
+            raise ModelError(f"{index}: names {len(lacking)} tensors that no file holds, {lacking[0]} first; copy {named[lacking[0]]} again")
+    return tensors
+
+
+def _read_header(file: Path) -> tuple[dict, int]:
+    try:
+        with file.open("rb") as stream:
+            (length,) = struct.unpack("<Q", stream.read(8))
+            if length > 100_000_000:
+                raise ValueError("header too long")
+            header = json.loads(stream.read(length))
+        for name, entry in header.items():
+            if name != "__metadata__":
+                entry["shape"], entry["dtype"], entry["data_offsets"][1]
+        return header, 8 + length
+    except (struct.error, ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
+        raise ModelError(f"{file}: not a safetensors file ({type(error).__name__}: {error}); copy the file again") from None
+
+
+def check_folder(folder: Path) -> dict:
+    """Look for what would load as random numbers, without torch: returns layers, parameters, bytes, hidden size, tied.
+
+    A tensor that some blocks have and others lack is missing; so is one of Llama's own outside the blocks. What another
+    family needs outside its blocks is found by the check job, which builds the model.
+    Raises ModelError.
+    """
+    config = read_config(folder)
+    layers = number_of_layers(config, f"{folder}/config.json")
+    tensors = read_tensors(folder)
+    blocks: dict[int, set] = {}
+    for name in tensors:
+        match = re.match(r"^(.*?\b(?:layers?|h|blocks))\.(\d+)\.(.+)$", name)
+        if match:
+            blocks.setdefault(int(match[2]), set()).add((match[1], match[3]))
+    lacking = [f"block {k} has no tensor at all" for k in range(layers) if k not in blocks]
+    # Some families alternate kinds of blocks; then a suffix is expected where half of the blocks have it.
+    for stem, suffix in sorted(set().union(*blocks.values()) if blocks else set()):
+        without = [k for k in sorted(blocks) if k < layers and (stem, suffix) not in blocks[k]]
+        if 0 < len(without) <= layers // 2 and len(blocks) > 1:
+            lacking.append(f"{stem}.{without[0]}.{suffix}")
+    tied = bool(config.get("tie_word_embeddings"))
+    if any(name.startswith("model.layers.") for name in tensors):
+        headed = any("CausalLM" in a for a in config.get("architectures") or [])
+        needed = ["model.embed_tokens.weight", "model.norm.weight"] + ([] if tied or not headed else ["lm_head.weight"])
+        lacking += [name for name in needed if name not in tensors]
+    if lacking:
+        raise ModelError(
+            f"{folder}: {len(lacking)} tensors are missing, {lacking[0]} first; they would be filled with random numbers. "
+            "Copy the model again, or ask its author for the complete checkpoint"
+        )
+    sizes = [_product(shape) for shape, _, _ in tensors.values()]
+    return {
+        "layers": layers,
+        "hidden_size": config.get("hidden_size") or config.get("n_embd"),
+        "vocabulary": config.get("vocab_size"),
+        "tied": tied,
+        "parameters": sum(sizes),
+        "block_parameters": sum(_product(s) for n, (s, _, _) in tensors.items() if re.search(r"\b(?:layers?|h|blocks)\.0\.", n)),
+        "bytes": sum((Path(folder) / f).stat().st_size for f in {file for _, _, file in tensors.values()}),
+    }
+
+
+def _product(shape: list[int]) -> int:
+    result = 1
+    for side in shape:
+        result *= side
+    return result
+
+
+def identity(folder: Path) -> str:
+    """A digest that changes when the model does: config, tokenizer, and of each weight file the header, the size and,
+    above 64 MiB, sixteen spread samples instead of every byte."""
+    folder = Path(folder)
+    total = hashlib.sha256()
+    for file in sorted([*folder.glob("*.json"), *folder.glob("*.model"), *folder.glob("*.txt"), *folder.glob("*.safetensors")]):
+        size = file.stat().st_size
+        total.update(f"{file.name}\0{size}\0".encode())
+        with file.open("rb") as stream:
+            if size <= 64 << 20:
+                total.update(stream.read())
+                continue
+            for part in range(17):
+                stream.seek(min(part * (size // 16), max(size - (1 << 20), 0)))
+                total.update(stream.read(1 << 20))
+    return total.hexdigest()

@@ -1,0 +1,54 @@
+"""Perplexity of a causal model on a few sentences: does the model know the language at all, or is it broken?"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+SENTENCES = Path(__file__).resolve().parents[3] / "resources" / "sentences"
+
+
+def shipped_sentences(language: str) -> list[str]:
+    """The shipped sentences of a language (ISO 639-3 code), one a line of its file; [] for a language without a file."""
+    path = SENTENCES / f"{language}.txt"
+    if not path.is_file():
+        return []
+    return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+
+
+def perplexity(model, tokenizer, sentences: list[str]) -> tuple[float, int]:
+    """exp of the mean negative log-probability per token, and the number of tokens predicted.
+
+    model: a whole causal model. Each sentence stands by itself after BOS, in one batch; without a BOS its first token is
+    given and not predicted. Uniform guessing has the size of the vocabulary. inf where the model gives no finite number.
+    """
+    import torch
+
+    start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    ids = [start + tokenizer.encode(text, add_special_tokens=False) for text in sentences]
+    ids = [row for row in ids if len(row) > 1]
+    tokens = sum(len(row) - 1 for row in ids)
+    if not tokens:
+        return float("nan"), 0
+    longest = max(map(len, ids))
+    # padding on the right: no token of a sentence sees it, so any id will do
+    padded = torch.tensor([row + [0] * (longest - len(row)) for row in ids], device=model.device)
+    follows = torch.tensor([[k + 1 < len(row) for k in range(longest - 1)] for row in ids], device=model.device)
+    with torch.inference_mode():
+        logits = model(input_ids=padded, use_cache=False).logits[:, :-1][follows]
+        log = torch.log_softmax(logits.float(), dim=-1).gather(1, padded[:, 1:][follows].unsqueeze(1))
+    mean = -log.double().mean().item()
+    return math.exp(mean) if math.isfinite(mean) and mean < 700 else math.inf, tokens
+
+
+def verdict(perplexity: float, vocabulary: int) -> str | None:
+    """A warning where `perplexity` is not below half that of uniform guessing over `vocabulary` tokens, else None.
+
+    A head of random numbers guesses uniformly or worse; a model that has seen a language is better by far.
+    """
+    if perplexity < vocabulary / 2:
+        return None
+    return (
+        f"perplexity {perplexity:,.0f} where uniform guessing has {vocabulary:,}: the model does not know these sentences. "
+        "Its head may be random (a broken checkpoint), or it never saw the language"
+    )

@@ -1,0 +1,149 @@
+"""Which pairs are trained on, and with which translation: placebo assignments and the selection of pairs."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import maximum_bipartite_matching
+
+STRATEGIES = ("random", "lowest-margin", "diverse", "uncertainty")
+
+
+def accepted_cells(accepted, sources: np.ndarray, targets: np.ndarray) -> sparse.csr_array:
+    """Bool [len(sources), len(targets)]: which of `targets` is accepted for which of `sources`.
+
+    `accepted` is bool [n_source_forms, n_target_forms] (as Candidates holds it); `sources` and `targets` are indices of
+    forms, with repeats: those of a batch (then `.toarray()` is what the objectives take) or of a whole train split.
+    """
+    return sparse.csr_array(accepted)[np.asarray(sources)][:, np.asarray(targets)]
+
+
+def assigned(sources: np.ndarray, targets: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:
+    """`accepted` [n_source_forms, n_target_forms] as an assignment gives it: sources[r] accepts targets[r], no other.
+
+    A placebo masks its false negatives by this: pass the targets in their permuted order.
+    """
+    cells = sparse.coo_array((np.ones(len(sources), bool), (sources, targets)), shape=shape).tocsr()
+    cells.sum_duplicates()
+    cells.data[:] = True
+    return cells
+
+
+def derangement(accepted, seed: int) -> np.ndarray:
+    """A random permutation that gives no pair an accepted translation of its own: the placebo's assignment.
+
+    `accepted`, bool [n, n], dense or sparse: True where the target of pair j is an accepted translation of the source
+    of pair i (repeated targets are columns alike). Returns `order` [n]: pair i is trained with the target of pair
+    order[i]; accepted[i, order[i]] is False for all i. A random permutation is drawn and its few bad rows are shuffled
+    with others; where that does not end, a matching in the bipartite graph of wrong translations decides (5 n n bytes).
+    Raises ValueError when no such permutation exists.
+    """
+    accepted = sparse.csr_array(accepted).astype(bool)
+    accepted.eliminate_zeros()
+    n = accepted.shape[0]
+    if accepted.shape != (n, n) or n < 1:
+        raise ValueError(f"accepted has shape {accepted.shape}; expected one row and one column for each pair")
+    rng = np.random.default_rng(seed)
+    cells = np.unique(np.repeat(np.arange(n, dtype=np.int64), np.diff(accepted.indptr)) * n + accepted.indices)
+
+    def bad(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
+        keys = rows * np.int64(n) + columns
+        place = np.minimum(np.searchsorted(cells, keys), max(0, len(cells) - 1))
+        return cells[place] == keys if len(cells) else np.zeros(len(keys), bool)
+
+    everyone = np.arange(n)
+    order = rng.permutation(n)
+    for _ in range(300):
+        wrong = np.flatnonzero(bad(everyone, order))
+        if not len(wrong):
+            return order
+        rows = np.union1d(wrong, rng.integers(0, n, 2 * len(wrong) + 2))
+        shuffled = order[rng.permutation(rows)]
+        if bad(rows, shuffled).sum() <= len(wrong):
+            order[rows] = shuffled
+    return _matched(accepted, rng)
+
+
+def choose(
+    strategy: str,
+    budget: int,
+    *,
+    n: int,
+    seed: int,
+    margins: np.ndarray | None = None,
+    vectors: np.ndarray | None = None,
+    exclude: np.ndarray = (),
+) -> np.ndarray:
+    """Indices [budget] of the pairs to train on, of `n`, none of `exclude` (those of earlier rounds); order of choice.
+
+    - random: without replacement.
+    - lowest-margin: the smallest `margins` [n] (a right cosine less the best rival's): what the model gets most wrong.
+    - uncertainty: the smallest |margins|: pairs at the border; the caller scores anew after each round.
+    - diverse: k-means++ seeding (Arthur & Vassilvitskii 2007) on the normalised `vectors` [n, d]: each further pair is
+      drawn with probability proportional to its squared distance from the nearest one chosen or excluded.
+    Equal margins go by a seeded order; NaN margins come last. Raises ValueError for an unknown strategy, a budget above
+    what is left, and margins or vectors that are missing or of another length.
+    """
+    if strategy not in STRATEGIES:
+        raise ValueError(f"select: strategy {strategy!r} is unknown: choose one of {', '.join(STRATEGIES)}")
+    free = np.ones(n, bool)
+    free[np.asarray(exclude, int)] = False
+    left = int(free.sum())
+    if not 0 < budget <= left:
+        raise ValueError(f"select: budget {budget} does not fit: {left} of {n} train pairs are left to choose from")
+    rng = np.random.default_rng(seed)
+    shuffled = rng.permutation(n)
+    if strategy == "random":
+        return shuffled[free[shuffled]][:budget]
+    needed = vectors if strategy == "diverse" else margins
+    if needed is None or len(needed) != n:
+        found = "none" if needed is None else len(needed)
+        name = "vectors" if strategy == "diverse" else "margins"
+        raise ValueError(f"select: strategy {strategy} needs {name} for each of {n} train pairs, got {found}")
+    if strategy == "diverse":
+        return _spread(np.asarray(vectors, np.float32), budget, free, rng)
+    scores = np.asarray(margins, float)
+    scores = np.abs(scores) if strategy == "uncertainty" else scores
+    ranked = shuffled[np.argsort(scores[shuffled], kind="stable")]
+    return ranked[free[ranked]][:budget]
+
+
+def _spread(vectors: np.ndarray, budget: int, free: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = vectors / np.where(norms > 0, norms, 1)
+    distance = np.full(len(vectors), np.inf)
+    for index in np.flatnonzero(~free):
+        distance = np.minimum(distance, _distance(vectors, index))
+    chosen = []
+    while len(chosen) < budget:
+        weight = np.where(free, distance, 0.0)
+        if not np.isfinite(weight).all() or not weight.sum() > 0:  # the first of all, or only repeats are left
+            weight = free.astype(float)
+        index = int(rng.choice(len(vectors), p=weight / weight.sum()))
+        chosen.append(index)
+        free[index] = False
+        distance = np.minimum(distance, _distance(vectors, index))
+    return np.array(chosen)
+
+
+def _distance(vectors: np.ndarray, index: int) -> np.ndarray:
+    """Squared distances of unit vectors from one of them; what float32 cannot tell apart has none."""
+    distance = 2 - 2 * (vectors @ vectors[index]).astype(float)
+    return np.where(distance > 1e-6, distance, 0.0)
+
+
+def _matched(accepted: sparse.csr_array, rng: np.random.Generator) -> np.ndarray:
+    n = accepted.shape[0]
+    rows, columns = rng.permutation(n), rng.permutation(n)
+    wrong = sparse.csr_array(~accepted.toarray()[rows][:, columns])
+    match = maximum_bipartite_matching(wrong, perm_type="column")
+    if (match < 0).any():
+        most_row, most_column = int(np.diff(accepted.indptr).max()), int(accepted.sum(axis=0).max())
+        raise ValueError(
+            f"no placebo exists for these {n} train pairs: at most {int((match >= 0).sum())} of them can be given a "
+            f"wrong translation at once (one source accepts {most_row} of the {n} targets, one target is accepted by "
+            f"{most_column} of the {n} sources). Train on more distinct pairs, or leave the placebo out of this arm"
+        )
+    order = np.empty(n, int)
+    order[rows] = columns[match]
+    return order

@@ -1,0 +1,106 @@
+"""Warnings of the first screen: what speaks against believing the figures."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from tli.report.choose import as_list, endpoint, rows, table, with_bos
+from tli.report.figures.layers import SINK_LIMIT
+
+FEW_PAIRS, FEW_SEEDS, WEAK_RETRIEVAL = 60, 5, 0.05
+DEMO = (
+    "Demo model. The figures say nothing about a real language model: the model is tiny, held-out words occur in its "
+    "pretraining text, and it was chosen among several trainings because its layer curve has structure "
+    "(resources/demo/README.md says how)."
+)
+
+
+def is_demo(config: dict, model: str | None = None) -> bool:
+    """Whether the config, or one of its models, is marked as a demo."""
+    if config.get("demo"):
+        return True
+    models = config.get("models") if isinstance(config.get("models"), dict) else {}
+    asked = [models.get(model)] if model else models.values()
+    return any(isinstance(settings, dict) and bool(settings.get("demo")) for settings in asked)
+
+
+def doubts(tables: dict[str, pd.DataFrame], config: dict, audit: dict, groups: list, missing: list[str]) -> list[dict]:
+    """The warnings, each {"level": "serious" or "note", "about": "model, pair" or "", "text": ...}, serious ones first."""
+    found = []
+
+    def add(level, about, text):
+        found.append({"level": level, "about": about, "text": text})
+
+    if missing:
+        add("serious", "", f"Partial report: {len(missing)} of the parts asked for are missing (listed below).")
+    if is_demo(config):
+        add("serious", "", DEMO)
+    seeds = config.get("seeds")
+    count = seeds if isinstance(seeds, int) else len(as_list(seeds))
+    if 0 < count < FEW_SEEDS:
+        add("serious", "", f"Only {count} seed{'s' * (count > 1)}: below {FEW_SEEDS} no claim can rest on them.")
+    for model, pair in groups:
+        about = f"{model}, {pair}"
+        for text in _sink(tables, model, pair):
+            add("serious", about, text)
+        for text in _baseline(tables, model, pair):
+            add("serious", about, text)
+        grid = rows(table(tables, "grid"), model=model, pair=pair)
+        real = [a for a in grid.loc[~grid["control"].astype(bool), "arm"].unique()] if len(grid) else []
+        bare = [arm for arm in real if arm not in set(grid["placebo_of"])]
+        if bare:
+            add("serious", about, f"No placebo for {', '.join(bare)}: a gain there may come from any training at all.")
+    for pair, lines in (audit or {}).items():
+        for severity, text in lines:
+            if str(severity).lower() in ("error", "serious", "leak", "warning") or "leak" in str(text).lower():
+                add("serious" if str(severity).lower() != "warning" else "note", str(pair), str(text))
+    found = list({(f["about"], f["text"]): f for f in found}.values())
+    return sorted(found, key=lambda f: f["level"] != "serious")
+
+
+def _sink(tables, model, pair) -> list[str]:
+    scan = rows(table(tables, "scan"), model=model, pair=pair)
+    if scan.empty or "sink_ratio" not in scan.columns:
+        return []
+    worst = scan.loc[scan["sink_ratio"].idxmax()] if scan["sink_ratio"].notna().any() else None
+    pooled = scan[scan["pooling"].map(with_bos).astype(bool)]
+    pooled = pooled[pooled["mismatched"].notna()]
+    top = pooled.loc[pooled["mismatched"].idxmax()] if len(pooled) else None
+    texts = []
+    if worst is not None and worst["sink_ratio"] > SINK_LIMIT:
+        texts.append(
+            f"Attention sink: token 0 is {worst['sink_ratio']:.0f} times as long as the words at hs[{int(worst['hidden_state'])}]"
+            f" (warning above {SINK_LIMIT:.0f})."
+        )
+    if top is not None and top["mismatched"] > 0.9:
+        value = f"{top['mismatched']:.4f}".rstrip("0")
+        texts.append(
+            f"With BOS pooled in, any two words score {value} at hs[{int(top['hidden_state'])}]: cosines with BOS say nothing."
+        )
+    return [" ".join(texts)] if texts else []
+
+
+def _baseline(tables, model, pair) -> list[str]:
+    texts = []
+    state, pooling = endpoint(tables, model, pair)
+    metrics = rows(table(tables, "metrics"), model=model, pair=pair, split="heldout",
+                   hidden_state=state, pooling=pooling)  # fmt: skip
+    start = metrics[metrics["run"].astype(str).str.startswith("baseline")] if len(metrics) else metrics
+    if len(start):
+        n, found = int(start["n"].iloc[0]), float(start["csls_p_at_1"].iloc[0])
+        if n < FEW_PAIRS:
+            texts.append(f"Only {n} held-out pairs: below {FEW_PAIRS} the test is underpowered.")
+        if found < WEAK_RETRIEVAL:
+            texts.append(
+                f"Weak baseline: before training, {found:.1%} of the held-out words find their translation at hs[{state}] "
+                "(CSLS P@1)."
+            )
+    perplexity = rows(table(tables, "perplexity"), model=model, pair=pair)
+    start = perplexity[perplexity["run"].astype(str).str.startswith("baseline")] if len(perplexity) else perplexity
+    for row in start.drop_duplicates("language").itertuples() if len(start) else ():
+        if row.perplexity > 0.5 * row.uniform:
+            texts.append(
+                f"Perplexity on {row.language} is {row.perplexity:.0f}, near that of uniform guessing ({row.uniform:.0f}): "
+                "the model may be broken, or not know the language."
+            )
+    return texts

@@ -1,0 +1,12 @@
+"""The report's figures, by subject. Each function takes tables and returns a matplotlib Figure."""
+
+from tli.report.figures.effects import forest, heat, rank_gain
+from tli.report.figures.layers import layer_curve
+from tli.report.figures.projections import projection
+from tli.report.figures.training import training_curves, transfer_change
+from tli.report.figures.words import before_after, gained_and_lost, gap_against_cosine
+
+__all__ = [
+    "before_after", "forest", "gained_and_lost", "gap_against_cosine", "heat", "layer_curve", "projection", "rank_gain",
+    "training_curves", "transfer_change",
+]  # fmt: skip

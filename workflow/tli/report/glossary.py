@@ -1,0 +1,114 @@
+"""What the columns and metrics mean, with the source of each formula, and the works that the report cites."""
+
+from __future__ import annotations
+
+REFERENCES = {
+    "tli": "Targeted Lexical Injection: Unlocking Latent Cross-Lingual Alignment in Lugha-Llama via Early-Layer LoRA "
+    "Fine-Tuning. arXiv:2506.15415, 2025.",
+    "lora": "Hu et al. LoRA: Low-Rank Adaptation of Large Language Models. ICLR 2022. arXiv:2106.09685.",
+    "csls": "Conneau et al. Word Translation Without Parallel Data. ICLR 2018. arXiv:1710.04087.",
+    "anisotropy": "Ethayarajh. How Contextual are Contextualized Word Representations? EMNLP 2019. arXiv:1909.00512.",
+    "rogue": "Timkey and van Schijndel. All Bark and No Bite: Rogue Dimensions in Transformer Language Models. EMNLP 2021. "
+    "arXiv:2109.04404.",
+    "sink": "Sun et al. Massive Activations in Large Language Models. COLM 2024. arXiv:2402.17762; Xiao et al. Efficient "
+    "Streaming Language Models with Attention Sinks. arXiv:2309.17453.",
+    "mexa": "Kargaran et al. MEXA: Multilingual Evaluation of English-Centric LLMs via Cross-Lingual Alignment. "
+    "arXiv:2410.05873.",
+    "margin": "Artetxe and Schwenk. Margin-based Parallel Corpus Mining with Multilingual Sentence Embeddings. ACL 2019. "
+    "arXiv:1811.01136.",
+    "clipscore": "Hessel et al. CLIPScore: A Reference-free Evaluation Metric for Image Captioning. EMNLP 2021. "
+    "arXiv:2104.08718.",
+    "cka": "Kornblith et al. Similarity of Neural Network Representations Revisited. ICML 2019. arXiv:1905.00414.",
+    "holm": "Holm. A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of Statistics 6, 1979.",
+    "bh": "Benjamini and Hochberg. Controlling the False Discovery Rate. Journal of the Royal Statistical Society B 57, 1995.",
+    "by": "Benjamini and Yekutieli. The Control of the False Discovery Rate in Multiple Testing under Dependency. Annals of "
+    "Statistics 29, 2001.",
+    "tsne": "van der Maaten and Hinton. Visualizing Data using t-SNE. Journal of Machine Learning Research 9, 2008.",
+    "colours": "Okabe and Ito. Color Universal Design. 2008.",
+    "xcopa": "Ponti et al. XCOPA: A Multilingual Dataset for Causal Commonsense Reasoning. EMNLP 2020. arXiv:2005.00333.",
+    "xnli": "Conneau et al. XNLI: Evaluating Cross-lingual Sentence Representations. EMNLP 2018. arXiv:1809.05053.",
+}
+
+# name: (how it is written for people, what it is, key of REFERENCES or "")
+METRICS = {
+    "cosine": ("cosine", "Mean cosine of a word and its translation. Alone it proves nothing: one constant added to every "
+               "vector raises it.", "tli"),
+    "mismatched": ("mismatched cosine", "Mean cosine of a word and the wrong targets: what any two words score.", "anisotropy"),
+    "gap": ("gap", "cosine - mismatched: how much nearer a translation is than a wrong target.", "anisotropy"),
+    "z": ("z", "(cosine to the translation - mean over wrong targets) / standard deviation over wrong targets.", ""),
+    "p_at_1": ("P@1", "Share of words whose nearest target by cosine is a right one; ties count against.", "csls"),
+    "p_at_5": ("P@5", "Share of words with a right target among the 5 nearest.", "csls"),
+    "mrr": ("MRR", "Mean of 1 / rank of the best right target.", "csls"),
+    "csls_p_at_1": ("CSLS P@1", "P@1 where each cosine is corrected for hubs: 2 cos - mean cosine of either word to its k "
+                    "nearest neighbours. The primary endpoint.", "csls"),
+    "mexa": ("MEXA", "Share of pairs whose cosine is above all others of its row and of its column.", "mexa"),
+    "margin_error": ("margin error (xsim)", "Share of words whose best target by the ratio margin (k = 4) is wrong: lower is "
+                     "better.", "margin"),
+    "xcs": ("xCS (CLIPScore-style)", "2.5 max(cosine, 0), not clipped above. No image is involved: the form of CLIPScore "
+            "is applied to two words.", "clipscore"),
+    "xcs_mismatched": ("xCS, wrong pairs", "The same for wrong pairs; xCS must be read beside it.", "clipscore"),
+    "ref_xcs": ("RefxCS", "Harmonic mean of xCS and the best cosine to another accepted translation; undefined without one.",
+                "clipscore"),
+    "ref_xcs_mismatched": ("RefxCS, wrong pairs", "The same for wrong pairs.", "clipscore"),
+    "cka": ("linear CKA", "Similarity of the two sides' geometry, debiased.", "cka"),
+    "cosine_centred": ("cosine, centred", "After the mean of all words of both sides is taken off.", "anisotropy"),
+    "gap_centred": ("gap, centred", "The gap after centring.", "anisotropy"),
+    "cosine_no_sink": ("cosine, no rogue dimensions", "Without the dimensions that dominate the norm.", "rogue"),
+    "gap_no_sink": ("gap, no rogue dimensions", "The gap without the dimensions that dominate the norm.", "rogue"),
+    "sink_ratio": ("sink ratio", "Median norm of token 0 / median norm of the other tokens. Above 10 a pooled token 0 rules "
+                   "the mean.", "sink"),
+    "survival": ("survival", "Gap at the output / gap at the loss layer: how much of what is gained there reaches the end.", ""),
+    "dz": ("d_z", "Mean of the paired differences / their standard deviation.", ""),
+    "d_av": ("d_av", "Mean of the paired differences / mean of the two standard deviations.", ""),
+    "detectable": ("smallest detectable", "The smallest change that these seeds could have shown with 80 % power.", ""),
+}  # fmt: skip
+
+TERMS = {
+    "hs[k]": "Hidden state k: hs[0] are the embeddings, hs[k] the output of block k - 1 (blocks counted from 0). A model of "
+    "L blocks has L + 1 of them; the last, hs[L], is taken after the final norm.",
+    "BOS, sink": "The token that a tokenizer puts first. In Llama-type models its vector can grow hundreds of times "
+    "longer than the words'. Pooled in, it makes any two words look alike. It stays in the input and out of the pool.",
+    "pooling": "How the token vectors of a word become one: their mean, in float32, BOS left out unless said otherwise.",
+    "wrong pairs, mismatched": "A word and a target that is not its translation; what chance and crowding alone give.",
+    "train, select, held-out": "Words trained on; words that chose the layer; words that nothing was fitted to.",
+    "arm": "A method of training, named by the config.",
+    "placebo": "The same training with the same seeds and batch order on translations dealt out anew, so that no word meets "
+    "its own. What the placebo gains is not knowledge of translations.",
+    "cell": "One (model, pair, arm, layer, rank); its seeds are its replicates.",
+    "seed": "The random number that a run starts from. Claims rest on differences between seeds, not between words.",
+    "confirmatory, exploratory": "Confirmatory: the tests of the primary endpoint, declared before, corrected together; "
+    "they alone carry verdicts. Exploratory: everything else.",
+    "family": "The tests corrected together; its name and size stand beside every adjusted p.",
+}
+
+COLUMNS = {
+    "n": "number of queries (pairs, items)", "seeds": "number of runs averaged or tested over", "k": "neighbourhood of CSLS",
+    "estimate": "mean difference", "low": "lower end of the 95 % interval", "high": "upper end of the 95 % interval",
+    "p": "two-sided p", "log10_p": "log10 of p, for p below 1e-308", "p_holm": "p adjusted by Holm",
+    "p_bh": "p adjusted by Benjamini-Hochberg", "p_by": "p adjusted by Benjamini-Yekutieli", "df": "degrees of freedom",
+    "statistic": "test statistic", "sd": "standard deviation of the differences", "p_family": "larger of the two p, adjusted "
+    "within the confirmatory family", "detectable": METRICS["detectable"][1], "hidden_state": "k of hs[k]",
+    "layer": "where the loss is taken, as the config asks", "loss_layer": "the same as a hidden-state index",
+    "normed": "after the final norm", "same_as": "the run with which this one is the same by construction",
+    "reached_parameters": "parameters that the loss can reach, measured", "win_share": "share of word bootstraps in which "
+    "this hidden state is the best", "chosen": "the hidden state that layer 'best' means", "change": "after - before",
+    "chance": "1 / number of choices", "seed": "-1 for a baseline, or where the test is over seeds",
+    "against_placebo": "real - placebo", "before": "of the baseline", "after": "of the trained runs",
+    "gap_change": "gap after - gap before", "target_rank_after": "rank of the translation among all targets (1 is best)",
+}  # fmt: skip
+
+
+def meaning(column: str) -> str:
+    """One line on a table's column, empty where its name says it all."""
+    if column in COLUMNS:
+        return COLUMNS[column]
+    for suffix, words in (("_before", "before training"), ("_after", "after training"), ("_change", "after - before"),
+                          ("_reverse", "from target to source")):  # fmt: skip
+        if column.endswith(suffix) and column.removesuffix(suffix) in METRICS:
+            return f"{METRICS[column.removesuffix(suffix)][0]}, {words}"
+    return METRICS[column][1] if column in METRICS else ""
+
+
+def label(metric: str) -> str:
+    """A metric's name for people."""
+    return METRICS[metric][0] if metric in METRICS else str(metric).replace("_", " ")

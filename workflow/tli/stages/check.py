@@ -1,0 +1,61 @@
+"""Check a model before anything else runs: is it whole, how deep is it, what does its tokenizer add."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from tli.model import files
+from tli.model.files import ModelError
+from tli.stages.running import device_name, say
+from tli.tables import whole
+
+
+def check(*, model: str, model_settings: dict, layers_asked: list[int], target_modules: list[str], output: str, facts: dict) -> None:
+    """Open the model once with its head and write what the other stages need to know of it as JSON.
+
+    Raises ModelError: a missing tensor, a hidden state beyond the last, a target module that no block has.
+    """
+    from tli.embed import tokenize
+    from tli.model.adapters import target_names
+    from tli.model.opening import is_causal, load_config, load_tokenizer, open_model, open_whole
+
+    source = model_settings["source"]
+    local = Path(source).is_dir()
+    facts_of_files = files.check_folder(Path(source)) if local else {}
+    config = load_config(model_settings)
+    layers = config.get_text_config().num_hidden_layers
+    beyond = [k for k in layers_asked if k > layers]
+    if beyond:
+        raise ModelError(f"models.{model}: has hs[0] to hs[{layers}]; the config asks for hs[{beyond[0]}]")
+    if is_causal(config):
+        whole_model, tokenizer = open_whole(model_settings)
+        parameters = sum(p.numel() for p in whole_model.parameters())
+        facts["device"] = device_name(next(whole_model.parameters()).device)
+        del whole_model
+    else:
+        opened = open_model(model_settings)
+        tokenizer, parameters = opened.tokenizer, sum(p.numel() for p in opened.base.parameters())
+        del opened
+    target_names(open_model(model_settings, 1), target_modules, 1) if target_modules else None
+    word = tokenize(tokenizer, ["a"])[0]
+    bos = tokenizer.bos_token_id is not None and word.first > 0 and word.ids[0] == tokenizer.bos_token_id
+    record = {
+        "model": model,
+        "identity": files.identity(Path(source)) if local else f"{source}@{model_settings['revision']}",
+        "layers": layers,
+        "hidden_size": config.get_text_config().hidden_size,
+        "parameters": facts_of_files.get("parameters", parameters),
+        "tied_head": bool(getattr(config, "tie_word_embeddings", False)),
+        "causal": is_causal(config),
+        "bos": bos,
+        "added_before": list(word.ids[: word.first]),
+        "added_after": list(word.ids[word.last :]),
+        "vocabulary": len(load_tokenizer(model_settings)),
+        "demo": model_settings["demo"],
+    }
+    with whole(output) as beside:
+        beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    say(f"check: {model} is whole: {layers} blocks, {parameters:,} parameters, tokens added before a word: {record['added_before']}")
+    if not record["added_before"]:
+        say("check: NOTE: the tokenizer adds nothing before a word, so a word's first token may be the attention sink itself")

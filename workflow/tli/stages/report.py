@@ -1,0 +1,112 @@
+"""Report: gather every table of a results folder and hand them to the report's builder; also for a grid half done."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from tli import console, grid, tables
+from tli.config import Config, parse, protocol
+from tli.stages import statistics
+from tli.stages.running import commit, redact, say
+
+STATISTICS = ("runs", "tests", "verdicts", "words", "ranks", "survival", "gains")
+
+
+def report(*, config: dict, results: str, output: str, partial: bool = False) -> list[str]:
+    """Write the report into the folder `output`; returns what is missing of a partial grid, in words.
+
+    config: the experiment as the config says it (plain values). partial: make do with what is finished.
+    Raises tables.TableError for a missing table unless `partial`.
+    """
+    from tli.report import build
+
+    checked = parse(config)
+    runs = grid.expand(checked)
+    found, missing = gather(checked, runs, Path(results), partial)
+    shown = {key: str(value) if isinstance(value, Path) else value for key, value in checked.model_dump().items()}
+    shown |= {"protocol": protocol(checked), "demo": any(model.demo for model in checked.models.values()), "arms": grid.expand_arms(checked)}
+    build(found, config=shown, provenance=provenance(checked, Path(results)), audit=audits(checked, Path(results)), output=Path(output), missing=missing)
+    say(f"report: {output}/index.html" + (f"; missing: {'; '.join(missing)}" if missing else ""))
+    return missing
+
+
+def gather(config: Config, runs: pd.DataFrame, results: Path, partial: bool) -> tuple[dict[str, pd.DataFrame], list[str]]:
+    """Every table of the results folder by its name, and what is missing in words."""
+    found: dict[str, pd.DataFrame] = {"grid": runs}
+    missing: list[str] = []
+
+    def collect(name: str, files: list[tuple[Path, dict]], what: str) -> None:
+        there = [(path, names) for path, names in files if path.exists() or not partial]
+        if len(there) < len(files):
+            missing.append(f"{what}: {len(files) - len(there)} of {len(files)} not finished")
+        if there:
+            found[name] = pd.concat([tables.read(path).assign(**names) for path, names in there], ignore_index=True)
+
+    both = [(m, p) for m in config.models for p in config.pairs]
+    collect("pairs", [(results / "lexicon" / p / "pairs.tsv", {"model": m, "pair": p}) for m, p in both], "lexicons")
+    collect("scan", [(results / "scan" / m / p / "scan.tsv", {}) for m, p in both], "scans")
+    collect("choice", [(results / "scan" / m / p / "best.tsv", {}) for m, p in both], "choices of the best layer")
+    parts = sorted(path.parent for path in (results / "evaluate").glob("*/*/*/metrics.tsv"))
+    if parts:
+        found |= statistics.gather([str(part) for part in parts])
+    measured = found["runs"]["run"].nunique() if "runs" in found else 0
+    if partial and measured < len(runs):
+        trained = sum(1 for _ in (results / "train").glob("*/*/*/*/*/*/run.json"))
+        missing.append(f"runs: {len(found.get('runs', ()))} of {len(runs)} measured, {trained} trained")
+    collect_all = [(name, results / "statistics" / f"{name}.tsv") for name in STATISTICS]
+    for name, path in collect_all:
+        if path.exists() or not partial:
+            found[name] = tables.read(path)
+    if partial and not (results / "statistics" / "verdicts.tsv").exists():
+        missing.append("statistics: no verdict yet")
+    for path in sorted((results / "statistics").glob("transfer_*.tsv")):
+        found[path.stem] = tables.read(path)
+    for name, pattern in (("transfer", "transfer.parquet"), ("perplexity", "perplexity.tsv"), ("generation", "generation.tsv")):
+        files = sorted((results / "transfer").glob(f"*/*/*/{pattern}"))
+        if files:
+            found[name] = pd.concat([tables.read(path) for path in files], ignore_index=True)
+    return found, missing
+
+
+def audits(config: Config, results: Path) -> dict[str, list[tuple[str, str]]]:
+    """The lexicon audit's lines by pair: (severity, text)."""
+    found = {}
+    for pair in config.pairs:
+        path = results / "lexicon" / pair / "audit.tsv"
+        if path.exists():
+            found[pair] = [tuple(row) for row in tables.read(path, text=["severity", "text"]).itertuples(index=False)]
+    return found
+
+
+def provenance(config: Config, results: Path) -> dict:
+    """What the reader needs to trust and to repeat the run."""
+    import yaml
+
+    text = yaml.safe_dump(json.loads(config.model_dump_json(exclude_unset=True)), sort_keys=False, allow_unicode=True)
+    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((results / "provenance").glob("*/*.json"))]
+    stages = console.stage_seconds(results)
+    stages["gpu_seconds"] = stages["seconds"].where(~stages["device"].isin(["", "CPU"]), 0.0) if len(stages) else []
+    identities = {}
+    for model in config.models:
+        path = results / "check" / f"{model}.json"
+        if path.exists():
+            identities[model] = json.loads(path.read_text(encoding="utf-8"))["identity"]
+    versions: dict[str, str] = {}
+    for record in records:
+        versions |= record.get("versions", {})
+    return {
+        "commit": commit(),
+        "versions": versions,
+        "devices": sorted({str(record.get("device", "")) for record in records} - {""}),
+        "config_text": redact(text),
+        "config_digest": hashlib.sha256(text.encode()).hexdigest(),
+        "model_revisions": identities,
+        "seeds": config.seed_list,
+        "stage_seconds": stages,
+        "dag_svg": "",
+        "command": "snakemake --profile profiles/local --configfile <the config below>",
+    }

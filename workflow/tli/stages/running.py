@@ -1,0 +1,153 @@
+"""What every stage does around its work: a log, threads, the hub switched off, provenance, errors in one line."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+
+from tli.tables import whole
+
+LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "snakemake", "numpy", "scipy", "statsmodels", "pandas")
+STAGE_VERSIONS = {"fetch": 1, "lexicon": 1, "check": 1, "scan": 1, "train": 1, "evaluate": 1, "transfer": 1, "statistics": 1, "report": 1}
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
+
+
+@contextmanager
+def job(stage: str, name: str, *, results: str, log: str = "", threads: int = 1) -> Iterator[dict]:
+    """Run a stage's work: what it prints goes to `log` as well, where it ran and how long goes to a provenance file.
+
+    Yields a dict for further facts (device, peak memory). An error is printed in one line with the log's path, its
+    traceback stands in the log; then the process ends with exit status 1.
+    """
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
+    if stage != "fetch":
+        os.environ["HF_HUB_OFFLINE"] = "1"  # compute nodes have no network; what is needed was fetched before
+    facts: dict = {}
+    start = time.time()
+    with _redirected(log) as terminal:
+        try:
+            _set_threads(threads, stage)
+            yield facts
+        except BaseException as error:
+            text = redact(traceback.format_exc())
+            print(text, file=sys.stderr, flush=True)
+            summary = redact(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error))
+            print(f"\nError in {stage} {name}: {summary}" + (f"\n  The log is {log}" if log else ""), file=terminal, flush=True)
+            if isinstance(error, (KeyboardInterrupt, SystemExit)):
+                raise
+            os._exit(1) if log else sys.exit(1)
+    write_provenance(Path(results) / "provenance" / stage / f"{name.replace('/', '.')}.json", stage, name, start, facts)
+
+
+def write_provenance(path: Path, stage: str, name: str, start: float, facts: dict) -> None:
+    """Who made what with which versions, where and how long, as JSON."""
+    record = {
+        "stage": stage,
+        "job": name,
+        "stage_version": STAGE_VERSIONS.get(stage),
+        "seconds": round(time.time() - start, 3),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "peak_memory_mib": peak_memory_mib(),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "commit": commit(),
+        "versions": {name: version for name in LIBRARIES if (version := _version(name))},
+        **facts,
+    }
+    with whole(path) as beside:
+        beside.write_text(redact(json.dumps(record, indent=1)), encoding="utf-8")
+
+
+def commit() -> str:
+    """The commit of this workflow's checkout, with "-dirty" where files differ; "" outside a checkout."""
+    place = Path(__file__).parent
+
+    def git(*words):
+        return subprocess.run(["git", "-C", str(place), *words], capture_output=True, text=True, timeout=20).stdout.strip()
+
+    try:
+        head = git("rev-parse", "HEAD")
+        return head + ("-dirty" if head and git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def peak_memory_mib() -> int:
+    """Highest resident memory of this process so far, MiB."""
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def device_name(device) -> str:
+    """Name of a torch device for people, "CPU" or the GPU's own."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name(device)
+    return "CPU"
+
+
+def redact(text: str) -> str:
+    """Take access tokens and passwords in addresses out of a text that goes to a log or a report."""
+    for key, value in os.environ.items():
+        if value and len(value) >= 8 and re.search(r"TOKEN|SECRET|PASSWORD", key) and key != "TOKENIZERS_PARALLELISM":
+            text = text.replace(value, "[redacted]")
+    return TOKEN.sub("[redacted]", text)
+
+
+def say(text: str) -> None:
+    """A line for the log."""
+    print(redact(text), file=sys.stderr, flush=True)
+
+
+def _set_threads(threads: int, stage: str) -> None:
+    os.environ["OMP_NUM_THREADS"] = str(threads)
+    if stage in ("check", "scan", "train", "evaluate", "transfer", "demo"):
+        import torch
+        from transformers.utils import logging
+
+        torch.set_num_threads(threads)
+        logging.set_verbosity_error()
+        logging.disable_progress_bar()
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+@contextmanager
+def _redirected(log: str) -> Iterator:
+    """Send what this process and its libraries print to `log`; yields the terminal for the one line that matters."""
+    if not log:
+        yield sys.stderr
+        return
+    Path(log).parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    saved = os.dup(2), os.dup(1)
+    with open(log, "w", encoding="utf-8", buffering=1) as stream, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
+        os.dup2(stream.fileno(), 2)
+        os.dup2(stream.fileno(), 1)
+        try:
+            yield terminal
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os.dup2(saved[0], 2)
+            os.dup2(saved[1], 1)
+            os.close(saved[0])
+            os.close(saved[1])

@@ -1,0 +1,66 @@
+"""Statistics: from the measured words of all runs to tests, verdicts and what else the seeds can say."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+
+from tli import statistics, tables
+from tli.stages.running import say
+
+# A family of confirmatory tests counts a run once, however many cells of the grid lead to it.
+UNNAMED = {"words": None, "ranks": None, "survival": None, "gains": None}
+
+
+def gather(parts: list[str]) -> dict[str, pd.DataFrame]:
+    """The tables of all evaluation parts together: runs, similarities, metrics, projections, losses."""
+    names = {"runs": "runs.tsv", "similarities": "similarities.parquet", "metrics": "metrics.tsv", "projections": "projections.parquet", "losses": "losses.parquet"}
+    found = {key: pd.concat([tables.read(Path(part) / file) for part in parts], ignore_index=True) for key, file in names.items()}
+    found["runs"] = mark_same(found["runs"])
+    return found
+
+
+def mark_same(runs: pd.DataFrame) -> pd.DataFrame:
+    """Fill `same_as`: among runs of one model and pair that depend on the same things, all but the first name the first.
+
+    The first is the one whose layer is a number, so that `best` gives way to the layer it stands for.
+    """
+    order = runs.assign(_named=runs["layer"].isin(["best", "output"])).sort_values("_named", kind="stable")
+    # A placebo of another arm is that arm's own control even where the training is the same.
+    first = order.groupby(["model", "pair", "placebo_of", "unit"])["run"].transform("first")
+    return runs.assign(same_as=first.where(first != order["run"], "").reindex(runs.index))
+
+
+def analyse(
+    *, parts: list[str], pairs: dict[tuple[str, str], str], checks: dict[str, str], transfer: list[str], settings: dict, pooling: str,
+    output: str,
+) -> None:  # fmt: skip
+    """Write runs.tsv, tests.tsv, verdicts.tsv and the descriptive tables into the folder `output`.
+
+    parts: folders of the evaluation. pairs: (model, pair) -> pairs.tsv. checks: model -> the check's JSON. transfer:
+    folders of the transfer stage, none where it is left out. settings: the config's section `statistics`.
+    """
+    found = gather(parts)
+    words = pd.concat(
+        [tables.read(path, tables.PAIRS).assign(model=model, pair=pair) for (model, pair), path in pairs.items()], ignore_index=True
+    )
+    layers = {model: json.loads(Path(path).read_text(encoding="utf-8"))["layers"] for model, path in checks.items()}
+    results = statistics.analyse(
+        found["runs"], found["similarities"], found["metrics"], words, primary=settings["primary"], correction=settings["correction"],
+        alpha=settings["alpha"], minimum_seeds=settings["minimum_seeds"], equivalence_margin=settings["equivalence_margin"],
+        bootstrap=settings["bootstrap"], number_of_layers=layers, pooling=pooling,
+    )  # fmt: skip
+    output = Path(output)
+    tables.write(found["runs"], output / "runs.tsv", tables.RUNS)
+    tables.write(results["tests"], output / "tests.tsv", tables.TESTS)
+    tables.write(results["verdicts"], output / "verdicts.tsv", tables.VERDICTS)
+    for name in UNNAMED:
+        tables.write(results[name], output / f"{name}.tsv")
+    if transfer:
+        items = pd.concat([tables.read(Path(folder) / "transfer.parquet", tables.TRANSFER) for folder in transfer], ignore_index=True)
+        for name, table in statistics.transfer(items, found["runs"], correction=settings["correction"], alpha=settings["alpha"]).items():
+            tables.write(table, output / f"transfer_{name}.tsv")
+    for _, verdict in results["verdicts"].iterrows():
+        say(f"statistics: {verdict['sentence']}")

@@ -1,0 +1,249 @@
+"""The tables between the stages: their columns, and how they are written whole or not at all.
+
+One row is one fact. A stage reads the tables of the stage before and writes its own; nothing else passes between them.
+Small tables are TSV (UTF-8, tab, no quoting, a tab, line end or NUL inside a cell becomes a space), long ones Parquet.
+"""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+
+# What names a run. `layer` and `rank` are text, as the config asks for them ("best", "2", "output"; "16", "full");
+# `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", or "baseline" (or another name that starts so) for the
+# model as it came, whose arm equals its run and whose layer, rank are "" and seed -1.
+RUN = ["model", "pair", "arm", "layer", "rank", "seed", "run"]
+CELL = ["model", "pair", "arm", "layer", "rank"]  # the seeds of a cell are its replicates
+
+PAIRS = [
+    "pair_id",  # stable text id of the pair
+    "source",
+    "target",
+    "alternatives",  # further accepted targets, joined by "|"
+    "category",
+    "component",  # pairs that share a form lie in one component
+    "split",  # train, select or heldout
+    "cognate",  # edit similarity of the two sides, 0 to 1, diacritics folded
+    "provenance",
+]
+GRID = RUN + [
+    "method",  # lora or full
+    "placebo_of",  # the arm whose placebo this is, else ""
+    "control",  # True for placebo and zero arms: they enter no confirmatory family
+    "baseline",  # the `run` of the baseline that this run is compared with
+]
+METRICS = [
+    "k",  # neighbourhood of CSLS
+    "n",  # queries
+    "cosine",
+    "mismatched",
+    "gap",
+    "z",
+    "p_at_1",  # source -> target by cosine; *_reverse is target -> source
+    "p_at_5",
+    "mrr",
+    "p_at_1_reverse",
+    "p_at_5_reverse",
+    "mrr_reverse",
+    "csls_p_at_1",
+    "csls_p_at_1_reverse",
+    "mexa",
+    "margin_error",
+    "xcs",
+    "xcs_mismatched",
+    "ref_xcs",  # over the queries that have another accepted translation; NaN where none has
+    "ref_xcs_mismatched",
+    "cka",
+    "cosine_centred",  # after the mean of all words of both sides is taken off
+    "gap_centred",
+    "cosine_no_sink",  # without the dimensions that dominate the norm (rogue dimensions)
+    "gap_no_sink",
+    "sink_ratio",
+]
+SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS]
+CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
+RUNS = GRID + [
+    "loss_layer",  # the hidden state of the loss, resolved to a number
+    "same_as",  # the `run` with which this one is the same by construction, else ""; the earlier one is the one kept
+    "objective",
+    "margin",
+    "learning_rate",
+    "epochs",
+    "batch_size",
+    "warmup_steps",
+    "alpha",
+    "dropout",
+    "adapted_blocks",  # how many blocks carry an adapter
+    "trainable_parameters",
+    "reached_parameters",  # those that the loss can reach, measured
+    "train_pairs",
+    "steps",
+    "first_loss",
+    "last_loss",  # mean over the last epoch
+    "seconds",
+    "peak_memory_mib",
+    "device",
+    "unit",  # digest of all that the run depends on: runs with the same one are the same run
+    "adapter",  # path of the PEFT folder below the results folder
+    "stage_versions",
+]
+LOSSES = RUN + ["step", "loss", "learning_rate"]
+SIMILARITIES = RUN + [
+    "pair_id",
+    "split",
+    "hidden_state",
+    "pooling",
+    "cosine",
+    "mismatched_mean",
+    "mismatched_sd",
+    "mismatched_xcs",  # mean of 2.5 max(S_ij, 0) over wrong targets
+    "best_rival",  # highest cosine of the source to a wrong target
+    "best_rival_reverse",  # highest cosine of the target to a wrong source
+    "best_reference",  # highest cosine of the target to another accepted translation, NaN without one
+    "target_rank",  # of the best right target among all targets by cosine: 1 is best, ties count against
+    "source_rank",  # the same from the target's side, among all sources
+    "csls_target_rank",
+    "csls_source_rank",
+    "margin",  # the right pair's ratio margin
+    "margin_target_rank",
+]
+RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS]
+PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
+TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
+PERPLEXITY = RUN + ["language", "sentences", "tokens", "perplexity", "uniform"]
+TESTS = [
+    "test",  # what was computed: "t over seeds", "paired t over words", "Wilcoxon", ...
+    "level",  # confirmatory, exploratory, within one run, descriptive
+    "family",
+    "family_size",
+    *CELL,
+    "seed",  # -1 where the test is over seeds
+    "split",
+    "hidden_state",
+    "pooling",
+    "metric",
+    "contrast",  # "after - before", "real - placebo", ...
+    "n",
+    "df",
+    "estimate",
+    "sd",
+    "low",
+    "high",
+    "statistic",
+    "p",
+    "log10_p",
+    "p_holm",
+    "p_bh",
+    "p_by",
+    "dz",
+    "d_av",
+    "note",
+]
+VERDICTS = [
+    *CELL,
+    "loss_layer",
+    "metric",
+    "seeds",
+    "heldout_pairs",
+    "before",
+    "after",
+    "placebo",
+    "change",
+    "change_low",
+    "change_high",
+    "p_change",
+    "against_placebo",
+    "against_placebo_low",
+    "against_placebo_high",
+    "p_against_placebo",
+    "p_family",  # the larger of the two, adjusted within the confirmatory family by the chosen method
+    "detectable",  # the smallest change that these seeds could have shown with 80 % power
+    "verdict",  # short name, one of statistics.verdicts.VERDICTS
+    "sentence",
+]
+
+
+class TableError(ValueError):
+    """A table lacks a column or a file cannot be read as one; the message names the file."""
+
+
+@contextmanager
+def whole(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a path beside `path`; it takes the place of `path` only when the block ends without an error.
+
+    Works for a file and for a folder. A reader sees the old thing or the new thing, never half of one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield beside / path.name
+        made = beside / path.name
+        if made.is_file():
+            with made.open("rb") as stream:
+                os.fsync(stream.fileno())
+        elif made.is_dir() and path.is_dir():
+            path.rename(beside / "old")
+        made.replace(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:
+    """Write `table` to `path` (.tsv or .parquet) whole; `columns` gives their order and must all be there.
+
+    Raises TableError when a column is missing or unknown.
+    """
+    if columns is not None:
+        missing = [name for name in columns if name not in table.columns]
+        unknown = [name for name in table.columns if name not in columns]
+        if missing or unknown:
+            raise TableError(f"{path}: columns missing {missing}, columns unknown {unknown}")
+        table = table[columns]
+    with whole(path) as beside:
+        if str(path).endswith(".parquet"):
+            table.to_parquet(beside, index=False)
+        else:
+            text = table.select_dtypes(include=["object", "string"]).columns
+            table = table.assign(**{c: table[c].astype("string").str.replace(r"[\t\r\n\x00]+", " ", regex=True) for c in text})
+            table.to_csv(beside, sep="\t", index=False, quoting=csv.QUOTE_NONE, escapechar=None, quotechar="\x00")
+
+
+def read(path: str | os.PathLike, columns: list[str] | None = None, text: list[str] = ()) -> pd.DataFrame:
+    """Read a table; names, labels and the columns in `text` stay text, even where they look like numbers or "NA".
+
+    Raises TableError when the file is missing, is no table, or lacks one of `columns`.
+    """
+    try:
+        if str(path).endswith(".parquet"):
+            table = pd.read_parquet(path)
+        else:
+            header = pd.read_csv(path, sep="\t", nrows=0, quoting=csv.QUOTE_NONE).columns
+            kinds = {name: str for name in header if name in TEXT or name in text}
+            table = pd.read_csv(
+                path, sep="\t", quoting=csv.QUOTE_NONE, dtype=kinds, keep_default_na=False,
+                na_values={name: [] if name in kinds else ["", "nan", "NaN"] for name in header},
+            )
+            if not isinstance(table.index, pd.RangeIndex):
+                raise ValueError("its rows have more cells than the header")
+    except (OSError, ValueError) as error:
+        raise TableError(f"{path}: cannot be read as a table ({error})") from error
+    missing = [name for name in columns or [] if name not in table.columns]
+    if missing:
+        raise TableError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}")
+    return table
+
+
+TEXT = {
+    "model", "pair", "arm", "layer", "rank", "run", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
+    "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
+    "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
+    "note", "verdict", "sentence", "aligned_id", "reason",
+}  # fmt: skip

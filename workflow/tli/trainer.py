@@ -1,0 +1,161 @@
+"""One copy of a model on which the seeds of a cell are trained in turn: adapters or all weights, on chosen pairs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tli import pairing, training
+from tli.model import adapters
+from tli.model.opening import open_model
+
+
+class Trainer:
+    """The opened model and the train split, which all seeds of a cell share."""
+
+    def __init__(self, model_settings: dict, settings: dict, loss_layer: int, adapted: int, trained: pd.DataFrame):
+        """settings: grid.training_settings; adapted: blocks that carry adapters; trained: the train split, tables.PAIRS."""
+        self.model_settings, self.settings, self.loss_layer, self.trained = model_settings, settings, loss_layer, trained
+        self.full = settings["method"] == "full"
+        self.asked, self.blocks = adapted, min(adapted, loss_layer)
+        self.opened = open_model(model_settings, loss_layer, quantized=not self.full)
+        self.initial: dict = {}
+        self.lora = {key: settings[key] for key in ("rank", "alpha", "dropout", "target_modules")} | {"blocks": self.blocks}
+
+    def run(self, seed: int, folder: Path, progress) -> dict:
+        """Train one seed into `folder`: adapter/ or weights/, losses.parquet. Returns what is to be said of the run.
+
+        progress(step, steps, loss) is called at every step of the training proper.
+        """
+        chosen = self._choose(seed)
+        with self._fitted(chosen, seed, progress) as result:
+            if self.full:
+                _save_weights(result["trainable"], self.opened.prefix, folder / "weights")
+            else:
+                note = f"Loss at hs[{self.loss_layer}], seed {seed}, {len(result['losses'])} steps on {len(chosen)} pairs."
+                adapters.save(
+                    self.opened, folder / "adapter", **self.lora, source=self.model_settings["source"],
+                    revision=self.model_settings["revision"], note=note,
+                )  # fmt: skip
+            count = sum(p.numel() for p in result["trainable"].values())
+        steps = len(result["losses"])
+        losses = pd.DataFrame({"step": range(1, steps + 1), "loss": result["losses"], "learning_rate": result["learning_rates"]})
+        losses.to_parquet(folder / "losses.parquet", index=False)
+        if self.settings["select"]:
+            (folder / "pairs.json").write_text(json.dumps(self.trained["pair_id"].iloc[chosen].tolist()), encoding="utf-8")
+        epochs = max(1, self.settings["epochs"])
+        return {
+            "loss_layer": self.loss_layer,
+            "adapted_blocks": self.opened.layers if self.full else self.asked,
+            # Blocks are of one shape, so those that the loss cannot reach are counted without being opened.
+            "trainable_parameters": count if self.full else count // self.blocks * self.asked,
+            "reached_parameters": result["reached"],
+            "train_pairs": len(chosen),
+            "steps": steps,
+            "first_loss": float(losses["loss"].iloc[0]) if steps else None,
+            "last_loss": float(losses["loss"].tail(max(1, steps // epochs)).mean()) if steps else None,
+            "seconds": round(result["seconds"], 3),
+        }
+
+    @contextmanager
+    def _fitted(self, rows: np.ndarray, seed: int, progress=lambda step, steps, loss: None) -> Iterator[dict]:
+        """Within the block the model is trained on `rows` of the train split; afterwards it is as it was."""
+        settings = self.settings
+        sources, targets, accepted = assignments(self.trained.iloc[rows], settings["shuffle_translations"], seed)
+        batches = training.Batches(self.opened, sources, targets, accepted, settings["pooling"])
+        steps = training.steps_of(len(sources), settings)
+        tuner = None if self.full else adapters.attach(self.opened, **self.lora, seed=seed)
+        try:
+            trainable = self._all_weights() if self.full else adapters.parameters(self.opened)
+            for parameter in trainable.values():
+                parameter.requires_grad_(True)
+            reached = training.measure_reach(batches, self.loss_layer, settings, trainable)
+            found = training.train(
+                batches, self.loss_layer, settings, seed, trainable, lambda step, loss: progress(step, steps, loss)
+            )
+            yield found | {"trainable": trainable, "reached": reached}
+        finally:
+            if tuner is not None:
+                adapters.detach(tuner)
+            self.opened.base.requires_grad_(False)
+            for name, value in self.initial.items():
+                self.opened.base.get_parameter(name).data.copy_(value)
+
+    def _all_weights(self) -> dict:
+        if not self.initial:
+            self.initial = {name: p.detach().to("cpu", copy=True) for name, p in self.opened.base.named_parameters()}
+        if self.settings["gradient_checkpointing"]:
+            self.opened.base.gradient_checkpointing_enable()
+        return dict(self.opened.base.named_parameters())
+
+    def _choose(self, seed: int) -> np.ndarray:
+        """Rows of the train split that this seed learns from: all, or what the arm's `select` asks for."""
+        everything = np.arange(len(self.trained))
+        select = self.settings["select"]
+        if select is None:
+            return everything
+        budget, strategy, n = select["budget"], select["strategy"], len(self.trained)
+        if strategy == "random":
+            return np.sort(pairing.choose(strategy, budget, n=n, seed=seed))
+        rounds = min(select["rounds"], budget // 2) if strategy == "uncertainty" else 1
+        chosen = np.array([], dtype=int)
+        for size in np.diff(np.linspace(0, budget, rounds + 1).round().astype(int)):
+            margins, vectors = self._score(seed, chosen)
+            more = pairing.choose(strategy, int(size), n=n, seed=seed, margins=margins, vectors=vectors, exclude=chosen)
+            chosen = np.concatenate([chosen, more])
+        return np.sort(chosen)
+
+    def _score(self, seed: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Margin of each pair of the train split, and its source's vector, at the loss layer: after training on `rows`."""
+        from tli.measure import measure
+
+        def look():
+            found, _, vectors = measure(self.opened, self.trained, [self.loss_layer], [self.settings["pooling"]])
+            return (found["cosine"] - found["best_rival"]).to_numpy(), vectors[self.loss_layer, self.settings["pooling"]][0]
+
+        if not len(rows):
+            return look()
+        with self._fitted(rows, seed):
+            return look()
+
+
+def assignments(rows: pd.DataFrame, shuffled: bool, seed: int) -> tuple[list[str], list[str], np.ndarray]:
+    """Sources, their targets in training, and which target is right for which source: bool [n, n].
+
+    Right are a source's own targets in any row, and its alternatives. Under the placebo the targets are dealt out anew so
+    that no source gets any right one, and only the ASSIGNED ones count as right.
+    """
+    sources, targets = rows["source"].tolist(), rows["target"].tolist()
+    alternatives = [set(filter(None, str(text).split("|"))) for text in rows["alternatives"]]
+    right = _accepted(sources, targets, alternatives)
+    if shuffled:
+        order = pairing.derangement(right, seed)
+        targets = [targets[i] for i in order]
+        right = _accepted(sources, targets, [set()] * len(rows))
+    return sources, targets, right
+
+
+def _accepted(sources: list[str], targets: list[str], alternatives: list[set]) -> np.ndarray:
+    by_source: dict[str, set] = {}
+    for source, target, others in zip(sources, targets, alternatives, strict=True):
+        by_source.setdefault(source, set()).update({target}, others)
+    places: dict[str, list[int]] = {}
+    for j, target in enumerate(targets):
+        places.setdefault(target, []).append(j)
+    right = np.zeros((len(sources), len(sources)), dtype=bool)
+    for i, source in enumerate(sources):
+        for form in by_source[source]:
+            right[i, places.get(form, [])] = True
+    return right
+
+
+def _save_weights(trainable: dict, prefix: str, folder: Path) -> None:
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True)
+    save_file({prefix + name: p.detach().cpu().contiguous() for name, p in trainable.items()}, str(folder / "model.safetensors"))

@@ -1,0 +1,159 @@
+"""One training run on an opened model: batches, contrastive loss at a hidden state, AdamW, schedule."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from tli.embed import run_base, tokenize, weights
+from tli.model.opening import Opened
+from tli.model.states import capture
+
+
+class TrainingError(RuntimeError):
+    """A training that cannot or did not do what it is for."""
+
+
+def steps_of(pairs: int, settings: dict) -> int:
+    """Optimizer steps of a run: epochs x batches, the last batch of an epoch may be smaller."""
+    return settings["epochs"] * math.ceil(pairs / settings["batch_size"])
+
+
+def schedule_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
+    """Learning rate at `step` (from 0) as a share of the peak: linear rise, then linear, cosine or none.
+
+    The same as Transformers' get_{linear,cosine,constant}_schedule_with_warmup.
+    """
+    if step < warmup:
+        return step / max(1, warmup)
+    progress = (step - warmup) / max(1, steps - warmup)
+    if schedule == "linear":
+        return max(0.0, 1 - progress)
+    if schedule == "cosine":
+        return max(0.0, 0.5 * (1 + math.cos(math.pi * progress)))
+    return 1.0
+
+
+class Batches:
+    """Tokenised pairs, and what a batch of them needs: ids, masks, pooling weights, accepted translations."""
+
+    def __init__(self, opened: Opened, sources: list[str], targets: list[str], accepted: np.ndarray, pooling: str):
+        """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i."""
+        self.opened, self.accepted, self.pooling = opened, accepted, pooling
+        self.sources, self.targets = tokenize(opened.tokenizer, sources), tokenize(opened.tokenizer, targets)
+        pad = opened.tokenizer.pad_token_id
+        self.pad = 0 if pad is None else pad  # masked out, so its value does not matter
+
+    def embed(self, layer: int, rows: np.ndarray):
+        """Pooled float32 vectors of the rows' sources and targets at hs[layer], with gradient: two [len(rows), hidden].
+
+        Both sides share one forward pass, padded on the right: with a causal mask padding there changes nothing.
+        """
+        import torch
+
+        words = [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
+        width = max(len(word.ids) for word in words)
+        ids = np.full((len(words), width), self.pad)
+        mask = np.zeros((len(words), width), dtype=np.int64)
+        for row, word in enumerate(words):
+            ids[row, : len(word.ids)] = word.ids
+            mask[row, : len(word.ids)] = 1
+        device = self.opened.device
+        with capture(self.opened, [layer]) as states:
+            run_base(self.opened, torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
+            state = states[layer].float()
+        mix = torch.from_numpy(weights(words, self.pooling, width)).to(state.device)
+        pooled = torch.einsum("bt,btd->bd", mix, state)
+        return pooled[: len(rows)], pooled[len(rows) :]
+
+    def loss(self, layer: int, rows: np.ndarray, settings: dict):
+        """The batch's loss, a scalar with gradient."""
+        import torch
+
+        from tli import objective
+
+        anchors, positives = self.embed(layer, rows)
+        accepted = self.accepted[np.ix_(rows, rows)] if settings["mask_false_negatives"] else np.eye(len(rows), dtype=bool)
+        mean, _ = objective.loss(
+            settings["objective"], anchors, positives, torch.from_numpy(accepted).to(anchors.device),
+            margin=settings["margin"], temperature=settings["temperature"],
+        )  # fmt: skip
+        return mean
+
+
+def measure_reach(batches: Batches, layer: int, settings: dict, trainable: dict) -> int:
+    """How many of the trainable parameters the loss reaches: those that get a gradient from one batch."""
+    rows = np.arange(min(settings["batch_size"], len(batches.sources)))
+    loss = batches.loss(layer, rows, settings)
+    if loss.requires_grad:
+        loss.backward()
+    reached = sum(p.numel() for p in trainable.values() if p.grad is not None)
+    for parameter in trainable.values():
+        parameter.grad = None
+    return reached
+
+
+def train(
+    batches: Batches, layer: int, settings: dict, seed: int, trainable: dict, progress: Callable[[int, float], None] = lambda step, loss: None
+) -> dict:
+    """Train `trainable` (name -> parameter) in place. Returns losses and learning rates per step, and seconds.
+
+    The order of the pairs comes from `seed` alone, the dropout from torch's generator seeded with it.
+    Raises TrainingError for a loss that is not finite, and when nothing moved although it should have.
+    """
+    import torch
+
+    steps, pairs = steps_of(len(batches.sources), settings), len(batches.sources)
+    optimizer = _optimizer(list(trainable.values()), settings)
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: schedule_factor(step, steps, settings["warmup_steps"], settings["schedule"])
+    )
+    order = np.random.default_rng(seed)
+    before = {name: p.detach().clone() for name, p in _sample(trainable).items()}
+    torch.manual_seed(seed)
+    losses, rates, start = [], [], time.perf_counter()
+    batches.opened.base.train()
+    try:
+        for _ in range(settings["epochs"]):
+            shuffled = order.permutation(pairs)
+            for first in range(0, pairs, settings["batch_size"]):
+                loss = batches.loss(layer, shuffled[first : first + settings["batch_size"]], settings)
+                value = float(loss.detach())
+                if not math.isfinite(value):
+                    raise TrainingError(f"the loss is {value} at step {len(losses) + 1}; lower learning_rate, or take dtype float32")
+                optimizer.zero_grad(set_to_none=True)
+                if loss.requires_grad:
+                    loss.backward()
+                if settings["max_gradient_norm"]:
+                    torch.nn.utils.clip_grad_norm_(trainable.values(), settings["max_gradient_norm"])
+                rates.append(scheduler.get_last_lr()[0])
+                losses.append(value)
+                optimizer.step()
+                scheduler.step()
+                progress(len(losses), value)
+    finally:
+        batches.opened.base.eval()
+    if any(loss > 0 and rate > 0 for loss, rate in zip(losses, rates, strict=True)):
+        if all(torch.equal(before[name], p.detach()) for name, p in _sample(trainable).items()):
+            raise TrainingError("training moved no weight although its loss was above zero; the gradient does not arrive")
+    return {"losses": losses, "learning_rates": rates, "seconds": time.perf_counter() - start}
+
+
+def _sample(trainable: dict) -> dict:
+    """Some of the parameters, enough to see that something moved, without a copy of a whole model."""
+    names = sorted(trainable)
+    return {name: trainable[name] for name in names[:: max(1, len(names) // 8)]}
+
+
+def _optimizer(parameters: list, settings: dict):
+    import torch
+
+    options = {"lr": settings["learning_rate"], "weight_decay": settings["weight_decay"]}
+    if settings["optimizer"] == "adamw-8bit":
+        import bitsandbytes
+
+        return bitsandbytes.optim.AdamW8bit(parameters, **options)
+    return torch.optim.AdamW(parameters, **options)

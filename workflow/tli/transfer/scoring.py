@@ -1,0 +1,100 @@
+"""Scores of one model on one task by the lm-evaluation-harness, item by item."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from tli.transfer.items import family
+
+ITEMS = ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
+VALUES = ["task", "language", "metric", "value", "items"]
+
+
+def harness_model(model, tokenizer, *, batch_size: int, add_bos: bool):
+    """The harness's model object around `model`; adapters put on the model later count.
+
+    add_bos: whether BOS stands before each prompt, whatever the tokenizer does by itself. Log-probabilities are taken in
+    float32: in bfloat16 the sums of two choices are often equal, and the harness then takes the first.
+    """
+    from lm_eval.models.huggingface import HFLM
+
+    settle_bos(tokenizer, add_bos)
+    return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, add_bos_token=add_bos, softmax_dtype="float32")
+
+
+def settle_bos(tokenizer, add_bos: bool) -> None:
+    """Make the tokenizer put BOS, and nothing else, around a text where `add_bos` is asked for; in place.
+
+    The harness asks the tokenizer for its special tokens and takes what comes: one that adds none gives no BOS, one that
+    adds EOS puts it between prompt and choice. Raises ValueError for a tokenizer without a BOS.
+    """
+    if not add_bos:
+        return  # the harness then asks for no special tokens at all
+    if tokenizer.bos_token_id is None:
+        raise ValueError("transfer.add_bos: this model's tokenizer has no BOS; set it to false")
+    if _is_bos_only(tokenizer):
+        return
+    from tokenizers.processors import TemplateProcessing
+
+    bos = tokenizer.bos_token
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(single=f"{bos} $A", special_tokens=[(bos, tokenizer.bos_token_id)])
+    if not _is_bos_only(tokenizer):
+        raise ValueError("transfer.add_bos: this model's tokenizer cannot be made to put BOS before a text; set it to false")
+
+
+def _is_bos_only(tokenizer) -> bool:
+    plain = tokenizer.encode("a", add_special_tokens=False)
+    return tokenizer.encode("a") == [tokenizer.bos_token_id, *plain]
+
+
+def score(lm, task, limit: int | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score a task object of `tasks.build` as the harness's `simple_evaluate` does: tables of items and of other metrics.
+
+    items (columns ITEMS; empty for a task without choices): margin is the log-probability of the right choice minus that
+    of the best wrong one, in nats; positive where the item is right. Other metrics (VALUES) are the task's own, over all
+    items. It calls `evaluate`, the part of `simple_evaluate` that scores: the rest of it lists the machine's packages for
+    its own record at each call, which takes longer than a small model takes for the items.
+    """
+    import torch
+    from lm_eval.evaluator import evaluate
+
+    random.seed(0)  # the harness's own seeds, for tasks that sample
+    np.random.seed(1234)
+    torch.manual_seed(1234)
+    name = task.config.task
+    found = evaluate(lm, {"tasks": {name: task}}, limit=limit, bootstrap_iters=0, log_samples=True)
+    samples = found["samples"][name]
+    language = family(name)[1]
+    if task.OUTPUT_TYPE == "multiple_choice":
+        table = pd.DataFrame([_item(sample, task) for sample in samples], columns=ITEMS[2:])
+        return table.assign(task=name, language=language)[ITEMS], pd.DataFrame(columns=VALUES)
+    rows = [
+        {"task": name, "language": language, "metric": key, "value": float(value), "items": len({s["doc_id"] for s in samples})}
+        for key, value in found["results"][name].items()
+        if "," in key and "_stderr" not in key and isinstance(value, (int, float, np.number))
+    ]
+    return pd.DataFrame(columns=ITEMS), pd.DataFrame(rows, columns=VALUES)
+
+
+def _item(sample: dict[str, Any], task) -> dict:
+    choices = task.doc_to_choice(sample["doc"])
+    logs = np.array([float(log) for log, _ in sample["filtered_resps"][: len(choices)]])
+    gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
+    right = [choices.index(one) if isinstance(one, str) else int(one) for one in (gold if isinstance(gold, list) else [gold])]
+    wrong = [k for k in range(len(choices)) if k not in right]
+    predicted = int(np.argmax(logs))  # the first of equals, as the harness has it
+    number = sample["doc_id"]
+    known, _ = family(task.config.task)
+    return {
+        "item": str(number),
+        "label": right[0],
+        "predicted": predicted,
+        "correct": float(sample["acc"]) if "acc" in sample else float(predicted in right),
+        "margin": float(logs[right].max() - logs[wrong].max()) if wrong else float("nan"),
+        "choices": len(choices),
+        "aligned_id": sample["doc"].get("aligned_id", f"{known.name}:{number}" if known and known.parallel else ""),
+    }
