@@ -208,7 +208,7 @@ def sunk(models, tmp_path_factory):
     tensors[mlp + "down_proj.weight"][:, 0] = 0
     tensors[mlp + "down_proj.weight"][1, 0] = SINK
     for name in ("model.layers.2.mlp.", "model.layers.3.mlp."):  # the words grow, the sink stays: a slow decay
-        tensors[name + "down_proj.weight"][2:] *= 600
+        tensors[name + "down_proj.weight"][2:] *= 250
     tensors["model.norm.weight"][1] = 0.01  # the rogue dimension is damped at the end, as trained models do
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     return settings | {"source": str(folder)}
@@ -241,7 +241,7 @@ def test_the_papers_curve_appears_with_bos_and_not_without(sunk_figures):
     for figure in ("cosine", "mismatched"):
         curve = sunk_figures.loc["with-bos"][figure]
         assert curve[2] > 0.999 and curve[1] < 0.9
-        assert curve[2] > curve[3] > 0.8  # decays
+        assert curve[2] > curve[3] > 0.9  # slow decay
         assert curve[4] < curve[3] - 0.2  # collapses
     assert sunk_figures.loc["with-bos"]["gap"].loc[2] < 1e-3
     assert sunk_figures.loc["no-bos"]["mismatched"].loc[2] < 0.5

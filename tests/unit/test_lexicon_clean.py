@@ -200,7 +200,7 @@ text = st.text(st.sampled_from("abAé1²()[;|/ '\u0301\u200b\tٲكኣб,"), max_
 rows = st.lists(st.tuples(text, text), max_size=15)
 
 
-@settings(max_examples=50, deadline=None, derandomize=True)
+@settings(max_examples=30, deadline=None, derandomize=True)
 @given(rows, st.booleans(), st.sampled_from(["drop", "keep"]))
 def test_no_row_is_lost_without_a_record(found, merge, identical):
     raw = table(found)
@@ -227,7 +227,7 @@ def test_no_row_is_lost_without_a_record(found, merge, identical):
 simple = st.text(st.sampled_from("abcdefg"), min_size=1, max_size=3)
 
 
-@settings(max_examples=30, deadline=None, derandomize=True)
+@settings(max_examples=20, deadline=None, derandomize=True)
 @given(st.lists(st.tuples(simple, simple), max_size=25))
 def test_every_translation_of_plain_words_arrives(found):
     pairs = cleaned(found)

@@ -207,7 +207,10 @@ def test_a_hostile_tei_is_not_opened(tmp_path, name):
         read(path, format="freedict-tei", **LANGUAGES)
 
 
-@pytest.mark.parametrize("text", [TEI[:600], "", "no xml", TEI.encode("latin-1") + b"\xff", "<TEI/>"])
+DEEP = '<TEI><entry><form xml:lang="sw"><orth>a</orth></form><def>' + "<b>" * 5000 + "x" + "</b>" * 5000 + "</def></entry></TEI>"
+
+
+@pytest.mark.parametrize("text", [TEI[:600], "", "no xml", TEI.encode("latin-1") + b"\xff", "<TEI/>", DEEP])
 def test_a_broken_tei_is_an_error(tmp_path, text):
     with pytest.raises(LexiconError, match=r"d\.tei"):
         read(write(tmp_path / "d.tei", text), format="freedict-tei", **LANGUAGES)

@@ -171,7 +171,7 @@ def test_cosines_near_one_keep_their_ranks(sink):
     exact_s, exact_t = (x.astype(float) / np.linalg.norm(x.astype(float), axis=1, keepdims=True) for x in (s, t))
     S = exact_s @ exact_t.T
     np.testing.assert_allclose(rows["cosine"], S.diagonal(), atol=2e-7, rtol=0)
-    exact = 1 + (S > S.diagonal()[:, None]).sum(axis=1)
+    exact = 1 + (S.diagonal()[:, None] < S).sum(axis=1)
     assert (abs(rows["target_rank"] - exact) > 0.1 * exact + 1).mean() < 0.02
 
 

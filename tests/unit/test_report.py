@@ -174,7 +174,7 @@ def test_table_1_equals_scipy_and_carries_the_test_of_the_same_run(made):
     cell = dict(zip(tables.CELL, ("model-1", "pair-1", "tli", "best", "16"), strict=True))
     own = made["similarities"][(made["similarities"].pair == "pair-1") & (made["similarities"].hidden_state == 4)]
     wide = own[own.split == "train"].pivot(index="pair_id", columns="run", values="cosine")
-    test = {name: np.nan for name in tables.TESTS} | cell | {
+    test = dict.fromkeys(tables.TESTS, np.nan) | cell | {
         "test": "paired t over words", "level": "within one run", "seed": 1, "split": "train", "hidden_state": 4,
         "pooling": "no-bos", "metric": "cosine", "statistic": 54.9, "p": 1e-300,
     }  # fmt: skip
@@ -300,7 +300,7 @@ def test_one_seed_without_placebo_and_full_fine_tuning(tmp_path):
     report.build(made, config={"seeds": [7]}, provenance={}, audit={}, output=tmp_path)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "Only 1 seed:" in text and "No placebo for tli, full-ft" in text and "full fine-tuning" in text
-    assert "nan" not in (tmp_path / "summary.md").read_text(encoding="utf-8")
+    assert not re.search(r"\bnan\b", (tmp_path / "summary.md").read_text(encoding="utf-8"))
 
 
 def test_doubts_name_the_sink_and_the_weak_baseline(made):
@@ -355,15 +355,17 @@ def test_a_second_report_is_the_same_and_takes_the_place_of_the_first(made, tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "index.html", "summary.md", "tables"]
 
 
-def test_large_tables_are_cut_in_the_page_and_whole_in_the_file(tmp_path):
-    grid = pd.DataFrame({"model": "m", "pair": "p", "arm": "tli", "layer": "2", "rank": "4", "seed": range(9000)})
-    grid = grid.assign(run=[f"r{i}" for i in range(9000)], method="lora", placebo_of="", control=False, baseline="baseline")
-    runs = pd.concat([grid.assign(split=split) for split in ("train", "heldout")])
+def test_large_tables_are_cut_in_the_page_to_what_claims_rest_on():
+    runs = pd.DataFrame({"model": "m", "run": [f"r{i}" for i in range(40_000)]})
+    runs = runs.assign(split=np.resize(["train", "heldout"], 40_000), hidden_state=np.resize([2, 2, 4, 4], 40_000))
     shown, note = page._fitted(runs)
-    assert len(shown) == page.ROWS_IN_PAGE and set(shown["split"]) == {"heldout"}
-    assert note == "held-out rows only, the first 4,000, of 18,000 rows; the file has them all"
+    assert len(shown) == page.CELLS_IN_PAGE // 4 and set(shown["split"]) == {"heldout"} and set(shown["hidden_state"]) == {4}
+    assert note == "held-out, at the last hidden state, the first 9,000; 9,000 of 40,000 rows, the file has them all"
+    assert page._fitted(runs.head(7000))[1] == ""
 
 
-def test_svg_ids_are_prefixed():
-    svg = look.for_page('<svg width="10pt" height="5pt"><g id="a"/><use xlink:href="#a" clip-path="url(#a)"/></svg>', "f")
-    assert 'id="f-a"' in svg and '"#f-a"' in svg and "url(#f-a)" in svg and 'aria-hidden="true"' in svg
+def test_svg_ids_are_its_own():
+    svg = '<svg width="10pt" height="5pt"><g id="axes_1"/><path id="m1f"/><use xlink:href="#m1f" clip-path="url(#p2)"/></svg>'
+    one, two = look.for_page(svg, "one"), look.for_page(svg, "two")
+    ids = [re.search('id="(.+?)"', text)[1] for text in (one, two)]
+    assert ids[0] != ids[1] and f'href="#{ids[0]}"' in one and "axes_1" not in one and 'aria-hidden="true"' in one

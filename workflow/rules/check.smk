@@ -18,6 +18,7 @@ rule check:
     params:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
         layers_asked=jobs.numbers_asked(CONFIG),
+        languages=jobs.languages(CONFIG),
         target_modules=jobs.target_modules(CONFIG),
         results=CONFIG.results,
         version=running.STAGE_VERSIONS["check"],

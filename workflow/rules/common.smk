@@ -49,13 +49,17 @@ RUN_FOLDER = "<results>/train/{model}/{pair}/{arm}/layer-{layer}/rank-{rank}/see
 
 
 @cache
-def parts_of(model, pair):
-    return jobs.parts(CONFIG, GRID, model, pair)
+def parts_of(stage, model, pair):
+    return jobs.parts(CONFIG, GRID, model, pair, stage)
 
 
 def part_folders(stage):
     """Every part's folder of a stage that is cut as the evaluation is."""
-    return [f"<results>/{stage}/{model}/{pair}/{part}" for model, pair in MODEL_PAIRS for part in parts_of(model, pair)]
+    return [
+        f"<results>/{stage}/{model}/{pair}/{part}"
+        for model, pair in MODEL_PAIRS
+        for part in parts_of(stage, model, pair)
+    ]
 
 
 def announce():

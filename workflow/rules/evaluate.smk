@@ -11,7 +11,7 @@ def trained(wildcards):
     }
     return [
         f"{run_folder(run)}/{name}"
-        for run in parts_of(wildcards.model, wildcards.pair)[wildcards.part]["runs"]
+        for run in parts_of("evaluate", wildcards.model, wildcards.pair)[wildcards.part]["runs"]
         for name in ["run.json", "losses.parquet", *names[run["method"]]]
     ]
 
@@ -43,12 +43,15 @@ rule evaluate:
         mem_mb=lambda wildcards, attempt: attempt * jobs.memory_mb(CONFIG, "evaluate", wildcards.model),
         runtime=lambda wildcards, attempt: attempt
         * jobs.minutes(
-            CONFIG, "evaluate", wildcards.model, len(parts_of(wildcards.model, wildcards.pair)[wildcards.part]["runs"])
+            CONFIG,
+            "evaluate",
+            wildcards.model,
+            len(parts_of("evaluate", wildcards.model, wildcards.pair)[wildcards.part]["runs"]),
         ),
     params:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
         settings=jobs.evaluation_settings(CONFIG),
-        part=lambda wildcards: parts_of(wildcards.model, wildcards.pair)[wildcards.part],
+        part=lambda wildcards: parts_of("evaluate", wildcards.model, wildcards.pair)[wildcards.part],
         layers_asked=jobs.layers_asked(CONFIG),
         mapped=lambda wildcards: jobs.mapped_runs(GRID, wildcards.model, wildcards.pair),
         results=CONFIG.results,

@@ -2,6 +2,7 @@
 localrules:
     fetch_model,
     fetch_lexicon,
+    fetch_tasks,
 
 
 rule fetch_model:
@@ -37,3 +38,20 @@ rule fetch_lexicon:
         version=running.STAGE_VERSIONS["fetch"],
     script:
         "../scripts/fetch_lexicon.py"
+
+
+rule fetch_tasks:
+    output:
+        "<results>/fetched/tasks.json",
+    log:
+        "<logs>/fetch/tasks.log",
+    benchmark:
+        "<benchmarks>/fetch/tasks.tsv"
+    conda:
+        "../../environment.yml"
+    params:
+        tasks=CONFIG.transfer.tasks,
+        results=CONFIG.results,
+        version=running.STAGE_VERSIONS["fetch"],
+    script:
+        "../scripts/fetch_tasks.py"

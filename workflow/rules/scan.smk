@@ -6,6 +6,8 @@ rule scan:
     output:
         scan="<results>/scan/{model}/{pair}/scan.tsv",
         choice="<results>/scan/{model}/{pair}/best.tsv",
+        words="<results>/scan/{model}/{pair}/words.tsv",
+        audit="<results>/scan/{model}/{pair}/audit.tsv",
     log:
         "<logs>/scan/{model}.{pair}.log",
     benchmark:

@@ -7,6 +7,8 @@ rule statistics:
             for name in ["similarities.parquet", "metrics.tsv", "runs.tsv", "losses.parquet", "projections.parquet"]
         ],
         pairs=expand("<results>/lexicon/{pair}/pairs.tsv", pair=CONFIG.pairs),
+        transfer=[f"{folder}/transfer.parquet" for folder in part_folders("transfer")] if CONFIG.transfer.tasks else [],
+        words=[f"<results>/scan/{model}/{pair}/words.tsv" for model, pair in MODEL_PAIRS],
         checks=expand("<results>/check/{model}.json", model=CONFIG.models),
     output:
         runs="<results>/statistics/runs.tsv",

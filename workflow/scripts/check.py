@@ -9,6 +9,7 @@ with running.job(
         model_settings=snakemake.params.model,
         layers_asked=snakemake.params.layers_asked,
         target_modules=snakemake.params.target_modules,
+        languages=snakemake.params.languages,
         output=snakemake.output[0],
         facts=facts,
     )

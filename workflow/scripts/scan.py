@@ -12,5 +12,7 @@ with running.job(
         **snakemake.params.settings,
         output=snakemake.output.scan,
         choice=snakemake.output.choice,
+        words=snakemake.output.words,
+        audit=snakemake.output.audit,
         facts=facts,
     )

@@ -148,12 +148,12 @@ def _stage(chosen) -> None:
         elif stage == "check":
             check.check(
                 model=model, model_settings=settings, layers_asked=jobs.numbers_asked(config),
-                target_modules=jobs.target_modules(config), output=checked, facts=facts,
+                target_modules=jobs.target_modules(config), languages=jobs.languages(config), output=checked, facts=facts,
             )  # fmt: skip
         elif stage == "scan":
             scan.scan(
                 model=model, pair=pair, model_settings=settings, pairs=pairs, **jobs.scan_settings(config),
-                output=f"{scanned}/scan.tsv", choice=f"{scanned}/best.tsv", facts=facts,
+                output=f"{scanned}/scan.tsv", choice=f"{scanned}/best.tsv", words=f"{scanned}/words.tsv", audit=f"{scanned}/audit.tsv", facts=facts,
             )  # fmt: skip
         elif stage == "train":
             cell = {"arm": chosen.arm, "layer": chosen.layer, "rank": chosen.rank}
@@ -179,6 +179,7 @@ def _stage(chosen) -> None:
             statistics.analyse(
                 parts=[f"{results}/evaluate/{m}/{p}/{part}" for m, p in both for part in jobs.parts(config, runs, m, p)],
                 pairs={(m, p): f"{results}/lexicon/{p}/pairs.tsv" for m, p in both},
+                words={(m, p): f"{results}/scan/{m}/{p}/words.tsv" for m, p in both},
                 checks={m: f"{results}/check/{m}.json" for m in config.models},
                 transfer=[], settings=config.statistics.model_dump(), pooling=config.pooling.evaluate[0],
                 output=f"{results}/statistics",

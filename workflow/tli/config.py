@@ -116,6 +116,11 @@ class Pair(Section):
         examples=[["target", "source"], {"source": "swahili", "target": "english"}],
     )
     options: dict[str, str | int | bool] = Field({}, description="Settings of one format; resources/README.md lists them.")
+    merge: bool = Field(
+        True,
+        description="Make one pair of the rows with the same source; their other translations become alternatives. Off in "
+        "the paper's protocols, which kept repeated sources.",
+    )
     sha256: str | list[str] | None = Field(
         None, description="Checksum of each address's file, needed for an address.", examples=["<64 hexadecimal digits>"]
     )
@@ -291,6 +296,9 @@ class Jobs(Section):
         "all", description="Seeds of one cell that train in one job, on one copy of the weights."
     )
     adapters_per_job: Annotated[int, Field(ge=1)] = Field(100, description="Adapters that one evaluation job measures.")
+    adapters_per_transfer_job: Annotated[int, Field(ge=1)] = Field(
+        10, description="Adapters that one transfer job scores; tasks take longer than words."
+    )
     threads: Annotated[int, Field(ge=1)] = Field(1, description="CPU threads of a model job.", examples=[4])
 
 

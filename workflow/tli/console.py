@@ -32,7 +32,8 @@ def conclude_run(config: Config) -> None:
     if verdicts.exists():
         demo = any(model.demo for model in config.models.values())
         for _, row in tables.read(verdicts).iterrows():
-            _say(("demo model: " if demo else "") + str(row["sentence"]))
+            cell = ", ".join([row["model"], row["pair"], row["arm"], f"layer {row['layer']}", f"rank {row['rank']}"])
+            _say(f"{'demo model, ' if demo else ''}{cell}: {row['sentence']}")
     report = results / "report" / "index.html"
     if report.exists():
         _say(f"The report is {report}")

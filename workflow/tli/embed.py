@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 
 from tli.model import packing
 from tli.model.opening import Opened
+from tli.model.stacked import applied
 from tli.model.states import capture, run
+from tli.model.streaming import Wanted, free_memory, stream
 
 POOLINGS = ("no-bos", "with-bos", "last-token", "weighted-mean")
 
@@ -81,22 +84,45 @@ def embed(
 
     tokens_per_batch bounds the memory of a batch. progress: called with the number of words done after each batch.
     """
-    import torch
+    return embed_all(opened, words, [Wanted(hidden_states)], poolings, tokens_per_batch, progress)[0]
 
+
+def embed_all(
+    opened: Opened, words: list[str], wanted: list[Wanted], poolings: list[str], tokens_per_batch: int = 8192, progress=None
+) -> list[Embedded]:
+    """The same words through several models that share the base: each entry of `wanted` has its adapter and its states.
+
+    A streamed model is read once for all of them, or as often as their states need to fit half of the free memory.
+    """
     distinct = list(dict.fromkeys(words))
     tokens = tokenize(opened.tokenizer, distinct)
-    gathered = Gathered(tokens, hidden_states, poolings, opened.hidden_size)
+    laid = passes(opened, tokens, tokens_per_batch)
+    gathered = [Gathered(tokens, list(one.hidden_states), poolings, opened.hidden_size) for one in wanted]
+    if opened.stream is not None:
+        size = sum(rows.ids.size for rows in laid) * opened.hidden_size * opened.dtype.itemsize
+        together = max(1, int(free_memory() / 2 / size)) if opened.device.type == "cpu" else len(wanted)
+        for first in range(0, len(wanted), together):
+            stream(opened, laid, wanted[first : first + together], lambda n, rows, h, v, first=first: gathered[first + n].add(rows, h, v))
+    else:
+        for one, into in zip(wanted, gathered, strict=True):
+            with applied(opened, one.adapter) if one.adapter else nullcontext():
+                _run(opened, laid, into, list(one.hidden_states), progress)
+    return [into.in_order(distinct, words) for into in gathered]
+
+
+def _run(opened: Opened, laid: list[packing.Rows], into: Gathered, hidden_states: list[int], progress) -> None:
+    import torch
+
     done = 0
     with torch.inference_mode(), capture(opened, hidden_states) as states:
-        for rows in passes(opened, tokens, tokens_per_batch):
+        for rows in laid:
             run(opened, packing.inputs(rows, opened.device, opened.dtype))
             for state in hidden_states:
-                gathered.add(rows, state, states[state])
+                into.add(rows, state, states[state])
             states.clear()
             done += len(rows.members)
             if progress is not None:
                 progress(done)
-    return gathered.in_order(distinct, words)
 
 
 def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int = 8192) -> list[packing.Rows]:

@@ -41,7 +41,7 @@ def lexicon_settings(config: Config, pair: str) -> dict:
     """What the lexicon stage is given besides files."""
     section = config.pairs[pair]
     split = section.split or config.split
-    return {"format": section.format, "columns": section.columns, "options": section.options, "split": split.model_dump()}
+    return {"format": section.format, "columns": section.columns, "options": section.options, "merge": section.merge, "split": split.model_dump()}
 
 
 def layers_asked(config: Config) -> list[str]:
@@ -59,21 +59,26 @@ def target_modules(config: Config) -> list[str]:
     return sorted({name for arm in grid.expand_arms(config).values() if arm["method"] == "lora" for name in arm["target_modules"]})
 
 
+def languages(config: Config) -> list[str]:
+    """The codes of all languages of the config's pairs."""
+    return list(dict.fromkeys(code for pair in config.pairs for code in pair.split("-")))
+
+
 def seed_chunks(config: Config) -> list[list[int]]:
     """The seeds of a cell as they are cut into jobs."""
     seeds, size = config.seed_list, config.jobs.seeds_per_job
     return [seeds] if size == "all" else [seeds[i : i + size] for i in range(0, len(seeds), size)]
 
 
-def parts(config: Config, runs: pd.DataFrame, model: str, pair: str) -> dict[str, dict]:
-    """How the evaluation of one model and pair is cut: part name -> {"runs": rows of the grid, "baselines": names}.
+def parts(config: Config, runs: pd.DataFrame, model: str, pair: str, stage: str = "evaluate") -> dict[str, dict]:
+    """How evaluation or transfer of one model and pair is cut: part name -> {"runs": rows of the grid, "baselines": names}.
 
-    Adapters share parts of `jobs.adapters_per_job`. A fully trained run has a part of its own, so that its weights can go
+    Adapters share parts of `jobs.adapters_per_job` (`jobs.adapters_per_transfer_job`). A fully trained run has a part of its own, so that its weights can go
     as soon as it is measured and are not wanted again when another run is added.
     """
     own = runs[(runs["model"] == model) & (runs["pair"] == pair)]
     adapters = own[own["method"] == "lora"].to_dict("records")
-    size = config.jobs.adapters_per_job
+    size = config.jobs.adapters_per_transfer_job if stage == "transfer" else config.jobs.adapters_per_job
     found: dict[str, dict] = {}
     for number, first in enumerate(range(0, max(len(adapters), 1), size), 1):
         found[f"part-{number}"] = {"runs": adapters[first : first + size], "baselines": [grid.BASELINE] if number == 1 else []}
@@ -124,6 +129,10 @@ def size(config: Config, model: str) -> dict:
 def bytes_per_parameter(config: Config, model: str, quantized: bool = True) -> float:
     section = config.models[model]
     return 0.6 if quantized and section.quantization == "nf4" else BYTES[section.dtype]
+
+
+def transfer_settings(config: Config) -> dict:
+    return config.transfer.model_dump()
 
 
 def memory_mb(config: Config, stage: str, model: str, layer: str = "output", method: str = "lora") -> int:
@@ -192,6 +201,13 @@ def inspect(config: Config) -> None:
             lexicon.read(files, format=section.format, columns=section.columns, source_language=source, target_language=target, **section.options)
         except ValueError as error:
             problems.append(f"pairs.{pair}: {error}")
+    if config.transfer.tasks and config.transfer.source != "hub":
+        from tli.transfer.items import check_data
+
+        try:
+            check_data(config.transfer.tasks, config.transfer.source, config.transfer.question_from, config.transfer.num_fewshot)
+        except ValueError as error:
+            problems.append(f"transfer: {error}")
     if problems:
         raise ConfigError("\n".join(problems))
 

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from tli import metrics
-from tli.embed import embed
+from tli.embed import embed, tokenize
 from tli.model.opening import Opened
 
 
@@ -41,6 +41,42 @@ def measure(
         ]
         vectors[state, pooling] = (source[candidates.source_of], target[candidates.target_of])
     return pd.concat(rows, ignore_index=True), pd.DataFrame(figures), vectors
+
+
+EDIT_LIMIT = 4_000_000  # comparisons of two words; beyond, edit similarity is left empty
+
+
+def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) -> pd.DataFrame:
+    """What else may tell which words gain: tables.WORDS without model and pair.
+
+    source_vectors: [pairs, hidden] at the output, before training. A trained word is compared with the other trained ones.
+    """
+    from tli.lexicon import edit_similarity
+
+    trained = np.flatnonzero((pairs["split"] == "train").to_numpy())
+    units = source_vectors / np.maximum(np.linalg.norm(source_vectors, axis=1, keepdims=True), 1e-12)
+    sources = pairs["source"].tolist()
+    nearest, edit = np.full(len(pairs), np.nan), np.full(len(pairs), np.nan)
+    for start in range(0, len(pairs), 2000) if len(trained) else ():
+        rows = slice(start, start + 2000)
+        cosines = units[rows] @ units[trained].T
+        same = pairs["source"].to_numpy()[rows, None] == pairs["source"].to_numpy()[None, trained]
+        nearest[rows] = np.where(same, -np.inf, cosines).max(axis=1)
+    if 0 < len(pairs) * len(trained) <= EDIT_LIMIT:
+        names = [sources[j] for j in trained]
+        for i, source in enumerate(sources):
+            others = [name for name in names if name != source]
+            edit[i] = edit_similarity([source] * len(others), others).max() if others else np.nan
+    counts = [tokenize(opened.tokenizer, pairs[side].tolist()) for side in ("source", "target")]
+    return pd.DataFrame(
+        {
+            "pair_id": pairs["pair_id"].to_numpy(),
+            "token_count": [word.last - word.first for word in counts[0]],
+            "target_token_count": [word.last - word.first for word in counts[1]],
+            "nearest_trained": np.where(np.isfinite(nearest), nearest, np.nan),
+            "edit_similarity": edit,
+        }
+    )
 
 
 def choose_layer(

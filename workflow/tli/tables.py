@@ -69,6 +69,15 @@ METRICS = [
 ]
 SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
+WORDS = [
+    "model",
+    "pair",
+    "pair_id",
+    "token_count",  # tokens of the source
+    "target_token_count",
+    "nearest_trained",  # highest cosine of the source to a trained source other than itself, at hs[L] before training
+    "edit_similarity",  # highest edit similarity of the source to such a word
+]
 RUNS = GRID + [
     "loss_layer",  # the hidden state of the loss, resolved to a number
     "same_as",  # the `run` with which this one is the same by construction, else ""; the earlier one is the one kept

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tli.embed import run_base, tokenize, weights
+from tli.embed import Tokens, mix, tokenize, weights
+from tli.model import packing
 from tli.model.opening import Opened
-from tli.model.states import capture
+from tli.model.states import capture, run
 
 
 class TrainingError(RuntimeError):
@@ -47,27 +48,21 @@ class Batches:
         pad = opened.tokenizer.pad_token_id
         self.pad = 0 if pad is None else pad  # masked out, so its value does not matter
 
+    def words(self, rows: np.ndarray) -> list[Tokens]:
+        """The rows' sources, then their targets."""
+        return [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
+
     def embed(self, layer: int, rows: np.ndarray):
         """Pooled float32 vectors of the rows' sources and targets at hs[layer], with gradient: two [len(rows), hidden].
 
-        Both sides share one forward pass, padded on the right: with a causal mask padding there changes nothing.
+        Both sides share one forward pass (see `pooled_states`).
         """
-        import torch
-
-        words = [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
-        width = max(len(word.ids) for word in words)
-        ids = np.full((len(words), width), self.pad)
-        mask = np.zeros((len(words), width), dtype=np.int64)
-        for row, word in enumerate(words):
-            ids[row, : len(word.ids)] = word.ids
-            mask[row, : len(word.ids)] = 1
-        device = self.opened.device
-        with capture(self.opened, [layer]) as states:
-            run_base(self.opened, torch.from_numpy(ids).to(device), torch.from_numpy(mask).to(device))
-            state = states[layer].float()
-        mix = torch.from_numpy(weights(words, self.pooling, width)).to(state.device)
-        pooled = torch.einsum("bt,btd->bd", mix, state)
+        pooled = pooled_states(self.opened, self.words(rows), layer, self.pooling, pad=self.pad)
         return pooled[: len(rows)], pooled[len(rows) :]
+
+    def known(self, rows: np.ndarray, settings: dict) -> np.ndarray:
+        """bool [len(rows), len(rows)]: which targets of the batch are no negatives."""
+        return self.accepted[np.ix_(rows, rows)] if settings["mask_false_negatives"] else np.eye(len(rows), dtype=bool)
 
     def loss(self, layer: int, rows: np.ndarray, settings: dict):
         """The batch's loss, a scalar with gradient."""
@@ -76,12 +71,32 @@ class Batches:
         from tli import objective
 
         anchors, positives = self.embed(layer, rows)
-        accepted = self.accepted[np.ix_(rows, rows)] if settings["mask_false_negatives"] else np.eye(len(rows), dtype=bool)
+        accepted = self.known(rows, settings)
         mean, _ = objective.loss(
             settings["objective"], anchors, positives, torch.from_numpy(accepted).to(anchors.device),
             margin=settings["margin"], temperature=settings["temperature"],
         )  # fmt: skip
         return mean
+
+
+def pooled_states(opened: Opened, words: list[Tokens], layer: int, pooling: str, *, pad: int = 0, before=None):
+    """Pooled float32 vectors [words, hidden] at hs[layer], with gradient, from one forward pass.
+
+    Packed end to end where that is exact for the model, else padded on the right. before: called with the rows laid out
+    (tli.model.packing.Rows) before they are run.
+    """
+    import torch
+
+    ids = [word.ids for word in words]
+    rows = packing.pack(ids) if packing.can_pack(opened, ids) else packing.pad(ids, pad)
+    if before is not None:
+        before(rows)
+    with capture(opened, [layer]) as states:
+        run(opened, packing.inputs(rows, opened.device, opened.dtype))
+        state = states[layer].float()
+    matrix, slots = mix(rows, [weights([word], pooling, len(word.ids))[0] for word in words])
+    pooled = torch.bmm(torch.from_numpy(matrix).to(state.device), state).flatten(0, 1)
+    return pooled[torch.from_numpy(slots).to(state.device)]
 
 
 def measure_reach(batches: Batches, layer: int, settings: dict, trainable: dict) -> int:
@@ -107,7 +122,7 @@ def train(
     import torch
 
     steps, pairs = steps_of(len(batches.sources), settings), len(batches.sources)
-    optimizer = _optimizer(list(trainable.values()), settings)
+    optimizer = optimizer_of(list(trainable.values()), settings)
     scheduler = torch.optim.lr_scheduler.LambdaLR(
         optimizer, lambda step: schedule_factor(step, steps, settings["warmup_steps"], settings["schedule"])
     )
@@ -148,7 +163,8 @@ def _sample(trainable: dict) -> dict:
     return {name: trainable[name] for name in names[:: max(1, len(names) // 8)]}
 
 
-def _optimizer(parameters: list, settings: dict):
+def optimizer_of(parameters: list, settings: dict):
+    """AdamW as the settings ask for it."""
     import torch
 
     options = {"lr": settings["learning_rate"], "weight_decay": settings["weight_decay"]}

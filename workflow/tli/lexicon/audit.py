@@ -39,7 +39,7 @@ def audit(
     """
     pairs = pairs.reset_index(drop=True).copy()
     for name in ("alternatives", "category", "split", "component"):
-        pairs[name] = pairs[name].fillna("").astype(object) if name in pairs.columns else ""
+        pairs[name] = pairs[name].astype(object).fillna("") if name in pairs.columns else ""
     if "cognate" not in pairs.columns:
         pairs["cognate"] = edit_similarity(pairs["source"].tolist(), pairs["target"].tolist())
     pairs["source_key"] = [key(form) for form in pairs["source"].tolist()]

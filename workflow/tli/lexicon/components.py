@@ -20,7 +20,7 @@ def complete(pairs: pd.DataFrame) -> pd.DataFrame:
     """A copy of `pairs` with the optional columns filled in, index 0, 1, ..."""
     pairs = pairs.reset_index(drop=True).copy()
     for name in ("alternatives", "category", "split", "provenance"):
-        pairs[name] = pairs[name].fillna("").astype(object) if name in pairs.columns else ""
+        pairs[name] = pairs[name].astype(object).fillna("") if name in pairs.columns else ""
     if "cognate" not in pairs.columns:
         pairs["cognate"] = np.round(edit_similarity(pairs["source"].tolist(), pairs["target"].tolist()), 4)
     return pairs

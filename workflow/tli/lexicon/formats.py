@@ -86,6 +86,8 @@ def read(
             if "keyword argument" not in str(error):
                 raise
             raise fail(f"an option is unknown to the format {format} ({error})", "leave it out", file=name) from error
+        except RecursionError as error:
+            raise fail("is nested too deeply", f"check that it is {chosen.about}", file=name) from error
         except OSError as error:
             raise fail(f"cannot be read ({error.strerror or error})", "check the file", file=name) from error
         if not found:

@@ -81,11 +81,11 @@ def _places(header: list[str], columns, source_language: str, target_language: s
 
 def _order(columns, path: str) -> dict[str, int]:
     """Our names -> positions, from a list such as ["target", "source"]; "" or "-" skips a column."""
-    order = list(columns)
+    order = [] if isinstance(columns, dict) else list(columns)
     unknown = [name for name in order if name not in NAMES and name not in {"", "-", None}]
     if unknown or "source" not in order or "target" not in order or len(set(order)) < len([n for n in order if n]):
         raise fail(
-            f"columns is {order}, which is no order of source and target",
+            f"columns is {columns}, which is no order of source and target",
             f"use [source, target] or [target, source], with '-' for a column to skip; known: {', '.join(NAMES)}",
             file=path,
         )

@@ -129,10 +129,10 @@ def load(opened: Opened, folder: Path, seed: int = 0):
         target_modules=config["target_modules"], blocks=len(config["layers_to_transform"]), seed=seed,
     )  # fmt: skip
     places = {_saved_name(opened, name): p for name, p in parameters(opened).items()}
-    if set(places) != set(tensors):
-        odd = sorted(set(places) ^ set(tensors))
+    odd = sorted(set(places) ^ set(tensors)) or [name for name, place in places.items() if place.shape != tensors[name].shape]
+    if odd:
         detach(tuner)
-        raise ModelError(f"{file}: does not fit the model ({len(odd)} tensors without counterpart, {odd[0]} first)")
+        raise ModelError(f"{file}: does not fit the model ({len(odd)} tensors without counterpart of their shape, {odd[0]} first)")
     for name, place in places.items():
         place.data.copy_(tensors[name].to(place.dtype))
     opened.base.eval()

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tli.model import streaming
 from tli.model.files import ModelError
 
 
@@ -22,6 +23,7 @@ class Opened:
     prefix: str  # how the whole model's tensors of `base` begin ("model." in Llama), "" for an encoder
     device: Any
     packs: bool | None = None  # whether words may be packed into one row; found by tli.model.packing.can_pack
+    stream: Any = None  # tli.model.streaming.Source where the weights are not in memory
 
     @property
     def dtype(self):
@@ -70,6 +72,8 @@ def open_model(settings: dict, blocks: int | None = None, *, quantized: bool = T
 
     settings: a dumped tli.config.Model. blocks: how many blocks are read and held (all by default); the state hs[blocks]
     of such a model is the whole model's, before any final norm (see tli.model.states). quantized=False leaves out NF4.
+    Where all blocks are asked for and memory does not hold them, or by the setting `stream`, none is read now, and
+    tli.model.streaming runs them one at a time.
     Raises ModelError for missing tensors and for more blocks than the model has.
     """
     from transformers import AutoModel
@@ -80,14 +84,20 @@ def open_model(settings: dict, blocks: int | None = None, *, quantized: bool = T
         if not 0 <= blocks <= layers:
             raise ModelError(f"{settings['source']}: has {layers} blocks, hs[0] to hs[{layers}]; hs[{blocks}] is asked for")
         config = _truncate(config, max(blocks, 1))
-    base = _load(AutoModel, settings, config, quantized, headless=True)
+    source = None
+    folder = checkpoint_folder(settings) if blocks is None and settings.get("stream", "auto") != "never" else None
+    if folder is not None and streaming.must_stream(settings, folder, quantized and settings["quantization"] == "nf4"):
+        base, source = streaming.open_streamed(settings, config, folder, quantized)
+    else:
+        base = _load(AutoModel, settings, config, quantized, headless=True)
     stack = find_blocks(base, config.get_text_config().num_hidden_layers)
     prefix = ""
     if is_causal(config):
         from transformers import AutoModelForCausalLM
 
         prefix = AutoModelForCausalLM._model_mapping[type(config)].base_model_prefix + "."
-    return Opened(base, stack, load_tokenizer(settings), layers, prefix, next(base.parameters()).device)
+    device = next(base.parameters()).device if source is None else resolve_device(settings["device"])
+    return Opened(base, stack, load_tokenizer(settings), layers, prefix, device, stream=source)
 
 
 def open_whole(settings: dict):
@@ -120,7 +130,7 @@ def _load(auto, settings: dict, config, quantized: bool, headless: bool):
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=options["dtype"]
         )
-    if headless and "add_pooling_layer" in _signature(auto, config):
+    if headless and "add_pooling_layer" in signature(auto, config):
         options["add_pooling_layer"] = False  # an encoder's pooler is not used, and many checkpoints lack it
     try:
         model, report = auto.from_pretrained(settings["source"], config=config, **options, **_origin(settings))
@@ -136,7 +146,20 @@ def _load(auto, settings: dict, config, quantized: bool, headless: bool):
     return model.eval().requires_grad_(False)
 
 
-def _signature(auto, config) -> set[str]:
+def checkpoint_folder(settings: dict) -> Path | None:
+    """Where the model's files lie: the folder itself, or the hub's cache; None where they are not on disk."""
+    if Path(settings["source"]).is_dir():
+        return Path(settings["source"])
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(settings["source"], revision=settings["revision"], local_files_only=True))
+    except OSError:
+        return None
+
+
+def signature(auto, config) -> set[str]:
+    """Names of the arguments of the class that `auto` takes for this config."""
     import inspect
 
     kind = auto._model_mapping.get(type(config), None)

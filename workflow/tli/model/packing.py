@@ -144,30 +144,40 @@ def can_pack(opened, words: Sequence[tuple[int, ...]]) -> bool:
     """
     import torch
 
-    from tli.model.states import capture, run
-
     window = getattr(opened.base.config.get_text_config(), "sliding_window", None)
     if not opened.prefix or (window and max(map(len, words)) > window):
         return False
     if opened.packs is None:
         probe = sorted({word[:16] for word in words}, key=len)[-2:]
-        first, training = min(2, len(opened.blocks)), opened.base.training
-        opened.base.eval()
         try:
-            with torch.inference_mode(), capture(opened, [first]) as states:
-                alone = []
-                for word in probe:
-                    run(opened, {"input_ids": torch.tensor([word], device=opened.device)})
-                    alone.append(states[first][0].float())
-                packed = pack(probe)
-                run(opened, inputs(packed, opened.device, opened.dtype))
-                together = states[first].float().flatten(0, 1)
-                differences = [together[torch.from_numpy(p)] - a.to(together.device) for p, a in zip(packed.places, alone, strict=True)]
-                off = max(float(d.norm() / a.norm()) for d, a in zip(differences, alone, strict=True))
+            packed = pack(probe)
+            *alone, together = _states(opened, [*(equal_lengths([word])[0] for word in probe), packed])
+            together = together.flatten(0, 1)
+            off = max(float((together[p] - a[0]).norm() / a.norm()) for p, a in zip(packed.places, alone, strict=True))
             # rounding in 16 bits is about 1e-2 here, a word that sees its neighbour or counts on differs by far more
             opened.packs = off < (1e-3 if opened.dtype == torch.float32 else 0.05)
         except (TypeError, ValueError, RuntimeError):  # the model takes no position ids, or no mask of four dimensions
             opened.packs = False
-        finally:
-            opened.base.train(training)
     return opened.packs
+
+
+def _states(opened, passes: list[Rows]) -> list:
+    """A low hidden state of each pass in float32 on the CPU, without dropout."""
+    import torch
+
+    from tli.model.states import capture, run
+
+    index, training, found = min(2, len(opened.blocks)), opened.base.training, []
+    if opened.stream is not None:
+        from tli.model.streaming import states_at
+
+        return [values.float().cpu() for values in states_at(opened, passes, index)]
+    opened.base.eval()
+    try:
+        with torch.inference_mode(), capture(opened, [index]) as states:
+            for rows in passes:
+                run(opened, inputs(rows, opened.device, opened.dtype))
+                found.append(states[index].float().cpu())
+    finally:
+        opened.base.train(training)
+    return found

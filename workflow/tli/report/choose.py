@@ -24,7 +24,7 @@ def table(tables: dict[str, pd.DataFrame], name: str) -> pd.DataFrame:
     if found is None:
         return pd.DataFrame(columns=columns)
     lacking = [column for column in columns if column not in found.columns]
-    return found.assign(**{column: pd.NA for column in lacking}) if lacking and found.empty else found
+    return found.assign(**dict.fromkeys(lacking, pd.NA)) if lacking and found.empty else found
 
 
 def rows(frame: pd.DataFrame, **values) -> pd.DataFrame:
@@ -127,12 +127,15 @@ def as_list(value) -> list:
     return [] if value is None else list(value) if isinstance(value, (list, tuple)) else [value]
 
 
-def placebo_arm(grid: pd.DataFrame, arm: str) -> str | None:
-    """The name of the placebo of `arm` in the grid, None where it has none."""
-    if "placebo_of" not in grid.columns:
-        return None
-    found = grid.loc[grid["placebo_of"] == arm, "arm"]
-    return str(found.iloc[0]) if len(found) else None
+def in_order(cells: pd.DataFrame, config: dict) -> pd.DataFrame:
+    """Rows by model, pair, arm (as the config has them), loss layer and rank, numbers by size."""
+    if cells.empty:
+        return cells
+    orders = {"model": names(config.get("models")), "pair": names(config.get("pairs")), "arm": names(config.get("arms"))}
+    place = pd.DataFrame(index=cells.index)
+    for column, order in {**orders, "layer": ["best"], "rank": []}.items():
+        place[column] = cells[column].astype(str).map({v: i for i, v in enumerate(by_place(cells[column], order))})
+    return cells.loc[place.sort_values(CELL, kind="stable").index]
 
 
 def cell_name(cell: dict) -> str:

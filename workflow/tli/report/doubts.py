@@ -46,7 +46,7 @@ def doubts(tables: dict[str, pd.DataFrame], config: dict, audit: dict, groups: l
         for text in _baseline(tables, model, pair):
             add("serious", about, text)
         grid = rows(table(tables, "grid"), model=model, pair=pair)
-        real = [a for a in grid.loc[~grid["control"].astype(bool), "arm"].unique()] if len(grid) else []
+        real = list(grid.loc[~grid["control"].astype(bool), "arm"].unique()) if len(grid) else []
         bare = [arm for arm in real if arm not in set(grid["placebo_of"])]
         if bare:
             add("serious", about, f"No placebo for {', '.join(bare)}: a gain there may come from any training at all.")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.report import derive, figures, look
-from tli.report.choose import by_place, cell_name, endpoint, first_cell, layer_name, names, rows, table
+from tli.report.choose import cell_name, endpoint, first_cell, in_order, layer_name, names, rows, table
 from tli.report.doubts import is_demo
 from tli.report.glossary import label
 from tli.report.sheets import cells_of, with_runs, words_of
@@ -117,16 +117,6 @@ def marked(figure, config: dict, model: str | None = None):
     if is_demo(config, model) and figure.axes:
         figure.supxlabel("demo model: no claim about a real one", fontsize=8, x=0.995, ha="right", color=look.VERMILLION)
     return figure
-
-
-def in_order(cells: pd.DataFrame, config: dict) -> pd.DataFrame:
-    """Rows by arm (as the config has them), loss layer and rank, numbers by size."""
-    if cells.empty:
-        return cells
-    place = pd.DataFrame(index=cells.index)
-    for column, order in (("arm", names(config.get("arms"))), ("layer", ["best"]), ("rank", [])):
-        place[column] = cells[column].astype(str).map({v: i for i, v in enumerate(by_place(cells[column], order))})
-    return cells.loc[place.sort_values(["arm", "layer", "rank"], kind="stable").index]
 
 
 def span(values: pd.Series) -> str:

@@ -11,6 +11,7 @@ import io
 import logging
 import re
 import warnings
+import zlib
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def nothing(text: str):
 def written(figure, name: str, folder: Path) -> str:
     """Write `figure` to folder/name.svg and folder/name.png; return the SVG as it goes into the page.
 
-    The page's SVG has its ids prefixed by `name`, so that many can stand in one document; ink is currentColor and paper the
+    The page's SVG has ids of its own, so that many can stand in one document; ink is currentColor and paper the
     variable --paper. The file's own SVG carries the two colours for a light and a dark screen.
     """
     import matplotlib
@@ -116,6 +117,11 @@ def written(figure, name: str, folder: Path) -> str:
     text = re.sub(r"<style[^>]*>.*?</style>", "", text, count=1, flags=re.S)
     text = text.replace(INK, "currentColor").replace(PAPER, "var(--paper)")
     text = re.sub(r'\b(?:d|x|y|transform|points)="[^"]*"', lambda at: re.sub(r"(\d+\.\d\d)\d+", r"\1", at[0]), text)
+    family = re.search(r"font-family: ([^;\"]+);", text)
+    if family:  # once for the picture, not for each of its words; what the reader lacks falls back to any sans-serif
+        text = text.replace(family[0], "").replace("<svg", f'<svg font-family="{family[1]}, sans-serif"', 1)
+    text = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", text)
+    text = re.sub(r"\n\s*", "\n", text)
     joins = "stroke-linejoin:round;stroke-linecap:butt"
     rules = (
         ":root{color:#1b1c1d;--paper:#fff}@media (prefers-color-scheme:dark){:root{color:#e6e6e6;--paper:#15181c}}"
@@ -127,11 +133,13 @@ def written(figure, name: str, folder: Path) -> str:
 
 
 def for_page(svg: str, name: str) -> str:
-    """Make an SVG's ids its own by the prefix `name`, let it shrink with the page, and hide it from screen readers
-    (the figure around it carries the alternative text)."""
-    svg = re.sub(r'\bid="([^"]+)"', rf'id="{name}-\1"', svg)
-    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{name}-\1)", svg)
-    svg = re.sub(r'href="#([^"]+)"', rf'href="#{name}-\1"', svg)
+    """Make an SVG's ids its own (a short prefix made from `name`), let it shrink with the page, and hide it from screen
+    readers (the figure around it carries the alternative text)."""
+    own = f"f{zlib.crc32(name.encode()):x}"
+    svg = re.sub(r'\bid="(?!p[0-9a-f]|m[0-9a-f])[^"]*"', "", svg)  # only clip paths and markers are referred to
+    svg = re.sub(r'\bid="([^"]+)"', rf'id="{own}-\1"', svg)
+    svg = re.sub(r"url\(#([^)]+)\)", rf"url(#{own}-\1)", svg)
+    svg = re.sub(r'xlink:href="#([^"]+)"', rf'href="#{own}-\1"', svg)
     width = re.search(r'\bwidth="([\d.]+)pt"', svg)
     # A picture keeps its size in points up to the page's width; on a telephone its box scrolls rather than shrink to nothing.
     size = f' style="width:{float(width.group(1)) * 4 / 3:.0f}px"' if width else ""

@@ -19,8 +19,8 @@ from tli.report.gallery import first_verdicts, pictures, primary_picture
 from tli.report.methods import methods
 from tli.report.sheets import Sheet, sheets
 
-ROWS_IN_PAGE = 4000  # of one table; the file beside the page has them all
-SVG_IN_PAGE = 5_500_000  # bytes of all figures together; later ones are linked
+CELLS_IN_PAGE = 36_000  # of one table; the file beside the page has them all
+SVG_IN_PAGE = 5_000_000  # bytes of all figures together; later ones are linked
 PROVENANCE = [
     "commit", "versions", "devices", "config_text", "config_digest", "model_revisions", "seeds", "stage_seconds", "dag_svg",
     "command",
@@ -103,7 +103,7 @@ def _context(tables, config, provenance, audit, missing, made: Path) -> dict:
         "beside": paper.beside(config),
         "published": paper.PUBLISHED,
         "sheets": [_described(sheet, clean[sheet.name]) for sheet in shown],
-        "data": {sheet.name: columnar(_fitted(clean[sheet.name])[0]) for sheet in shown},
+        "data": {sheet.name: columnar(_fitted(clean[sheet.name])[0]) for sheet in shown if sheet.in_page},
         "metrics": glossary.METRICS,
         "references_all": glossary.REFERENCES,
         "terms": glossary.TERMS,
@@ -179,15 +179,19 @@ def _clean(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def _fitted(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """As much of a table as the page takes, and a note on what was left out."""
-    if len(frame) <= ROWS_IN_PAGE:
-        return frame, ""
-    whole, note = len(frame), ""
-    if "split" in frame.columns and (frame["split"] == "heldout").any():
-        frame, note = frame[frame["split"] == "heldout"], "held-out rows only"
-    if len(frame) > ROWS_IN_PAGE:
-        frame, note = frame.head(ROWS_IN_PAGE), (note + ", " if note else "") + f"the first {ROWS_IN_PAGE:,}"
-    return frame, f"{note}, of {whole:,} rows; the file has them all"
+    """As much of a table as the page takes, the rows that claims rest on first, and a note on what was left out."""
+    most, whole, notes = max(100, CELLS_IN_PAGE // max(1, len(frame.columns))), len(frame), []
+    for column, value, note in (
+        ("split", "heldout", "held-out"), ("hidden_state", "output", "at the last hidden state"), ("level", "confirmatory", "confirmatory"),
+        ("test", "paired t over words", "paired t over words"),
+    ):  # fmt: skip
+        if len(frame) > most and column in frame.columns:
+            kept = frame[frame[column] == (frame[column].max() if value == "output" else value)]
+            if len(kept):
+                frame, notes = kept, [*notes, note]
+    if len(frame) > most:
+        frame, notes = frame.head(most), [*notes, f"the first {most:,}"]
+    return frame, f"{', '.join(notes)}; {len(frame):,} of {whole:,} rows, the file has them all" if notes else ""
 
 
 def columnar(frame: pd.DataFrame) -> dict:
@@ -221,7 +225,7 @@ def _described(sheet: Sheet, frame: pd.DataFrame) -> dict:
     shown, note = _fitted(frame)
     wide = len(frame.columns) > len(sheet.main) > 0
     return {
-        "name": sheet.name, "title": sheet.title, "what": sheet.what, "how": sheet.how, "rows": len(frame), "note": note,
+        "name": sheet.name, "title": sheet.title, "what": sheet.what, "how": sheet.how, "rows": len(frame), "note": note if sheet.in_page else "", "in_page": sheet.in_page,
         "filters": [c for c in FILTERS if c in frame.columns and 1 < shown[c].nunique() <= 200],
         "main": [c for c in sheet.main if c in frame.columns] if wide else [],
         "help": [(column, text) for column in frame.columns if (text := glossary.meaning(column))],
@@ -246,7 +250,7 @@ def _render(context: dict) -> str:
     template = environment.from_string((static / "template.html").read_text(encoding="utf-8"))
     return template.render(
         **{**context, "data": Markup(as_json(context["data"]))},
-        sheets_json=Markup(as_json({s["name"]: {k: s[k] for k in ("title", "filters", "main")} for s in context["sheets"]})),
+        sheets_json=Markup(as_json({s["name"]: {k: s[k] for k in ("title", "filters", "main")} for s in context["sheets"] if s["in_page"]})),
         style=Markup((static / "style.css").read_text(encoding="utf-8")),
         script=Markup((static / "script.js").read_text(encoding="utf-8")),
         markup=Markup,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tli.report import derive, paper
-from tli.report.choose import endpoint, first_cell, rows, table
+from tli.report.choose import endpoint, first_cell, in_order, rows, table
 from tli.tables import CELL
 
 # Columns that the page shows at first; the rest come with a click.
@@ -41,6 +41,7 @@ class Sheet:
     how: str
     frame: pd.DataFrame
     main: tuple[str, ...] = ()  # columns shown at first; none means all
+    in_page: bool = True  # else the page only links the file
 
 
 def cells_of(tables: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -60,7 +61,7 @@ def sheets(tables: dict[str, pd.DataFrame], config: dict, groups: list[tuple[str
     found = [
         Sheet("verdicts", "Verdicts", "One row per cell: what may be claimed, and the figures behind it.",
               "t over the seeds' paired differences; the larger p of both contrasts is adjusted within the confirmatory family.",
-              table(tables, "verdicts"), MAIN["verdicts"]),
+              in_order(table(tables, "verdicts"), config), MAIN["verdicts"]),
         Sheet("table-1", "Table 1 in the paper's form", "Cosine over the words of one run, before and after, and the paper's paired "
               "t-test. " + paper.beside(config), "t and p take the words of one run for replicates: they say nothing of another run "
               "and carry no verdict.", first_tables(tables, config, groups)),
@@ -91,7 +92,7 @@ def sheets(tables: dict[str, pd.DataFrame], config: dict, groups: list[tuple[str
               "Gap at the output / gap at the loss layer, before and after.", table(tables, "survival")),
         Sheet("words", "Which words gain", "After explained by before, category, token count and likeness to trained words.",
               "Regression on seed-averaged values, clustered by component.", table(tables, "words")),
-        Sheet("gains", "Gains of words", "What each word gained.", "", table(tables, "gains")),
+        Sheet("gains", "Gains of words", "What each word gained in every cell.", "", table(tables, "gains"), in_page=False),
         Sheet("transfer", "Transfer", "Accuracy on downstream tasks before and after, per run.",
               "Accuracy over the same items; chance is 1 / choices.", derive.accuracies(table(tables, "transfer"), runs)),
         Sheet("perplexity", "Perplexity", "On a few shipped sentences, beside that of uniform guessing: tells a broken model.", "",

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from tli.model import files
 from tli.model.files import ModelError
-from tli.stages.running import device_name, say
+from tli.stages.running import device_name, say, warn
 from tli.tables import whole
 
 
-def check(*, model: str, model_settings: dict, layers_asked: list[int], target_modules: list[str], output: str, facts: dict) -> None:
+def check(*, model: str, model_settings: dict, layers_asked: list[int], target_modules: list[str], languages: list[str], output: str, facts: dict) -> None:
     """Open the model once with its head and write what the other stages need to know of it as JSON.
 
     Raises ModelError: a missing tensor, a hidden state beyond the last, a target module that no block has.
@@ -32,11 +32,13 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
         whole_model, tokenizer = open_whole(model_settings)
         parameters = sum(p.numel() for p in whole_model.parameters())
         facts["device"] = device_name(next(whole_model.parameters()).device)
+        perplexities = look_at_sentences(model, whole_model, tokenizer, languages)
         del whole_model
     else:
         opened = open_model(model_settings)
         tokenizer, parameters = opened.tokenizer, sum(p.numel() for p in opened.base.parameters())
         del opened
+        perplexities = {}
     target_names(open_model(model_settings, 1), target_modules, 1) if target_modules else None
     word = tokenize(tokenizer, ["a"])[0]
     bos = tokenizer.bos_token_id is not None and word.first > 0 and word.ids[0] == tokenizer.bos_token_id
@@ -52,6 +54,7 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
         "added_before": list(word.ids[: word.first]),
         "added_after": list(word.ids[word.last :]),
         "vocabulary": len(load_tokenizer(model_settings)),
+        "perplexity": perplexities,
         "demo": model_settings["demo"],
     }
     with whole(output) as beside:
@@ -59,3 +62,25 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
     say(f"check: {model} is whole: {layers} blocks, {parameters:,} parameters, tokens added before a word: {record['added_before']}")
     if not record["added_before"]:
         say("check: NOTE: the tokenizer adds nothing before a word, so a word's first token may be the attention sink itself")
+
+
+def look_at_sentences(model: str, whole_model, tokenizer, languages: list[str]) -> dict[str, dict]:
+    """Perplexity on the shipped sentences of each language: a checkpoint with a random head is told by it before hours are spent.
+
+    Returns language -> {"perplexity", "tokens", "uniform"}; warns where the model is hardly better than guessing.
+    """
+    from tli.model.perplexity import perplexity, shipped_sentences, verdict
+
+    found = {}
+    for language in languages:
+        sentences = shipped_sentences(language)
+        if not sentences:
+            continue
+        value, tokens = perplexity(whole_model, tokenizer, sentences)
+        found[language] = {"perplexity": value if value < float("inf") else None, "tokens": tokens, "uniform": len(tokenizer)}
+        doubt = verdict(value, len(tokenizer))
+        if doubt:
+            warn(f"{model}, {language}: {doubt}")
+        else:
+            say(f"check: {model}, {language}: perplexity {value:.1f} on {tokens} tokens; uniform guessing has {len(tokenizer):,}")
+    return found

@@ -54,3 +54,13 @@ def fetch_lexicon(*, address: str, sha256: str, output: str) -> None:
             raise ValueError(
                 f"{redact(address)}: has the checksum {found}, the config says {sha256}; if the new file is meant, write its checksum into the config"
             )
+
+
+def fetch_tasks(*, tasks: list[str], output: str) -> None:
+    """Bring the items of the harness's tasks into the hub's cache, so that compute nodes find them without a network."""
+    from lm_eval.tasks import TaskManager, get_task_dict
+
+    get_task_dict(tasks, TaskManager())
+    say(f"fetch: the items of {', '.join(tasks)} are here")
+    with whole(output) as beside:
+        beside.write_text(json.dumps({"tasks": tasks}, indent=1), encoding="utf-8")

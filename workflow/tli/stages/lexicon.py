@@ -11,7 +11,7 @@ CHANGES = ["file", "line", "action", "field", "before", "after", "reason"]
 
 
 def prepare(
-    *, pair: str, files: list[str], format: str, columns, options: dict, split: dict, output: str, changes: str, audit: str
+    *, pair: str, files: list[str], format: str, columns, options: dict, merge: bool, split: dict, output: str, changes: str, audit: str
 ) -> None:
     """Read, clean, split and audit; write pairs.tsv (tables.PAIRS), changes.tsv and audit.tsv (severity, text).
 
@@ -20,11 +20,11 @@ def prepare(
     """
     source, target = pair.split("-")
     raw = lexicon.read(files, format=format, columns=columns, source_language=source, target_language=target, **options)
-    cleaned, record = lexicon.clean(raw)
+    cleaned, record = lexicon.clean(raw, merge=merge)
     pairs, aside = lexicon.split(
         cleaned, shares=split["shares"], sizes=split["sizes"], by=split["by"], heldout_categories=split["heldout_categories"], leaks=split["leaks"]
     )
-    found = lexicon.audit(pairs)
+    found = lexicon.audit(pairs, changes=record, by=split["by"])
     lines = [tuple(line.split(": ", 1)) for line in lexicon.audit_lines(found)]
     tables.write(pairs[tables.PAIRS], output, tables.PAIRS)
     set_aside = pd.DataFrame({"action": "set aside", "field": "", "before": aside["source"] + " / " + aside["target"], "after": "", "reason": aside.get("reason", "")})

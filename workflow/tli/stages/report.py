@@ -74,11 +74,13 @@ def gather(config: Config, runs: pd.DataFrame, results: Path, partial: bool) -> 
 
 def audits(config: Config, results: Path) -> dict[str, list[tuple[str, str]]]:
     """The lexicon audit's lines by pair: (severity, text)."""
-    found = {}
+    found: dict[str, list] = {}
     for pair in config.pairs:
-        path = results / "lexicon" / pair / "audit.tsv"
-        if path.exists():
-            found[pair] = [tuple(row) for row in tables.read(path, text=["severity", "text"]).itertuples(index=False)]
+        files = [results / "lexicon" / pair / "audit.tsv", *sorted((results / "scan").glob(f"*/{pair}/audit.tsv"))]
+        for path in filter(Path.exists, files):
+            model = path.parts[-3] + ": " if path.parts[-4] == "scan" else ""
+            for severity, text in tables.read(path, text=["severity", "text"]).itertuples(index=False):
+                found.setdefault(pair, []).append((severity, model + text))
     return found
 
 

@@ -19,6 +19,7 @@ from tli.tables import whole
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "snakemake", "numpy", "scipy", "statsmodels", "pandas")
 STAGE_VERSIONS = {"fetch": 1, "lexicon": 1, "check": 1, "scan": 1, "train": 1, "evaluate": 1, "transfer": 1, "statistics": 1, "report": 1}
+_terminals: list = []  # where the people watch while a log takes what is printed
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 
 
@@ -111,6 +112,13 @@ def say(text: str) -> None:
     print(redact(text), file=sys.stderr, flush=True)
 
 
+def warn(text: str) -> None:
+    """A line for the log and for whoever watches the run."""
+    say(f"WARNING: {text}")
+    if _terminals:
+        print(redact(f"WARNING: {text}"), file=_terminals[-1], flush=True)
+
+
 def _set_threads(threads: int, stage: str) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
     if stage in ("check", "scan", "train", "evaluate", "transfer", "demo"):
@@ -142,9 +150,11 @@ def _redirected(log: str) -> Iterator:
     with open(log, "w", encoding="utf-8", buffering=1) as stream, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
         os.dup2(stream.fileno(), 2)
         os.dup2(stream.fileno(), 1)
+        _terminals.append(terminal)
         try:
             yield terminal
         finally:
+            _terminals.pop()
             sys.stdout.flush()
             sys.stderr.flush()
             os.dup2(saved[0], 2)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pandas as pd
+
 from tli import measure, tables
-from tli.stages.running import device_name, say
+from tli.stages.running import device_name, say, warn
 
 SINK_WARNING = 10.0
 
 
 def scan(
     *, model: str, pair: str, model_settings: dict, pairs: str, poolings: list[str], best_by: str, best_at_most: int | None,
-    csls_k: int, bootstrap: int, output: str, choice: str, facts: dict,
+    csls_k: int, bootstrap: int, output: str, choice: str, words: str, audit: str, facts: dict,
 ) -> None:  # fmt: skip
-    """Write scan.tsv (tables.SCAN) to `output` and the choice of `best` (tables.CHOICE) to `choice`.
+    """Write scan.tsv (tables.SCAN) to `output`, the choice of `best` (tables.CHOICE) to `choice`, facts of words (tables.WORDS) to
+    `words`, what the model's tokenizer makes of the lexicon to `audit` (severity, text).
 
     One pass over the distinct forms gives every hidden state 0..L and every pooling.
     """
@@ -25,7 +28,7 @@ def scan(
     facts["device"] = device_name(opened.device)
     states = list(range(opened.layers + 1))
     say(f"scan: {len(table)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(poolings)}")
-    rows, figures, _ = measure.measure(opened, table, states, poolings, k=csls_k, progress=lambda done: say(f"  {done} forms embedded"))
+    rows, figures, vectors = measure.measure(opened, table, states, poolings, k=csls_k, progress=lambda done: say(f"  {done} forms embedded"))
     figures.insert(0, "model", model)
     figures.insert(1, "pair", pair)
     chosen = measure.choose_layer(
@@ -34,9 +37,24 @@ def scan(
     chosen.insert(0, "model", model)
     chosen.insert(1, "pair", pair)
     warn_of_sinks(figures)
+    about = measure.word_facts(opened, table, vectors[opened.layers, poolings[0]][0]).assign(model=model, pair=pair)
+    tables.write(about, words, tables.WORDS)
+    tables.write(token_audit(opened.tokenizer, table), audit, ["severity", "text"])
     tables.write(figures, output, tables.SCAN)
     tables.write(chosen, choice, tables.CHOICE)
     say(f"scan: best by {best_by} is hs[{int(chosen.loc[chosen['chosen'], 'hidden_state'].iloc[0])}]; wrote {Path(output).name}")
+
+
+def token_audit(tokenizer, pairs) -> pd.DataFrame:
+    """The lines of the lexicon's audit that need a tokenizer: tokens a form, pairs that share a token."""
+    from tli import lexicon
+    from tli.embed import tokenize
+
+    def own_tokens(forms: list[str]) -> list[list[int]]:
+        return [list(word.ids[word.first : word.last]) for word in tokenize(tokenizer, forms)]
+
+    lines = [line.split(": ", 1) for line in lexicon.audit_lines(lexicon.audit(pairs, tokenize=own_tokens)) if "token" in line]
+    return pd.DataFrame(lines, columns=["severity", "text"])
 
 
 def warn_of_sinks(figures) -> None:
@@ -46,4 +64,4 @@ def warn_of_sinks(figures) -> None:
         return
     with_bos = figures[(figures["pooling"] == "with-bos") & (figures["hidden_state"] == worst["hidden_state"])]
     tail = f"; with BOS pooled, any two words score {with_bos['mismatched'].max():.4f} there" if len(with_bos) else ""
-    say(f"WARNING: attention sink: token 0 has {worst['sink_ratio']:.0f} times the norm of the others at hs[{worst['hidden_state']}]{tail}")
+    warn(f"attention sink: token 0 has {worst['sink_ratio']:.0f} times the norm of the others at hs[{worst['hidden_state']}]{tail}")

@@ -10,8 +10,7 @@ import pandas as pd
 from tli import statistics, tables
 from tli.stages.running import say
 
-# A family of confirmatory tests counts a run once, however many cells of the grid lead to it.
-UNNAMED = {"words": None, "ranks": None, "survival": None, "gains": None}
+DESCRIPTIVE = ("words", "ranks", "survival", "gains")
 
 
 def gather(parts: list[str]) -> dict[str, pd.DataFrame]:
@@ -34,21 +33,27 @@ def mark_same(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def analyse(
-    *, parts: list[str], pairs: dict[tuple[str, str], str], checks: dict[str, str], transfer: list[str], settings: dict, pooling: str,
+    *, parts: list[str], pairs: dict[tuple[str, str], str], words: dict[tuple[str, str], str], checks: dict[str, str], transfer: list[str], settings: dict, pooling: str,
     output: str,
 ) -> None:  # fmt: skip
     """Write runs.tsv, tests.tsv, verdicts.tsv and the descriptive tables into the folder `output`.
 
-    parts: folders of the evaluation. pairs: (model, pair) -> pairs.tsv. checks: model -> the check's JSON. transfer:
+    parts: folders of the evaluation. pairs, words: (model, pair) -> pairs.tsv and the scan's words.tsv. checks: model -> the check's JSON. transfer:
     folders of the transfer stage, none where it is left out. settings: the config's section `statistics`.
     """
     found = gather(parts)
-    words = pd.concat(
-        [tables.read(path, tables.PAIRS).assign(model=model, pair=pair) for (model, pair), path in pairs.items()], ignore_index=True
+    lists = pd.concat(
+        [
+            tables.read(path, tables.PAIRS)
+            .assign(model=model, pair=pair)
+            .merge(tables.read(words[model, pair], tables.WORDS), on=["model", "pair", "pair_id"], validate="one_to_one")
+            for (model, pair), path in pairs.items()
+        ],
+        ignore_index=True,
     )
     layers = {model: json.loads(Path(path).read_text(encoding="utf-8"))["layers"] for model, path in checks.items()}
     results = statistics.analyse(
-        found["runs"], found["similarities"], found["metrics"], words, primary=settings["primary"], correction=settings["correction"],
+        found["runs"], found["similarities"], found["metrics"], lists, primary=settings["primary"], correction=settings["correction"],
         alpha=settings["alpha"], minimum_seeds=settings["minimum_seeds"], equivalence_margin=settings["equivalence_margin"],
         bootstrap=settings["bootstrap"], number_of_layers=layers, pooling=pooling,
     )  # fmt: skip
@@ -56,11 +61,13 @@ def analyse(
     tables.write(found["runs"], output / "runs.tsv", tables.RUNS)
     tables.write(results["tests"], output / "tests.tsv", tables.TESTS)
     tables.write(results["verdicts"], output / "verdicts.tsv", tables.VERDICTS)
-    for name in UNNAMED:
+    for name in DESCRIPTIVE:
         tables.write(results[name], output / f"{name}.tsv")
     if transfer:
         items = pd.concat([tables.read(Path(folder) / "transfer.parquet", tables.TRANSFER) for folder in transfer], ignore_index=True)
-        for name, table in statistics.transfer(items, found["runs"], correction=settings["correction"], alpha=settings["alpha"]).items():
+        for name, table in statistics.transfer(
+            items, found["runs"], **{key: settings[key] for key in ("correction", "alpha", "minimum_seeds", "bootstrap")}
+        ).items():
             tables.write(table, output / f"transfer_{name}.tsv")
     for _, verdict in results["verdicts"].iterrows():
         say(f"statistics: {verdict['sentence']}")

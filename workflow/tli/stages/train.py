@@ -57,7 +57,8 @@ def train(
             facts["device"] = device_name(trainer.opened.device)
         else:
             say(f"train: seed {seed} ({number} of {len(seeds)}) is finished already; taken from the store")
-        _hand_over(unit, Path(outputs[seed]), dict(model=model, pair=pair, arm=arm, layer=layer, rank=rank, seed=seed))
+        names = dict(model=model, pair=pair, arm=arm, layer=layer, rank=rank, seed=seed)
+        _hand_over(unit, Path(outputs[seed]), names, adapted if settings["method"] == "lora" else None)
 
 
 def resolve_layer(layer: str, layers: int, choice: str | None) -> int:
@@ -101,13 +102,17 @@ def unit_key(checked: dict, model_settings: dict, trained: pd.DataFrame, setting
     }
 
 
-def _hand_over(unit: Path, output: Path, names: dict) -> None:
+def _hand_over(unit: Path, output: Path, names: dict, adapted: int | None) -> None:
+    """Copy the unit to the run's folder. adapted: how many blocks this run asked adapters for, None for a full training."""
     for item in sorted(unit.iterdir()):
         if item.name == "weights":
             store.link(item, output / item.name)  # as large as the model: never twice on the disk
         elif item.name not in ("unit.json", "run.json", "pairs.json"):
             store.copy(item, output / item.name)
     record = json.loads((unit / "run.json").read_text(encoding="utf-8")) | names
+    if adapted is not None:  # another run, that asked for more or fewer unreached blocks, may have made the unit
+        record["trainable_parameters"] = record["trainable_parameters"] // record["adapted_blocks"] * adapted
+        record["adapted_blocks"] = adapted
     with tables.whole(output / "run.json") as beside:
         beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
 

@@ -15,7 +15,8 @@ from tli import store, tables
 from tli.grid import BASELINE
 from tli.model.perplexity import shipped_sentences, verdict
 from tli.stages.running import STAGE_VERSIONS, device_name, say
-from tli.transfer import items, scoring, tasks as harness
+from tli.transfer import items, scoring
+from tli.transfer import tasks as harness
 from tli.transfer.items import HUB, ItemError
 
 GENERATION = tables.RUN + scoring.VALUES  # metrics of tasks without choices, over all their items
@@ -44,6 +45,7 @@ def transfer(
     for run in runs:
         record = json.loads((Path(run["folder"]) / "run.json").read_text(encoding="utf-8"))
         jobs.append({key: run[key] for key in tables.RUN} | {"method": run["method"], "folder": run["folder"], "unit": record["unit"]})
+    jobs.sort(key=lambda job: not _quantized(job))  # so that the model is loaded once in each form
     depends = {
         "version": STAGE_VERSIONS["transfer"],
         "identity": checked["identity"],
@@ -60,7 +62,7 @@ def transfer(
         bench.load_task = lambda task: harness.build(task, source, question_from, num_fewshot, Path(scratch))
         kept: dict[str, list] = {"items": [], "values": [], "perplexity": []}
         for number, job in enumerate(jobs, 1):
-            quantized = job["run"] != f"{BASELINE}-unquantised" and job.get("method") != "full"
+            quantized = _quantized(job)
             own = depends | {"quantization": model_settings["quantization"] if quantized else "none", "unit": job["unit"]}
             keys = {("perplexity", ""): own | {"sentences": known}} | {("task", t): own | scored | {"task": t, "data": data[t]} for t in tasks}
             todo = {what: key for what, key in keys.items() if store.find(folder, "transfer", key) is None}
@@ -78,6 +80,10 @@ def transfer(
 
 def _baseline_names(model: str, pair: str, name: str) -> dict:
     return {"model": model, "pair": pair, "arm": name, "layer": "", "rank": "", "seed": -1, "run": name}
+
+
+def _quantized(job: dict) -> bool:
+    return job["run"] != f"{BASELINE}-unquantised" and job.get("method") != "full"
 
 
 class _Bench:

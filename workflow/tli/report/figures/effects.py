@@ -37,7 +37,7 @@ def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", 
     axes.set_yticks(y, [shorter(label, 46) for label in labels[: len(shown)]])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"difference in {metric} on held-out pairs (share of queries)\nbars: 95 % intervals over seeds")
+    axes.set_xlabel(f"difference in {metric} (share of queries),\nheld-out pairs; bars: 95 % intervals over seeds")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 

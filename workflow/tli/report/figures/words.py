@@ -82,9 +82,10 @@ def gained_and_lost(words: pd.DataFrame, placebo: pd.DataFrame, colours: dict[st
 
     `words` is a table of derive.paired with source and target; draws gap_before and gap_after of the `most` best and worst.
     """
-    words = words[words["split"] == "heldout"].sort_values("gap_change", ascending=False, kind="stable")
+    words = words[words["split"] == "heldout"]
     if words.empty:
         return look.nothing("No held-out pair has been evaluated before and after.")
+    words = words.sort_values("gap_change", ascending=False, kind="stable")
     shown = words if len(words) <= 2 * most else pd.concat([words.head(most), words.tail(most)])
     figure, axes = look.new(7.4, 1.3 + 0.27 * len(shown))
     y = np.arange(len(shown), dtype=float)

@@ -1,0 +1,215 @@
+"""The page in a real browser: it sorts, filters, copies and downloads, logs no error and asks for nothing but itself."""
+
+import csv
+import json
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+import synthetic
+from chromium import Browser, installed
+
+from tli import report, tables
+
+pytestmark = pytest.mark.skipif(
+    not installed(), reason="chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)"
+)
+CONFIG = {"title": "Page", "question": "Does it work?", "protocol": "controlled", "seeds": 5, "arms": {"tli": {}}}
+READY = "return document.documentElement.dataset.ready === 'yes'"
+COLUMN = """const table = document.querySelector(`#table-${arguments[0]} .live table`);
+const names = [...table.querySelectorAll('th')].map((th) => th.textContent.replace(/ [▲▼]$/, '').replaceAll(' ', '_'));
+return [...table.querySelectorAll('tbody tr')].map((tr) => tr.children[names.indexOf(arguments[1])].textContent);"""
+
+
+def verdicts_of(grid: pd.DataFrame) -> pd.DataFrame:
+    cells = grid[~grid.control].drop_duplicates(tables.CELL)[tables.CELL].reset_index(drop=True)
+    random = np.random.default_rng(1)
+    numbers = [c for c in tables.VERDICTS if c not in cells and c not in ("metric", "verdict", "sentence", "loss_layer", "seeds", "heldout_pairs")]
+    cells = cells.assign(**{name: random.random(len(cells)) for name in numbers})
+    cells = cells.assign(metric="csls_p_at_1", loss_layer=2, seeds=5, heldout_pairs=63, verdict="no detectable effect", sentence="Nothing.")
+    return cells[tables.VERDICTS]
+
+
+def spread(frame: pd.DataFrame, models: int, pairs: int) -> pd.DataFrame:
+    """The rows of one (model, pair) for many of them: a large grid without the time to draw its cosines."""
+    parts = [frame.assign(model=f"model-{m}", pair=f"pair-{p}") for m in range(models) for p in range(pairs)]
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    made = synthetic.tables(pairs=2, seeds=3, words=40, items=10, layers=("best", "2"), ranks=("4", "16"))
+    held = made["pairs"].index[(made["pairs"].pair == "pair-1") & (made["pairs"].split == "heldout")][:3]
+    made["pairs"].loc[held, "source"] = ["<script>window.broken = 1</script>", "كتاب", "<img src=x onerror='window.broken=1'>"]
+    made["pairs"].loc[held, "target"] = ["</script>", "w" * 500, "b"]
+    made["verdicts"] = verdicts_of(made["grid"])
+    output = tmp_path_factory.mktemp("small")
+    provenance = {"command": "make run", "dag_svg": "<svg xmlns='http://www.w3.org/2000/svg' onload='broken=1'/>", "config_text": "</pre>"}
+    report.build(made, config=CONFIG, provenance=provenance, audit={"pair-1": [("note", "<b>")]}, output=output)
+    return output
+
+
+@pytest.fixture(scope="module")
+def window(small, tmp_path_factory):
+    with Browser(tmp_path_factory.mktemp("downloads")) as browser:
+        browser.requests()
+        browser.open(small / "index.html")
+        browser.wait(READY)
+        yield browser
+
+
+def show(window, name: str) -> None:
+    """Unfold a table and wait for its rows."""
+    window.run("const one = document.getElementById(`table-${arguments[0]}`); one.open = true; one.scrollIntoView({behavior: 'instant'})", name)
+    window.wait("return document.querySelectorAll(`#table-${arguments[0]} .live tbody tr`).length > 0", name)
+
+
+def test_nothing_leaves_the_page_and_nothing_is_amiss(window, small):
+    asked = [address for address in window.requests() if not address.startswith(("data:", "chrome:", "blob:"))]
+    assert asked == [(small / "index.html").resolve().as_uri()]
+    assert window.console() == []
+    assert window.run("return typeof window.broken") == "undefined"
+    assert window.run("return document.querySelectorAll('.picture svg').length") == 1 + 2 * 11
+
+
+def test_sorting_by_mouse_and_keyboard(window, small):
+    show(window, "verdicts")
+    wanted = sorted(tables.read(small / "tables/verdicts.tsv")["change"])
+    place = window.run("return JSON.parse(document.getElementById('data').textContent).verdicts.columns.indexOf('change')")
+    button = f"#table-verdicts button[data-column='{place}']"
+    window.click(button)
+    assert window.run(COLUMN, "verdicts", "change") == [f"{value:.4f}" for value in wanted]
+    assert window.run("return document.activeElement.dataset.column") == str(place)
+    window.run("document.activeElement.click()")  # what Enter and Space do on a button
+    assert window.run(COLUMN, "verdicts", "change") == [f"{value:.4f}" for value in reversed(wanted)]
+    sorts = window.run("return [...document.querySelectorAll('#table-verdicts th')].map((th) => th.getAttribute('aria-sort'))")
+    assert sorts.count("descending") == 1 and sorts.count("none") == len(sorts) - 1
+
+
+def choose(window, name: str, column: str, value: str) -> None:
+    window.run(
+        """const select = document.querySelector(`#table-${arguments[0]} select[data-filter='${arguments[1]}']`);
+        select.value = [...select.options].find((option) => option.textContent === arguments[2]).value;
+        select.dispatchEvent(new Event('change'));""",
+        name, column, value,
+    )  # fmt: skip
+
+
+def test_filters_then_download_what_is_left(window, small):
+    show(window, "changes")
+    for column, value in (("pair", "pair-2"), ("arm", "placebo-tli"), ("split", "heldout"), ("rank", "16"), ("layer", "2")):
+        choose(window, "changes", column, value)
+    assert set(window.run(COLUMN, "changes", "rank")) == {"16"}
+    window.click("#table-changes button[data-action='download']")
+    path = window.downloads / "changes.tsv"
+    end = time.monotonic() + 10
+    while not path.exists() and time.monotonic() < end:
+        time.sleep(0.05)
+    whole = (small / "tables/changes.tsv").read_text(encoding="utf-8").splitlines()
+    rows = list(csv.DictReader(whole, delimiter="\t", quoting=csv.QUOTE_NONE))
+    wanted = [
+        row for row in rows
+        if (row["pair"], row["arm"], row["split"], row["rank"], row["layer"]) == ("pair-2", "placebo-tli", "heldout", "16", "2")
+    ]  # fmt: skip
+    found = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+    assert len(found) == len(wanted) > 0
+    for one, other in zip(found, wanted, strict=True):
+        assert one.keys() == other.keys()
+        assert all(a == b or float(a) == float(b) for a, b in zip(one.values(), other.values(), strict=True))
+
+
+def test_search_shows_strange_words_as_text(window):
+    show(window, "pairs-of-words")
+    for word in ("<script>", "كتاب", "onerror"):
+        window.run(
+            "const box = document.querySelector('#table-pairs-of-words input[type=search]'); box.value = arguments[0];"
+            "box.dispatchEvent(new Event('input'));", word,
+        )  # fmt: skip
+        found = window.run(COLUMN, "pairs-of-words", "source")
+        assert len(found) == 1 and word in found[0]
+    assert window.run("return document.querySelectorAll('#table-pairs-of-words img, #table-pairs-of-words script').length") == 0
+    assert window.run("return typeof window.broken") == "undefined"
+
+
+def test_copy_says_so(window):
+    show(window, "verdicts")
+    window.click("#table-verdicts button[data-action='copy']")
+    assert "rows copied" in window.wait("return document.getElementById('said').textContent")
+
+
+def test_all_columns_come_with_a_click(window):
+    show(window, "scan")
+    count = "return document.querySelectorAll('#table-scan th').length"
+    before = window.run(count)
+    window.click("#table-scan input[type=checkbox]")
+    assert window.run(count) == len(tables.SCAN) > before
+    assert window.console() == []
+
+
+@pytest.mark.parametrize("width, dark", [(390, False), (390, True), (1200, True)])
+def test_fits_a_telephone_and_a_dark_room(small, tmp_path, width, dark):
+    with Browser(tmp_path, width, 844, dark=dark, telephone=width < 500) as browser:
+        browser.open(small / "index.html")
+        browser.wait(READY)
+        browser.run("document.querySelectorAll('details').forEach((one) => { one.open = true; })")
+        assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
+        paper, ink = browser.run(
+            "const style = getComputedStyle(document.body); return [style.backgroundColor, style.color].map((c) => c.match(/\\d+/g).map(Number))"
+        )
+        assert (sum(paper) < sum(ink)) == dark
+        drawn = browser.run("return getComputedStyle(document.querySelector('.picture svg text')).fill.match(/\\d+/g).map(Number)")
+        assert drawn == ink
+        assert browser.run("return document.querySelector('#primary svg').getBoundingClientRect().right <= innerWidth")
+
+
+def contrast(one: list[float], other: list[float]) -> float:
+    """WCAG 2 contrast of two sRGB colours (0 to 255)."""
+
+    def light(colour):
+        part = [c / 255 for c in colour[:3]]
+        linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in part]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_has_contrast(small, tmp_path, dark):
+    script = """const colour = (text) => text.match(/[\\d.]+/g).map(Number);
+    return [...document.querySelectorAll('p, h1, h2, h3, h4, a, td, th, li, dt, dd, button, summary, figcaption, .badge, .mark, strong')]
+      .filter((one) => one.getClientRects().length).map((one) => {
+        let below = one;
+        while (below && colour(getComputedStyle(below).backgroundColor)[3] === 0) below = below.parentElement;
+        return [one.tagName, colour(getComputedStyle(one).color), colour(getComputedStyle(below ?? document.body).backgroundColor)];
+      });"""
+    with Browser(tmp_path, dark=dark) as browser:
+        browser.open(small / "index.html")
+        browser.wait(READY)
+        found = browser.run(script)
+    low = {(tag, tuple(ink), tuple(paper)) for tag, ink, paper in found if contrast(ink, paper) < 4.5}
+    assert len(found) > 100 and low == set()
+
+
+@pytest.mark.slow
+def test_a_thousand_runs_are_small_and_quick(tmp_path):
+    made = synthetic.tables(pairs=1, seeds=5, words=80, items=10, layers=("best", "2"), ranks=("4", "8", "16", "32", "64"), zero=False)
+    large = {name: spread(made[name], 2, 5) for name in made}
+    assert len(large["runs"]) == 1000
+    large["verdicts"] = verdicts_of(large["grid"])
+    report.build(large, config=CONFIG, provenance={}, audit={}, output=tmp_path / "report")
+    page = tmp_path / "report/index.html"
+    assert page.stat().st_size < 10_000_000
+    with Browser(tmp_path) as browser:
+        browser.open(page)
+        browser.wait(READY)
+        timing = browser.run("const t = performance.getEntriesByType('navigation')[0]; return [t.domInteractive, t.loadEventEnd]")
+        began = time.monotonic()
+        show(browser, "changes")
+        choose(browser, "changes", "arm", "tli")
+        assert set(browser.run(COLUMN, "changes", "arm")) == {"tli"}
+        took = time.monotonic() - began
+        assert browser.console() == []
+    print(json.dumps({"bytes": page.stat().st_size, "milliseconds": timing, "table_seconds": took}))
+    assert timing[1] < 2000 and took < 2

@@ -1,0 +1,43 @@
+"""The paper's two protocols run on any model by config alone, and their table stands beside the published one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from experiments import snakemake, write_config, write_lexicon
+
+from tli import config as tli_config
+from tli import tables
+
+pytestmark = pytest.mark.workflow
+
+
+@pytest.mark.parametrize(("track", "state", "pooling"), [("paper-text", 4, "with-bos"), ("paper-code", 2, "no-bos")])
+def test_track(track, state, pooling, experiment, tmp_path):
+    ready = Path("config") / f"{track}.yaml"
+    own = {
+        "results": str(tmp_path / "results"),
+        "models": {"lugha-llama": {"source": experiment["models"]["tiny"]["source"], "dtype": "float32", "device": "cpu"}},
+        "pairs": {"swh-eng": {"lexicon": str(write_lexicon(tmp_path / "swh-eng.tsv")), "columns": None}},
+        "split": {"sizes": {"train": 24, "select": 8, "heldout": 16}},
+        "training": {"epochs": 1},
+        "arms": {"tli": {"rank": [4]}},
+        "seeds": 2,
+    }
+    over = write_config(own, tmp_path / "own.yaml")
+    # The ready file loads as it stands, under the name of its protocol.
+    assert tli_config.protocol(tli_config.load(ready)) == track
+    assert tli_config.protocol(tli_config.load([ready, over])) == track
+    ran = snakemake("--profile", "profiles/local", "--configfile", ready, over)
+    assert ran.returncode == 0, ran.stdout[-4000:]
+    results = tmp_path / "results"
+    runs = tables.read(results / "statistics" / "runs.tsv")
+    # Adapters on all four blocks, of which a loss at hs[2] reaches two.
+    assert (runs["adapted_blocks"] == 4).all()
+    assert (runs["trainable_parameters"] == 2 * runs["reached_parameters"]).all()
+    tests = tables.read(results / "statistics" / "tests.tsv")
+    within = tests[(tests["level"] == "within one run") & (tests["metric"] == "cosine") & (tests["hidden_state"] == state)]
+    assert {"train", "heldout"} <= set(within["split"]) and set(within["pooling"]) == {pooling}
+    page = (results / "report" / "index.html").read_text(encoding="utf-8")
+    assert "54.8842" in page and "18.4525" in page

@@ -1,0 +1,51 @@
+# What else the training changed: the harness's tasks, item by item, and perplexity, before and after.
+def scored(wildcards):
+    """What the runs of this part left behind."""
+    names = {
+        "lora": ["adapter/adapter_model.safetensors", "adapter/adapter_config.json"],
+        "full": ["weights/model.safetensors"],
+    }
+    return [
+        f"{run_folder(run)}/{name}"
+        for run in parts_of("transfer", wildcards.model, wildcards.pair)[wildcards.part]["runs"]
+        for name in ["run.json", *names[run["method"]]]
+    ]
+
+
+rule transfer:
+    input:
+        check="<results>/check/{model}.json",
+        trained=scored,
+        tasks="<results>/fetched/tasks.json" if CONFIG.transfer.source == "hub" else [],
+    output:
+        multiext(
+            "<results>/transfer/{model}/{pair}/{part}/",
+            transfer="transfer.parquet",
+            generation="generation.tsv",
+            perplexity="perplexity.tsv",
+        ),
+    log:
+        "<logs>/transfer/{model}.{pair}.{part}.log",
+    benchmark:
+        "<benchmarks>/transfer/{model}.{pair}.{part}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: CONFIG.jobs.threads
+    resources:
+        gpu=lambda wildcards: jobs.needs_gpu(CONFIG, wildcards.model),
+        mem_mb=lambda wildcards, attempt: attempt * jobs.memory_mb(CONFIG, "transfer", wildcards.model),
+        runtime=lambda wildcards, attempt: attempt
+        * jobs.minutes(
+            CONFIG,
+            "transfer",
+            wildcards.model,
+            len(parts_of("transfer", wildcards.model, wildcards.pair)[wildcards.part]["runs"]) + 1,
+        ),
+    params:
+        model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
+        settings=jobs.transfer_settings(CONFIG),
+        part=lambda wildcards: parts_of("transfer", wildcards.model, wildcards.pair)[wildcards.part],
+        results=CONFIG.results,
+        version=running.STAGE_VERSIONS["transfer"],
+    script:
+        "../scripts/transfer.py"

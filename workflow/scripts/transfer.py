@@ -1,0 +1,22 @@
+from pathlib import Path
+
+from tli.stages import running, transfer
+
+model, pair, part = snakemake.wildcards.model, snakemake.wildcards.pair, snakemake.wildcards.part
+results = snakemake.params.results
+runs = snakemake.params.part["runs"]
+with running.job(
+    "transfer", f"{model}.{pair}.{part}", results=results, log=snakemake.log[0], threads=snakemake.threads
+) as facts:
+    transfer.transfer(
+        model=model,
+        pair=pair,
+        runs=[run | {"folder": f"{results}/train/{model}/{pair}/{run['run']}"} for run in runs],
+        baselines=snakemake.params.part["baselines"],
+        model_settings=snakemake.params.model,
+        **snakemake.params.settings,
+        check=snakemake.input.check,
+        results=results,
+        output=str(Path(snakemake.output.transfer).parent),
+        facts=facts,
+    )

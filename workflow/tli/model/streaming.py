@@ -1,0 +1,382 @@
+"""A model that memory does not hold, run one block at a time from its safetensors.
+
+All words go through block 0, then its weights give way to those of block 1, and so on: one reading of the files for all
+words and all adapters. In memory are one block, the embedding rows of the tokens that occur, and the words' states.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tli.model import files, packing
+from tli.model.files import ModelError
+
+
+@dataclass
+class Source:
+    """Where a streamed model's tensors come from."""
+
+    folder: Path
+    names: dict[str, str]  # parameter below `base` -> tensor of the checkpoint
+    files: dict[str, str]  # tensor of the checkpoint -> file name
+    nf4: bool  # round the blocks' linear weights to NF4, as bitsandbytes would
+    spare: dict = field(default_factory=dict)  # memory of the block before, used again
+    returns_tuple: bool | None = None  # what the blocks of this architecture return
+
+
+def must_stream(settings: dict, folder: Path | None, nf4: bool) -> bool:
+    """Whether the model is to be streamed: by `stream` (always, never), or where free memory is below 1.2 x its weights."""
+    import torch
+
+    wish = settings.get("stream", "auto")
+    if wish != "auto" or folder is None:
+        return wish == "always"
+    if not any(folder.glob("*.safetensors")):
+        return False
+    from tli.model.opening import resolve_device
+
+    device = resolve_device(settings["device"])
+    if device.type == "cuda" and settings["across_gpus"]:
+        return False
+    itemsize = getattr(torch, settings["dtype"]).itemsize
+    values = sum(_size(shape) for shape, _, _ in files.read_tensors(folder).values())
+    free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else free_memory()
+    return 1.2 * values * (0.6 + 0.1 * itemsize if nf4 else itemsize) > free
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Bytes that this process may still take: the machine's, or less where a cluster's job has a limit."""
+    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    try:
+        lines = dict(line.split(":") for line in (root / "proc/meminfo").read_text().splitlines())
+        free = [int(lines["MemAvailable"].split()[0]) * 1024]
+    except (OSError, KeyError, ValueError):
+        pass
+    group = root / "sys/fs/cgroup"
+    try:
+        own = (root / "proc/self/cgroup").read_text().splitlines()[-1].split(":", 2)[2].strip().lstrip("/")
+    except (OSError, IndexError):
+        own = ""
+    for folder in (group / own, group, group / "memory" / own):
+        for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+            try:
+                free.append(int((folder / limit).read_text()) - int((folder / used).read_text()))
+            except (OSError, ValueError):  # "max" is no limit
+                continue
+    return max(0, min(free))
+
+
+def open_streamed(settings: dict, config, folder: Path, quantized: bool):
+    """The model's frame, without its weights: (base, Source). Every tensor is looked up now. Raises ModelError."""
+    import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoModel
+
+    from tli.model.opening import resolve_device
+
+    with init_empty_weights(include_buffers=False):
+        base = AutoModel.from_config(config, dtype=getattr(torch, settings["dtype"]), **_no_pooler(AutoModel, config))
+    stored = files.read_tensors(folder)
+    wanted = {name: list(p.shape) for name, p in base.named_parameters()}
+    prefix = _prefix(wanted, stored)
+    lacking = [name for name, shape in wanted.items() if stored.get(prefix + name, (None,))[0] != shape]
+    if lacking:
+        raise ModelError(
+            f"{folder}: {len(lacking)} tensors are missing or of another shape, {lacking[0]} first, so the model cannot be "
+            "streamed; copy the checkpoint again, or set stream: never"
+        )
+    names = {name: prefix + name for name in wanted}
+    nf4 = quantized and settings["quantization"] == "nf4"
+    source = Source(folder, names, {name: stored[name][2] for name in names.values()}, nf4)
+    base.eval().requires_grad_(False)
+    device = resolve_device(settings["device"])
+    for module in base.modules():
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = None if buffer is None else buffer.to(device)
+    return base, source
+
+
+def _prefix(wanted: dict, stored: dict) -> str:
+    """What the checkpoint puts before the names of the model without its head."""
+    probe = next(name for name in wanted if ".0." in name)
+    found = [name[: -len(probe)] for name in stored if name == probe or name.endswith("." + probe)]
+    return min(found, key=len) if found else ""
+
+
+def _no_pooler(auto, config) -> dict:
+    from tli.model.opening import signature
+
+    return {"add_pooling_layer": False} if "add_pooling_layer" in signature(auto, config) else {}
+
+
+def _size(shape: Sequence[int]) -> int:
+    result = 1
+    for side in shape:
+        result *= side
+    return result
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """One of the models that ride in a pass: the base with an adapter or without, and the hidden states it is asked for."""
+
+    hidden_states: Sequence[int]
+    adapter: Any = None  # tli.model.stacked.Adapter
+    merge: bool = False  # add the adapter to the weights (and round them to NF4 again) instead of beside them
+
+
+def stream(opened, passes: list[packing.Rows], wanted: list[Wanted], take: Callable[[int, packing.Rows, int, Any], None]) -> None:
+    """Run `passes` through the streamed `opened` up to the highest hidden state asked for.
+
+    take(number in `wanted`, rows, hidden state, values [rows, width, hidden]) is called for each state asked for, in the
+    order of the states.
+    """
+    import torch
+
+    last = max(max(one.hidden_states) for one in wanted)
+    with torch.inference_mode(), _outside(opened, passes):
+        calls, states = [], []
+        for rows in passes:
+            call = _record(opened, rows)
+            calls.append(call)
+            states.append([call.first] * len(wanted))
+        for rows, call in zip(passes, calls, strict=True):
+            for number, one in enumerate(wanted):
+                if 0 in one.hidden_states:
+                    take(number, rows, 0, call.first)
+        for index in range(min(last, opened.layers)):
+            with loaded(opened, index):
+                for number, one in enumerate(wanted):
+                    if max(one.hidden_states) <= index:
+                        continue
+                    with _adapted(opened, one, index):
+                        for which, (rows, call) in enumerate(zip(passes, calls, strict=True)):
+                            values = call.run(opened, index, states[which][number])
+                            states[which][number] = values
+                            if index + 1 in one.hidden_states and index + 1 < opened.layers:
+                                take(number, rows, index + 1, values)
+        if last == opened.layers:
+            for number, one in enumerate(wanted):
+                if last in one.hidden_states:
+                    for which, rows in enumerate(passes):
+                        take(number, rows, last, _finish(opened, rows, states[which][number]))
+
+
+def states_at(opened, passes: list[packing.Rows], index: int) -> list:
+    """hs[index] of each pass, [rows, width, hidden]."""
+    found: dict[int, Any] = {}
+    stream(opened, passes, [Wanted([index])], lambda _, rows, __, values: found.__setitem__(id(rows), values))
+    return [found[id(rows)] for rows in passes]
+
+
+def _adapted(opened, one: Wanted, index: int):
+    if one.adapter is None:
+        return nullcontext()
+    if one.merge:
+        return _merged(opened, one.adapter, index)
+    from tli.model.stacked import applied
+
+    return applied(opened, one.adapter, index)
+
+
+@contextmanager
+def _merged(opened, adapter, index: int) -> Iterator[None]:
+    """Within the block, the adapter is part of the weights of block `index`."""
+    kept = []
+    try:
+        for module, a, b in adapter.places(opened, index):
+            update = adapter.scaling * (b.float() @ a.float()).to(module.weight.device)
+            kept.append((module.weight, module.weight.data))
+            total = module.weight.data.float() + (update.T if type(module).__name__ == "Conv1D" else update)
+            module.weight.data = (_rounded(total) if opened.stream.nf4 else total).to(module.weight.dtype)
+        yield
+    finally:
+        for weight, data in kept:
+            weight.data = data
+
+
+def _rounded(weight):
+    """The values that NF4 keeps of a weight: bitsandbytes' blocks of 64, no double quantisation."""
+    from bitsandbytes import functional
+
+    packed, state = functional.quantize_4bit(weight.contiguous(), blocksize=64, compress_statistics=False, quant_type="nf4")
+    return functional.dequantize_4bit(packed, state).view(weight.shape)
+
+
+@contextmanager
+def loaded(opened, index: int) -> Iterator[None]:
+    """Within the block, the weights of block `index` are in memory."""
+    import torch
+
+    source, module = opened.stream, opened.blocks[index]
+    stem = next(name for name, m in opened.base.named_modules() if m is module) + "."
+    linear = {name + ".weight" for name, m in module.named_modules() if isinstance(m, torch.nn.Linear)} if source.nf4 else set()
+    memory, spare = {}, source.spare
+    with _reader(source) as read:
+        for name, parameter in module.named_parameters():
+            place = spare.get((name, parameter.shape, parameter.dtype))
+            if place is None:
+                place = torch.empty(parameter.shape, dtype=parameter.dtype, device=opened.device)
+            tensor = read(stem + name)
+            place.copy_(_rounded(tensor.to(place.dtype)) if name in linear else tensor)
+            memory[(name, parameter.shape, parameter.dtype)] = place
+    source.spare = memory
+    frame = _fill(module, {name: place for (name, _, _), place in memory.items()})
+    try:
+        yield
+    finally:
+        _fill(module, frame)
+
+
+def _fill(module, tensors: dict) -> dict:
+    """Put these tensors in the places of a module's parameters; returns what was there."""
+    import torch
+
+    before = {}
+    for name, tensor in tensors.items():
+        owner = module.get_submodule(name.rpartition(".")[0])
+        last = name.rpartition(".")[2]
+        before[name] = owner._parameters[last]
+        owner._parameters[last] = tensor if isinstance(tensor, torch.nn.Parameter) else torch.nn.Parameter(tensor, requires_grad=False)
+    return before
+
+
+@contextmanager
+def _reader(source: Source) -> Iterator[Callable]:
+    """Within the block, read(parameter) gives a tensor, read(parameter, rows) some of its rows. Files are closed at its end, so that
+    what was mapped counts no more."""
+    from contextlib import ExitStack
+
+    from safetensors import safe_open
+
+    with ExitStack() as stack:
+        handles: dict[str, Any] = {}
+
+        def read(name: str, rows=None):
+            import torch
+
+            tensor = source.names[name]
+            file = source.files[tensor]
+            if file not in handles:
+                handles[file] = stack.enter_context(safe_open(str(source.folder / file), "pt"))
+            if rows is None:
+                return handles[file].get_tensor(tensor)
+            part = handles[file].get_slice(tensor)
+            return torch.cat([part[int(row) : int(row) + 1] for row in rows])
+
+        yield read
+
+
+@contextmanager
+def _outside(opened, passes: list[packing.Rows]) -> Iterator[None]:
+    """Within the block, all that lies outside the blocks is in memory; of the word embeddings, the rows that occur."""
+    import numpy as np
+    import torch
+
+    embedding = opened.base.get_input_embeddings()
+    inside = {id(p) for p in opened.blocks.parameters()}
+    used = np.unique(np.concatenate([rows.ids.ravel() for rows in passes]))
+    ids = torch.from_numpy(used).to(opened.device)
+    tensors = {}
+    with _reader(opened.stream) as read:
+        for name, parameter in opened.base.named_parameters():
+            if id(parameter) not in inside:
+                tensor = read(name, used if parameter is embedding.weight else None)
+                tensors[name] = tensor.to(opened.device, parameter.dtype, copy=True)
+    padding, embedding.padding_idx = embedding.padding_idx, None
+    handle = embedding.register_forward_pre_hook(lambda module, args: (torch.searchsorted(ids, args[0]), *args[1:]))
+    frame = _fill(opened.base, tensors)
+    try:
+        yield
+    finally:
+        _fill(opened.base, frame)
+        handle.remove()
+        embedding.padding_idx = padding
+
+
+@dataclass
+class _Call:
+    """What the model hands to its blocks for one pass."""
+
+    first: Any  # hs[0]
+    arguments: list[tuple[tuple, dict]]  # of each block, all but the states
+
+    def run(self, opened, index: int, states):
+        args, kwargs = self.arguments[index]
+        output = opened.blocks[index](states, *args, **kwargs)
+        return output[0] if isinstance(output, tuple) else output
+
+
+class _Stop(Exception):
+    pass
+
+
+def _record(opened, rows: packing.Rows) -> _Call:
+    """Run the model with its blocks left out, and keep what each would have been given."""
+    given = packing.inputs(rows, opened.device, opened.dtype)
+    arguments: list[tuple[tuple, dict]] = []
+    first: list = []
+
+    def note(index, args, kwargs):
+        kwargs = dict(kwargs)
+        states = args[0] if args else kwargs.pop("hidden_states")
+        if not first:
+            first.append(states)
+        arguments.append((args[1:], kwargs))
+        return states
+
+    if opened.stream.returns_tuple is None:
+
+        def stop(index, args, kwargs):
+            note(index, args, kwargs)
+            raise _Stop
+
+        with _replaced(opened, stop):
+            try:
+                _forward(opened, given)
+            except _Stop:
+                pass
+        args, kwargs = arguments[0]
+        with loaded(opened, 0):
+            opened.stream.returns_tuple = isinstance(opened.blocks[0](first[0], *args, **kwargs), tuple)
+        arguments.clear(), first.clear()
+    with _replaced(opened, lambda *call: _wrap(opened, note(*call))):
+        _forward(opened, given)
+    return _Call(first[0], arguments)
+
+
+def _finish(opened, rows: packing.Rows, states):
+    """hs[L]: what the model makes of its last block's output."""
+    end = len(opened.blocks) - 1
+
+    def pass_on(index, args, kwargs):
+        return _wrap(opened, states if index == end else args[0] if args else kwargs["hidden_states"])
+
+    with _replaced(opened, pass_on):
+        output = _forward(opened, packing.inputs(rows, opened.device, opened.dtype))
+    return output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0]
+
+
+def _forward(opened, given: dict):
+    return opened.base(**given, **({"use_cache": False} if opened.prefix else {}))
+
+
+def _wrap(opened, states):
+    return (states,) if opened.stream.returns_tuple else states
+
+
+@contextmanager
+def _replaced(opened, call: Callable) -> Iterator[None]:
+    """Within the block, each block's forward is call(index, args, kwargs)."""
+    try:
+        for index, block in enumerate(opened.blocks):
+            block.forward = lambda *args, _index=index, **kwargs: call(_index, args, kwargs)
+        yield
+    finally:
+        for block in opened.blocks:
+            del block.forward
