@@ -25,7 +25,9 @@ return [...table.querySelectorAll('tbody tr')].map((tr) => tr.children[names.ind
 def verdicts_of(grid: pd.DataFrame) -> pd.DataFrame:
     cells = grid[~grid.control].drop_duplicates(tables.CELL)[tables.CELL].reset_index(drop=True)
     random = np.random.default_rng(1)
-    numbers = [c for c in tables.VERDICTS if c not in cells and c not in ("metric", "verdict", "sentence", "loss_layer", "seeds", "heldout_pairs")]
+    numbers = [
+        c for c in tables.VERDICTS if c not in cells and c not in ("metric", "verdict", "sentence", "loss_layer", "seeds", "heldout_pairs")
+    ]
     cells = cells.assign(**{name: random.random(len(cells)) for name in numbers})
     cells = cells.assign(metric="csls_p_at_1", loss_layer=2, seeds=5, heldout_pairs=63, verdict="no detectable effect", sentence="Nothing.")
     return cells[tables.VERDICTS]
@@ -61,7 +63,9 @@ def window(small, tmp_path_factory):
 
 def show(window, name: str) -> None:
     """Unfold a table and wait for its rows."""
-    window.run("const one = document.getElementById(`table-${arguments[0]}`); one.open = true; one.scrollIntoView({behavior: 'instant'})", name)
+    window.run(
+        "const one = document.getElementById(`table-${arguments[0]}`); one.open = true; one.scrollIntoView({behavior: 'instant'})", name
+    )
     window.wait("return document.querySelectorAll(`#table-${arguments[0]} .live tbody tr`).length > 0", name)
 
 

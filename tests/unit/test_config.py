@@ -47,7 +47,12 @@ def refused(tmp_path, text: str) -> str:
         ("    arms: {tli: {}}\n    sedes: 3\n", 5, "sedes", "seeds"),
         ("    arms:\n      tli:\n        learning_rat: 1e-4\n", 6, "arms.tli.learning_rat", "learning_rate"),
         ("    arms: {tli: {}}\n    training:\n      epoch: 3\n", 6, "training.epoch", "epochs"),
-        ("    arms:\n      tli:\n        select:\n          strategy: random\n          budgets: 3\n", 8, "arms.tli.select.budgets", "budget"),
+        (
+            "    arms:\n      tli:\n        select:\n          strategy: random\n          budgets: 3\n",
+            8,
+            "arms.tli.select.budgets",
+            "budget",
+        ),
         ("    arms: {tli: {}}\n    split:\n      share: {train: 1}\n", 6, "split.share", "shares"),
         ("    arms:\n      list-of-int:\n        ranks: [4]\n", 6, "arms.list-of-int.ranks", "rank"),
     ],
@@ -105,7 +110,9 @@ def test_name_of_a_pair_needs_two_languages(tmp_path):
         config.load(path)
 
 
-@pytest.mark.parametrize(("content", "reason"), [(b"", "holds no keys"), (b"- 1\n", "holds no keys"), (b"title: \xff\n", "not UTF-8 at byte 7")])
+@pytest.mark.parametrize(
+    ("content", "reason"), [(b"", "holds no keys"), (b"- 1\n", "holds no keys"), (b"title: \xff\n", "not UTF-8 at byte 7")]
+)
 def test_file_that_is_no_config(tmp_path, content, reason):
     (tmp_path / "c.yaml").write_bytes(content)
     with pytest.raises(config.ConfigError, match=reason):
@@ -141,7 +148,11 @@ def test_a_key_counts_own_then_parent_then_training():
     arms = grid.expand_arms(
         made(
             training={"epochs": 9, "margin": 0.1, "dropout": 0.3},
-            arms={"tli": {"epochs": 3, "rank": [4, 8]}, "child": {"like": "tli", "margin": 0.7}, "grandchild": {"like": "child", "epochs": 5}},
+            arms={
+                "tli": {"epochs": 3, "rank": [4, 8]},
+                "child": {"like": "tli", "margin": 0.7},
+                "grandchild": {"like": "child", "epochs": 5},
+            },
         )
     )
     picked = {name: (a["epochs"], a["margin"], a["dropout"], a["rank"]) for name, a in arms.items()}

@@ -116,7 +116,10 @@ def test_the_batch_size_and_the_order_of_words_do_not_matter(models):
 # --- tokens and BOS -------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("family", "bos", "before", "after"), [("llama", True, [1], []), ("llama", False, [], []), ("bert", True, [1], [2]), ("bert", False, [], [2])])
+@pytest.mark.parametrize(
+    ("family", "bos", "before", "after"),
+    [("llama", True, [1], []), ("llama", False, [], []), ("bert", True, [1], [2]), ("bert", False, [], [2])],
+)
 def test_what_the_tokenizer_adds_is_found(models, family, bos, before, after):
     tokenizer = AutoTokenizer.from_pretrained(models(family, bos=bos)["source"])
     counts = set()
@@ -291,5 +294,3 @@ def test_the_choice_of_best_is_the_argmax_of_select_and_ties_go_down():
         measure.choose_layer(rows, figures, 1, "gap", "no-bos", k=10)
     with pytest.raises(ValueError, match="nothing to choose from"):
         measure.choose_layer(rows, figures[figures["split"] == "train"], 4, "gap", "no-bos", k=10)
-
-

@@ -53,7 +53,9 @@ def test_truncated_opening_equals_the_whole_at_every_state_it_has(models, family
     assert_equal_states(opened, settings, list(range(blocks + 1)))
 
 
-@pytest.mark.parametrize("options", [{"tied": True}, {"shards": True}, {"heads": 1}, {"heads": 2}, {"tied": True, "shards": True, "bos": False}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{"tied": True}, {"shards": True}, {"heads": 1}, {"heads": 2}, {"tied": True, "shards": True, "bos": False}], ids=str
+)
 @pytest.mark.parametrize("blocks", [2, None])
 def test_tied_sharded_and_few_heads(models, options, blocks):
     settings = models("llama", **options)

@@ -58,6 +58,18 @@ def built(made, tmp_path_factory):
     return output
 
 
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made, but not rendered: rendering takes most of the time, and has tests of its own."""
+
+    def written(figure, name, folder):
+        for kind in ("svg", "png"):
+            (folder / f"{name}.{kind}").write_text("")
+        return "<svg></svg>"
+
+    monkeypatch.setattr(look, "written", written)
+
+
 class Page(html.parser.HTMLParser):
     """Elements, ids, headings and text of a page as a browser's parser would find them."""
 
@@ -153,7 +165,9 @@ def test_paired_means_equal_a_plain_loop(made):
 def test_a_repeated_run_is_read_from_the_one_that_was_kept():
     made = synthetic.tables(pairs=1, seeds=2, words=30, layers=("best", "3"), items=5)
     one, two = (
-        derive.paired(made["similarities"], made["runs"], dict(zip(tables.CELL, ("model-1", "pair-1", "tli", layer, "16"), strict=True)), 4, "no-bos")
+        derive.paired(
+            made["similarities"], made["runs"], dict(zip(tables.CELL, ("model-1", "pair-1", "tli", layer, "16"), strict=True)), 4, "no-bos"
+        )
         for layer in ("best", "3")
     )
     assert len(two) == 30
@@ -278,7 +292,7 @@ PARTS = {
 
 
 @pytest.mark.parametrize("case", PARTS)
-def test_a_partial_grid_makes_a_report_that_says_so(made, tmp_path, case):
+def test_a_partial_grid_makes_a_report_that_says_so(made, undrawn, tmp_path, case):
     own = {name: frame[frame["pair"] == "pair-1"] if "pair" in frame else frame for name, frame in made.items()}
     kept = [name for name in own if name not in PARTS[case]] if case == "no transfer" else PARTS[case]
     given = {name: own[name] for name in kept}
@@ -292,7 +306,7 @@ def test_a_partial_grid_makes_a_report_that_says_so(made, tmp_path, case):
     assert ("Nothing has been tested yet" in text) == (case != "no transfer")
 
 
-def test_one_seed_without_placebo_and_full_fine_tuning(tmp_path):
+def test_one_seed_without_placebo_and_full_fine_tuning(undrawn, tmp_path):
     made = synthetic.tables(pairs=1, seeds=1, words=30, items=5, arms=("tli", "full-ft"), with_placebo=False, zero=False)
     made["verdicts"] = verdicts_of(made).assign(
         against_placebo=np.nan, against_placebo_low=np.nan, against_placebo_high=np.nan, verdict="too few seeds"
@@ -310,7 +324,9 @@ def test_doubts_name_the_sink_and_the_weak_baseline(made):
     scan.loc[at & (scan.pooling == "with-bos"), "mismatched"] = 0.9999
     metrics = made["metrics"].assign(csls_p_at_1=0.01)
     perplexity = made["perplexity"].assign(perplexity=500.0)
-    found = doubts.doubts({**made, "scan": scan, "metrics": metrics, "perplexity": perplexity}, {"seeds": 10}, {}, [("model-1", "pair-1")], [])
+    found = doubts.doubts(
+        {**made, "scan": scan, "metrics": metrics, "perplexity": perplexity}, {"seeds": 10}, {}, [("model-1", "pair-1")], []
+    )
     texts = " ".join(one["text"] for one in found)
     assert "token 0 is 412 times" in texts and "any two words score 0.9999 at hs[2]" in texts
     assert "Weak baseline: before training, 1.0%" in texts and "uniform guessing (512)" in texts
@@ -344,7 +360,7 @@ def test_numbers_for_people():
     assert summary.figures(1234.0) == "1,234" and summary.figures(None) == "–"
 
 
-def test_a_second_report_is_the_same_and_takes_the_place_of_the_first(made, tmp_path):
+def test_a_second_report_is_the_same_and_takes_the_place_of_the_first(made, undrawn, tmp_path):
     given = {name: made[name] for name in ("scan", "choice", "pairs", "grid", "verdicts")}
     given = {name: frame[frame["pair"] == "pair-1"] for name, frame in given.items()}
     texts = []

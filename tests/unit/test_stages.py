@@ -48,7 +48,7 @@ class Experiment:
         check.check(**given | changes)
 
     def scan(self, **changes):
-        names = {name: str(self.folder / f"{name}.tsv") for name in ("choice", "words")}
+        names = {name: str(self.folder / f"{name}.tsv") for name in ("choice", "words", "audit")}
         given = dict(
             model="m", pair="swh-eng", model_settings=self.model_settings, pairs=str(self.folder / "pairs.tsv"), poolings=["no-bos", "with-bos"],
             best_by=self.config.scan.best_by, best_at_most=None, csls_k=10, bootstrap=50, output=str(self.folder / "scan.tsv"), facts={}, **names,
@@ -168,6 +168,11 @@ def test_scan_has_every_state_pooling_and_split_once(done):
     assert (found["normed"] == (found["hidden_state"] == LAYERS)).all()
 
 
+def test_scan_says_of_every_pair_what_the_other_stages_need(done):
+    assert tables.read(done.folder / "words.tsv", tables.WORDS)["pair_id"].tolist() == pairs_table()["pair_id"].tolist()
+    assert set(tables.read(done.folder / "audit.tsv", ["severity", "text"]).columns) == {"severity", "text"}
+
+
 @pytest.mark.parametrize("criterion", ["gap", "csls_p_at_1", "mrr", "cosine", "mexa", "z", "p_at_1"])
 def test_best_is_the_argmax_on_select_without_bos(models, tmp_path, criterion):
     experiment = Experiment(tmp_path, models("llama"), best_by=criterion)
@@ -245,7 +250,11 @@ def test_each_run_counts_its_own_parameters_also_where_the_unit_is_shared(fresh,
     assert deep["unit"] == reachable["unit"] and trained == [1]
     per_block = 4 * (32 + 32) + 4 * (32 + 16)
     for record, blocks in [(reachable, 2), (deep, LAYERS)]:
-        assert (record["adapted_blocks"], record["trainable_parameters"], record["reached_parameters"]) == (blocks, blocks * per_block, 2 * per_block)
+        assert (record["adapted_blocks"], record["trainable_parameters"], record["reached_parameters"]) == (
+            blocks,
+            blocks * per_block,
+            2 * per_block,
+        )
 
 
 @pytest.mark.parametrize(
@@ -331,7 +340,8 @@ def test_runs_tell_what_was_trained(done):
 
 def test_maps_are_made_for_the_baseline_and_the_mapped_run_alone(done):
     found = tables.read(done.folder / "part" / "projections.parquet")
-    assert set(found["run"]) == {"baseline", "tli/layer-2/rank-4/seed-1"} and set(found["method"]) == {"tsne", "pca"} or len(set(found["method"])) == 2
+    assert set(found["run"]) == {"baseline", "tli/layer-2/rank-4/seed-1"} and found["method"].nunique() == 2
+    assert (found.groupby(["run", "method", "side"])["pair_id"].nunique() == 8).all()
     assert set(found["hidden_state"]) == {LAYERS} and np.isfinite(found[["x", "y"]].to_numpy()).all()
 
 
@@ -343,7 +353,11 @@ def test_evaluation_is_taken_from_the_store_and_a_new_seed_alone_is_measured(don
         old, new = (tables.read(done.folder / part / name) for part in ("part", "again"))
         pd.testing.assert_frame_equal(old[old["arm"] != "full-ft"].reset_index(drop=True), new)
     done.train(seeds=(1, 2))
-    added = runs[1] | {"seed": 2, "run": runs[1]["run"].replace("seed-1", "seed-2"), "folder": runs[1]["folder"].replace("seed-1", "seed-2")}
+    added = runs[1] | {
+        "seed": 2,
+        "run": runs[1]["run"].replace("seed-1", "seed-2"),
+        "folder": runs[1]["folder"].replace("seed-1", "seed-2"),
+    }
     done.evaluate([*runs, added], part="more")
     assert trained == [2] and measured == ["tli/layer-2/rank-4/seed-2"]
 
@@ -361,7 +375,10 @@ def test_the_order_of_evaluation_changes_nothing(done, measured, tmp_path):
     runs = [run for run in done.runs() if run["method"] == "lora"]
     output = done.evaluate(runs[::-1], part="reversed", results=str(tmp_path), mapped=[], projected_pairs=0)
     assert len(measured) == len({json.loads((Path(r["folder"]) / "run.json").read_text())["unit"] for r in runs}) + 1
-    old, new = (tables.read(part / "similarities.parquet").set_index(["run", "pair_id", "hidden_state", "pooling"])["cosine"] for part in (done.folder / "part", output))
+    old, new = (
+        tables.read(part / "similarities.parquet").set_index(["run", "pair_id", "hidden_state", "pooling"])["cosine"]
+        for part in (done.folder / "part", output)
+    )
     assert np.array_equal(old.loc[new.index], new)
 
 
@@ -369,7 +386,10 @@ def test_merging_into_float32_gives_nearly_the_same(done, measured):
     runs = [run for run in done.runs() if run["run"] == "tli/layer-2/rank-4/seed-1"]
     output = done.evaluate(runs, part="merged", merge=True, mapped=[])
     assert measured == ["tli/layer-2/rank-4/seed-1"]
-    old, new = (tables.read(part / "similarities.parquet").set_index(["run", "pair_id", "hidden_state", "pooling"])["cosine"] for part in (done.folder / "part", output))
+    old, new = (
+        tables.read(part / "similarities.parquet").set_index(["run", "pair_id", "hidden_state", "pooling"])["cosine"]
+        for part in (done.folder / "part", output)
+    )
     np.testing.assert_allclose(old.loc[new.index], new, atol=1e-5)
 
 

@@ -195,7 +195,10 @@ plain = st.recursive(
 
 
 @settings(max_examples=40, deadline=None)
-@given(key=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), st.integers(), min_size=1, max_size=6), data=st.data())
+@given(
+    key=st.dictionaries(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), st.integers(), min_size=1, max_size=6),
+    data=st.data(),
+)
 def test_digest_does_not_depend_on_the_order_of_keys_but_on_every_value(key, data):
     order = data.draw(st.permutations(list(key)))
     assert store.digest(key) == store.digest({name: key[name] for name in order})

@@ -29,7 +29,13 @@ def settings_of(**changes) -> dict:
     arm = {key: changes.pop(key) for key in ("method", "rank", "shuffle_translations") if key in changes}
     pooling = changes.pop("pooling", "no-bos")
     config = parse(
-        {"models": {"m": {"source": "x"}}, "pairs": {"a-b": {"lexicon": "x"}}, "arms": {"a": arm}, "training": QUICK | changes, "pooling": {"train": pooling}}
+        {
+            "models": {"m": {"source": "x"}},
+            "pairs": {"a-b": {"lexicon": "x"}},
+            "arms": {"a": arm},
+            "training": QUICK | changes,
+            "pooling": {"train": pooling},
+        }
     )
     full = arm.get("method") == "full"
     return grid.training_settings(config, "a", "2", "full" if full else str(arm.get("rank", [16])[0]))
@@ -66,7 +72,12 @@ def plain_loop(model_settings, settings, layer: int, seed: int, accepted: np.nda
     base = whole_model(model_settings)
     torch.manual_seed(seed)
     lora = LoraConfig(
-        r=settings["rank"], lora_alpha=settings["alpha"], lora_dropout=0.0, target_modules=settings["target_modules"], bias="none", task_type="CAUSAL_LM"
+        r=settings["rank"],
+        lora_alpha=settings["alpha"],
+        lora_dropout=0.0,
+        target_modules=settings["target_modules"],
+        bias="none",
+        task_type="CAUSAL_LM",
     )
     model = get_peft_model(base, lora)
     trainable = [p for p in model.parameters() if p.requires_grad]
@@ -103,12 +114,16 @@ def plain_loop(model_settings, settings, layer: int, seed: int, accepted: np.nda
 MODULES = {"llama": ["q_proj", "v_proj"], "qwen2": ["q_proj", "v_proj"], "neox": ["query_key_value"]}
 
 
-@pytest.mark.parametrize(("family", "layer", "masked"), [("llama", 2, True), ("llama", 3, False), ("llama", LAYERS, True), ("neox", 2, True)])
+@pytest.mark.parametrize(
+    ("family", "layer", "masked"), [("llama", 2, True), ("llama", 3, False), ("llama", LAYERS, True), ("neox", 2, True)]
+)
 def test_adapters_are_those_of_a_full_depth_peft_training(models, tmp_path, family, layer, masked):
     model_settings = models(family)
     settings = settings_of(target_modules=MODULES[family], mask_false_negatives=masked, rank=[4], learning_rate=1e-3)
     alternatives = [set(filter(None, text.split("|"))) for text in TRAIN["alternatives"]]
-    accepted = accepted_by_hand(TRAIN["source"].tolist(), TRAIN["target"].tolist(), alternatives) if masked else np.eye(len(TRAIN), dtype=bool)
+    accepted = (
+        accepted_by_hand(TRAIN["source"].tolist(), TRAIN["target"].tolist(), alternatives) if masked else np.eye(len(TRAIN), dtype=bool)
+    )
     model, losses, rates = plain_loop(model_settings, settings, layer, 1, accepted)
     made = train_with_trainer(model_settings, settings, layer, tmp_path)[1]
     np.testing.assert_allclose(made["losses"]["loss"], losses, atol=1e-5)
@@ -203,7 +218,10 @@ def test_steps_are_those_that_are_made(models, pairs, batch, epochs):
 
 def test_seeds_do_not_depend_on_their_order_or_company(models, tmp_path):
     settings = settings_of(dropout=0.2)
-    runs = [train_with_trainer(models("llama"), settings, 2, tmp_path / name, seeds) for name, seeds in [("a", (1, 2)), ("b", (2, 1)), ("c", (2,))]]
+    runs = [
+        train_with_trainer(models("llama"), settings, 2, tmp_path / name, seeds)
+        for name, seeds in [("a", (1, 2)), ("b", (2, 1)), ("c", (2,))]
+    ]
     for seed in (1, 2):
         for other in (runs[1], runs[2]):
             if seed in other:
@@ -316,7 +334,14 @@ def table(rows) -> pd.DataFrame:
 
 
 def test_right_translations_are_those_of_the_plain_loop():
-    rows = [("ndege", "bird", ""), ("ndege", "aeroplane", ""), ("nyumba", "house", "home|dwelling"), ("makao", "home", ""), ("makao", "bird", ""), ("x", "x", "")]
+    rows = [
+        ("ndege", "bird", ""),
+        ("ndege", "aeroplane", ""),
+        ("nyumba", "house", "home|dwelling"),
+        ("makao", "home", ""),
+        ("makao", "bird", ""),
+        ("x", "x", ""),
+    ]
     sources, targets, right = assignments(table(rows), False, 0)
     assert sources == [r[0] for r in rows] and targets == [r[1] for r in rows]
     np.testing.assert_array_equal(right, accepted_by_hand(sources, targets, [set(filter(None, r[2].split("|"))) for r in rows]))
@@ -325,13 +350,17 @@ def test_right_translations_are_those_of_the_plain_loop():
 
 @pytest.mark.parametrize("seed", range(8))
 def test_a_placebo_gives_no_source_any_translation_of_its_own(seed):
-    sources, targets, right = assignments(TRAIN, True, seed)
-    assert sources == TRAIN["source"].tolist() and sorted(targets) == sorted(TRAIN["target"])
-    own = {(s, t) for s, t, a in zip(TRAIN["source"], TRAIN["target"], TRAIN["alternatives"], strict=True) for t in [t, *filter(None, a.split("|"))]}
+    more = table([("makao", "house", "home"), ("makazi", "home", ""), ("makazi", "house", ""), ("habari", "book", "")])
+    rows = pd.concat([TRAIN[["source", "target", "alternatives"]], more], ignore_index=True)
+    sources, targets, right = assignments(rows, True, seed)
+    assert sources == rows["source"].tolist() and sorted(targets) == sorted(rows["target"])
+    alternatives = [set(filter(None, text.split("|"))) for text in rows["alternatives"]]
+    own = {(s, form) for s, t, others in zip(rows["source"], rows["target"], alternatives, strict=True) for form in {t, *others}}
     assert not own & set(zip(sources, targets, strict=True))
-    np.testing.assert_array_equal(right, accepted_by_hand(sources, targets, [set()] * len(sources)))  # masked by what is ASSIGNED
-    again = assignments(TRAIN, True, seed)
-    assert again[1] == targets and assignments(TRAIN, True, seed + 100)[1] != targets
+    by_hand = accepted_by_hand(sources, targets, [set()] * len(sources))  # masked by what is ASSIGNED
+    np.testing.assert_array_equal(right, by_hand)
+    assert not np.array_equal(by_hand, accepted_by_hand(sources, rows["target"].tolist(), alternatives))
+    assert assignments(rows, True, seed)[1] == targets and assignments(rows, True, seed + 100)[1] != targets
 
 
 def test_a_placebo_has_the_start_and_the_order_of_its_arm(models, tmp_path):

@@ -135,12 +135,20 @@ def test_margins_by_hand(folder, tmp_path):
         prompt = f"{item['premise'][:-1]} {'kwa sababu' if item['question'] == 'cause' else 'kwa hiyo'}"
         logs = []
         for choice in (item["choice1"], item["choice2"]):
-            start, ids = len(tokenizer(prompt)["input_ids"]), tokenizer(f"{prompt} {choice[0].lower()}{choice[1:]}", return_tensors="pt")["input_ids"]
+            start, ids = (
+                len(tokenizer(prompt)["input_ids"]),
+                tokenizer(f"{prompt} {choice[0].lower()}{choice[1:]}", return_tensors="pt")["input_ids"],
+            )
             with torch.no_grad():
                 log = torch.log_softmax(model(ids).logits[0, :-1], dim=-1).gather(1, ids[0, 1:, None])
             logs.append(float(log[start - 1 :].sum()))
         assert row.margin == pytest.approx(logs[item["label"]] - logs[1 - item["label"]], abs=1e-3)
-        assert (row.predicted, row.correct, row.label, row.choices) == (int(np.argmax(logs)), float(np.argmax(logs) == item["label"]), item["label"], 2)
+        assert (row.predicted, row.correct, row.label, row.choices) == (
+            int(np.argmax(logs)),
+            float(np.argmax(logs) == item["label"]),
+            item["label"],
+            2,
+        )
 
 
 def test_a_killed_job_goes_on(folder, tmp_path, monkeypatch):
@@ -171,12 +179,26 @@ def test_full_weights_are_put_on_and_taken_off(folder, tmp_path):
     import torch
     from safetensors.torch import load_file, save_file
 
-    weights = {name: tensor + 0.05 * torch.randn_like(tensor) for name, tensor in load_file(folder / "model.safetensors").items() if "layers.0" in name}
+    weights = {
+        name: tensor + 0.05 * torch.randn_like(tensor)
+        for name, tensor in load_file(folder / "model.safetensors").items()
+        if "layers.0" in name
+    }
     place = tmp_path / "full"
     (place / "weights").mkdir(parents=True)
     save_file(weights, place / "weights" / "model.safetensors")
     (place / "run.json").write_text('{"unit": "full"}')
-    run = {"model": "m", "pair": "swh-eng", "arm": "full-ft", "layer": "2", "rank": "full", "seed": 1, "run": "full", "method": "full", "folder": str(place)}
+    run = {
+        "model": "m",
+        "pair": "swh-eng",
+        "arm": "full-ft",
+        "layer": "2",
+        "rank": "full",
+        "seed": 1,
+        "run": "full",
+        "method": "full",
+        "folder": str(place),
+    }
     zero = adapter(folder, tmp_path, 1, 0.0)
     found = stage(folder, tmp_path / "stage", [run, zero])
     base = per_item(found["transfer"], "baseline")
@@ -219,7 +241,11 @@ def test_tasks_that_generate_keep_their_own_metric(folder, tmp_path):
 def test_items_whose_labels_disagree_are_no_translations():
     from tli.stages.transfer import unalign_strangers
 
-    rows = [(task, str(i), label, f"xnli:{i}") for task, labels in (("xnli_en", "01"), ("xnli_sw", "01"), ("xnli_fr", "02")) for i, label in enumerate(labels)]
+    rows = [
+        (task, str(i), label, f"xnli:{i}")
+        for task, labels in (("xnli_en", "01"), ("xnli_sw", "01"), ("xnli_fr", "02"))
+        for i, label in enumerate(labels)
+    ]
     table = pd.DataFrame(rows, columns=["task", "item", "label", "aligned_id"])
     assert unalign_strangers(table[table["task"] != "xnli_fr"])["aligned_id"].tolist() == ["xnli:0", "xnli:1"] * 2
     found = unalign_strangers(table)

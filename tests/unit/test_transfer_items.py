@@ -83,7 +83,13 @@ def test_files_that_are_not_there_or_empty(tmp_path):
 def test_xnli_as_it_is_published(tmp_path):
     """All languages in one TSV, told apart by a column; labels as words; an item's number is its pairID."""
     header = "language\tgold_label\tsentence1\tsentence2\tpairID"
-    lines(tmp_path / "xnli.test.tsv", header, 'en\tneutral\tHe said "no.\tHe left.\t7', "sw\tneutral\tAlisema.\tAliondoka.\t7", "sw\tentailment\tA.\tB.\t9")
+    lines(
+        tmp_path / "xnli.test.tsv",
+        header,
+        'en\tneutral\tHe said "no.\tHe left.\t7',
+        "sw\tneutral\tAlisema.\tAliondoka.\t7",
+        "sw\tentailment\tA.\tB.\t9",
+    )
     found = items.read_items("xnli_sw", str(tmp_path))
     assert found == [
         {"premise": "Alisema.", "hypothesis": "Aliondoka.", "label": 1, "aligned_id": "xnli:7"},
@@ -113,7 +119,9 @@ def test_question_from(tmp_path):
 
 
 def test_reading_items_imports_no_torch():
-    code = f"from tli.transfer import items; items.check_data(['xnli_sw', 'copa'], {str(DEMO)!r}); import sys; print('torch' in sys.modules)"
+    code = (
+        f"from tli.transfer import items; items.check_data(['xnli_sw', 'copa'], {str(DEMO)!r}); import sys; print('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 

@@ -1,4 +1,5 @@
 # Wiring only: read the config, expand the grid, say where things are. The logic lives in workflow/tli, under test.
+import atexit
 import os
 import sys
 from functools import cache
@@ -12,7 +13,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join(
     dict.fromkeys([str(workflow.basedir), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
 )
 
-from tli import config as tli_config, grid, jobs
+from tli import config as tli_config, costs, grid, jobs, starts
 from tli.stages import running
 from tli.console import announce_run, conclude_run, explain
 
@@ -62,13 +63,24 @@ def part_folders(stage):
     ]
 
 
-def announce():
+def cost_of_part(stage, wildcards):
+    """Memory and time of one part of the evaluation or the transfer; a baseline counts as a run."""
+    part = parts_of(stage, wildcards.model, wildcards.pair)[wildcards.part]
+    return costs.of_part(CONFIG, stage, wildcards.model, wildcards.pair, part)
+
+
+def announce(log):
     unpinned = jobs.unpinned(CONFIG)
     if unpinned:
         raise WorkflowError(
             f"models.{unpinned[0]}: the hub model has no revision, so nobody could repeat this run. "
             "`python -m tli fetch CONFIG` prints the commit to write into the config."
         )
+    try:
+        starts.begin(CONFIG.results, log if isinstance(log, str) else log[0])
+    except starts.InUse as error:
+        raise WorkflowError(str(error))
+    atexit.register(starts.end, CONFIG.results)
     announce_run(CONFIG, GRID)
 
 

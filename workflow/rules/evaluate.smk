@@ -39,15 +39,9 @@ rule evaluate:
         "../../environment.yml"
     threads: CONFIG.jobs.threads
     resources:
-        gpu=lambda wildcards: jobs.needs_gpu(CONFIG, wildcards.model),
-        mem_mb=lambda wildcards, attempt: attempt * jobs.memory_mb(CONFIG, "evaluate", wildcards.model),
-        runtime=lambda wildcards, attempt: attempt
-        * jobs.minutes(
-            CONFIG,
-            "evaluate",
-            wildcards.model,
-            len(parts_of("evaluate", wildcards.model, wildcards.pair)[wildcards.part]["runs"]),
-        ),
+        gpu=lambda wildcards: costs.needs_gpu(CONFIG, wildcards.model),
+        mem_mb=lambda wildcards, attempt: attempt * cost_of_part("evaluate", wildcards)["memory_mb"],
+        runtime=lambda wildcards, attempt: attempt * cost_of_part("evaluate", wildcards)["minutes"],
     params:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
         settings=jobs.evaluation_settings(CONFIG),

@@ -16,9 +16,10 @@ rule scan:
         "../../environment.yml"
     threads: CONFIG.jobs.threads
     resources:
-        gpu=lambda wildcards: jobs.needs_gpu(CONFIG, wildcards.model),
-        mem_mb=lambda wildcards, attempt: attempt * jobs.memory_mb(CONFIG, "scan", wildcards.model),
-        runtime=lambda wildcards, attempt: attempt * jobs.minutes(CONFIG, "scan", wildcards.model),
+        gpu=lambda wildcards: costs.needs_gpu(CONFIG, wildcards.model),
+        mem_mb=lambda wildcards, attempt: attempt
+        * costs.memory_mb(CONFIG, "scan", wildcards.model, pair=wildcards.pair),
+        runtime=lambda wildcards, attempt: attempt * costs.minutes(CONFIG, "scan", wildcards.model, pair=wildcards.pair),
     params:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
         settings=jobs.scan_settings(CONFIG),

@@ -53,11 +53,22 @@ for number, seeds in enumerate(jobs.seed_chunks(CONFIG), 1):
                 "../../environment.yml"
             threads: CONFIG.jobs.threads
             resources:
-                gpu=lambda wildcards: jobs.needs_gpu(CONFIG, wildcards.model),
+                gpu=lambda wildcards: costs.needs_gpu(CONFIG, wildcards.model),
                 mem_mb=lambda wildcards, attempt, method=method: attempt
-                * jobs.memory_mb(CONFIG, "train", wildcards.model, wildcards.layer, method),
-                runtime=lambda wildcards, attempt, seeds=seeds: attempt
-                * jobs.minutes(CONFIG, "train", wildcards.model, len(seeds)),
+                * costs.memory_mb(
+                    CONFIG, "train", wildcards.model, pair=wildcards.pair, layer=wildcards.layer, arm=wildcards.arm, method=method
+                ),
+                runtime=lambda wildcards, attempt, method=method, runs=len(seeds): attempt
+                * costs.minutes(
+                    CONFIG,
+                    "train",
+                    wildcards.model,
+                    pair=wildcards.pair,
+                    layer=wildcards.layer,
+                    arm=wildcards.arm,
+                    method=method,
+                    runs=runs,
+                ),
             params:
                 model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
                 settings=lambda wildcards: grid.training_settings(

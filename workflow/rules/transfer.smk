@@ -32,15 +32,9 @@ rule transfer:
         "../../environment.yml"
     threads: CONFIG.jobs.threads
     resources:
-        gpu=lambda wildcards: jobs.needs_gpu(CONFIG, wildcards.model),
-        mem_mb=lambda wildcards, attempt: attempt * jobs.memory_mb(CONFIG, "transfer", wildcards.model),
-        runtime=lambda wildcards, attempt: attempt
-        * jobs.minutes(
-            CONFIG,
-            "transfer",
-            wildcards.model,
-            len(parts_of("transfer", wildcards.model, wildcards.pair)[wildcards.part]["runs"]) + 1,
-        ),
+        gpu=lambda wildcards: costs.needs_gpu(CONFIG, wildcards.model),
+        mem_mb=lambda wildcards, attempt: attempt * cost_of_part("transfer", wildcards)["memory_mb"],
+        runtime=lambda wildcards, attempt: attempt * cost_of_part("transfer", wildcards)["minutes"],
     params:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
         settings=jobs.transfer_settings(CONFIG),

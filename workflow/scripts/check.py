@@ -1,15 +1,22 @@
+from tli import config as tli_config
+from tli import jobs
 from tli.stages import check, running
 
 model = snakemake.wildcards.model
+config = tli_config.parse({key: value for key, value in snakemake.config.items() if key != "pathvars"})
 with running.job(
-    "check", model, results=snakemake.params.results, log=snakemake.log[0], threads=snakemake.threads
+    "check",
+    model,
+    results=snakemake.params.results,
+    log=snakemake.log[0],
+    threads=snakemake.threads,
+    gpus=snakemake.resources.get("gpu", 0),
 ) as facts:
     check.check(
         model=model,
         model_settings=snakemake.params.model,
-        layers_asked=snakemake.params.layers_asked,
-        target_modules=snakemake.params.target_modules,
-        languages=snakemake.params.languages,
+        layers_asked=jobs.numbers_asked(config),
+        target_modules=jobs.target_modules(config),
         output=snakemake.output[0],
         facts=facts,
     )

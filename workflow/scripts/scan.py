@@ -2,7 +2,12 @@ from tli.stages import running, scan
 
 model, pair = snakemake.wildcards.model, snakemake.wildcards.pair
 with running.job(
-    "scan", f"{model}.{pair}", results=snakemake.params.results, log=snakemake.log[0], threads=snakemake.threads
+    "scan",
+    f"{model}.{pair}",
+    results=snakemake.params.results,
+    log=snakemake.log[0],
+    threads=snakemake.threads,
+    gpus=snakemake.resources.get("gpu", 0),
 ) as facts:
     scan.scan(
         model=model,

@@ -10,6 +10,7 @@ with running.job(
     results=snakemake.params.results,
     log=snakemake.log[0],
     threads=snakemake.threads,
+    gpus=snakemake.resources.get("gpu", 0),
 ) as facts:
     train.train(
         **names,

@@ -6,7 +6,12 @@ model, pair, part = snakemake.wildcards.model, snakemake.wildcards.pair, snakema
 results = snakemake.params.results
 runs = snakemake.params.part["runs"]
 with running.job(
-    "transfer", f"{model}.{pair}.{part}", results=results, log=snakemake.log[0], threads=snakemake.threads
+    "transfer",
+    f"{model}.{pair}.{part}",
+    results=results,
+    log=snakemake.log[0],
+    threads=snakemake.threads,
+    gpus=snakemake.resources.get("gpu", 0),
 ) as facts:
     transfer.transfer(
         model=model,

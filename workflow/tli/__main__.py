@@ -148,7 +148,7 @@ def _stage(chosen) -> None:
         elif stage == "check":
             check.check(
                 model=model, model_settings=settings, layers_asked=jobs.numbers_asked(config),
-                target_modules=jobs.target_modules(config), languages=jobs.languages(config), output=checked, facts=facts,
+                target_modules=jobs.target_modules(config), output=checked, facts=facts,
             )  # fmt: skip
         elif stage == "scan":
             scan.scan(

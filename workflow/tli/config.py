@@ -274,13 +274,15 @@ class Transfer(Section):
     )
     source: str = Field(
         "hub",
-        description="`hub`, or a folder with the items: XCOPA's JSONL as `xcopa_<language>.jsonl`, XNLI's as `xnli_<language>.jsonl` or `.tsv`.",
+        description="`hub`, or a folder with the items: `<task>.jsonl` or `<task>.tsv` in the form that XCOPA, COPA, XNLI or AfriXNLI "
+        "published, or their published folders; examples for num_fewshot in `<task>.val.jsonl`.",
         examples=["resources/demo/transfer"],
     )
     question_from: str | None = Field(
         None,
         description="XCOPA's English file: take each item's `question` (cause or effect) from it. In the published "
-        "Swahili file that field disagrees with the English original in a few per cent of the items, while the labels agree.",
+        "Swahili file that field disagrees with the English original in a few per cent of the items, while the labels agree. "
+        "Examples of num_fewshot keep their own.",
         examples=["data/xcopa/en/test.en.jsonl"],
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(None, description="Score only the first items of each task.", examples=[100])

@@ -1,7 +1,8 @@
-"""What each job of the workflow is given: settings, the runs it serves, the memory and time it asks for. No torch."""
+"""What each job of the workflow is given: settings, the runs it serves, what can be known of the inputs. No torch."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +10,6 @@ import pandas as pd
 from tli import grid, tables
 from tli.config import Config, ConfigError
 from tli.model.files import ModelError, check_folder
-
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-UNKNOWN_PARAMETERS = 8.1e9  # a model whose files are not here yet and whose config says nothing: the usual 8B
 
 
 def model_settings(config: Config, model: str) -> dict:
@@ -25,6 +23,12 @@ def on_hub(config: Config, model: str) -> bool:
     """True for a hub id, False for a folder on disk."""
     source = config.models[model].source
     return not Path(source).is_dir() and not source.startswith((".", "/", "~")) and source.count("/") == 1 and not source.startswith("resources/")
+
+
+def model_files(config: Config, model: str) -> list[str]:
+    """Files of a model on disk: when one of them changes, the model is checked again, and all that rests on it."""
+    folder = Path(config.models[model].source)
+    return sorted(str(path) for kind in ("*.json", "*.safetensors", "*.model") for path in folder.glob(kind))
 
 
 def addresses(config: Config, pair: str) -> list[str]:
@@ -57,11 +61,6 @@ def numbers_asked(config: Config) -> list[int]:
 
 def target_modules(config: Config) -> list[str]:
     return sorted({name for arm in grid.expand_arms(config).values() if arm["method"] == "lora" for name in arm["target_modules"]})
-
-
-def languages(config: Config) -> list[str]:
-    """The codes of all languages of the config's pairs."""
-    return list(dict.fromkeys(code for pair in config.pairs for code in pair.split("-")))
 
 
 def seed_chunks(config: Config) -> list[list[int]]:
@@ -115,55 +114,8 @@ def scan_settings(config: Config) -> dict:
     }
 
 
-def size(config: Config, model: str) -> dict:
-    """Parameters, layers and those of one block: from the files where they are, else from the config, else the usual 8B."""
-    section = config.models[model]
-    try:
-        facts = check_folder(Path(section.source))
-        return {key: facts[key] for key in ("parameters", "layers", "block_parameters")}
-    except ModelError:
-        parameters = section.parameters or UNKNOWN_PARAMETERS
-        return {"parameters": parameters, "layers": 32, "block_parameters": parameters * 0.87 / 32}
-
-
-def bytes_per_parameter(config: Config, model: str, quantized: bool = True) -> float:
-    section = config.models[model]
-    return 0.6 if quantized and section.quantization == "nf4" else BYTES[section.dtype]
-
-
 def transfer_settings(config: Config) -> dict:
     return config.transfer.model_dump()
-
-
-def memory_mb(config: Config, stage: str, model: str, layer: str = "output", method: str = "lora") -> int:
-    """Main memory of a model job, MB: 1,500 for the imports, the weights that it holds, and room to work.
-
-    Training holds the embeddings and the blocks below the loss layer; full training holds gradients, two moments and a
-    copy of the weights besides.
-    """
-    known = size(config, model)
-    weights = known["parameters"]
-    if stage == "train":
-        depth = known["layers"] if layer == "output" else known["layers"] - 1 if layer == "best" else int(layer)
-        if layer == "best" and config.scan.best_at_most:
-            depth = min(depth, config.scan.best_at_most)
-        weights -= known["block_parameters"] * max(0, known["layers"] - depth)
-    held = weights * bytes_per_parameter(config, model, quantized=method == "lora")
-    if method == "full":
-        held = weights * (2 * BYTES[config.models[model].dtype] + 4 + 8)
-    return int(1500 + 1.3 * held / 1e6)
-
-
-def minutes(config: Config, stage: str, model: str, runs: int = 1) -> int:
-    """Time asked for a model job, minutes: what loading costs, and what each run adds, with ample room."""
-    billions = size(config, model)["parameters"] / 1e9
-    per_run = {"check": 0, "scan": 0, "train": 1 + 4 * billions, "evaluate": 0.5 + billions, "transfer": 5 + 10 * billions}[stage]
-    return int(10 + 5 * billions + per_run * runs)
-
-
-def needs_gpu(config: Config, model: str) -> int:
-    """GPUs that a model job asks of a cluster: none for a model that is told to stay on the CPU."""
-    return 0 if config.models[model].device == "cpu" else 1
 
 
 def inspect(config: Config) -> None:
@@ -173,6 +125,7 @@ def inspect(config: Config) -> None:
     problems = []
     for name in config.models:
         if on_hub(config, name):
+            problems += _beyond(config, name, known_layers(config, name))
             continue
         folder = Path(config.models[name].source)
         if not folder.is_dir():
@@ -183,7 +136,7 @@ def inspect(config: Config) -> None:
         except ModelError as error:
             problems.append(f"models.{name}: {error}")
             continue
-        problems += [f"models.{name}: {folder} has hs[0] to hs[{layers}]; the config asks for hs[{k}]" for k in numbers_asked(config) if k > layers]
+        problems += _beyond(config, name, layers)
     if "0" in layers_asked(config):
         problems.append("loss_layer 0: hs[0] are the embeddings; no block lies below, so nothing can learn: take 1 or more")
     for pair in config.pairs:
@@ -210,6 +163,21 @@ def inspect(config: Config) -> None:
             problems.append(f"transfer: {error}")
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def known_layers(config: Config, model: str) -> int | None:
+    """L as an earlier check of the model found it, None before the first."""
+    path = Path(config.results) / "check" / f"{model}.json"
+    return json.loads(path.read_text(encoding="utf-8"))["layers"] if path.exists() else None
+
+
+def _beyond(config: Config, model: str, layers: int | None) -> list[str]:
+    source = config.models[model].source
+    return [
+        f"models.{model}: {source} has hs[0] to hs[{layers}]; the config asks for hs[{k}]"
+        for k in numbers_asked(config)
+        if layers is not None and k > layers
+    ]
 
 
 def unpinned(config: Config) -> list[str]:

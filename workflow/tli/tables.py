@@ -126,6 +126,7 @@ SIMILARITIES = RUN + [
 RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS]
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
+GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
 PERPLEXITY = RUN + ["language", "sentences", "tokens", "perplexity", "uniform"]
 TESTS = [
     "test",  # what was computed: "t over seeds", "paired t over words", "Wilcoxon", ...

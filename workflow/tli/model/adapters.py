@@ -148,7 +148,7 @@ def replaced_weights(opened: Opened, file: Path) -> Iterator[None]:
     kept = {}
     try:
         with safe_open(str(file), "pt") as stored:
-            for name in stored.keys():
+            for name in stored.keys():  # noqa: SIM118 (a safetensors file cannot be iterated)
                 if name not in own or tuple(stored.get_slice(name).get_shape()) != tuple(own[name].shape):
                     raise ModelError(f"{file}: the tensor {name} does not fit the model")
                 kept[name] = own[name].data

@@ -39,9 +39,7 @@ def cell_means(metrics: pd.DataFrame, grid: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([grouped["seed"].nunique().rename("seeds"), grouped[numbers].mean()], axis=1).reset_index()
 
 
-def paired(
-    similarities: pd.DataFrame, grid: pd.DataFrame, cell: dict, hidden_state: int, pooling: str
-) -> pd.DataFrame:
+def paired(similarities: pd.DataFrame, grid: pd.DataFrame, cell: dict, hidden_state: int, pooling: str) -> pd.DataFrame:
     """Per pair of words: the figures before (the baseline) and after (mean over the seeds of `cell`), and the changes.
 
     Columns: the cell's, pair_id, split, seeds, <figure>_before, <figure>_after for cosine, mismatched_mean, gap and the ranks

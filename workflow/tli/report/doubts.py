@@ -74,9 +74,7 @@ def _sink(tables, model, pair) -> list[str]:
         )
     if top is not None and top["mismatched"] > 0.9:
         value = f"{top['mismatched']:.4f}".rstrip("0")
-        texts.append(
-            f"With BOS pooled in, any two words score {value} at hs[{int(top['hidden_state'])}]: cosines with BOS say nothing."
-        )
+        texts.append(f"With BOS pooled in, any two words score {value} at hs[{int(top['hidden_state'])}]: cosines with BOS say nothing.")
     return [" ".join(texts)] if texts else []
 
 
@@ -92,8 +90,7 @@ def _baseline(tables, model, pair) -> list[str]:
             texts.append(f"Only {n} held-out pairs: below {FEW_PAIRS} the test is underpowered.")
         if found < WEAK_RETRIEVAL:
             texts.append(
-                f"Weak baseline: before training, {found:.1%} of the held-out words find their translation at hs[{state}] "
-                "(CSLS P@1)."
+                f"Weak baseline: before training, {found:.1%} of the held-out words find their translation at hs[{state}] (CSLS P@1)."
             )
     perplexity = rows(table(tables, "perplexity"), model=model, pair=pair)
     start = perplexity[perplexity["run"].astype(str).str.startswith("baseline")] if len(perplexity) else perplexity

@@ -14,6 +14,7 @@ from tli.report.choose import cell_name, endpoint, first_cell, in_order, layer_n
 from tli.report.doubts import is_demo
 from tli.report.glossary import label
 from tli.report.sheets import cells_of, with_runs, words_of
+from tli.report.summary import signed
 
 # key: (title, category of Snakemake's report)
 FIGURES = {
@@ -78,10 +79,10 @@ def primary_picture(tables: dict[str, pd.DataFrame], config: dict, groups: list,
     metric = label(verdicts["metric"].iloc[0])
     figure = marked(figures.forest(verdicts, [label.replace(", ", "\n") for label in labels], metric, width=4.7), config)
     alt = " ".join(
-        f"{name}: after - before {row.change:+.3f} ({row.change_low:+.3f} to {row.change_high:+.3f}), real - placebo "
-        f"{row.against_placebo:+.3f} ({row.against_placebo_low:+.3f} to {row.against_placebo_high:+.3f})."
+        f"{name}: after - before {signed(row.change)} ({signed(row.change_low)} to {signed(row.change_high)}), real - placebo "
+        f"{signed(row.against_placebo)} ({signed(row.against_placebo_low)} to {signed(row.against_placebo_high)})."
         for name, row in zip(labels, verdicts.itertuples(), strict=True)
-    ).replace("nan", "undefined").replace("+undefined", "undefined")  # fmt: skip
+    )
     n, seeds = span(verdicts["heldout_pairs"]), span(verdicts["seeds"])
     svg = look.written(figure, "primary", folder)
     return Picture("primary", "primary", "The primary endpoint", svg, caption("primary"),

@@ -12,12 +12,9 @@ REFERENCES = {
     "arXiv:2109.04404.",
     "sink": "Sun et al. Massive Activations in Large Language Models. COLM 2024. arXiv:2402.17762; Xiao et al. Efficient "
     "Streaming Language Models with Attention Sinks. arXiv:2309.17453.",
-    "mexa": "Kargaran et al. MEXA: Multilingual Evaluation of English-Centric LLMs via Cross-Lingual Alignment. "
-    "arXiv:2410.05873.",
-    "margin": "Artetxe and Schwenk. Margin-based Parallel Corpus Mining with Multilingual Sentence Embeddings. ACL 2019. "
-    "arXiv:1811.01136.",
-    "clipscore": "Hessel et al. CLIPScore: A Reference-free Evaluation Metric for Image Captioning. EMNLP 2021. "
-    "arXiv:2104.08718.",
+    "mexa": "Kargaran et al. MEXA: Multilingual Evaluation of English-Centric LLMs via Cross-Lingual Alignment. arXiv:2410.05873.",
+    "margin": "Artetxe and Schwenk. Margin-based Parallel Corpus Mining with Multilingual Sentence Embeddings. ACL 2019. arXiv:1811.01136.",
+    "clipscore": "Hessel et al. CLIPScore: A Reference-free Evaluation Metric for Image Captioning. EMNLP 2021. arXiv:2104.08718.",
     "cka": "Kornblith et al. Similarity of Neural Network Representations Revisited. ICML 2019. arXiv:1905.00414.",
     "holm": "Holm. A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of Statistics 6, 1979.",
     "bh": "Benjamini and Hochberg. Controlling the False Discovery Rate. Journal of the Royal Statistical Society B 57, 1995.",

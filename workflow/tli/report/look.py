@@ -123,10 +123,7 @@ def written(figure, name: str, folder: Path) -> str:
     text = re.sub(r' transform="rotate\(-?0 [^"]*\)"', "", text)
     text = re.sub(r"\n\s*", "\n", text)
     joins = "stroke-linejoin:round;stroke-linecap:butt"
-    rules = (
-        ":root{color:#1b1c1d;--paper:#fff}@media (prefers-color-scheme:dark){:root{color:#e6e6e6;--paper:#15181c}}"
-        f"*{{{joins}}}"
-    )
+    rules = f":root{{color:#1b1c1d;--paper:#fff}}@media (prefers-color-scheme:dark){{:root{{color:#e6e6e6;--paper:#15181c}}}}*{{{joins}}}"
     alone = text.replace("<defs>", f"<style>{rules}</style>\n <defs>", 1)
     (folder / f"{name}.svg").write_text('<?xml version="1.0" encoding="utf-8"?>\n' + alone, encoding="utf-8")
     return for_page(text, name)

@@ -9,8 +9,8 @@ from tli.report.doubts import is_demo
 from tli.report.glossary import REFERENCES, label
 
 PROTOCOLS = {
-    "controlled": "BOS was kept in the input and out of the pool throughout; adapters were evaluated unmerged, accepted "
-    "translations were masked as in-batch negatives, and train, select and held-out pairs share no form",
+    "controlled": "BOS was kept in the input and out of the pool throughout; adapters were evaluated unmerged, and "
+    "accepted translations were masked as in-batch negatives",
     "paper-text": "the protocol follows the text of [tli]: BOS pooled in, loss at hs[2], adapters merged before evaluation",
     "paper-code": "the protocol follows the published scripts of [tli]: BOS pooled in training, left out in evaluation, loss "
     "and evaluation at hs[2], adapters merged before evaluation",

@@ -182,13 +182,15 @@ def _fitted(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """As much of a table as the page takes, the rows that claims rest on first, and a note on what was left out."""
     most, whole, notes = max(100, CELLS_IN_PAGE // max(1, len(frame.columns))), len(frame), []
     for column, value, note in (
-        ("split", "heldout", "held-out"), ("hidden_state", "output", "at the last hidden state"), ("level", "confirmatory", "confirmatory"),
+        ("split", "heldout", "held-out"), ("hidden_state", "output", "at the last hidden state"),
         ("test", "paired t over words", "paired t over words"),
     ):  # fmt: skip
         if len(frame) > most and column in frame.columns:
             kept = frame[frame[column] == (frame[column].max() if value == "output" else value)]
             if len(kept):
                 frame, notes = kept, [*notes, note]
+    if len(frame) > most and "level" in frame.columns:
+        frame = frame.loc[(frame["level"] != "confirmatory").sort_values(kind="stable").index]
     if len(frame) > most:
         frame, notes = frame.head(most), [*notes, f"the first {most:,}"]
     return frame, f"{', '.join(notes)}; {len(frame):,} of {whole:,} rows, the file has them all" if notes else ""
@@ -250,7 +252,9 @@ def _render(context: dict) -> str:
     template = environment.from_string((static / "template.html").read_text(encoding="utf-8"))
     return template.render(
         **{**context, "data": Markup(as_json(context["data"]))},
-        sheets_json=Markup(as_json({s["name"]: {k: s[k] for k in ("title", "filters", "main")} for s in context["sheets"] if s["in_page"]})),
+        sheets_json=Markup(
+            as_json({s["name"]: {k: s[k] for k in ("title", "filters", "main")} for s in context["sheets"] if s["in_page"]})
+        ),
         style=Markup((static / "style.css").read_text(encoding="utf-8")),
         script=Markup((static / "script.js").read_text(encoding="utf-8")),
         markup=Markup,

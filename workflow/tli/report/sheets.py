@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pandas as pd
 
 from tli.report import derive, paper
-from tli.report.choose import endpoint, first_cell, in_order, rows, table
+from tli.report.choose import COLUMNS, endpoint, first_cell, in_order, rows, table
 from tli.tables import CELL
 
 # Columns that the page shows at first; the rest come with a click.
@@ -99,6 +99,9 @@ def sheets(tables: dict[str, pd.DataFrame], config: dict, groups: list[tuple[str
               table(tables, "perplexity")),
         Sheet("runs", "Runs", "Settings, cost and outcome of every training run.", "As the training stage wrote them.", runs, MAIN["runs"]),
     ]  # fmt: skip
+    known = {sheet.name for sheet in found} | set(COLUMNS)
+    for name in sorted(set(tables) - known):  # what a later stage adds is shown without a word changed here
+        found.append(Sheet(name.replace("_", "-"), name.replace("_", " ").capitalize(), "", "", tables[name]))
     return [sheet for sheet in found if len(sheet.frame)]
 
 

@@ -77,7 +77,7 @@ def probability(p, log10_p=None) -> str:
     number = float("nan") if p is None else float(p)
     if number == 0 and log10_p is not None and math.isfinite(float(log10_p)):
         return f"10^{float(log10_p):.0f}"
-    return ("–" if not math.isfinite(number) else f"{number:.3f}" if number >= 0.001 else f"{number:.2e}")
+    return "–" if not math.isfinite(number) else f"{number:.3f}" if number >= 0.001 else f"{number:.2e}"
 
 
 def duration(seconds) -> str:

@@ -11,7 +11,7 @@ from tli.stages.running import device_name, say, warn
 from tli.tables import whole
 
 
-def check(*, model: str, model_settings: dict, layers_asked: list[int], target_modules: list[str], languages: list[str], output: str, facts: dict) -> None:
+def check(*, model: str, model_settings: dict, layers_asked: list[int], target_modules: list[str], output: str, facts: dict) -> None:
     """Open the model once with its head and write what the other stages need to know of it as JSON.
 
     Raises ModelError: a missing tensor, a hidden state beyond the last, a target module that no block has.
@@ -32,7 +32,7 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
         whole_model, tokenizer = open_whole(model_settings)
         parameters = sum(p.numel() for p in whole_model.parameters())
         facts["device"] = device_name(next(whole_model.parameters()).device)
-        perplexities = look_at_sentences(model, whole_model, tokenizer, languages)
+        perplexities = {} if model_settings["demo"] else look_at_sentences(model, whole_model, tokenizer)
         del whole_model
     else:
         opened = open_model(model_settings)
@@ -64,23 +64,27 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
         say("check: NOTE: the tokenizer adds nothing before a word, so a word's first token may be the attention sink itself")
 
 
-def look_at_sentences(model: str, whole_model, tokenizer, languages: list[str]) -> dict[str, dict]:
-    """Perplexity on the shipped sentences of each language: a checkpoint with a random head is told by it before hours are spent.
+def look_at_sentences(model: str, whole_model, tokenizer) -> dict[str, dict]:
+    """Perplexity on the shipped sentences, by language: a checkpoint with a random head is told by it before hours are spent.
 
-    Returns language -> {"perplexity", "tokens", "uniform"}; warns where the model is hardly better than guessing.
+    Returns language -> {"perplexity", "tokens", "uniform"}; warns where the model is hardly better than guessing in all.
     """
-    from tli.model.perplexity import perplexity, shipped_sentences, verdict
+    from tli.model.perplexity import SENTENCES, perplexity, shipped_sentences, verdict
 
     found = {}
-    for language in languages:
+    for language in sorted(path.stem for path in SENTENCES.glob("*.txt")):
         sentences = shipped_sentences(language)
-        if not sentences:
-            continue
         value, tokens = perplexity(whole_model, tokenizer, sentences)
         found[language] = {"perplexity": value if value < float("inf") else None, "tokens": tokens, "uniform": len(tokenizer)}
         doubt = verdict(value, len(tokenizer))
         if doubt:
-            warn(f"{model}, {language}: {doubt}")
+            say(f"check: {model}, {language}: {doubt}")
         else:
             say(f"check: {model}, {language}: perplexity {value:.1f} on {tokens} tokens; uniform guessing has {len(tokenizer):,}")
+    if found and all(verdict(entry["perplexity"] or float("inf"), entry["uniform"]) for entry in found.values()):
+        best = min(entry["perplexity"] or float("inf") for entry in found.values())
+        warn(
+            f"{model}: predicts none of the shipped sentences ({', '.join(found)}) much better than guessing: perplexity {best:,.0f} at "
+            f"best, {len(tokenizer):,} by guessing. Its head may be random (a broken checkpoint), unless it is a toy"
+        )
     return found

@@ -58,9 +58,13 @@ def fetch_lexicon(*, address: str, sha256: str, output: str) -> None:
 
 def fetch_tasks(*, tasks: list[str], output: str) -> None:
     """Bring the items of the harness's tasks into the hub's cache, so that compute nodes find them without a network."""
-    from lm_eval.tasks import TaskManager, get_task_dict
+    import tempfile
 
-    get_task_dict(tasks, TaskManager())
+    from tli.transfer.tasks import build
+
+    with tempfile.TemporaryDirectory() as folder:
+        for task in tasks:
+            build(task, "hub", None, 0, Path(folder))
     say(f"fetch: the items of {', '.join(tasks)} are here")
     with whole(output) as beside:
         beside.write_text(json.dumps({"tasks": tasks}, indent=1), encoding="utf-8")

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import platform
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
+from tli.gpus import own
 from tli.tables import whole
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "snakemake", "numpy", "scipy", "statsmodels", "pandas")
@@ -23,12 +27,18 @@ _terminals: list = []  # where the people watch while a log takes what is printe
 TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 
 
+class Ended(SystemExit):
+    """The scheduler or a person asked this process to end (SIGTERM)."""
+
+
 @contextmanager
-def job(stage: str, name: str, *, results: str, log: str = "", threads: int = 1) -> Iterator[dict]:
+def job(stage: str, name: str, *, results: str, log: str = "", threads: int = 1, gpus: int = 0) -> Iterator[dict]:
     """Run a stage's work: what it prints goes to `log` as well, where it ran and how long goes to a provenance file.
 
+    gpus: cards that the job needs for itself, where no scheduler hands them out (see tli.gpus).
     Yields a dict for further facts (device, peak memory). An error is printed in one line with the log's path, its
-    traceback stands in the log; then the process ends with exit status 1.
+    traceback stands in the log; then the process ends with exit status 1. SIGTERM ends it as an error does, so that
+    nothing half written stays behind.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
@@ -36,19 +46,55 @@ def job(stage: str, name: str, *, results: str, log: str = "", threads: int = 1)
         os.environ["HF_HUB_OFFLINE"] = "1"  # compute nodes have no network; what is needed was fetched before
     facts: dict = {}
     start = time.time()
-    with _redirected(log) as terminal:
-        try:
-            _set_threads(threads, stage)
-            yield facts
-        except BaseException as error:
-            text = redact(traceback.format_exc())
-            print(text, file=sys.stderr, flush=True)
-            summary = redact(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error))
-            print(f"\nError in {stage} {name}: {summary}" + (f"\n  The log is {log}" if log else ""), file=terminal, flush=True)
-            if isinstance(error, (KeyboardInterrupt, SystemExit)):
-                raise
-            os._exit(1) if log else sys.exit(1)
-    write_provenance(Path(results) / "provenance" / stage / f"{name.replace('/', '.')}.json", stage, name, start, facts)
+    terminal = sys.stderr
+    try:
+        with _termination_raises(), _redirected(log) as terminal:
+            try:
+                with own(gpus, say):  # before torch looks for cards
+                    _set_threads(threads, stage)
+                    yield facts
+                    write_provenance(Path(results) / "provenance" / stage / f"{name.replace('/', '.')}.json", stage, name, start, facts)
+            except BaseException as error:
+                _report(error, stage, name, log, terminal)
+                if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and not isinstance(error, Ended)):
+                    raise
+                status = 143 if isinstance(error, Ended) else 1
+                os._exit(status) if log else sys.exit(status)
+    except OSError as error:  # the log itself cannot be written
+        _report(error, stage, name, "", terminal)
+        sys.exit(1)
+
+
+def _report(error: BaseException, stage: str, name: str, log: str, terminal) -> None:
+    """The traceback into the log, one line and where to look onto the terminal; also when the disk is full."""
+    with suppress(OSError):
+        print(redact("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
+    if isinstance(error, Ended):
+        summary = "ended by SIGTERM (time limit, preemption or scancel); what is finished is kept, the next try goes on from there"
+    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        summary = f"the disk is full ({error}); nothing half written is kept: make room and start again"
+    else:
+        summary = redact(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error))
+    with suppress(OSError):
+        print(f"\nError in {stage} {name}: {summary}" + (f"\n  The log is {log}" if log else ""), file=terminal, flush=True)
+
+
+@contextmanager
+def _termination_raises() -> Iterator[None]:
+    """Within the block SIGTERM raises, so that what was begun is cleaned up before the process ends."""
+
+    def ended(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleaning
+        raise Ended(143)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, ended)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def write_provenance(path: Path, stage: str, name: str, start: float, facts: dict) -> None:

@@ -36,7 +36,9 @@ def transfer(
     """
     checked = json.loads(Path(check).read_text(encoding="utf-8"))
     if not checked["causal"]:
-        raise ItemError(f"models.{model}: is an encoder; tasks and perplexity need a causal language model. Leave it out, or set transfer.tasks: []")
+        raise ItemError(
+            f"models.{model}: is an encoder; tasks and perplexity need a causal language model. Leave it out, or set transfer.tasks: []"
+        )
     if source != HUB:
         os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     items.check_data(tasks, source, question_from, num_fewshot)
@@ -64,7 +66,9 @@ def transfer(
         for number, job in enumerate(jobs, 1):
             quantized = _quantized(job)
             own = depends | {"quantization": model_settings["quantization"] if quantized else "none", "unit": job["unit"]}
-            keys = {("perplexity", ""): own | {"sentences": known}} | {("task", t): own | scored | {"task": t, "data": data[t]} for t in tasks}
+            keys = {("perplexity", ""): own | {"sentences": known}} | {
+                ("task", t): own | scored | {"task": t, "data": data[t]} for t in tasks
+            }
             todo = {what: key for what, key in keys.items() if store.find(folder, "transfer", key) is None}
             if todo:
                 with bench.worn(job, quantized):

@@ -111,7 +111,9 @@ def read_items(task: str, source: str, question_from: str | None = None, example
     path = find_file(task, source, examples)
     found, language = family(task)
     if path is None:
-        raise ItemError(f"{source}: holds no file for the task {task}: expected {data_name(task)}.jsonl; resources/README.md shows the formats")
+        raise ItemError(
+            f"{source}: holds no file for the task {task}: expected {data_name(task)}.jsonl; resources/README.md shows the formats"
+        )
     rows = _read_rows(path)
     if found is None:
         return [row | {"aligned_id": ""} for _, row in rows]
@@ -184,7 +186,9 @@ def _refuse_repeated(numbers: list[str], rows: list, path: Path) -> None:
     seen: dict[str, int] = {}
     for number, (line, _) in zip(numbers, rows, strict=True):
         if number in seen:
-            raise ItemError(f"{path}, line {line}: item {number.split(':')[1]} is there already, in line {seen[number]}; drop one of the two")
+            raise ItemError(
+                f"{path}, line {line}: item {number.split(':')[1]} is there already, in line {seen[number]}; drop one of the two"
+            )
         seen[number] = line
 
 
@@ -218,7 +222,7 @@ def _json_row(line: str, path: Path, number: int) -> dict:
     except json.JSONDecodeError as error:
         raise ItemError(f"{path}, line {number}: not valid JSON ({error.msg}, column {error.colno})") from None
     if not isinstance(row, dict):
-        raise ItemError(f"{path}, line {number}: is no JSON object; each line is one item like {{\"premise\": ..., \"label\": 0}}")
+        raise ItemError(f'{path}, line {number}: is no JSON object; each line is one item like {{"premise": ..., "label": 0}}')
     return row
 
 

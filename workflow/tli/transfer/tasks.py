@@ -94,7 +94,9 @@ def _replace_questions(task, question_from: str) -> None:
     def replaced(doc: dict) -> dict:
         question, label = questions.get(str(doc["idx"]), (None, None))
         if question is None or label not in (None, doc["label"]):
-            raise ItemError(f"transfer.question_from: {question_from} has no item {doc['idx']} with the label {doc['label']}; is it the English side?")
+            raise ItemError(
+                f"transfer.question_from: {question_from} has no item {doc['idx']} with the label {doc['label']}; is it the English side?"
+            )
         return {"question": question}
 
     task.dataset[split] = task.dataset[split].map(replaced, keep_in_memory=True, load_from_cache_file=False)

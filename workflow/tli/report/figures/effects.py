@@ -8,9 +8,9 @@ import pandas as pd
 from tli.report import look
 from tli.report.choose import by_place, layer_name, rows
 
-CONTRASTS = [
-    ("after - before", "change", look.BLUE, "o"),
-    ("real - placebo", "against_placebo", look.ORANGE, "D"),
+CONTRASTS = [  # filled and open: colours belong to the arms
+    ("after - before", "change", look.INK, "o"),
+    ("real - placebo", "against_placebo", look.PAPER, "D"),
 ]
 FOREST_ROWS = 40
 
@@ -27,12 +27,12 @@ def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", 
     shown = verdicts.head(FOREST_ROWS).reset_index(drop=True)
     figure, axes = look.new(width, 1.35 + 0.52 * len(shown))
     y = np.arange(len(shown))
-    for number, (name, column, colour, mark) in enumerate(CONTRASTS):
+    for number, (name, column, fill, mark) in enumerate(CONTRASTS):
         at = y + (number - 0.5) * 0.3
         middle = shown[column].to_numpy(float)
         low, high = shown[f"{column}_low"].to_numpy(float), shown[f"{column}_high"].to_numpy(float)
-        axes.hlines(at, low, high, color=colour, lw=2.4, label="_")
-        axes.plot(middle, at, mark, color=colour, ms=7, mec=look.INK, mew=0.5, label=name, ls="none")
+        axes.hlines(at, low, high, color=look.INK, lw=2.4 - number, label="_")
+        axes.plot(middle, at, mark, color=fill, ms=7, mec=look.INK, mew=1.2, label=name, ls="none")
     axes.axvline(0, color=look.INK, lw=1)
     axes.set_yticks(y, [shorter(label, 46) for label in labels[: len(shown)]])
     axes.set_ylim(len(shown) - 0.5, -0.5)

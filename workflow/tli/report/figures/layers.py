@@ -26,14 +26,14 @@ def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str,
     clean = clean_pooling(scan)
     for pooling, part in scan.groupby("pooling", sort=False):
         bos = with_bos(pooling)
-        colour, mark = (look.VERMILLION, "^") if bos and pooling != clean else (look.BLUE, "o")
+        colour, mark = (look.VERMILLION, "^") if bos and pooling != clean else (look.INK, "o")
         words = "BOS pooled in" if bos else "without BOS"
         top.plot(part["hidden_state"], part["cosine"], color=colour, marker=mark, ms=4, label=f"translations, {words}")
         top.plot(part["hidden_state"], part["mismatched"], color=colour, marker=mark, ms=4, mfc=look.PAPER, ls="--",
                  lw=1.2, label=f"wrong pairs, {words}")  # fmt: skip
         middle.plot(part["hidden_state"], part["csls_p_at_1"], color=colour, marker=mark, ms=4, label=words)
     sink = scan.drop_duplicates("hidden_state")
-    bottom.plot(sink["hidden_state"], sink["sink_ratio"], color=look.PURPLE, marker="D", ms=3.5)
+    bottom.plot(sink["hidden_state"], sink["sink_ratio"], color=look.BASELINE, marker="D", ms=3.5)
     bottom.set_yscale("log")
     bottom.axhline(SINK_LIMIT, color=look.INK, lw=0.8, ls=":")
     bottom.annotate("warning above 10", (0.995, SINK_LIMIT), xycoords=("axes fraction", "data"), ha="right", va="bottom",

@@ -35,7 +35,7 @@ def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: st
         both = source.index.intersection(target.index)
         ends = np.stack([source.loc[both, ["x", "y"]].to_numpy(float), target.loc[both, ["x", "y"]].to_numpy(float)], axis=1)
         axes.add_collection(LineCollection(ends, colors=look.INK, linewidths=0.7, alpha=0.45, label="pairs"))
-        axes.plot(source["x"], source["y"], "o", color=look.BLUE, ms=4.5, label="source language", ls="none")
+        axes.plot(source["x"], source["y"], "o", color=look.INK, ms=4.5, label="source language", ls="none")
         axes.plot(target["x"], target["y"], "^", color=look.VERMILLION, ms=4.5, label="target language", ls="none")
         axes.margins(0.09)
         axes.set_title(f"{name} training")

@@ -184,7 +184,7 @@
     place.addEventListener("toggle", () => startOnce(place));
   }
   for (const button of document.querySelectorAll("button[data-copy]")) {
-    button.addEventListener("click", () => copy(document.getElementById(button.dataset.copy).textContent, "Text"));
+    button.addEventListener("click", () => copy(document.getElementById(button.dataset.copy).innerText, "Text"));
   }
   // A link into a folded part opens it; paper has no folds.
   const unfold = () => {
