@@ -112,7 +112,7 @@ def test_a_new_seed_trains_only_itself(finished, tmp_path):
     config["seeds"] = 3
     before = len(list((Path(config["results"]) / "store" / "train").iterdir()))
     cells = [f"{config['results']}/train/tiny/aaa-eng/{arm}/layer-2/rank-4/seed-3/run.json" for arm in ("tli", "tli-placebo")]
-    ran = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "c.yaml"), *cells)
+    ran = snakemake(*cells, "--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "c.yaml"))
     assert ran.returncode == 0, ran.stdout[-3000:]
     assert len(list((Path(config["results"]) / "store" / "train").iterdir())) - before == 2
     log = next(Path(config["results"]).glob("logs/train/tiny.aaa-eng.tli.layer-2.*.log")).read_text()

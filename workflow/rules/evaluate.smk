@@ -3,16 +3,13 @@ def run_folder(run):
     return f"<results>/train/{run['model']}/{run['pair']}/{run['run']}"
 
 
-def trained(wildcards):
-    """What the runs of this part left behind."""
-    names = {
-        "lora": ["adapter/adapter_model.safetensors", "adapter/adapter_config.json"],
-        "full": ["weights/model.safetensors"],
-    }
+def left_behind(stage, wildcards):
+    """What the runs of this part left behind. run.json stands for an adapter and its losses too, which come with it: a grid
+    of 10,000 runs would else have 40,000 inputs to look at."""
     return [
         f"{run_folder(run)}/{name}"
-        for run in parts_of("evaluate", wildcards.model, wildcards.pair)[wildcards.part]["runs"]
-        for name in ["run.json", "losses.parquet", *names[run["method"]]]
+        for run in parts_of(stage, wildcards.model, wildcards.pair)[wildcards.part]["runs"]
+        for name in ["run.json", *(["weights/model.safetensors"] if run["method"] == "full" else [])]
     ]
 
 
@@ -21,7 +18,7 @@ rule evaluate:
         pairs="<results>/lexicon/{pair}/pairs.tsv",
         check="<results>/check/{model}.json",
         choice="<results>/scan/{model}/{pair}/best.tsv",
-        trained=trained,
+        trained=lambda wildcards: left_behind("evaluate", wildcards),
     output:
         multiext(
             "<results>/evaluate/{model}/{pair}/{part}/",

@@ -56,7 +56,13 @@ for number, seeds in enumerate(jobs.seed_chunks(CONFIG), 1):
                 gpu=lambda wildcards: costs.needs_gpu(CONFIG, wildcards.model),
                 mem_mb=lambda wildcards, attempt, method=method: attempt
                 * costs.memory_mb(
-                    CONFIG, "train", wildcards.model, pair=wildcards.pair, layer=wildcards.layer, arm=wildcards.arm, method=method
+                    CONFIG,
+                    "train",
+                    wildcards.model,
+                    pair=wildcards.pair,
+                    layer=wildcards.layer,
+                    arm=wildcards.arm,
+                    method=method,
                 ),
                 runtime=lambda wildcards, attempt, method=method, runs=len(seeds): attempt
                 * costs.minutes(

@@ -1,21 +1,8 @@
 # What else the training changed: the harness's tasks, item by item, and perplexity, before and after.
-def scored(wildcards):
-    """What the runs of this part left behind."""
-    names = {
-        "lora": ["adapter/adapter_model.safetensors", "adapter/adapter_config.json"],
-        "full": ["weights/model.safetensors"],
-    }
-    return [
-        f"{run_folder(run)}/{name}"
-        for run in parts_of("transfer", wildcards.model, wildcards.pair)[wildcards.part]["runs"]
-        for name in ["run.json", *names[run["method"]]]
-    ]
-
-
 rule transfer:
     input:
         check="<results>/check/{model}.json",
-        trained=scored,
+        trained=lambda wildcards: left_behind("transfer", wildcards),
         tasks="<results>/fetched/tasks.json" if CONFIG.transfer.source == "hub" else [],
     output:
         multiext(

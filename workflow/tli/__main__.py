@@ -37,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
 
     add("grid", _grid, "Print the table of runs that a config stands for.")
     add("fetch", _fetch, "Print the commit of each hub model of a config, to be written there as its revision.")
+    add("plan", _plan, "Print what a config will cost: jobs, GPU hours, memory and disk of each stage.")
+    preflight = add("preflight", _preflight, "Look at the SLURM cluster: what will not work there, and how to mend it.")
+    preflight.add_argument("--profile", default="profiles/slurm/config.yaml", help="the profile's config.yaml")
     reference = add("reference", _reference, "Print the config's reference (config/README.md) or its JSON schema.", config=False)
     reference.add_argument("--schema", action="store_true", help="the JSON schema instead")
     lexicon = add("lexicon", _audit, "Look at a word list before anything runs: what is wrong with it.", config=False)
@@ -72,6 +75,22 @@ STAGES = {
 def _grid(chosen) -> None:
     config = tli_config.load(chosen.config)
     print(grid.expand(config).to_csv(sep="\t", index=False), end="")
+
+
+def _plan(chosen) -> None:
+    from tli import plan
+
+    config = tli_config.load(chosen.config)
+    print(plan.text(config, plan.plan(config)))
+
+
+def _preflight(chosen) -> int:
+    from tli import preflight
+
+    found = preflight.preflight(tli_config.load(chosen.config), Path(chosen.profile))
+    for finding in found:
+        print(finding)
+    return int(any(finding.level == "error" for finding in found))
 
 
 def _fetch(chosen) -> None:

@@ -162,7 +162,9 @@ def memory_mb(config: Config, stage: str, model: str, *, pair: str = "", layer: 
     return int(IMPORTS_MB + (CUDA_MB if gpu and held > 2e9 else 0) + 1.3 * held / 1e6 + vectors)
 
 
-def gpu_memory_mb(config: Config, stage: str, model: str, *, pair: str = "", layer: str = "output", arm: str = "", method: str = "lora") -> int:
+def gpu_memory_mb(
+    config: Config, stage: str, model: str, *, pair: str = "", layer: str = "output", arm: str = "", method: str = "lora"
+) -> int:
     """Memory of the card that the job fills, MB; 0 for a model on the CPU."""
     if not needs_gpu(config, model):
         return 0
@@ -180,7 +182,9 @@ def _held(config: Config, stage: str, model: str, pair: str, layer: str, arm: st
     else:
         # NF4 weights cannot be trained in full: such a run is opened, and measured, unquantised.
         held = weight_bytes(parameters, section.dtype, section.quantization if method == "lora" else "none")
-    states, poolings = {"scan": (known.layers + 1, len(config.pooling.scan)), "evaluate": (2, len(config.pooling.evaluate))}.get(stage, (0, 0))
+    states, poolings = {"scan": (known.layers + 1, len(config.pooling.scan)), "evaluate": (2, len(config.pooling.evaluate))}.get(
+        stage, (0, 0)
+    )
     return held, vectors_mb(words, states, known.hidden_size, poolings)
 
 

@@ -31,7 +31,9 @@ def plan(config: Config) -> pd.DataFrame:
         rows.append(_measuring(config, runs, stage, both))
     rows += [_cpu("statistics", 1), _cpu("report", 1)]
     table = pd.DataFrame([row for row in rows if row["jobs"]], columns=COLUMNS)
-    total = {"stage": "total"} | {name: table[name].sum() for name in COLUMNS if name in ("jobs", "gpu_hours", "disk_gb", "disk_while_running_gb")}
+    total = {"stage": "total"} | {
+        name: table[name].sum() for name in COLUMNS if name in ("jobs", "gpu_hours", "disk_gb", "disk_while_running_gb")
+    }
     total |= {name: table[name].max() for name in ("longest_minutes", "memory_mb", "gpu_memory_mb")}
     return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 
@@ -59,7 +61,7 @@ def text(config: Config, table: pd.DataFrame) -> str:
 
 
 def _row(stage: str, number: int, **values) -> dict:
-    return {name: 0 for name in COLUMNS} | {"stage": stage, "jobs": number} | values
+    return dict.fromkeys(COLUMNS, 0) | {"stage": stage, "jobs": number} | values
 
 
 def _cpu(stage: str, number: int) -> dict:
@@ -94,11 +96,15 @@ def _stage(config: Config, stage: str, cells: list[dict]) -> dict:
 def _training(config: Config, runs: pd.DataFrame) -> dict:
     chunks = jobs.seed_chunks(config)
     cells = runs.drop_duplicates(tables.CELL)[[*tables.CELL, "method"]].to_dict("records")
-    work = [{key: cell[key] for key in ("model", "pair", "arm", "layer", "method")} | {"runs": len(chunk)} for cell in cells for chunk in chunks]
+    work = [
+        {key: cell[key] for key in ("model", "pair", "arm", "layer", "method")} | {"runs": len(chunk)} for cell in cells for chunk in chunks
+    ]
     row = _stage(config, "train", work)
     kept = passing = 0.0
     for cell in cells:
-        needed = costs.disk_mb(config, "train", cell["model"], **{key: cell[key] for key in ("pair", "layer", "arm", "rank")}) * len(config.seed_list)
+        needed = costs.disk_mb(config, "train", cell["model"], **{key: cell[key] for key in ("pair", "layer", "arm", "rank")}) * len(
+            config.seed_list
+        )
         if cell["method"] == "full":
             passing += needed
         else:

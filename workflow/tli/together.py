@@ -34,8 +34,8 @@ def train_together(
 
     batches: each member's own pairs, all on one opened model. members: each one's tensors at the start
     (tli.model.stacked.initial). The order of a member's pairs and its dropout come from its seed alone.
-    Returns for each: tensors, losses, learning_rates, and seconds (of all together, shared out evenly).
-    progress gets the mean loss. Raises TrainingError as `tli.training.train` does.
+    Returns for each: tensors, losses, learning_rates, seconds (of all together, shared out evenly) and
+    reached, the number of its parameters that got a gradient. progress gets the mean loss. Raises TrainingError as `tli.training.train` does.
     """
     import torch
 
@@ -47,7 +47,7 @@ def train_together(
         optimizer, lambda step: schedule_factor(step, steps, settings["warmup_steps"], settings["schedule"])
     )
     orders = [np.random.default_rng(seed) for seed in seeds]
-    losses, rates, start = [], [], time.perf_counter()
+    losses, rates, reached, start = [], [], 0, time.perf_counter()
     stack.training = True
     with stack.hooked():
         for _ in range(settings["epochs"]):
@@ -62,6 +62,7 @@ def train_together(
                     )
                 optimizer.zero_grad(set_to_none=True)
                 each.sum().backward()  # the sum: a member's gradient is what it would be alone
+                reached = reached or sum(p[0].numel() for p in stack.parameters.values() if p.grad is not None)
                 if settings["max_gradient_norm"]:
                     stack.clip(settings["max_gradient_norm"])
                 rates.append(scheduler.get_last_lr()[0])
@@ -76,7 +77,7 @@ def train_together(
         moving = any(loss > 0 and rate > 0 for loss, rate in zip(own, rates, strict=True))
         if moving and all(torch.equal(tensors[name], members[number][name]) for name in tensors):
             raise TrainingError(f"seed {seed}: training moved no weight although its loss was above zero; the gradient does not arrive")
-        results.append({"tensors": tensors, "losses": own, "learning_rates": list(rates), "seconds": seconds})
+        results.append({"tensors": tensors, "losses": own, "learning_rates": list(rates), "seconds": seconds, "reached": reached})
     return results
 
 

@@ -85,9 +85,8 @@ def open_model(settings: dict, blocks: int | None = None, *, quantized: bool = T
             raise ModelError(f"{settings['source']}: has {layers} blocks, hs[0] to hs[{layers}]; hs[{blocks}] is asked for")
         config = _truncate(config, max(blocks, 1))
     source = None
-    folder = checkpoint_folder(settings) if blocks is None and settings.get("stream", "auto") != "never" else None
-    if folder is not None and streaming.must_stream(settings, folder, quantized and settings["quantization"] == "nf4"):
-        base, source = streaming.open_streamed(settings, config, folder, quantized)
+    if blocks is None and streamed(settings, quantized=quantized):
+        base, source = streaming.open_streamed(settings, config, checkpoint_folder(settings), quantized)
     else:
         base = _load(AutoModel, settings, config, quantized, headless=True)
     stack = find_blocks(base, config.get_text_config().num_hidden_layers)
@@ -98,6 +97,14 @@ def open_model(settings: dict, blocks: int | None = None, *, quantized: bool = T
         prefix = AutoModelForCausalLM._model_mapping[type(config)].base_model_prefix + "."
     device = next(base.parameters()).device if source is None else resolve_device(settings["device"])
     return Opened(base, stack, load_tokenizer(settings), layers, prefix, device, stream=source)
+
+
+def streamed(settings: dict, *, quantized: bool = True) -> bool:
+    """Whether `open_model` streams all blocks of this model: by the setting `stream`, or because memory does not hold it."""
+    if settings.get("stream", "auto") == "never":
+        return False
+    folder = checkpoint_folder(settings)
+    return folder is not None and streaming.must_stream(settings, folder, quantized and settings["quantization"] == "nf4")
 
 
 def open_whole(settings: dict):

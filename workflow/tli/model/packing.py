@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-ROW = 128  # tokens in a row: attention within a row costs this much a token, little beside a block's matrix products
+ROW = 64  # tokens in a row: attention within a row costs this much a token, little beside a block's matrix products
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from tli.report.figures.layers import SINK_LIMIT
 FEW_PAIRS, FEW_SEEDS, WEAK_RETRIEVAL = 60, 5, 0.05
 DEMO = (
     "Demo model. The figures say nothing about a real language model: the model is tiny, held-out words occur in its "
-    "pretraining text, and it was chosen among several trainings because its layer curve has structure "
-    "(resources/demo/README.md says how)."
+    "pretraining text, and it was chosen, of all that were tried, because the workflow has something to show on it: what TLI "
+    "gains here is a property of the choice, not a finding (resources/demo/README.md tells how it was made and chosen)."
 )
 
 

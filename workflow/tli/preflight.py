@@ -1,0 +1,295 @@
+"""Look at a SLURM cluster before anything is submitted: what will not work there, and how to mend it. No torch."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tli import costs, starts
+from tli.config import Config, ConfigError
+from tli.plan import plan
+
+PROFILE = Path("profiles/slurm/config.yaml")
+FIRST_LOOK = 40  # seconds until the executor first asks for a job's state, by default
+
+
+@dataclass(frozen=True)
+class Finding:
+    """level: "ok", "warning" (it may work) or "error" (it will not). mend: what to do."""
+
+    level: str
+    what: str
+    mend: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.level:8}{self.what}" + (f"\n{'':8}-> {self.mend}" if self.mend else "")
+
+
+def ask(*words: str) -> str | None:
+    """The answer of one SLURM command; None where it is not there, does not answer in a minute, or fails."""
+    if shutil.which(words[0]) is None:
+        return None
+    try:
+        done = subprocess.run(words, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None
+
+
+def preflight(config: Config, profile: Path = PROFILE, ask: Callable[..., str | None] = ask) -> list[Finding]:
+    """Everything that can be known from the login node, the worst included. Raises ConfigError for an unreadable profile."""
+    settings = read_profile(profile)
+    told = ask("scontrol", "show", "config")
+    if told is None:
+        lacking = [name for name in ("sbatch", "squeue", "scontrol", "sinfo") if shutil.which(name) is None]
+        mend = (
+            f"{', '.join(lacking)} not found: load your cluster's SLURM module" if lacking else "is the controller up? try `scontrol ping`"
+        )
+        return [Finding("error", "SLURM does not answer here", mend + "; without a cluster: --profile profiles/local")]
+    table = plan(config).set_index("stage")
+    resources = settings.get("default-resources") or {}
+    return [
+        *_partition(resources, ask, table),
+        *_gpu(config, resources, ask),
+        *_account(resources, ask, told),
+        *_status(settings, ask, told),
+        *_hub(config),
+        *_disk(config, table),
+        *_queue(config),
+    ]
+
+
+def read_profile(path: Path) -> dict:
+    """A Snakemake profile as plain values, `default-resources` as a dict."""
+    import yaml
+
+    try:
+        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: cannot be read as a profile ({error})") from None
+    resources = settings.get("default-resources") or {}
+    if isinstance(resources, list):
+        resources = dict(entry.split("=", 1) for entry in resources)
+    return settings | {"default-resources": resources}
+
+
+def partitions(ask: Callable[..., str | None]) -> pd.DataFrame:
+    """One row per partition and kind of node: partition, default, minutes (limit), memory_mb, cpus, gres, usable."""
+    rows = []
+    for line in (ask("sinfo", "--noheader", "--format=%P\t%l\t%m\t%c\t%G\t%a\t%t") or "").splitlines():
+        name, limit, memory, cpus, gres, up, state = (line.split("\t") + [""] * 7)[:7]
+        usable = up == "up" and not re.match(r"(down|drain|drng|fail|maint|unk|inval)", state)
+        rows.append(
+            {
+                "partition": name.rstrip("*"),
+                "default": name.endswith("*"),
+                "minutes": as_minutes(limit),
+                "memory_mb": int(re.sub(r"\D", "", memory) or 0),
+                "cpus": int(re.sub(r"\D", "", cpus) or 0),
+                "gres": "" if gres == "(null)" else gres,
+                "usable": usable,
+            }
+        )
+    return pd.DataFrame(rows, columns=["partition", "default", "minutes", "memory_mb", "cpus", "gres", "usable"])
+
+
+def as_minutes(text: str) -> float:
+    """SLURM's [days-][[hours:]minutes:]seconds in minutes; infinity for "infinite"."""
+    days, _, clock = text.rpartition("-")
+    parts = clock.split(":")
+    if not all(part.isdigit() for part in parts):
+        return float("inf")
+    numbers = [0, 0, 0, *map(int, parts)][-3:]
+    return int(days or 0) * 1440 + numbers[0] * 60 + numbers[1] + numbers[2] / 60
+
+
+def _partition(resources: dict, ask, table: pd.DataFrame) -> list[Finding]:
+    known = partitions(ask)
+    wanted = str(resources.get("slurm_partition") or "")
+    names = sorted(set(known["partition"]))
+    if wanted and wanted not in names:
+        return [
+            Finding("error", f"partition {wanted!r} is not on this cluster", f"slurm_partition in the profile: one of {', '.join(names)}")
+        ]
+    if not wanted and not known["default"].any():
+        return [
+            Finding(
+                "error",
+                "no partition is named and the cluster has no default",
+                f"slurm_partition in the profile: one of {', '.join(names)}",
+            )
+        ]
+    mine = known[known["partition"] == wanted] if wanted else known[known["default"]]
+    name = wanted or mine["partition"].iloc[0]
+    found = [Finding("ok", f"partition {name}" + ("" if wanted else " (the default)"))]
+    if not mine["usable"].any():
+        found.append(Finding("error", f"partition {name} has no node that is up", "`sinfo` shows why; take another partition"))
+    worst = table.drop("total")
+    for key, unit, mend in (
+        (
+            "longest_minutes",
+            "minutes",
+            "cut the work: jobs.seeds_per_job, jobs.adapters_per_job in the config; or take a partition with a longer limit",
+        ),
+        ("memory_mb", "memory_mb", "take a partition with larger nodes, or quantization: nf4"),
+    ):
+        stage, limit = worst[key].idxmax(), mine[unit].max()
+        text = f"the stage {stage} asks for {worst[key].max():.0f} {'minutes' if unit == 'minutes' else 'MB'}, {name} allows {limit:.0f}"
+        found.append(Finding("error", text, mend) if worst[key].max() > limit else Finding("ok", text))
+    return found
+
+
+def _gpu(config: Config, resources: dict, ask) -> list[Finding]:
+    wanted = max(costs.needs_gpu(config, model) for model in config.models)
+    if not wanted:
+        return [Finding("ok", "no model asks for a GPU")]
+    known = partitions(ask)
+    partition, kind = str(resources.get("slurm_partition") or ""), str(resources.get("gpu_model") or "")
+    mine = known[known["partition"] == partition] if partition else known[known["default"]]
+    offered = [match for gres in mine["gres"] for match in re.findall(r"gpu(?::([^:,()]+))?:(\d+)", gres)]
+    elsewhere = sorted(set(known.loc[known["gres"].str.contains("gpu"), "partition"]))
+    if not offered:
+        mend = f"slurm_partition: one of {', '.join(elsewhere)}" if elsewhere else "no partition has one: set device: cpu for the models"
+        return [Finding("error", "the models ask for a GPU and the partition has none", mend)]
+    kinds = sorted({name for name, _ in offered if name})
+    if kind and kind not in kinds:
+        return [
+            Finding(
+                "error",
+                f"gpu_model {kind!r} is not in the partition",
+                f"gpu_model in the profile: {' or '.join(kinds) or 'leave it empty'}",
+            )
+        ]
+    most = max(int(number) for name, number in offered if not kind or name == kind)
+    if most < wanted:
+        return [Finding("error", f"a job asks for {wanted} GPUs, a node has {most}", "quantization: nf4, or a node with more cards")]
+    found = [Finding("ok", f"GPUs: {', '.join(kinds) or 'of no named type'}, {most} in a node")]
+    if len(kinds) > 1 and not kind:
+        found.append(
+            Finding(
+                "warning",
+                f"the partition has several types of GPU ({', '.join(kinds)}); a job takes any",
+                "name one as gpu_model in the profile",
+            )
+        )
+    return found
+
+
+def _account(resources: dict, ask, told: str) -> list[Finding]:
+    wanted = str(resources.get("slurm_account") or "")
+    accounting = "accounting_storage/none" not in told
+    if not accounting:
+        return [Finding("ok", "the cluster has no accounting; an account is not needed")]
+    listed = ask("sacctmgr", "--noheader", "--parsable2", "show", "assoc", f"user={getpass.getuser()}", "format=account")
+    accounts = sorted(set((listed or "").split()))
+    if wanted and accounts and wanted not in accounts:
+        return [Finding("error", f"account {wanted!r} is not yours", f"slurm_account in the profile: one of {', '.join(accounts)}")]
+    if not wanted and len(accounts) > 1:
+        return [
+            Finding(
+                "warning",
+                f"you have several accounts ({', '.join(accounts)}); SLURM takes your default",
+                "name one as slurm_account in the profile",
+            )
+        ]
+    if not accounts:
+        return [
+            Finding("warning", "SLURM does not tell your accounts", "ask your administrators, and name one as slurm_account in the profile")
+        ]
+    return [Finding("ok", f"account {wanted or accounts[0]}")]
+
+
+def _status(settings: dict, ask, told: str) -> list[Finding]:
+    """How the executor asks for the state of jobs, and whether the cluster answers long enough."""
+    command = settings.get("slurm-status-command", "sacct")
+    first = int(settings.get("slurm-init-seconds-before-status-checks", FIRST_LOOK))
+    age = re.search(r"^MinJobAge\s*=\s*(\d+)", told, re.M)
+    age = int(age[1]) if age else 0
+    accounting = "accounting_storage/none" not in told
+    found = [
+        Finding(
+            "ok" if accounting else "warning",
+            "the cluster " + ("has accounting" if accounting else "has no accounting (sacct knows nothing)"),
+        )
+    ]
+    if command == "squeue" and age < 3 * first:
+        text = f"a finished job leaves squeue after {age} s (MinJobAge), and the executor wants {3 * first} s"
+        if not accounting:
+            mend = f"slurm-init-seconds-before-status-checks: {max(1, age // 3)} in the profile, or ask for a larger MinJobAge"
+            found.append(Finding("error", text, mend))
+        else:
+            mend = "it falls back to sacct, which does not recognise `scancel`: after one, press Ctrl-C and start again"
+            found.append(Finding("warning", text, mend))
+    elif command == "squeue":
+        found.append(Finding("ok", f"states from squeue; finished jobs stay {age} s (MinJobAge)"))
+    elif not accounting:
+        found.append(
+            Finding(
+                "error",
+                "the profile asks sacct and the cluster has no accounting: the run would wait for ever",
+                "slurm-status-command: squeue",
+            )
+        )
+    else:
+        found.append(
+            Finding(
+                "warning", "states from sacct: a job that is cancelled is not recognised and the run waits", "slurm-status-command: squeue"
+            )
+        )
+    if not accounting and shutil.which("sacct"):
+        mend = "if the controller was away for minutes and nothing moves any more, press Ctrl-C and start again: what is finished is kept"
+        found.append(Finding("warning", "a long outage of the controller makes the executor ask sacct, which cannot answer here", mend))
+    return found
+
+
+def _hub(config: Config) -> list[Finding]:
+    from tli import jobs
+
+    hub = [name for name in config.models if jobs.on_hub(config, name)]
+    if not hub:
+        return []
+    home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
+    found = [
+        Finding(
+            "warning",
+            f"models from the hub ({', '.join(hub)}) lie in {home}; compute nodes must see that folder",
+            "else set HF_HOME to a shared folder",
+        )
+    ]
+    needed = sum(costs.size(config, name).parameters * 2 for name in hub)
+    return found + [_room(home, needed, "the models of the hub")]
+
+
+def _disk(config: Config, table: pd.DataFrame) -> list[Finding]:
+    fetched = table["disk_gb"].get("fetch", 0)
+    needed = (table.loc["total", "disk_gb"] - fetched + table.loc["total", "disk_while_running_gb"]) * 1e9
+    return [_room(Path(config.results), needed, f"the results in {config.results}")]
+
+
+def _room(place: Path, needed: float, what: str) -> Finding:
+    place = place.absolute()
+    while not place.exists():
+        place = place.parent
+    free = shutil.disk_usage(place).free
+    text = f"{what} need {needed / 1e9:.1f} GB, {place} has {free / 1e9:.1f} GB free"
+    return Finding("error", text, "make room, or set `results` (or HF_HOME) to another disk") if free < needed else Finding("ok", text)
+
+
+def _queue(config: Config) -> list[Finding]:
+    left = starts.jobs_left(starts.run_ids(config.results))
+    if not left:
+        return []
+    names = sorted({job["name"] for job in left})
+    return [
+        Finding(
+            "warning", f"{len(left)} jobs of an earlier start are still in the queue", "; ".join(f"scancel --name={name}" for name in names)
+        )
+    ]
