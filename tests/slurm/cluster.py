@@ -9,6 +9,7 @@ No systemd, no cgroups, no accounting. Every daemon is ours: its folder, its por
 
 from __future__ import annotations
 
+import contextlib
 import getpass
 import os
 import shutil
@@ -39,7 +40,12 @@ def install() -> str:
         return ""
     if shutil.which("apt-get") is None or os.geteuid() != 0:
         return f"{missing()[0]} is not installed; as root: apt-get install --no-install-recommends {' '.join(PACKAGES)}"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
+    quiet = {
+        "stdout": subprocess.DEVNULL,
+        "stderr": subprocess.PIPE,
+        "text": True,
+        "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"},
+    }
     # Daemons that a package starts by itself would have this machine's configuration, which is none.
     policy = Path("/usr/sbin/policy-rc.d")
     own = not policy.exists()
@@ -92,7 +98,7 @@ class Cluster:
             self._daemon("slurmctld")
             for node in self.nodes:
                 self.start_node(node)
-            self.wait_for(lambda: self.states() == {node: "idle" for node in self.nodes}, 30, "the nodes are not idle")
+            self.wait_for(lambda: self.states() == dict.fromkeys(self.nodes, "idle"), 30, "the nodes are not idle")
         except BaseException:
             self.stop()
             raise
@@ -195,7 +201,9 @@ class Cluster:
         return done.stdout
 
     def states(self) -> dict[str, str]:
-        return dict(line.split() for line in self.run("sinfo", "--noheader", "--Node", "--partition", "main", "--format", "%N %t").splitlines())
+        return dict(
+            line.split() for line in self.run("sinfo", "--noheader", "--Node", "--partition", "main", "--format", "%N %t").splitlines()
+        )
 
     def queue(self, states: str = "PENDING,RUNNING,COMPLETING,SUSPENDED") -> list[dict]:
         """The jobs in these states, or all that SLURM remembers with "all"."""
@@ -226,12 +234,31 @@ class Cluster:
             end(pid, signal.SIGKILL)
 
     def _belongs_to(self, pid: int, node: str) -> bool:
+        """Whether a step daemon is one of this node's: it holds files below the node's spool folder."""
         try:
-            return f"/spool.{node}".encode() in Path(f"/proc/{pid}/environ").read_bytes() + b"".join(
-                os.readlink(link).encode() for link in Path(f"/proc/{pid}/fd").iterdir() if link.is_symlink() and os.path.lexists(link)
-            )
+            held = [str(link.readlink()) for link in Path(f"/proc/{pid}/fd").iterdir()]
         except OSError:
             return False
+        return any(f"/spool.{node}" in name for name in [*held, *self._environment(pid)])
+
+    def _environment(self, pid: int) -> list[str]:
+        try:
+            return Path(f"/proc/{pid}/environ").read_bytes().decode(errors="replace").split("\0")
+        except OSError:
+            return []
+
+    def workers(self, job: str, script: str) -> list[int]:
+        """Processes of a job that run this stage's script."""
+        found = []
+        for place in Path("/proc").glob("[0-9]*"):
+            pid = int(place.name)
+            try:
+                words = (place / "cmdline").read_bytes().decode(errors="replace")
+            except OSError:
+                continue
+            if words.endswith(f".{script}.py\0") and f"SLURM_JOB_ID={job}" in self._environment(pid):
+                found.append(pid)
+        return found
 
     def _processes(self) -> list[tuple[int, list[str]]]:
         """The daemons of this cluster, known by SLURM_CONF in their environment or by their pid files."""
@@ -260,10 +287,8 @@ class Cluster:
         if self.config.exists() and (self.folder / "run" / "slurmctld.pid").exists():
             for words in (["scancel", "--state=PENDING", "--user", getpass.getuser()], ["scancel", "--user", getpass.getuser()]):
                 subprocess.run(words, env=os.environ | self.env, capture_output=True, timeout=60)
-            try:
+            with contextlib.suppress(ClusterError, subprocess.TimeoutExpired):
                 self.wait_for(lambda: not self.queue(), 15, "jobs are still there")
-            except (ClusterError, subprocess.TimeoutExpired):
-                pass
         ours = self._processes()
         jobs = [child for pid, words in ours if "slurmstepd" in words[0] for child in descendants(pid)]
         for pid in [pid for pid, _ in ours]:
@@ -298,10 +323,8 @@ def descendants(pid: int) -> list[int]:
 
 
 def end(pid: int, number: int) -> None:
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.kill(pid, number)
-    except ProcessLookupError:
-        pass
 
 
 def main(words: list[str]) -> int:

@@ -301,7 +301,7 @@ def test_a_partial_grid_makes_a_report_that_says_so(made, undrawn, tmp_path, cas
             given[name] = given[name][given[name].run == "baseline"]
     report.build(given, config=CONFIG, provenance={}, audit={}, output=tmp_path, missing=["train: tli <seed 3>"])
     text = " ".join("".join(Page((tmp_path / "index.html").read_text(encoding="utf-8")).text).split())
-    assert "Partial report 1 of the parts" in text and "train: tli <seed 3>" in text
+    assert "Partial report Missing of what the config asks for: 1" in text and "train: tli <seed 3>" in text
     assert "**Partial report.**" in (tmp_path / "summary.md").read_text(encoding="utf-8")
     assert ("Nothing has been tested yet" in text) == (case != "no transfer")
 
@@ -324,9 +324,7 @@ def test_doubts_name_the_sink_and_the_weak_baseline(made):
     scan.loc[at & (scan.pooling == "with-bos"), "mismatched"] = 0.9999
     metrics = made["metrics"].assign(csls_p_at_1=0.01)
     perplexity = made["perplexity"].assign(perplexity=500.0)
-    found = doubts.doubts(
-        {**made, "scan": scan, "metrics": metrics, "perplexity": perplexity}, {"seeds": 10}, {}, [("model-1", "pair-1")], []
-    )
+    found = doubts.doubts({**made, "scan": scan, "metrics": metrics, "perplexity": perplexity}, {"seeds": 10}, {}, [("model-1", "pair-1")])
     texts = " ".join(one["text"] for one in found)
     assert "token 0 is 412 times" in texts and "any two words score 0.9999 at hs[2]" in texts
     assert "Weak baseline: before training, 1.0%" in texts and "uniform guessing (512)" in texts

@@ -196,3 +196,12 @@ def test_tables_survive_being_written_and_read(made, found, tmp_path):
     again = statistics.analyse(read[0], made["similarities"], read[1], made["pairs"], bootstrap=50)
     assert again["verdicts"].verdict.tolist() == found["verdicts"].verdict.tolist()
     assert len(tables.read(tmp_path / "verdicts.tsv", tables.VERDICTS)) == 4
+
+
+def test_without_rows_at_the_loss_layer_there_is_no_survival():
+    """The paper's protocol as written is evaluated at the output alone."""
+    made = synthetic.tables(pairs=1, layers=("2",), seeds=2)
+    last = made["metrics"]["hidden_state"].max()
+    at_output = {name: made[name][made[name]["hidden_state"] == last] for name in ("similarities", "metrics")}
+    found = statistics.analyse(made["runs"], at_output["similarities"], at_output["metrics"], made["pairs"])
+    assert found["survival"].empty and len(found["verdicts"]) == 1

@@ -43,7 +43,7 @@ def write(family, folder, *, seed=0, bos=True, dtype="float32", shard=None, head
     made = config(family, **changes)
     kind = AutoModel if headless else AutoModelForMaskedLM if family in ("xlm-roberta", "bert") else AutoModelForCausalLM
     model = kind.from_config(made)
-    for name, parameter in model.named_parameters():  # norms and biases of a fresh model are all ones and zeros
+    for _name, parameter in model.named_parameters():  # norms and biases of a fresh model are all ones and zeros
         if parameter.ndim == 1:
             parameter.data.add_(0.1 * torch.randn_like(parameter))
     model.to(getattr(torch, dtype)).save_pretrained(str(folder), **({"max_shard_size": shard} if shard else {}))

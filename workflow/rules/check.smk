@@ -22,7 +22,6 @@ rule check:
         runtime=lambda wildcards, attempt: attempt * costs.minutes(CONFIG, "check", wildcards.model),
     params:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
-        results=CONFIG.results,
         version=running.STAGE_VERSIONS["check"],
     script:
         "../scripts/check.py"

@@ -1,6 +1,5 @@
 # Wiring only: read the config, expand the grid, say where things are. The logic lives in workflow/tli, under test.
 import atexit
-import os
 import sys
 from functools import cache
 from pathlib import Path
@@ -8,14 +7,12 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
-# Scripts run in processes of their own, on this machine or on a node: they find the package by this.
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    dict.fromkeys([str(workflow.basedir), *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))])
-)
 
 from tli import config as tli_config, costs, grid, jobs, starts
 from tli.stages import running
-from tli.console import announce_run, conclude_run, explain
+from tli.console import announce_run, conclude_run, explain, let_scripts_find
+
+let_scripts_find(workflow.basedir)
 
 try:
     CONFIG = tli_config.parse(
@@ -54,6 +51,11 @@ def parts_of(stage, model, pair):
     return jobs.parts(CONFIG, GRID, model, pair, stage)
 
 
+@cache
+def mapped_of(model, pair):
+    return jobs.mapped_runs(GRID, model, pair)
+
+
 def part_folders(stage):
     """Every part's folder of a stage that is cut as the evaluation is."""
     return [
@@ -67,6 +69,44 @@ def cost_of_part(stage, wildcards):
     """Memory and time of one part of the evaluation or the transfer; a baseline counts as a run."""
     part = parts_of(stage, wildcards.model, wildcards.pair)[wildcards.part]
     return costs.of_part(CONFIG, stage, wildcards.model, wildcards.pair, part)
+
+
+def lexicon_files(wildcards):
+    return [
+        f"<results>/fetched/{wildcards.pair}/{i}.lexicon" if jobs.is_address(entry) else entry
+        for i, entry in enumerate(jobs.addresses(CONFIG, wildcards.pair))
+        if jobs.is_address(entry) or Path(entry).exists()
+    ]
+
+
+def choice_of(wildcards):
+    """The scan's choice, where the cell needs it."""
+    return "<results>/scan/{model}/{pair}/best.tsv" if wildcards.layer == "best" else []
+
+
+def same_cell_by_number(wildcards):
+    """`best` waits for the layers that the grid lists by number: if it is one of them, the run is made once."""
+    listed = grid.expand_arms(CONFIG)[wildcards.arm]["loss_layer"] if wildcards.layer == "best" else []
+    return [
+        f"<results>/train/{wildcards.model}/{wildcards.pair}/{grid.run_name(wildcards.arm, layer, wildcards.rank, seed)}/run.json"
+        for layer in listed
+        if isinstance(layer, int)
+        for seed in CONFIG.seed_list
+    ]
+
+
+def run_folder(run):
+    return f"<results>/train/{run['model']}/{run['pair']}/{run['run']}"
+
+
+def left_behind(stage, wildcards):
+    """What the runs of this part left behind. run.json stands for an adapter and its losses too, which come with it: a grid
+    of 10,000 runs would else have 40,000 inputs to look at."""
+    return [
+        f"{run_folder(run)}/{name}"
+        for run in parts_of(stage, wildcards.model, wildcards.pair)[wildcards.part]["runs"]
+        for name in ["run.json", *(["weights/model.safetensors"] if run["method"] == "full" else [])]
+    ]
 
 
 def announce(log):

@@ -1,18 +1,4 @@
 # One job per model and pair, cut by `jobs.adapters_per_job`: one load of the model serves the baseline and all adapters.
-def run_folder(run):
-    return f"<results>/train/{run['model']}/{run['pair']}/{run['run']}"
-
-
-def left_behind(stage, wildcards):
-    """What the runs of this part left behind. run.json stands for an adapter and its losses too, which come with it: a grid
-    of 10,000 runs would else have 40,000 inputs to look at."""
-    return [
-        f"{run_folder(run)}/{name}"
-        for run in parts_of(stage, wildcards.model, wildcards.pair)[wildcards.part]["runs"]
-        for name in ["run.json", *(["weights/model.safetensors"] if run["method"] == "full" else [])]
-    ]
-
-
 rule evaluate:
     input:
         pairs="<results>/lexicon/{pair}/pairs.tsv",
@@ -44,8 +30,7 @@ rule evaluate:
         settings=jobs.evaluation_settings(CONFIG),
         part=lambda wildcards: parts_of("evaluate", wildcards.model, wildcards.pair)[wildcards.part],
         layers_asked=jobs.layers_asked(CONFIG),
-        mapped=lambda wildcards: jobs.mapped_runs(GRID, wildcards.model, wildcards.pair),
-        results=CONFIG.results,
+        mapped=lambda wildcards: mapped_of(wildcards.model, wildcards.pair),
         version=running.STAGE_VERSIONS["evaluate"],
     script:
         "../scripts/evaluate.py"

@@ -16,7 +16,6 @@ rule fetch_model:
         "../../environment.yml"
     params:
         settings=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
-        results=CONFIG.results,
         version=running.STAGE_VERSIONS["fetch"],
     script:
         "../scripts/fetch_model.py"
@@ -34,7 +33,6 @@ rule fetch_lexicon:
     params:
         address=lambda wildcards: jobs.addresses(CONFIG, wildcards.pair)[int(wildcards.number)],
         sha256=lambda wildcards: jobs.checksum(CONFIG, wildcards.pair, int(wildcards.number)),
-        results=CONFIG.results,
         version=running.STAGE_VERSIONS["fetch"],
     script:
         "../scripts/fetch_lexicon.py"
@@ -51,7 +49,6 @@ rule fetch_tasks:
         "../../environment.yml"
     params:
         tasks=CONFIG.transfer.tasks,
-        results=CONFIG.results,
         version=running.STAGE_VERSIONS["fetch"],
     script:
         "../scripts/fetch_tasks.py"

@@ -1,12 +1,4 @@
 # From a list of translations as people have it to clean pairs in three splits.
-def lexicon_files(wildcards):
-    return [
-        f"<results>/fetched/{wildcards.pair}/{i}.lexicon" if jobs.is_address(entry) else entry
-        for i, entry in enumerate(jobs.addresses(CONFIG, wildcards.pair))
-        if jobs.is_address(entry) or Path(entry).exists()
-    ]
-
-
 rule lexicon:
     input:
         files=lexicon_files,
@@ -27,7 +19,6 @@ rule lexicon:
     params:
         settings=lambda wildcards: jobs.lexicon_settings(CONFIG, wildcards.pair),
         entries=lambda wildcards: jobs.addresses(CONFIG, wildcards.pair),
-        results=CONFIG.results,
         version=running.STAGE_VERSIONS["lexicon"],
     script:
         "../scripts/lexicon.py"

@@ -1,4 +1,7 @@
 # One page for people who did not run it; the figures go into Snakemake's own report too.
+from tli.report import FIGURES, figure_name
+
+
 rule report:
     input:
         statistics=rules.statistics.output,
@@ -9,13 +12,16 @@ rule report:
     output:
         page="<results>/report/index.html",
         summary=report("<results>/report/summary.md", caption="../report/summary.rst", category="Summary"),
-        figures=report(
-            directory("<results>/report/figures"),
-            patterns=["{figure}.svg"],
-            caption="../report/figures.rst",
-            category="Figures",
-            labels={"figure": "{figure}"},
-        ),
+        figures=[
+            report(
+                f"<results>/report/figures/{figure_name(key, model, pair)}.svg",
+                caption=f"../report/{key}.rst",
+                category=category,
+                labels={"model": model, "pair": pair, "figure": title},
+            )
+            for model, pair in MODEL_PAIRS
+            for key, (title, category) in FIGURES.items()
+        ],
         tables=directory("<results>/report/tables"),
     log:
         "<logs>/report.log",
@@ -29,8 +35,6 @@ rule report:
         runtime=lambda wildcards, attempt: 20 * attempt,
     params:
         config=CONFIG.model_dump(mode="json", exclude_unset=True),
-        results=CONFIG.results,
-        output=f"{CONFIG.results}/report",
         version=running.STAGE_VERSIONS["report"],
     script:
         "../scripts/report.py"

@@ -23,7 +23,6 @@ rule scan:
     params:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
         settings=jobs.scan_settings(CONFIG),
-        results=CONFIG.results,
         version=running.STAGE_VERSIONS["scan"],
     script:
         "../scripts/scan.py"

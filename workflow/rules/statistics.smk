@@ -32,7 +32,6 @@ rule statistics:
         settings=CONFIG.statistics.model_dump(),
         pooling=CONFIG.pooling.evaluate[0],
         model_pairs=MODEL_PAIRS,
-        results=CONFIG.results,
         version=running.STAGE_VERSIONS["statistics"],
     script:
         "../scripts/statistics.py"

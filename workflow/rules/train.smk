@@ -4,22 +4,6 @@ LORA = "|".join(sorted(set(GRID.loc[GRID["method"] == "lora", "arm"]))) or "no-a
 FULL = "|".join(sorted(set(GRID.loc[GRID["method"] == "full", "arm"]))) or "no-arm"
 
 
-def choice_of(wildcards):
-    """The scan's choice, where the cell needs it."""
-    return "<results>/scan/{model}/{pair}/best.tsv" if wildcards.layer == "best" else []
-
-
-def same_cell_by_number(wildcards):
-    """`best` waits for the layers that the grid lists by number: if it is one of them, the run is made once."""
-    listed = grid.expand_arms(CONFIG)[wildcards.arm]["loss_layer"] if wildcards.layer == "best" else []
-    return [
-        f"<results>/train/{wildcards.model}/{wildcards.pair}/{grid.run_name(wildcards.arm, layer, wildcards.rank, seed)}/run.json"
-        for layer in listed
-        if isinstance(layer, int)
-        for seed in CONFIG.seed_list
-    ]
-
-
 for number, seeds in enumerate(jobs.seed_chunks(CONFIG), 1):
     for method, arms, weights in (
         ("lora", LORA, ["adapter/adapter_config.json", "adapter/adapter_model.safetensors", "adapter/README.md"]),
@@ -81,7 +65,6 @@ for number, seeds in enumerate(jobs.seed_chunks(CONFIG), 1):
                     CONFIG, wildcards.arm, wildcards.layer, wildcards.rank
                 ),
                 seeds=seeds,
-                results=CONFIG.results,
                 version=running.STAGE_VERSIONS["train"],
             script:
                 "../scripts/train.py"

@@ -26,7 +26,6 @@ rule transfer:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
         settings=jobs.transfer_settings(CONFIG),
         part=lambda wildcards: parts_of("transfer", wildcards.model, wildcards.pair)[wildcards.part],
-        results=CONFIG.results,
         version=running.STAGE_VERSIONS["transfer"],
     script:
         "../scripts/transfer.py"

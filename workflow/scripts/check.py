@@ -7,7 +7,7 @@ config = tli_config.parse({key: value for key, value in snakemake.config.items()
 with running.job(
     "check",
     model,
-    results=snakemake.params.results,
+    results=snakemake.config.get("results", "results"),
     log=snakemake.log[0],
     threads=snakemake.threads,
     gpus=snakemake.resources.get("gpu", 0),

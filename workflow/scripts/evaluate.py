@@ -3,7 +3,7 @@ from pathlib import Path
 from tli.stages import evaluate, running
 
 model, pair, part = snakemake.wildcards.model, snakemake.wildcards.pair, snakemake.wildcards.part
-results = snakemake.params.results
+results = snakemake.config.get("results", "results")
 runs = snakemake.params.part["runs"]
 with running.job(
     "evaluate",

@@ -1,5 +1,5 @@
 from tli.stages import fetch, running
 
 name = f"{snakemake.wildcards.pair}.{snakemake.wildcards.number}"
-with running.job("fetch", name, results=snakemake.params.results, log=snakemake.log[0]):
+with running.job("fetch", name, results=snakemake.config.get("results", "results"), log=snakemake.log[0]):
     fetch.fetch_lexicon(address=snakemake.params.address, sha256=snakemake.params.sha256, output=snakemake.output[0])

@@ -1,4 +1,4 @@
 from tli.stages import fetch, running
 
-with running.job("fetch", snakemake.wildcards.model, results=snakemake.params.results, log=snakemake.log[0]):
+with running.job("fetch", snakemake.wildcards.model, results=snakemake.config.get("results", "results"), log=snakemake.log[0]):
     fetch.fetch_model(settings=snakemake.params.settings, output=snakemake.output[0])

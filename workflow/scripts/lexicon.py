@@ -1,6 +1,6 @@
 from tli.stages import lexicon, running
 
-with running.job("lexicon", snakemake.wildcards.pair, results=snakemake.params.results, log=snakemake.log[0]):
+with running.job("lexicon", snakemake.wildcards.pair, results=snakemake.config.get("results", "results"), log=snakemake.log[0]):
     lexicon.prepare(
         pair=snakemake.wildcards.pair,
         files=list(snakemake.input.files) or snakemake.params.entries,

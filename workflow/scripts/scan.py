@@ -4,7 +4,7 @@ model, pair = snakemake.wildcards.model, snakemake.wildcards.pair
 with running.job(
     "scan",
     f"{model}.{pair}",
-    results=snakemake.params.results,
+    results=snakemake.config.get("results", "results"),
     log=snakemake.log[0],
     threads=snakemake.threads,
     gpus=snakemake.resources.get("gpu", 0),

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from tli.stages import running, statistics
 
-results, model_pairs = snakemake.params.results, snakemake.params.model_pairs
+results, model_pairs = snakemake.config.get("results", "results"), snakemake.params.model_pairs
 with running.job("statistics", "all", results=results, log=snakemake.log[0]):
     statistics.analyse(
         parts=list(dict.fromkeys(str(Path(path).parent) for path in snakemake.input.evaluated)),

@@ -7,7 +7,7 @@ seeds = snakemake.params.seeds
 with running.job(
     "train",
     ".".join([*names.values(), f"seeds-{seeds[0]}-{seeds[-1]}"]),
-    results=snakemake.params.results,
+    results=snakemake.config.get("results", "results"),
     log=snakemake.log[0],
     threads=snakemake.threads,
     gpus=snakemake.resources.get("gpu", 0),
@@ -20,7 +20,7 @@ with running.job(
         pairs=snakemake.input.pairs,
         check=snakemake.input.check,
         choice=snakemake.input.get("choice") or None,
-        results=snakemake.params.results,
+        results=snakemake.config.get("results", "results"),
         outputs={seed: str(Path(path).parent) for seed, path in zip(seeds, snakemake.output.runs, strict=True)},
         facts=facts,
     )

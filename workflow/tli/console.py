@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -10,6 +11,12 @@ import pandas as pd
 
 from tli import tables
 from tli.config import Config
+
+
+def let_scripts_find(package: str | os.PathLike) -> None:
+    """Scripts run in processes of their own, on this machine or on a node: they find the package by PYTHONPATH."""
+    others = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(package), *filter(None, others)]))
 
 
 def announce_run(config: Config, runs: pd.DataFrame) -> None:
@@ -45,7 +52,7 @@ def explain(config: Config, log: str) -> None:
         text = Path(log).read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: (\S+)", text, re.M)
+    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: ([^\s,]+)", text, re.M)
     for rule, path in dict.fromkeys(failed):
         _say(f"The rule {rule} failed. The last lines of {path}:")
         try:

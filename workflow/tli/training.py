@@ -151,9 +151,9 @@ def train(
                 progress(len(losses), value)
     finally:
         batches.opened.base.eval()
-    if any(loss > 0 and rate > 0 for loss, rate in zip(losses, rates, strict=True)):
-        if all(torch.equal(before[name], p.detach()) for name, p in _sample(trainable).items()):
-            raise TrainingError("training moved no weight although its loss was above zero; the gradient does not arrive")
+    should_move = any(loss > 0 and rate > 0 for loss, rate in zip(losses, rates, strict=True))
+    if should_move and all(torch.equal(before[name], p.detach()) for name, p in _sample(trainable).items()):
+        raise TrainingError("training moved no weight although its loss was above zero; the gradient does not arrive")
     return {"losses": losses, "learning_rates": rates, "seconds": time.perf_counter() - start}
 
 

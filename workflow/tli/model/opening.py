@@ -10,6 +10,7 @@ from typing import Any
 
 from tli.model import streaming
 from tli.model.files import ModelError
+from tli.model.staging import staged
 
 
 @dataclass
@@ -78,6 +79,7 @@ def open_model(settings: dict, blocks: int | None = None, *, quantized: bool = T
     """
     from transformers import AutoModel
 
+    settings = staged(settings, checkpoint_folder(settings))
     config = load_config(settings)
     layers = config.get_text_config().num_hidden_layers
     if blocks is not None:
@@ -111,6 +113,7 @@ def open_whole(settings: dict):
     """The whole causal model with its head, for perplexity and for tasks: (model, tokenizer). Raises ModelError."""
     from transformers import AutoModelForCausalLM
 
+    settings = staged(settings, checkpoint_folder(settings))
     config = load_config(settings)
     return _load(AutoModelForCausalLM, settings, config, True, headless=False), load_tokenizer(settings)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -336,11 +336,8 @@ def _record(opened, rows: packing.Rows) -> _Call:
             note(index, args, kwargs)
             raise _Stop
 
-        with _replaced(opened, stop):
-            try:
-                _forward(opened, given)
-            except _Stop:
-                pass
+        with _replaced(opened, stop), suppress(_Stop):
+            _forward(opened, given)
         args, kwargs = arguments[0]
         with loaded(opened, 0):
             opened.stream.returns_tuple = isinstance(opened.blocks[0](first[0], *args, **kwargs), tuple)

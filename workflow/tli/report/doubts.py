@@ -24,21 +24,22 @@ def is_demo(config: dict, model: str | None = None) -> bool:
     return any(isinstance(settings, dict) and bool(settings.get("demo")) for settings in asked)
 
 
-def doubts(tables: dict[str, pd.DataFrame], config: dict, audit: dict, groups: list, missing: list[str]) -> list[dict]:
+def doubts(tables: dict[str, pd.DataFrame], config: dict, audit: dict, groups: list) -> list[dict]:
     """The warnings, each {"level": "serious" or "note", "about": "model, pair" or "", "text": ...}, serious ones first."""
     found = []
 
     def add(level, about, text):
         found.append({"level": level, "about": about, "text": text})
 
-    if missing:
-        add("serious", "", f"Partial report: {len(missing)} of the parts asked for are missing (listed below).")
     if is_demo(config):
         add("serious", "", DEMO)
     seeds = config.get("seeds")
     count = seeds if isinstance(seeds, int) else len(as_list(seeds))
     if 0 < count < FEW_SEEDS:
         add("serious", "", f"Only {count} seed{'s' * (count > 1)}: below {FEW_SEEDS} no claim can rest on them.")
+    for model in dict.fromkeys(model for model, _ in groups):
+        for text in _perplexity(tables, model, config):
+            add("serious", model, text)
     for model, pair in groups:
         about = f"{model}, {pair}"
         for text in _sink(tables, model, pair):
@@ -92,12 +93,19 @@ def _baseline(tables, model, pair) -> list[str]:
             texts.append(
                 f"Weak baseline: before training, {found:.1%} of the held-out words find their translation at hs[{state}] (CSLS P@1)."
             )
-    perplexity = rows(table(tables, "perplexity"), model=model, pair=pair)
-    start = perplexity[perplexity["run"].astype(str).str.startswith("baseline")] if len(perplexity) else perplexity
-    for row in start.drop_duplicates("language").itertuples() if len(start) else ():
-        if row.perplexity > 0.5 * row.uniform:
-            texts.append(
-                f"Perplexity on {row.language} is {row.perplexity:.0f}, near that of uniform guessing ({row.uniform:.0f}): "
-                "the model may be broken, or not know the language."
-            )
     return texts
+
+
+def _perplexity(tables, model, config) -> list[str]:
+    perplexity = rows(table(tables, "perplexity"), model=model)
+    if perplexity.empty or is_demo(config, model):  # a demo model knows no natural sentence, and is called one
+        return []
+    start = perplexity[perplexity["run"].astype(str).str.startswith("baseline")].drop_duplicates("language")
+    poor = start[start["perplexity"] > 0.5 * start["uniform"]]
+    if poor.empty:
+        return []
+    listed = ", ".join(f"{row.language} {row.perplexity:,.0f}" for row in poor.itertuples())
+    return [
+        f"Weak model: before training its perplexity is no better than about uniform guessing ({poor['uniform'].iloc[0]:,.0f}): "
+        f"{listed}. It may be broken, or not know such sentences."
+    ]

@@ -93,7 +93,7 @@ def _context(tables, config, provenance, audit, missing, made: Path) -> dict:
         "others": rest.to_dict("records")[:60] if len(rest) > len(firsts) else [],
         "others_left": max(0, len(rest) - 60),
         "primary": primary,
-        "doubts": doubts(tables, config, audit, found, missing),
+        "doubts": doubts(tables, config, audit, found),
         "audit": audit or {},
         "missing": missing,
         "sections": sections,

@@ -53,10 +53,10 @@ def gather(config: Config, runs: pd.DataFrame, results: Path, partial: bool) -> 
     parts = sorted(path.parent for path in (results / "evaluate").glob("*/*/*/metrics.tsv"))
     if parts:
         found |= statistics.gather([str(part) for part in parts])
-    measured = found["runs"]["run"].nunique() if "runs" in found else 0
+    measured = len(found.get("runs", ()))
     if partial and measured < len(runs):
         trained = sum(1 for _ in (results / "train").glob("*/*/*/*/*/*/run.json"))
-        missing.append(f"runs: {len(found.get('runs', ()))} of {len(runs)} measured, {trained} trained")
+        missing.append(f"runs: {measured} of {len(runs)} measured, {trained} trained")
     collect_all = [(name, results / "statistics" / f"{name}.tsv") for name in STATISTICS]
     for name, path in collect_all:
         if path.exists() or not partial:
@@ -109,6 +109,38 @@ def provenance(config: Config, results: Path) -> dict:
         "model_revisions": identities,
         "seeds": config.seed_list,
         "stage_seconds": stages,
-        "dag_svg": "",
+        "dag_svg": stage_graph(stages),
         "command": "snakemake --profile profiles/local --configfile <the config below>",
     }
+
+
+ARROWS = [
+    ("lexicon", "scan"), ("check", "scan"), ("scan", "train"), ("train", "evaluate"), ("train", "transfer"),
+    ("evaluate", "statistics"), ("transfer", "statistics"), ("statistics", "report"),
+]  # fmt: skip
+PLACES = {
+    "lexicon": (0, 0), "check": (0, 1), "scan": (1, 0.5), "train": (2, 0.5), "evaluate": (3, 0), "transfer": (3, 1),
+    "statistics": (4, 0.5), "report": (5, 0.5),
+}  # fmt: skip
+
+
+def stage_graph(stages: pd.DataFrame) -> str:
+    """The stages that ran and how many jobs each had, as an SVG picture."""
+    jobs = stages.groupby("stage").size().to_dict() if len(stages) else {}
+    shown = [stage for stage in PLACES if jobs.get(stage) or stage in ("statistics", "report")]
+    place = {stage: (20 + 150 * PLACES[stage][0], 20 + 70 * PLACES[stage][1]) for stage in shown}
+    parts = [
+        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 890 150" width="890" role="img" font-family="sans-serif" font-size="14">',
+        '<rect width="890" height="150" fill="#ffffff"/>',
+        '<defs><marker id="a" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>',
+    ]
+    for start, end in ARROWS:
+        if start in place and end in place:
+            (x, y), (u, v) = place[start], place[end]
+            parts.append(f'<path d="M{x + 110} {y + 22}L{u} {v + 22}" stroke="#555" fill="none" marker-end="url(#a)"/>')
+    for stage, (x, y) in place.items():
+        count = jobs.get(stage, 1)
+        parts.append(f'<rect x="{x}" y="{y}" width="110" height="44" rx="6" fill="#eef2f6" stroke="#555"/>')
+        parts.append(f'<text x="{x + 55}" y="{y + 19}" text-anchor="middle">{stage}</text>')
+        parts.append(f'<text x="{x + 55}" y="{y + 36}" text-anchor="middle" fill="#555">{count} job{"s" if count != 1 else ""}</text>')
+    return "".join([*parts, "</svg>"])

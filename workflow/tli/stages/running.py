@@ -107,6 +107,7 @@ def write_provenance(path: Path, stage: str, name: str, start: float, facts: dic
         "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "peak_memory_mib": peak_memory_mib(),
         "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         "commit": commit(),
         "versions": {name: version for name in LIBRARIES if (version := _version(name))},
         **facts,
@@ -193,7 +194,7 @@ def _redirected(log: str) -> Iterator:
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(2), os.dup(1)
-    with open(log, "w", encoding="utf-8", buffering=1) as stream, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
+    with Path(log).open("w", encoding="utf-8", buffering=1) as stream, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
         os.dup2(stream.fileno(), 2)
         os.dup2(stream.fileno(), 1)
         _terminals.append(terminal)

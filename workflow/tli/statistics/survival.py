@@ -32,7 +32,7 @@ def survival(compared: pd.DataFrame, output: dict[str, int], alpha=0.05) -> pd.D
     key = [*tables.CELL, "seed", "split", "pooling"]
     loss = compared[compared["hidden_state"] == compared["loss_layer"]]
     last = compared[compared["hidden_state"] == compared["model"].map(output)]
-    apart = loss[loss["loss_layer"] < loss["model"].map(output)]
+    apart = loss[loss["loss_layer"] < loss["model"].map(output).astype(float)]
     table = apart[[*key, "loss_layer", "control", "zero", "gap", "gap_before"]].merge(
         last[[*key, "gap", "gap_before", "gap_placebo"]], on=key, suffixes=("", "_output")
     )

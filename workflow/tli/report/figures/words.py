@@ -39,7 +39,7 @@ def before_after(real: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, s
             axes.set_ylim(low - room, high + room)
             axes.set_box_aspect(1)
             gained = (real[real["split"] == split][f"{figure_name}_change"] > 0).mean()
-            axes.set_title(f"{SPLITS.get(split, split)}\n{gained:.0%} of {(real['split'] == split).sum()} pairs gain")
+            axes.set_title(f"{SPLITS.get(split, split)}\n{100 * gained:.0f} % of {(real['split'] == split).sum()} pairs gain")
             axes.set_xlabel(f"{label}, before")
         grid[row][0].set_ylabel(f"{label}, after")
     handles = dict(zip(*reversed(grid[0][0].get_legend_handles_labels()), strict=True))

@@ -1,0 +1,178 @@
+"""`make bench-8b`: scan, training and evaluation on a model of Llama-3-8B's shape on this machine's processor.
+
+    python benchmarks/eight_billion.py --scratch FOLDER [--threads 2] [--keep]
+
+Writes 15 GiB of random bf16 weights (32 blocks, hidden 4096, vocabulary 128256, sharded safetensors) into FOLDER, says so, and
+deletes them at the end. Each stage runs in a process of its own, so that its peak memory is its own. Beside each stage stands the
+time of its bare matrix products: the frozen weights of its blocks times its tokens, forward, and backward where it trains.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from common import lexicon_words, quiet, settings, write_table, write_tokenizer
+
+SHAPE = dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8,
+             vocab_size=128256, rope_theta=500000.0, max_position_embeddings=8192, tie_word_embeddings=False)  # fmt: skip
+PAIRS, STEPS = 686, 390
+
+
+def write(folder: Path, layers: int) -> None:
+    """The checkpoint, a shard at a time: one block's random numbers serve all blocks, scaled apart."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder.mkdir(parents=True)
+    config = LlamaConfig(**SHAPE | {"num_hidden_layers": layers}, bos_token_id=0, eos_token_id=1, dtype="bfloat16")
+    config.architectures = ["LlamaForCausalLM"]
+    config.save_pretrained(str(folder))
+    write_tokenizer(folder)
+    with torch.device("meta"):
+        frame = LlamaForCausalLM(LlamaConfig(**SHAPE | {"num_hidden_layers": 1}))
+    torch.manual_seed(0)
+
+    def random(shape):
+        if len(shape) == 1:
+            return torch.ones(shape, dtype=torch.bfloat16)
+        return torch.empty(shape, dtype=torch.bfloat16).uniform_(-0.035, 0.035)
+
+    shapes = {name: tuple(p.shape) for name, p in frame.named_parameters()}
+    block = {name: random(shape) for name, shape in shapes.items() if ".layers.0." in name}
+    shards = [{name: random(shape)} for name, shape in shapes.items() if ".layers." not in name]
+    places, number = {}, 0
+
+    def save(tensors):
+        nonlocal number
+        number += 1
+        file = f"model-{number:05d}.safetensors"
+        save_file(tensors, str(folder / file), metadata={"format": "pt"})
+        places.update(dict.fromkeys(tensors, file))
+
+    for shard in shards:
+        save(shard)
+    for index in range(layers):
+        save({name.replace(".layers.0.", f".layers.{index}."): t if index == 0 else t.roll(index * 7) for name, t in block.items()})
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": places}))
+
+
+def bare_products(tokens: int, threads: int, blocks: int, passes: int = 1, backward: bool = False) -> float:
+    """Seconds of the frozen weights' matrix products of `blocks` blocks for `tokens` tokens, measured on one block."""
+    import torch
+
+    torch.set_num_threads(threads)
+    sizes = [(4096, 4096), (1024, 4096), (1024, 4096), (4096, 4096), (14336, 4096), (14336, 4096), (4096, 14336)]
+    weights = [torch.randn(size).to(torch.bfloat16) for size in sizes]
+    inputs = {width: torch.randn(tokens, width).to(torch.bfloat16) for width in (4096, 14336)}
+    results = []
+    for _ in range(3):
+        start = time.perf_counter()
+        for weight in weights:
+            out = inputs[weight.shape[1]] @ weight.T
+            if backward:
+                out @ weight
+        results.append(time.perf_counter() - start)
+    return min(results) * blocks * passes
+
+
+def stage(name: str, folder: Path, threads: int) -> dict:
+    """One stage in this process: its seconds, tokens and peak memory."""
+    quiet(threads)
+    from tli import embed as e
+    from tli.model import adapters, stacked
+    from tli.model.opening import open_model
+    from tli.model.streaming import Wanted
+
+    words = lexicon_words(2 * PAIRS)
+    start = time.perf_counter()
+    adapter = folder.parent / "adapter-8b"
+    model = settings(folder, dtype="bfloat16", device="cpu", stream="always")
+    lora = dict(rank=16, alpha=32.0, dropout=0.05, target_modules=["q_proj", "v_proj"], blocks=2)
+    steps = 1
+    if name == "training":
+        import numpy as np
+
+        from tli import together, training
+
+        opened = open_model(model, 2)
+        pairs = 623
+        chosen = dict(
+            method="lora", epochs=5, batch_size=8, objective="triplet-hardest", margin=0.4, temperature=0.05, mask_false_negatives=True,
+            optimizer="adamw", learning_rate=2e-4, weight_decay=0.01, warmup_steps=50, schedule="linear", max_gradient_norm=1.0,
+            rank=16, alpha=32.0, dropout=0.05,
+        )  # fmt: skip
+        batches = training.Batches(opened, words[:pairs], words[PAIRS : PAIRS + pairs], np.eye(pairs, dtype=bool), "no-bos")
+        members = [stacked.initial(opened, seed=1, **lora)]
+        steps = training.steps_of(pairs, chosen)
+        assert steps == STEPS
+        (result,) = together.train_together([batches], 2, chosen, [1], members, lambda s, v: s % 50 or print(s, v, file=sys.stderr))
+        with stacked.worn(opened, result["tensors"], **lora):
+            adapters.save(opened, adapter, **lora, source=str(folder), revision=None, note="")
+        lengths = [len(word.ids) for word in (*batches.sources, *batches.targets)]
+        tokens = int(sum(lengths) * chosen["epochs"] / steps)
+    else:
+        opened = open_model(model)
+        layers = opened.layers
+        wanted = [Wanted(list(range(layers + 1)))] if name == "scan" else [Wanted([2, layers]), Wanted([2, layers], stacked.read(opened, adapter))]
+        e.embed_all(opened, words, wanted, ["no-bos"])
+        tokens = len(wanted) * sum(rows.ids.size for rows in e.passes(opened, e.tokenize(opened.tokenizer, words)))
+    return {
+        "seconds": time.perf_counter() - start, "tokens": tokens, "steps": steps,
+        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scratch", required=True, type=Path, help="a folder on a disk with 16 GiB free")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--layers", type=int, default=32, help="fewer for a trial of this command")
+    parser.add_argument("--keep", action="store_true", help="leave the checkpoint there")
+    parser.add_argument("--stage", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    folder = given.scratch / "llama-3-8b-shape"
+    if given.stage:
+        print(json.dumps(stage(given.stage, folder, given.threads)))
+        return
+    needed = (1.06e9 * 2 + given.layers * 0.44e9) * 1.05
+    given.scratch.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(given.scratch).free
+    if free < needed and not folder.exists():
+        sys.exit(f"{given.scratch}: has {free / 2**30:.0f} GiB free, {needed / 2**30:.0f} GiB are needed; name a folder on another disk")
+    if not folder.exists():
+        print(f"writing {needed / 1.05 / 2**30:.0f} GiB of random weights to {folder}; deleted at the end", flush=True)
+        write(folder, given.layers)
+    rows = []
+    try:
+        for name in ("scan", "training", "evaluation"):
+            command = [sys.executable, __file__, "--scratch", str(given.scratch), "--threads", str(given.threads), "--stage", name]
+            out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+            found = json.loads(out.splitlines()[-1])
+            quiet(given.threads)
+            training = name == "training"
+            bare = bare_products(found["tokens"], given.threads, 2 if training else given.layers, found["steps"], training)
+            rows.append({
+                "stage": name, "seconds": f"{found['seconds']:.1f}", "peak_mib": f"{found['peak_mib']:.0f}", "tokens": found["tokens"],
+                "steps": found["steps"], "bare_products_s": f"{bare:.1f}", "ratio_to_bare": f"{found['seconds'] / bare:.2f}",
+                "threads": given.threads, "blocks": given.layers,
+            })  # fmt: skip
+            print(rows[-1], flush=True)
+    finally:
+        if not given.keep:
+            shutil.rmtree(folder, ignore_errors=True)
+            shutil.rmtree(given.scratch / "adapter-8b", ignore_errors=True)
+            print(f"deleted {folder}")
+    total = sum(float(row["seconds"]) for row in rows)
+    print("wrote", write_table("eight-billion", rows, f"Llama-3-8B shape, {PAIRS} pairs, {total / 60:.1f} minutes in all"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,122 @@
+"""costs: memory and time follow from the model's size, its quantisation, the words and the seeds."""
+
+from __future__ import annotations
+
+import pytest
+import tiny
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tli import config, costs
+
+BIG = {"source": "owner/name", "revision": "0" * 40, "parameters": 8.03e9}
+
+
+def made(**changes) -> config.Config:
+    base = {
+        "models": {"m": BIG},
+        "pairs": {"swh-eng": {"lexicon": "absent.tsv"}},
+        "arms": {"tli": {}, "full": {"method": "full"}},
+        "seeds": 10,
+    }
+    return config.parse(base | changes)
+
+
+def with_model(**changes) -> config.Config:
+    return made(models={"m": BIG | changes})
+
+
+def test_weights_of_8_billion_parameters_as_everyone_counts_them():
+    assert costs.weight_bytes(8e9, "bfloat16", "none") == 16e9
+    assert costs.weight_bytes(8e9, "float32", "none") == 32e9
+    assert 4e9 < costs.weight_bytes(8e9, "bfloat16", "nf4") < 6e9  # published: 5 to 6 GB for an 8B model in NF4
+    # AdamW in float32: weights, gradients and two moments are 16 bytes a parameter (Rajbhandari et al. 2020, without mixed precision)
+    assert costs.full_training_bytes(8e9, "float32", "adamw") == 16 * 8e9
+    assert costs.full_training_bytes(8e9, "bfloat16", "adamw-8bit") == 6 * 8e9
+
+
+def test_a_job_fits_the_card_that_people_use_for_it():
+    """An 8B model in 4 bits is trained on a 24 GB card, and fully fine-tuned with 8-bit AdamW on one of 80 GB."""
+    quantized = with_model(quantization="nf4")
+    assert costs.gpu_memory_mb(quantized, "train", "m", layer="output", arm="tli") < 24_000
+    assert costs.gpu_memory_mb(with_model(), "scan", "m") > 16_000
+    eight_bit = made(arms={"full": {"method": "full", "optimizer": "adamw-8bit"}})
+    assert 48_000 < costs.gpu_memory_mb(eight_bit, "train", "m", arm="full", method="full") < 80_000
+
+
+def test_early_training_holds_only_the_blocks_below_the_loss():
+    held = [costs.memory_mb(made(), "train", "m", layer=layer) for layer in ("2", "16", "output")]
+    assert held == sorted(held) and held[0] < held[2] / 3
+    assert costs.memory_mb(made(), "train", "m", layer="best") <= held[2]
+    limited = made(scan={"best_at_most": 16})
+    assert costs.memory_mb(limited, "train", "m", layer="best") == held[1]
+
+
+def test_a_model_on_disk_is_measured_not_guessed(tmp_path):
+    tiny.save_model(tmp_path, "llama")
+    found = costs.size(with_model(source=str(tmp_path)), "m")
+    assert found.layers == tiny.LAYERS and found.hidden_size == tiny.HIDDEN
+    from transformers import AutoModelForCausalLM
+
+    assert found.parameters == sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(tmp_path).parameters())
+    assert costs.memory_mb(with_model(source=str(tmp_path), device="cpu"), "check", "m") == pytest.approx(costs.IMPORTS_MB, rel=0.01)
+
+
+def test_words_seeds_and_quantisation_cost_time(tmp_path):
+    lists = {}
+    for rows in (100, 10_000):
+        path = tmp_path / f"{rows}.tsv"
+        path.write_text("source\ttarget\n" + "a\tb\n" * rows)
+        lists[rows] = made(pairs={"swh-eng": {"lexicon": str(path)}})
+    few, many = lists[100], lists[10_000]
+    assert costs.pairs(few, "swh-eng") in (101, 102)
+    for stage, extra in (("scan", {}), ("train", {"layer": "2", "arm": "tli"}), ("evaluate", {})):
+        assert costs.seconds(many, stage, "m", pair="swh-eng", **extra) > costs.seconds(few, stage, "m", pair="swh-eng", **extra)
+    assert costs.memory_mb(many, "scan", "m", pair="swh-eng") > costs.memory_mb(few, "scan", "m", pair="swh-eng") + 1000
+    times = [costs.seconds(many, "train", "m", pair="swh-eng", layer="2", arm="tli", runs=runs) for runs in (1, 2, 11)]
+    assert times[2] - times[0] == pytest.approx(10 * (times[1] - times[0]))  # linear in the seeds beyond one loading
+    assert times[2] < 11 * times[0]  # and cheaper together than apart
+    slow = made(models={"m": BIG | {"quantization": "nf4"}})
+    assert costs.seconds(slow, "check", "m") > costs.seconds(made(), "check", "m")
+
+
+def test_steps_are_counted_as_the_training_counts_them(tmp_path):
+    from tli.training import steps_of
+
+    sized = made(split={"sizes": {"train": 623, "select": 74, "heldout": 63}})
+    settings = {"epochs": sized.training.epochs, "batch_size": sized.training.batch_size}
+    assert costs.steps(sized, "tli", "swh-eng") == steps_of(623, settings)
+
+
+@given(st.floats(1e6, 1e11), st.floats(1.01, 100))
+def test_more_parameters_never_cost_less(parameters, factor):
+    for training in (False, True):
+        how = dict(training=training, dtype="bfloat16", quantization="none", gpu=True, threads=1)
+        assert costs.work_seconds(parameters * factor, 1000, **how) > costs.work_seconds(parameters, 1000, **how)
+    assert costs.load_seconds(parameters * factor, "bfloat16", "none") > costs.load_seconds(parameters, "bfloat16", "none")
+
+
+@given(st.floats(0, 1e6))
+def test_asked_is_a_whole_number_of_minutes_and_ample(seconds):
+    asked = costs.asked_minutes(seconds)
+    assert isinstance(asked, int) and asked >= 10 and asked * 60 >= 3 * seconds
+
+
+def test_gpus_that_are_asked_for():
+    assert costs.needs_gpu(with_model(device="cpu"), "m") == 0
+    assert costs.needs_gpu(with_model(), "m") == 1
+    assert costs.needs_gpu(with_model(across_gpus=True), "m") == 2
+    assert (
+        costs.needs_gpu(made(models={"m": BIG | {"parameters": 7e10, "across_gpus": True, "dtype": "float32"}}), "m") == 5
+    )  # 336 GB with room
+    assert costs.gpu_memory_mb(with_model(device="cpu"), "train", "m") == 0
+
+
+def test_full_fine_tuning_is_measured_unquantised():
+    """NF4 weights cannot be trained, so the parts of the evaluation that belong to it hold the weights whole."""
+    quantized = with_model(quantization="nf4")
+    lora, full = ({"runs": [{"method": method}], "baselines": []} for method in ("lora", "full"))
+    assert costs.method_of(full) == "full" and costs.method_of(lora) == "lora"
+    assert costs.method_of({"runs": [], "baselines": ["baseline-unquantised"]}) == "full"
+    asked = [costs.of_part(quantized, "evaluate", "m", "swh-eng", part)["memory_mb"] for part in (lora, full)]
+    assert asked[1] > asked[0] + 10_000
