@@ -132,6 +132,15 @@ def write_table(name: str, rows: list[dict], note: str = "") -> Path:
     return path
 
 
+def peak_mib() -> float:
+    """Highest resident memory of this process, MiB; 0 where the system does not tell. (getrusage counts the parent's at the start, too.)"""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return 0.0
+
+
 def quiet(threads: int = 1) -> None:
     import torch
     from transformers.utils import logging

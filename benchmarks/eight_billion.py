@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import resource
 import shutil
 import subprocess
 import sys
 import time
 from pathlib import Path
 
-from common import lexicon_words, quiet, settings, write_table, write_tokenizer
+from common import lexicon_words, peak_mib, quiet, settings, write_table, write_tokenizer
 
 SHAPE = dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8,
              vocab_size=128256, rope_theta=500000.0, max_position_embeddings=8192, tie_word_embeddings=False)  # fmt: skip
@@ -125,9 +124,11 @@ def stage(name: str, folder: Path, threads: int) -> dict:
         e.embed_all(opened, words, wanted, ["no-bos"])
         tokens = len(wanted) * sum(rows.ids.size for rows in e.passes(opened, e.tokenize(opened.tokenizer, words)))
     return {
-        "seconds": time.perf_counter() - start, "tokens": tokens, "steps": steps,
-        "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }  # fmt: skip
+        "seconds": time.perf_counter() - start,
+        "tokens": tokens,
+        "steps": steps,
+        "peak_mib": peak_mib(),
+    }
 
 
 def main() -> None:

@@ -95,12 +95,12 @@ def train_step(scratch, rounds, *, hidden, dtype, nf4=False, asked, steps=4):
 
 MEMORY = """
 import sys; sys.path[:0] = [{workflow!r}, {here!r}]
-import resource, torch, transformers.models.llama.modeling_llama, peft
+import torch, transformers.models.llama.modeling_llama, peft
 import plain, ratios
-from common import quiet, settings
+from common import peak_mib, quiet, settings
 quiet()
 from tli.model.opening import open_model
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak_mib()
 folder, way = sys.argv[1:]
 if way == "ours":
     opened = open_model(settings(folder, dtype="bfloat16"), 2)
@@ -111,7 +111,7 @@ else:
     words = ratios.lexicon_words(16)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-4)
     plain.train_step(model, tokenizer, words[:8], words[8:], 2, optimizer, fused=way != "published")
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+print(peak_mib() - before)
 """
 
 

@@ -65,7 +65,7 @@ def test_without_room_or_without_the_variable_nothing_changes(settings, tmp_path
     monkeypatch.setattr(staging.shutil, "disk_usage", lambda place: shutil._ntuple_diskusage(100, 99, 1))
     assert staging_of(settings, monkeypatch, tmp_path) == settings
     assert "not used" in capsys.readouterr().err
-    assert not [path for path in (tmp_path / "node").rglob("*.safetensors")]
+    assert not list((tmp_path / "node").rglob("*.safetensors"))
 
 
 def test_jobs_that_begin_together_copy_once(settings, tmp_path, monkeypatch):

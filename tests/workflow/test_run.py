@@ -96,12 +96,13 @@ def test_second_run_has_nothing_to_do(finished):
 def test_a_new_pair_schedules_its_own_jobs_only(finished, tmp_path):
     config = copy.deepcopy(finished[0])
     config["pairs"]["bbb-eng"] = {"lexicon": str(write_lexicon(tmp_path / "bbb-eng.tsv", prefix="b"))}
-    dry = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "c.yaml"), "-n")
+    dry = snakemake("-n", "--quiet", "host", "--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "c.yaml"))
     assert dry.returncode == 0, dry.stdout[-3000:]
     # Two models: one scan and one evaluation each, four cells each; the old pair's jobs are not among them.
     assert jobs_of(dry.stdout) == {
         "lexicon": 1, "scan": 2, "train_lora": 8, "evaluate": 2, "statistics": 1, "report": 1, "all": 1, "total": 16,
     }  # fmt: skip
+    assert re.search(r"wildcards: .*pair=bbb-eng", dry.stdout)
     assert not re.search(r"wildcards: .*pair=aaa-eng", dry.stdout)
 
 

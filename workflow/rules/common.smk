@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
-from tli import config as tli_config, costs, grid, jobs, starts
+from tli import config as tli_config, costs, grid, jobs, progress, starts
 from tli.stages import running
 from tli.console import announce_run, conclude_run, explain, let_scripts_find
 
@@ -121,6 +121,7 @@ def announce(log):
     except starts.InUse as error:
         raise WorkflowError(str(error))
     atexit.register(starts.end, CONFIG.results)
+    progress.begin(CONFIG.results, [job.rule.name for job in workflow.dag.needrun_jobs()], workflow.cores)
     announce_run(CONFIG, GRID)
 
 

@@ -16,6 +16,7 @@ rule lexicon:
     resources:
         mem_mb=lambda wildcards, attempt: 2000 * attempt,
         runtime=lambda wildcards, attempt: 10 * attempt,
+        gpu_model="",  # without it a default of the profile would ask for a GPU
     params:
         settings=lambda wildcards: jobs.lexicon_settings(CONFIG, wildcards.pair),
         entries=lambda wildcards: jobs.addresses(CONFIG, wildcards.pair),

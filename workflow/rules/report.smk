@@ -33,6 +33,7 @@ rule report:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 20 * attempt,
+        gpu_model="",  # without it a default of the profile would ask for a GPU
     params:
         config=CONFIG.model_dump(mode="json", exclude_unset=True),
         version=running.STAGE_VERSIONS["report"],

@@ -28,6 +28,7 @@ rule statistics:
     resources:
         mem_mb=lambda wildcards, attempt: 4000 * attempt,
         runtime=lambda wildcards, attempt: 30 * attempt,
+        gpu_model="",  # without it a default of the profile would ask for a GPU
     params:
         settings=CONFIG.statistics.model_dump(),
         pooling=CONFIG.pooling.evaluate[0],

@@ -162,9 +162,12 @@ class Gathered:
         """The result for `words`, which repeat the distinct ones in any order."""
         place = {word: i for i, word in enumerate(distinct)}
         order = np.array([place[word] for word in words], dtype=int)
+        if words != distinct:
+            for key, vectors in self.vectors.items():  # one at a time: all states of a large model are gigabytes
+                self.vectors[key] = vectors[order]
         ratios = {h: _ratio(np.concatenate(self.first_norms[h]), np.concatenate(self.other_norms[h])) for h in self.first_norms}
         counts = np.array([word.last - word.first for word in self.tokens])
-        return Embedded({key: value[order] for key, value in self.vectors.items()}, ratios, counts[order])
+        return Embedded(self.vectors, ratios, counts[order])
 
 
 def mix(rows: packing.Rows, token_weights: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -24,6 +24,8 @@ class Trainer:
         self.full = settings["method"] == "full"
         self.asked, self.blocks = adapted, min(adapted, loss_layer)
         self.opened = open_model(model_settings, loss_layer, quantized=not self.full)
+        if settings["gradient_checkpointing"]:
+            self.opened.base.gradient_checkpointing_enable({"use_reentrant": False})
         self.initial: dict = {}
         self.lora = {key: settings[key] for key in ("rank", "alpha", "dropout", "target_modules")} | {"blocks": self.blocks}
 
@@ -89,8 +91,6 @@ class Trainer:
     def _all_weights(self) -> dict:
         if not self.initial:
             self.initial = {name: p.detach().to("cpu", copy=True) for name, p in self.opened.base.named_parameters()}
-        if self.settings["gradient_checkpointing"]:
-            self.opened.base.gradient_checkpointing_enable()
         return dict(self.opened.base.named_parameters())
 
     def _choose(self, seed: int) -> np.ndarray:

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
+from tli import progress
 from tli.gpus import own
 from tli.tables import whole
 
@@ -54,6 +55,8 @@ def job(stage: str, name: str, *, results: str, log: str = "", threads: int = 1,
                     _set_threads(threads, stage)
                     yield facts
                     write_provenance(Path(results) / "provenance" / stage / f"{name.replace('/', '.')}.json", stage, name, start, facts)
+                    if log:
+                        print(f"{stage} {name}: {time.time() - start:.0f} s. {progress.line(results)}", file=terminal, flush=True)
             except BaseException as error:
                 _report(error, stage, name, log, terminal)
                 if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and not isinstance(error, Ended)):

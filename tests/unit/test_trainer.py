@@ -1,0 +1,76 @@
+"""The trainer of a cell: chosen pairs, gradient checkpointing, full training that leaves the model as it was."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tiny
+import torch
+from safetensors.torch import load_file
+
+from tli.config import Arm, Training
+from tli.trainer import Trainer
+
+TRAINED = tiny.pairs_table().query("split == 'train'").reset_index(drop=True)
+
+
+def settings(**changes) -> dict:
+    plain = {**Training().model_dump(), **{k: Arm().model_dump()[k] for k in ("method", "shuffle_translations")}}
+    plain |= {"rank": 4, "alpha": 8.0, "pooling": "no-bos", "epochs": 2, "learning_rate": 1e-2, "warmup_steps": 0, "batch_size": 4}
+    return plain | changes
+
+
+def trained(folder, model: dict, seed: int = 1, **changes) -> dict:
+    trainer = Trainer(model, settings(**changes), 2, 2, TRAINED)
+    folder.mkdir(parents=True)
+    return trainer.run(seed, folder, lambda step, steps, loss: None)
+
+
+@pytest.mark.parametrize("strategy", ["random", "lowest-margin", "diverse", "uncertainty"])
+def test_budget_is_kept_and_named(strategy, models, tmp_path):
+    select = {"strategy": strategy, "budget": 6, "rounds": 2}
+    record = trained(tmp_path / "a", models("llama"), select=select)
+    chosen = json.loads((tmp_path / "a" / "pairs.json").read_text())
+    assert record["train_pairs"] == len(set(chosen)) == 6 and set(chosen) <= set(TRAINED["pair_id"])
+    trained(tmp_path / "b", models("llama"), select=select)
+    assert json.loads((tmp_path / "b" / "pairs.json").read_text()) == chosen  # the same seed chooses the same pairs
+
+
+def test_lowest_margin_takes_what_the_model_separates_worst(models, tmp_path):
+    trainer = Trainer(models("llama"), settings(select={"strategy": "lowest-margin", "budget": 3, "rounds": 1}), 2, 2, TRAINED)
+    margins, _ = trainer._score(1, np.array([], dtype=int))
+    trainer.run(1, tmp_path, lambda *_: None)
+    chosen = TRAINED["pair_id"].isin(json.loads((tmp_path / "pairs.json").read_text())).to_numpy()
+    assert margins[chosen].max() <= margins[~chosen].min()
+
+
+def test_uncertainty_scores_again_after_training(models):
+    """The second round sees a model that was trained on the first round's pairs."""
+    trainer = Trainer(models("llama"), settings(select={"strategy": "uncertainty", "budget": 6, "rounds": 2}), 2, 2, TRAINED)
+    before, _ = trainer._score(1, np.array([], dtype=int))
+    after, _ = trainer._score(1, np.arange(6))
+    again, _ = trainer._score(1, np.array([], dtype=int))
+    assert not np.allclose(before, after, atol=1e-3)
+    np.testing.assert_array_equal(before, again)  # and is then as it was
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_checkpointing_changes_memory_and_nothing_else(method, models, tmp_path):
+    found = {}
+    for on in (False, True):
+        trained(tmp_path / str(on), models("llama"), gradient_checkpointing=on, method=method, dropout=0.0, learning_rate=1e-3)
+        place = "adapter/adapter_model.safetensors" if method == "lora" else "weights/model.safetensors"
+        found[on] = load_file(tmp_path / str(on) / place)
+    for name, tensor in found[False].items():
+        torch.testing.assert_close(found[True][name], tensor, atol=1e-6, rtol=0)
+
+
+def test_full_training_leaves_the_model_as_it_was(models, tmp_path):
+    trainer = Trainer(models("llama"), settings(method="full", learning_rate=1e-3), 2, 2, TRAINED)
+    before = {name: p.clone() for name, p in trainer.opened.base.named_parameters()}
+    trainer.run(1, tmp_path, lambda *_: None)
+    assert all(torch.equal(before[name], p) for name, p in trainer.opened.base.named_parameters())
+    stored = load_file(tmp_path / "weights" / "model.safetensors")
+    assert any(not torch.equal(stored["model." + name], value) for name, value in before.items())
