@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import getpass
 import os
+import re
 import shutil
 import signal
 import socket
@@ -206,10 +207,27 @@ class Cluster:
         )
 
     def queue(self, states: str = "PENDING,RUNNING,COMPLETING,SUSPENDED") -> list[dict]:
-        """The jobs in these states, or all that SLURM remembers with "all"."""
-        keys = {"id": "%i", "name": "%j", "state": "%T", "comment": "%k", "node": "%N", "gres": "%b", "restarts": "%r"}
-        text = self.run("squeue", "--noheader", "--states", states, "--format", "\t".join(keys.values()))
-        return [dict(zip(keys, line.split("\t"))) for line in text.splitlines()]
+        """The jobs in these states, or all that SLURM remembers with "all"; `gpus` as SLURM has given them."""
+        columns = {
+            "id": ("JobID", 20),
+            "name": ("Name", 80),
+            "state": ("State", 20),
+            "node": ("NodeList", 40),
+            "given": ("tres-alloc", 200),
+            "comment": ("Comment", 400),
+        }
+        text = self.run(
+            "squeue", "--noheader", "--states", states, "--Format", ",".join(f"{name}:{width}" for name, width in columns.values())
+        )
+        rows = []
+        for line in text.splitlines():
+            row, start = {}, 0
+            for key, (_, width) in columns.items():
+                row[key] = line[start : start + width].strip()
+                start += width
+            given = re.search(r"gres/gpu=(\d+)", row.pop("given"))
+            rows.append(row | {"gpus": int(given[1]) if given else 0})
+        return rows
 
     def wait_for(self, condition, seconds: float, otherwise: str):
         """The condition's first true value. Raises ClusterError with `otherwise` after so many seconds."""

@@ -76,11 +76,12 @@ def test_the_tables_are_those_of_the_local_run(both):
 
 
 def test_each_gpu_job_has_one_gpu_and_never_three_run_on_two(both):
-    with_gpu = [[job for job in jobs if "gpu" in job["gres"]] for jobs in both["seen"]]
+    with_gpu = [[job for job in jobs if job["gpus"]] for jobs in both["seen"]]
     assert max(map(len, with_gpu)) == 2
+    assert {job["gpus"] for jobs in with_gpu for job in jobs} == {1}
     assert {job["node"] for jobs in with_gpu for job in jobs} == {"node1"}
-    assert all("check" in job["comment"] or "scan" in job["comment"] or "train" in job["comment"] or "evaluate" in job["comment"]
-               for jobs in with_gpu for job in jobs)  # fmt: skip
+    for job in (job for jobs in both["seen"] for job in jobs):
+        assert bool(job["gpus"]) == job["comment"].startswith(("rule_check", "rule_scan", "rule_train", "rule_evaluate")), job
     cards = {}
     for path in (both["folder"] / "slurm" / "provenance").glob("*/*.json"):
         cards.setdefault(path.parent.name, set()).add(json.loads(path.read_text())["cards"])

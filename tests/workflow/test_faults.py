@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -77,12 +78,8 @@ def test_a_full_disk_leaves_no_half_file_and_a_second_try_finishes(small_disk, t
     for stage in STAGES:
         before = whole_files(results)
         for spare in (0, 8192):  # not even a file; one that is cut off
-            with filler.open("wb") as stream:
-                try:
-                    while True:
-                        stream.write(b"\0" * 4096)
-                        stream.flush()
-                except OSError:
+            with filler.open("wb", buffering=0) as stream, contextlib.suppress(OSError):
+                while stream.write(b"\0" * 4096):
                     pass
             with filler.open("r+b") as stream:
                 stream.truncate(max(0, filler.stat().st_size - spare))

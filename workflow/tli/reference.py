@@ -1,4 +1,4 @@
-"""The config's reference and schema, written from the models in config.py so that they cannot drift apart."""
+"""The config's reference and schema, written from the models in config/keys.py so that they cannot drift apart."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def schema() -> str:
     return json.dumps(Config.model_json_schema(), indent=1, ensure_ascii=False) + "\n"
 
 
-def keys() -> set[str]:
+def all_keys() -> set[str]:
     """Every key that the reference must explain, as `section.key`."""
     found = set(Config.model_fields)
     for name, field in Config.model_fields.items():

@@ -1,4 +1,4 @@
-"""The experiment as its user writes it: every key with its meaning, its default and errors that say how to mend.
+"""The experiment as its user writes it: every key with its meaning and its default.
 
 The models below are the one source of the config's reference (config/README.md) and of its JSON schema
 (workflow/schemas/config.schema.json); a test holds the three together.
@@ -6,23 +6,15 @@ The models below are the one source of the config's reference (config/README.md)
 
 from __future__ import annotations
 
-import difflib
-import re
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
 Pooling = Literal["no-bos", "with-bos", "last-token", "weighted-mean"]
 Criterion = Literal["csls_p_at_1", "gap", "mrr", "p_at_1", "cosine", "mexa", "z"]
 Layer = Literal["best", "output"] | Annotated[int, Field(ge=0)]
 AlphaRule = Annotated[str, Field(pattern=r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$")] | Annotated[float, Field(gt=0)]
-
-
-class ConfigError(ValueError):
-    """The config cannot be run; the message names the file, the line, the key, the reason and the mend."""
 
 
 class Section(BaseModel):
@@ -349,170 +341,3 @@ class Config(Section):
     @property
     def seed_list(self) -> list[int]:
         return list(range(1, self.seeds + 1)) if isinstance(self.seeds, int) else list(self.seeds)
-
-
-def load(paths: str | Path | list[str | Path]) -> Config:
-    """Read config files, later ones over earlier ones key by key, and check them.
-
-    Raises ConfigError.
-    """
-    paths = [paths] if isinstance(paths, (str, Path)) else list(paths)
-    merged: dict = {}
-    for path in paths:
-        merged = _merge(merged, _read_yaml(Path(path)))
-    return parse(merged, paths)
-
-
-def parse(values: dict, paths: list[str | Path] = ()) -> Config:
-    """Check a config that is already read; `paths` are its files, for the error's line.
-
-    Raises ConfigError with one paragraph per mistake.
-    """
-    try:
-        return Config.model_validate(values)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(e, paths) for e in _gather(error.errors()))) from None
-
-
-def protocol(config: Config) -> str:
-    """Name of the protocol that the settings amount to: controlled, paper-text, paper-code or custom (science: section 5)."""
-    arms = [a for a in config.arms.values() if not a.shuffle_translations and a.like is None]
-
-    def everyone(key: str) -> list:
-        return [getattr(arm if key in arm.model_fields_set else config.training, key) for arm in arms]
-
-    settings = dict(
-        pooling=(config.pooling.scan[0], config.pooling.train, config.pooling.evaluate[0]),
-        at_output=config.evaluation.hidden_states[0] == "output",
-        hs2=config.evaluation.hidden_states[0] == 2 and all(a.loss_layer == [2] for a in arms),
-        merge=config.evaluation.merge,
-        masked=any(everyone("mask_false_negatives")),
-        all_masked=all(everyone("mask_false_negatives")),
-        everywhere=all(blocks == "all" for blocks in everyone("adapted_blocks")) and all(everyone("allow_unreached")),
-        loss_at_2=all(a.loss_layer == [2] for a in arms),
-    )
-    paper = settings["merge"] and not settings["masked"] and settings["everywhere"] and settings["loss_at_2"]
-    if paper and settings["pooling"] == ("with-bos",) * 3 and settings["at_output"]:
-        return "paper-text"
-    if paper and settings["pooling"] == ("with-bos", "with-bos", "no-bos") and settings["hs2"]:
-        return "paper-code"
-    if settings["pooling"] == ("no-bos",) * 3 and settings["at_output"] and not settings["merge"] and settings["all_masked"]:
-        return "controlled"
-    return "custom"
-
-
-def _merge(base: dict, over: dict) -> dict:
-    merged = dict(base)
-    for key, value in over.items():
-        merged[key] = _merge(merged[key], value) if isinstance(value, dict) and isinstance(merged.get(key), dict) else value
-    return merged
-
-
-def _read_yaml(path: Path) -> dict:
-    try:
-        text = path.read_text(encoding="utf-8")
-        _refuse_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader), path)
-        values = yaml.safe_load(text)
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such config file; config/ has the ready ones") from None
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ConfigError(f"{path}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(error, 'problem', error)})") from None
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: holds no keys; a config has at least models, pairs and arms")
-    return values
-
-
-def _refuse_repeated_keys(node: yaml.Node | None, path: Path, above: str = "") -> None:
-    """YAML lets a key stand twice and forgets the first; in a config that is a mistake. Raises ConfigError."""
-    if isinstance(node, yaml.SequenceNode):
-        for item in node.value:
-            _refuse_repeated_keys(item, path, above)
-    if not isinstance(node, yaml.MappingNode):
-        return
-    seen: dict[str, int] = {}
-    for key, value in node.value:
-        name, line = f"{above}{key.value}", key.start_mark.line + 1
-        if name in seen and key.value != "<<":
-            raise ConfigError(f"{path}, line {line}: {name} is there twice, first in line {seen[name]}; keep one of them")
-        seen[name] = line
-        _refuse_repeated_keys(value, path, f"{name}.")
-
-
-def _gather(errors: list[dict]) -> list[dict]:
-    """One error per key: the branches of a union complain each for itself."""
-    kept: dict[tuple, dict] = {}
-    for error in errors:
-        location = tuple(p for p in error["loc"] if not (isinstance(p, str) and re.search(r"[\[(]|^(int|float|str|bool|constrained-\w+)$", p)))
-        if location in kept:
-            kept[location]["msg"] += f", or: {error['msg']}"
-        else:
-            kept[location] = {**error, "loc": location, "of_name": "[key]" in error["loc"]}
-    return list(kept.values())
-
-
-def _explain(error: dict, paths: list[str | Path]) -> str:
-    location = error["loc"]
-    key = ".".join(map(str, location)) or "(the whole config)"
-    where = _find_line(location, paths)
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        mend = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"{where}{key}: unknown key; {mend}"
-    if error["type"] == "missing":
-        return f"{where}{key}: this key is missing; config/README.md says what it means"
-    if error["type"] == "string_pattern_mismatch" and error["of_name"]:
-        return f"{where}{key}: the name becomes part of paths; use lower-case letters, digits, '-' (a pair is like swh-eng)"
-    value = error.get("input")
-    shown = f" (it says {value!r})" if isinstance(value, (str, int, float, list)) and len(str(value)) < 80 else ""
-    return f"{where}{key}: {message}{shown}; config/README.md explains the key"
-
-
-def _known_keys(location: tuple) -> list[str]:
-    section: Any = Config
-    named = False  # the next part is a name the user chose, as in models.<name>
-    for part in location:
-        if named or isinstance(part, int):
-            named = False
-            continue
-        annotation = section.model_fields[part].annotation
-        named = getattr(annotation, "__origin__", None) is dict
-        section = _inner_section(annotation)
-    return list(section.model_fields)
-
-
-def _inner_section(annotation) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in reversed(getattr(annotation, "__args__", ())):
-        found = _inner_section(inner)
-        if found is not None:
-            return found
-    return None
-
-
-def _find_line(location: tuple, paths: list[str | Path]) -> str:
-    """`file, line N: ` of the deepest part of the key that a file holds; the last file that holds it counts."""
-    best = ("", -1)
-    for path in paths:
-        try:
-            node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
-            continue
-        depth, line = 0, 1
-        for part in location:
-            step = None
-            if isinstance(node, yaml.MappingNode):
-                step = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                step = (node.value[part], node.value[part])
-            if step is None:
-                break
-            line, node, depth = step[0].start_mark.line + 1, step[1], depth + 1
-        if depth >= best[1]:
-            best = (f"{path}, line {line}: ", depth)
-    return best[0]
