@@ -120,7 +120,11 @@ def stage(name: str, folder: Path, threads: int) -> dict:
     else:
         opened = open_model(model)
         layers = opened.layers
-        wanted = [Wanted(list(range(layers + 1)))] if name == "scan" else [Wanted([2, layers]), Wanted([2, layers], stacked.read(opened, adapter))]
+        wanted = (
+            [Wanted(list(range(layers + 1)))]
+            if name == "scan"
+            else [Wanted([2, layers]), Wanted([2, layers], stacked.read(opened, adapter))]
+        )
         e.embed_all(opened, words, wanted, ["no-bos"])
         tokens = len(wanted) * sum(rows.ids.size for rows in e.passes(opened, e.tokenize(opened.tokenizer, words)))
     return {

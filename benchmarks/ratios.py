@@ -276,7 +276,10 @@ def start(scratch, rounds):
 
 
 JOBS = {
-    "train": lambda s, r: [*train_step(s, r, hidden=1024, dtype="bfloat16", asked=10), *train_step(s, r, hidden=512, dtype="bfloat16", asked=10)],
+    "train": lambda s, r: [
+        *train_step(s, r, hidden=1024, dtype="bfloat16", asked=10),
+        *train_step(s, r, hidden=512, dtype="bfloat16", asked=10),
+    ],
     "nf4": lambda s, r: train_step(s, r, hidden=512, dtype="bfloat16", nf4=True, asked=12),
     "memory": memory,
     "scan": lambda s, r: [*scan(s, r, hidden=512, asked=10), *scan(s, r, hidden=1024, asked=8)],

@@ -68,7 +68,7 @@ def assert_whole_and_nothing_done_twice(experiment: dict, arm: str, before: dict
 
 def test_a_job_that_is_cancelled_is_tried_again(cluster, experiment, run):
     """`CANCELLED by UID` of sacct is not understood by the executor; with squeue it is, and the run does not hang."""
-    process = run(run_files(experiment, "cancelled")[0])
+    process = run(run_files(experiment, "cancelled")[-1])
     job, frozen, before = strike_after_the_first_seed(cluster, experiment, "cancelled", process)
     thaw(frozen)
     cluster.run("scancel", job["id"])
@@ -78,7 +78,7 @@ def test_a_job_that_is_cancelled_is_tried_again(cluster, experiment, run):
 
 
 def test_a_job_that_asked_for_too_little_memory_gets_more(cluster, experiment, run):
-    process = run(run_files(experiment, "large")[0], "--set-resources", "train_lora:mem_mb=attempt**3*150")
+    process = run(run_files(experiment, "large")[-1], "--set-resources", "train_lora:mem_mb=attempt**3*150")
     assert process.wait() == 0, process.said()[-4000:]
     failed = [job for job in cluster.queue("all") if "_large_" in job["comment"] and job["state"] in ("FAILED", "OUT_OF_MEMORY")]
     assert failed and "mem_mb=1200" in process.said()
@@ -88,7 +88,7 @@ def test_a_job_that_asked_for_too_little_memory_gets_more(cluster, experiment, r
 @pytest.mark.slow
 def test_a_job_beyond_its_time_goes_on_at_the_next_seed(cluster, experiment, run):
     """SLURM counts whole minutes: the job is held still until its one minute has passed."""
-    process = run(run_files(experiment, "slow")[0])
+    process = run(run_files(experiment, "slow")[-1])
     job, frozen, before = strike_after_the_first_seed(cluster, experiment, "slow", process)
     cluster.run("scontrol", "update", f"JobId={job['id']}", "TimeLimit=1")
     assert process.wait() == 0, process.said()[-4000:]
@@ -98,7 +98,7 @@ def test_a_job_beyond_its_time_goes_on_at_the_next_seed(cluster, experiment, run
 
 @pytest.mark.slow
 def test_a_node_that_dies_gives_its_job_to_another(cluster, experiment, run):
-    process = run(run_files(experiment, "node")[0])
+    process = run(run_files(experiment, "node")[-1])
     job, frozen, before = strike_after_the_first_seed(cluster, experiment, "node", process)
     cluster.kill_node(job["node"])
     try:
@@ -110,7 +110,7 @@ def test_a_node_that_dies_gives_its_job_to_another(cluster, experiment, run):
 
 
 def test_a_job_that_is_preempted_goes_on_when_there_is_room(cluster, experiment, run):
-    process = run(run_files(experiment, "preempted")[0])
+    process = run(run_files(experiment, "preempted")[-1])
     job, frozen, before = strike_after_the_first_seed(cluster, experiment, "preempted", process)
     thaw(frozen)
     urgent = cluster.run(
@@ -124,7 +124,7 @@ def test_a_job_that_is_preempted_goes_on_when_there_is_room(cluster, experiment,
 
 def test_a_killed_snakemake_finds_its_jobs_again_and_a_second_one_is_told(cluster, experiment, run):
     """Also while the first is alive: from the same directory Snakemake's lock tells, from another the results folder's."""
-    target = run_files(experiment, "killed")[0]
+    target = run_files(experiment, "killed")[-1]
     first = run(target)
     job, frozen, before = strike_after_the_first_seed(cluster, experiment, "killed", first)
     second = run(target, work=experiment["folder"] / "elsewhere")

@@ -141,17 +141,17 @@ class Gathered:
         self.vectors = {(h, p): np.empty((len(tokens), hidden_size), np.float32) for h in hidden_states for p in poolings}
         self.first_norms: dict[int, list] = {h: [] for h in hidden_states}
         self.other_norms: dict[int, list] = {h: [] for h in hidden_states}
-        self._rows, self._mixes = None, []
+        self._mixes: dict[int, tuple] = {}
 
     def add(self, rows: packing.Rows, hidden_state: int, values) -> None:
         """Take in one hidden state [rows, width, hidden] of one pass."""
         import torch
 
-        if self._rows is not rows:  # the same for all hidden states of a pass
+        if id(rows) not in self._mixes:  # the same for all hidden states of a pass
             chosen = [self.tokens[i] for i in rows.members]
-            self._rows, self._mixes = rows, [mix(rows, [weights([w], p, len(w.ids))[0] for w in chosen]) for p in self.poolings]
+            self._mixes[id(rows)] = rows, [mix(rows, [weights([w], p, len(w.ids))[0] for w in chosen]) for p in self.poolings]
         values = values.float()
-        for pooling, (matrix, slots) in zip(self.poolings, self._mixes, strict=True):
+        for pooling, (matrix, slots) in zip(self.poolings, self._mixes[id(rows)][1], strict=True):
             pooled = torch.bmm(torch.from_numpy(matrix).to(values.device), values)
             self.vectors[hidden_state, pooling][rows.members] = pooled.flatten(0, 1).cpu().numpy()[slots]
         norms = values.norm(dim=-1).flatten().cpu().numpy()

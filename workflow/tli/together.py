@@ -22,6 +22,8 @@ def can_stack(opened: Opened, batches: list[Batches], settings: dict) -> bool:
     """
     if settings.get("method", "lora") != "lora" or settings["optimizer"] != "adamw" or has_own_dropout(opened):
         return False
+    if settings.get("gradient_checkpointing"):
+        return False  # it asks for little memory; a stack takes more
     words = [word.ids for batch in batches for word in (*batch.sources, *batch.targets)]
     return len({len(batch.sources) for batch in batches}) == 1 and packing.can_pack(opened, words)
 
@@ -103,5 +105,3 @@ def _losses(stack: Stack, batches: list[Batches], rows: list[np.ndarray], layer:
         )[0]
 
     return torch.vmap(loss)(pooled, torch.from_numpy(known).to(pooled.device))
-
-

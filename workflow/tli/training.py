@@ -112,7 +112,12 @@ def measure_reach(batches: Batches, layer: int, settings: dict, trainable: dict)
 
 
 def train(
-    batches: Batches, layer: int, settings: dict, seed: int, trainable: dict, progress: Callable[[int, float], None] = lambda step, loss: None
+    batches: Batches,
+    layer: int,
+    settings: dict,
+    seed: int,
+    trainable: dict,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
 ) -> dict:
     """Train `trainable` (name -> parameter) in place. Returns losses and learning rates per step, and seconds.
 

@@ -27,16 +27,19 @@ class Rows:
 
 
 def pack(words: Sequence[tuple[int, ...]], width: int = ROW) -> Rows:
-    """All words in one pass, in order, each with places of its own. A word longer than `width` widens the rows."""
+    """All words in one pass, in order, each with places of its own, in rows of about `width` or of the longest word."""
     lengths = np.array([len(word) for word in words])
-    total = int(lengths.sum())
-    width = total if total <= max(width, lengths.max()) else max(width, int(lengths.max()))
-    starts, row, used = np.empty(len(words), dtype=np.int64), 0, 0
+    total, longest = int(lengths.sum()), int(lengths.max())
+    count = -(-total // max(width, longest))
+    limit = total if count == 1 else max(longest, -(-total // count) + int(lengths.mean()))  # rows filled evenly: little is left over
+    rows, columns, row, used = np.empty(len(words), dtype=np.int64), np.empty(len(words), dtype=np.int64), 0, 0
     for i, length in enumerate(lengths.tolist()):
-        if used + length > width:
+        if used + length > limit:
             row, used = row + 1, 0
-        starts[i] = row * width + used
+        rows[i], columns[i] = row, used
         used += length
+    width = int((columns + lengths).max())
+    starts = rows * width + columns
     inside = np.arange(total) - np.repeat(np.cumsum(lengths) - lengths, lengths)
     flat = np.repeat(starts, lengths) + inside
     ids, positions, owner = (np.full((row + 1) * width, fill) for fill in (0, 0, -1))

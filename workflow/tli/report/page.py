@@ -17,6 +17,7 @@ from tli.report.choose import cell_name, groups, table
 from tli.report.doubts import doubts, is_demo
 from tli.report.gallery import first_verdicts, pictures, primary_picture
 from tli.report.methods import methods
+from tli.report.said import same_runs, transfer_words
 from tli.report.sheets import Sheet, sheets
 
 CELLS_IN_PAGE = 36_000  # of one table; the file beside the page has them all
@@ -93,6 +94,8 @@ def _context(tables, config, provenance, audit, missing, made: Path) -> dict:
         "others": rest.to_dict("records")[:60] if len(rest) > len(firsts) else [],
         "others_left": max(0, len(rest) - 60),
         "primary": primary,
+        "same": same_runs(tables),
+        "transfer_words": transfer_words(tables, config, found),
         "doubts": doubts(tables, config, audit, found),
         "audit": audit or {},
         "missing": missing,

@@ -1,0 +1,80 @@
+"""The same equalities on a GPU as on the processor. Skipped where none is visible: `pytest tests/gpu` on a node that has one."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+if not torch.cuda.is_available():
+    pytest.skip("no GPU is visible here; these checks need one", allow_module_level=True)
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
+import tiny_models  # noqa: E402
+
+from tli import together, training  # noqa: E402
+from tli.embed import embed  # noqa: E402
+from tli.model import adapters, stacked  # noqa: E402
+from tli.model.opening import open_model  # noqa: E402
+
+LORA = dict(rank=4, alpha=8.0, dropout=0.0, target_modules=["q_proj", "v_proj"], blocks=2)
+SETTINGS = dict(
+    method="lora", epochs=2, batch_size=4, objective="triplet-hardest", margin=0.4, temperature=0.05, mask_false_negatives=True,
+    optimizer="adamw", learning_rate=1e-3, weight_decay=0.01, warmup_steps=1, schedule="linear", max_gradient_norm=1.0,
+    rank=4, alpha=8.0, dropout=0.0,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tiny_models.write("llama", tmp_path_factory.mktemp("model") / "m", hidden=64)
+
+
+def vectors(folder, blocks=None, **changes):
+    opened = open_model(tiny_models.settings(folder, **changes), blocks)
+    return embed(opened, tiny_models.WORDS, [0, 1, 2, *([] if blocks else [4])], ["no-bos"]).vectors
+
+
+@pytest.mark.parametrize("stream", ["always", "never"])
+def test_gpu_agrees_with_the_processor(folder, stream):
+    there, here = vectors(folder, device="cuda", stream=stream), vectors(folder, device="cpu", stream="never")
+    for key, expected in here.items():
+        np.testing.assert_allclose(there[key], expected, rtol=1e-4, atol=1e-4)  # another order of additions on another device
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_first_blocks_are_the_whole_models(folder, quantization):
+    given = dict(device="cuda", dtype="bfloat16", quantization=quantization)
+    whole, few = vectors(folder, **given), vectors(folder, 2, **given)
+    for key in few:
+        np.testing.assert_allclose(few[key], whole[key], atol=1e-6)  # the same kernels on the same shapes
+
+
+def test_nf4_streamed_is_nf4_opened(folder):
+    given = dict(device="cuda", dtype="bfloat16", quantization="nf4")
+    whole, streamed = vectors(folder, **given, stream="never"), vectors(folder, **given, stream="always")
+    for key, expected in whole.items():
+        assert np.linalg.norm(streamed[key] - expected) < 0.02 * np.linalg.norm(expected)  # bfloat16 products of other kernels
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_seeds_together_are_seeds_alone(folder, quantization):
+    dtype = "float32" if quantization == "none" else "bfloat16"
+    opened = open_model(tiny_models.settings(folder, device="cuda", dtype=dtype, quantization=quantization), 2)
+    batch = training.Batches(opened, tiny_models.WORDS[:6], tiny_models.WORDS[6:], np.eye(6, dtype=bool), "no-bos")
+    members = [stacked.initial(opened, seed=seed, **LORA) for seed in (1, 2)]
+    assert together.can_stack(opened, [batch, batch], SETTINGS)
+    both = together.train_together([batch, batch], 2, SETTINGS, [1, 2], members)
+    for number, seed in enumerate((1, 2)):
+        tuner = adapters.attach(opened, seed=seed, **LORA)
+        trainable = adapters.parameters(opened)
+        for parameter in trainable.values():
+            parameter.requires_grad_(True)
+        alone = training.train(batch, 2, SETTINGS, seed, trainable)
+        # bfloat16: Adam turns a rounded gradient of the other sign into a whole step of 1e-3
+        loose = 1e-4 if quantization == "none" else 4e-3
+        np.testing.assert_allclose(both[number]["losses"], alone["losses"], atol=10 * loose)
+        for name, parameter in trainable.items():
+            np.testing.assert_allclose(both[number]["tensors"][name].cpu(), parameter.detach().cpu(), atol=loose)
+        adapters.detach(tuner)

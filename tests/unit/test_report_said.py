@@ -1,0 +1,38 @@
+"""The report's sentences that are no verdicts: counted again from the tables they stand for."""
+
+from __future__ import annotations
+
+import pandas as pd
+import synthetic
+
+from tli import statistics
+from tli.report.said import same_runs, transfer_words
+
+
+def test_cells_that_are_one_run_are_named_once():
+    runs = synthetic.tables(pairs=1, layers=("best", "2"), seeds=2)["runs"].assign(same_as="")
+    assert same_runs({"runs": runs}) == ""
+    twin = runs["layer"] == "best"
+    runs.loc[twin, "same_as"] = runs.loc[twin, "run"].str.replace("layer-best", "layer-2")
+    text = same_runs({"runs": runs})
+    assert text.count("tli, layer-best, rank-16 is tli, layer-2, rank-16") >= 1 and "counted once" in text
+    assert text.count("seed") == 0
+    assert same_runs({}) == ""
+
+
+def test_transfer_is_counted_and_told_for_the_first_cell():
+    made = synthetic.tables(pairs=1, seeds=5)
+    cells = statistics.transfer(made["transfer"], made["runs"], bootstrap=200)["cells"]
+    config = {"statistics": {"correction": "holm", "alpha": 0.05}}
+    group = [("model-1", "pair-1")] if "model-1" in set(cells["model"]) else [tuple(cells[["model", "pair"]].iloc[0])]
+    told = transfer_words({"transfer_cells": cells}, config, group)
+    own = cells[~cells["control"].astype(bool) & (cells["contrast"] == "after - before")]
+    lower = int(((own["p_holm"] <= 0.05) & (own["estimate"] < 0)).sum())
+    higher = int(((own["p_holm"] <= 0.05) & (own["estimate"] > 0)).sum())
+    assert f"Of {len(own)} tests" in told["summary"] and f"{lower} found accuracy lower and {higher} higher" in told["summary"]
+    assert set(told["groups"][0]["sentences"]) <= set(cells["sentence"])
+    assert told["groups"][0]["sentences"]
+
+
+def test_without_transfer_nothing_is_said():
+    assert transfer_words({"transfer_cells": pd.DataFrame()}, {}, []) is None
