@@ -2,7 +2,8 @@
 
     python benchmarks/ratios.py [--only train,nf4,memory,scan,adapters,seeds,nf4-once,start] [--rounds 3] [--scratch FOLDER]
 
-Published way: one word at a time, all hidden states, full depth, LoRA on all blocks, two forwards a step, a fresh load per run.
+Published way: one word at a time, all hidden states, full depth, a fresh load per run; training with LoRA on all blocks and two
+padded forwards a step, as in the published scripts.
 Competent way: padded batches of 32, one load, one fused forward, full depth, LoRA where the loss reaches.
 """
 

@@ -243,6 +243,16 @@ class Cluster:
                 raise ClusterError(f"after {seconds} s {otherwise}\n{self._last_words()}")
             time.sleep(0.2)
 
+    def stop_controller(self) -> None:
+        """slurmctld goes away; the jobs run on."""
+        (controller,) = [pid for pid, words in self._processes() if Path(words[0]).name == "slurmctld"]
+        end(controller, signal.SIGTERM)
+        while any(pid == controller for pid, _ in self._processes()):
+            time.sleep(0.1)
+
+    def start_controller(self) -> None:
+        self._daemon("slurmctld")
+
     def kill_node(self, node: str) -> None:
         """As a node dies: the daemon and all that it started, at once, without a word to the controller."""
         (daemon,) = [pid for pid, words in self._processes() if Path(words[0]).name == "slurmd" and node in words]

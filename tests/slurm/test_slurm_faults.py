@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from cluster import end
+from experiments import ROOT
 from safetensors.numpy import load_file
 
 
@@ -152,3 +153,19 @@ def test_a_killed_snakemake_finds_its_jobs_again_and_a_second_one_is_told(cluste
     for path in run_files(experiment, "killed"):
         assert json.loads(path.read_text())["seed"] == int(path.parent.name[-1])
     assert {seed: units(experiment, "killed")[seed] for seed in before} == before
+
+
+@pytest.mark.slow
+def test_a_controller_that_is_away_for_a_while(cluster, experiment, run):
+    """Without accounting the executor would ask sacct, get no answer and forget its jobs; the stand-in answers."""
+    path = os.pathsep.join([str(ROOT / "profiles" / "slurm" / "no-accounting"), cluster.env["PATH"]])
+    process = run(run_files(experiment, "outage")[-1], env={"PATH": path})
+    _, frozen, before = strike_after_the_first_seed(cluster, experiment, "outage", process)
+    cluster.stop_controller()
+    try:
+        time.sleep(40)
+    finally:
+        cluster.start_controller()
+    thaw(frozen)
+    assert process.wait(300) == 0, process.said()[-4000:]
+    assert_whole_and_nothing_done_twice(experiment, "outage", before)

@@ -38,7 +38,10 @@ def both(cluster, experiment, tmp_path_factory) -> dict:
         "--profile", ROOT / "profiles" / "local", *place(folder / "work-local", made["local"]), env={"CUDA_VISIBLE_DEVICES": ""}
     )
     assert ran.returncode == 0, ran.stdout[-4000:]
-    process = Running(cluster, folder, config=made["slurm"], work=folder / "work", env={"HF_TOKEN": TOKEN})
+    # --verbose has the executor's job step print its environment, and SLURM's logs of good jobs are kept to look into.
+    process = Running(
+        cluster, folder, "--verbose", "--slurm-keep-successful-logs", config=made["slurm"], work=folder / "work", env={"HF_TOKEN": TOKEN}
+    )
     seen, words = [], set()
     watcher = threading.Thread(target=_watch, args=(cluster, process, seen, words))
     watcher.start()
@@ -96,6 +99,8 @@ def test_a_token_is_written_nowhere(both):
     assert both["command_lines"]
     assert not [line for line in both["command_lines"] if TOKEN.encode() in line]
     assert TOKEN not in both["said"]
+    printed = [path for path in (both["folder"] / "work").rglob("slurm_logs/**/*.log") if "environ(" in path.read_text(errors="replace")]
+    assert printed, "no job printed its environment, so this test sees nothing"
     looked = [path for place in ("slurm", "work") for path in (both["folder"] / place).rglob("*") if path.is_file()]
     assert len(looked) > 50
     assert not [path for path in looked if TOKEN.encode() in path.read_bytes()]

@@ -14,6 +14,9 @@ from tli.console import announce_run, conclude_run, explain, let_scripts_find
 
 let_scripts_find(workflow.basedir)
 
+if workflow.exec_mode.name == "REMOTE":
+    running.forget_tokens()
+
 try:
     CONFIG = tli_config.parse(
         {key: value for key, value in config.items() if key != "pathvars"},
@@ -121,7 +124,9 @@ def announce(log):
     except starts.InUse as error:
         raise WorkflowError(str(error))
     atexit.register(starts.end, CONFIG.results)
-    progress.begin(CONFIG.results, [job.rule.name for job in workflow.dag.needrun_jobs()], workflow.cores)
+    progress.begin(
+        CONFIG.results, [job.rule.name for job in workflow.dag.needrun_jobs()], workflow._cores or workflow.nodes or 1
+    )
     announce_run(CONFIG, GRID)
 
 

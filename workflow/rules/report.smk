@@ -27,6 +27,7 @@ rule report:
         "<logs>/report.log",
     benchmark:
         "<benchmarks>/report.tsv"
+    localrule: CONFIG.jobs.summaries_local
     conda:
         "../../environment.yml"
     threads: 1

@@ -22,6 +22,7 @@ rule statistics:
         "<logs>/statistics.log",
     benchmark:
         "<benchmarks>/statistics.tsv"
+    localrule: CONFIG.jobs.summaries_local
     conda:
         "../../environment.yml"
     threads: 1

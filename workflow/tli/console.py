@@ -23,7 +23,7 @@ def announce_run(config: Config, runs: pd.DataFrame) -> None:
     """One line before the first job: how large the grid is."""
     cells = len(runs.drop_duplicates(tables.CELL))
     _say(
-        f"{config.title}: {len(runs)} runs in {cells} cells ({len(config.models)} models, {len(config.pairs)} pairs, "
+        f"{config.title}: {_count(len(runs), 'run')} in {_count(cells, 'cell')} ({_count(len(config.models), 'model')}, {_count(len(config.pairs), 'pair')}, "
         f"{runs['arm'].nunique()} arms, {len(config.seed_list)} seeds); results in {config.results}/"
     )
 
@@ -77,3 +77,7 @@ def stage_seconds(results: Path) -> pd.DataFrame:
 
 def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}{'' if number == 1 else 's'}"

@@ -64,7 +64,7 @@ def train_together(
                     )
                 optimizer.zero_grad(set_to_none=True)
                 each.sum().backward()  # the sum: a member's gradient is what it would be alone
-                reached = reached or sum(p[0].numel() for p in stack.parameters.values() if p.grad is not None)
+                reached = reached or _reached(stack)
                 if settings["max_gradient_norm"]:
                     stack.clip(settings["max_gradient_norm"])
                 rates.append(scheduler.get_last_lr()[0])
@@ -72,6 +72,9 @@ def train_together(
                 optimizer.step()
                 scheduler.step()
                 progress(len(losses), float(values.mean()))
+        if not steps:  # an arm that is measured as it starts
+            _losses(stack, batches, [np.arange(min(settings["batch_size"], pairs))] * len(batches), layer, settings).sum().backward()
+            reached = _reached(stack)
     seconds = (time.perf_counter() - start) / len(batches)
     results = []
     for number, seed in enumerate(seeds):
@@ -81,6 +84,11 @@ def train_together(
             raise TrainingError(f"seed {seed}: training moved no weight although its loss was above zero; the gradient does not arrive")
         results.append({"tensors": tensors, "losses": own, "learning_rates": list(rates), "seconds": seconds, "reached": reached})
     return results
+
+
+def _reached(stack: Stack) -> int:
+    """Parameters of one member that have a gradient."""
+    return sum(p[0].numel() for p in stack.parameters.values() if p.grad is not None)
 
 
 def _losses(stack: Stack, batches: list[Batches], rows: list[np.ndarray], layer: int, settings: dict):

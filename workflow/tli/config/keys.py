@@ -41,9 +41,7 @@ class Model(Section):
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Type of the weights and of the computation. Pooling and cosines are always float32."
     )
-    device: Literal["auto", "cpu", "cuda"] = Field(
-        "auto", description="Where it computes; `auto` takes a GPU where there is one."
-    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where it computes; `auto` takes a GPU where there is one.")
     across_gpus: bool = Field(
         False, description="Spread a model that is larger than one card over all visible GPUs (accelerate's device map)."
     )
@@ -217,7 +215,9 @@ class Arm(Training):
         description="Hidden states at which the loss is taken: `best` (by the scan), a number k for hs[k], or `output`.",
         examples=[["best", 2]],
     )
-    rank: list[Annotated[int, Field(ge=1)]] = Field([16], min_length=1, description="LoRA ranks. Not used by `method: full`.", examples=[[4, 16, 64]])
+    rank: list[Annotated[int, Field(ge=1)]] = Field(
+        [16], min_length=1, description="LoRA ranks. Not used by `method: full`.", examples=[[4, 16, 64]]
+    )
     shuffle_translations: bool = Field(
         False,
         description="The placebo: train on translations dealt out anew, so that no word meets its own, drawn anew for each seed.",
@@ -294,6 +294,11 @@ class Jobs(Section):
         10, description="Adapters that one transfer job scores; tasks take longer than words."
     )
     threads: Annotated[int, Field(ge=1)] = Field(1, description="CPU threads of a model job.", examples=[4])
+    summaries_local: bool = Field(
+        False,
+        description="Compute the statistics and the report where Snakemake runs, not in small jobs of the cluster; most login nodes forbid it.",
+        examples=[True],
+    )
 
 
 class Config(Section):
@@ -304,14 +309,18 @@ class Config(Section):
         "Does the model align the words of the two languages, where inside, and can a light fine-tuning carry that to the output?",
         description="The question that the report answers.",
     )
-    results: str = Field("results", description="Folder of the results, from the place where Snakemake is started.", examples=["results/ranks"])
+    results: str = Field(
+        "results", description="Folder of the results, from the place where Snakemake is started.", examples=["results/ranks"]
+    )
     models: dict[Annotated[str, Field(pattern=SLUG)], Model] = Field(min_length=1, description="The models, by a short name for paths.")
     pairs: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")], Pair] = Field(
         min_length=1, description="The language pairs, each by `<source>-<target>`."
     )
     arms: dict[Annotated[str, Field(pattern=SLUG)], Arm] = Field(min_length=1, description="The methods.")
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
-        10, description="How many seeds (1 to N), or which. Seeds are the replicates of every claim: 5 are the least.", examples=[10, [1, 2, 3]]
+        10,
+        description="How many seeds (1 to N), or which. Seeds are the replicates of every claim: 5 are the least.",
+        examples=[10, [1, 2, 3]],
     )
     split: Split = Field(Split(), description="How lexicons are divided.")
     pooling: PoolingChoice = Field(PoolingChoice(), description="How a word becomes one vector.")

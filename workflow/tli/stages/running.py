@@ -74,12 +74,19 @@ def _report(error: BaseException, stage: str, name: str, log: str, terminal) -> 
         print(redact("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
     if isinstance(error, Ended):
         summary = "ended by SIGTERM (time limit, preemption or scancel); what is finished is kept, the next try goes on from there"
-    elif isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    elif _disk_is_full(error):
         summary = f"the disk is full ({error}); nothing half written is kept: make room and start again"
     else:
         summary = redact(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error))
     with suppress(OSError):
         print(f"\nError in {stage} {name}: {summary}" + (f"\n  The log is {log}" if log else ""), file=terminal, flush=True)
+
+
+def _disk_is_full(error: BaseException) -> bool:
+    """Libraries wrap the operating system's error in their own; its words stay in theirs."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return True
+    return any(os.strerror(number) in str(error) for number in (errno.ENOSPC, errno.EDQUOT))
 
 
 @contextmanager
@@ -147,6 +154,13 @@ def device_name(device) -> str:
 
         return torch.cuda.get_device_name(device)
     return "CPU"
+
+
+def forget_tokens() -> None:
+    """Take access tokens out of this process's environment: compute jobs need none, and with --verbose the executor's job
+    step would print its whole environment into SLURM's log."""
+    for key in [key for key in os.environ if re.search(r"(TOKEN|SECRET|PASSWORD)$", key)]:
+        del os.environ[key]
 
 
 def redact(text: str) -> str:

@@ -1,0 +1,84 @@
+"""running: what a job says when it fails, also where nothing can be written, and that it tells no secret."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from tli.stages import running
+
+TOKEN = "hf_" + "aB3dE5gH7jK9mN1pQ3sT"
+
+
+def job(tmp_path, body: str, log: str = "", **environment) -> subprocess.CompletedProcess:
+    """Run `body` inside running.job in a process of its own."""
+    code = (
+        f"import os, sys\nfrom tli.stages import running\n"
+        f"with running.job('report', 'all', results={str(tmp_path)!r}, log={log!r}) as facts:\n    {body}\n"
+    )
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment)
+
+
+def test_a_good_job_leaves_its_provenance_and_its_log(tmp_path):
+    log = tmp_path / "logs" / "a.log"
+    done = job(tmp_path, "print('said'); facts['device'] = 'CPU'", str(log), CUDA_VISIBLE_DEVICES="3")
+    assert done.returncode == 0 and log.read_text() == "said\n" and done.stdout == ""
+    record = json.loads((tmp_path / "provenance" / "report" / "all.json").read_text())
+    assert record["device"] == "CPU" and record["cards"] == "3" and record["seconds"] >= 0
+
+
+@pytest.mark.parametrize(
+    "error",
+    ["OSError(28, 'No space left on device')", "RuntimeError('I/O error: No space left on device (os error 28)')"],
+    ids=["ours", "a library's"],
+)
+def test_a_full_disk_is_called_so(tmp_path, error):
+    log = tmp_path / "a.log"
+    done = job(tmp_path, f"raise {error}", str(log))
+    assert done.returncode == 1
+    assert "Error in report all: the disk is full" in done.stderr and f"The log is {log}" in done.stderr and "Traceback" not in done.stderr
+    assert "Traceback" in log.read_text()
+    assert not (tmp_path / "provenance").exists()
+
+
+def test_a_log_that_cannot_be_written_does_not_hide_the_error(tmp_path):
+    done = job(tmp_path, "raise ValueError('the reason')", "/dev/full")
+    assert done.returncode == 1 and "Error in report all: the reason" in done.stderr
+    done = job(tmp_path, "pass", "/proc/no/such/folder/a.log")
+    assert done.returncode == 1 and "Error in report all: " in done.stderr and "Traceback" not in done.stderr.split("Error in report")[1]
+
+
+def test_an_error_with_a_token_in_it_is_told_without(tmp_path):
+    log = tmp_path / "a.log"
+    done = job(tmp_path, "raise RuntimeError('no access for ' + os.environ['MY_TOKEN'])", str(log), MY_TOKEN="quite-a-secret")
+    assert "no access for [redacted]" in done.stderr
+    assert "quite-a-secret" not in done.stderr + log.read_text()
+    assert running.redact(f"https://me:{TOKEN}@hub/x and {TOKEN}") == "https://[redacted]@hub/x and [redacted]"
+
+
+def test_compute_jobs_forget_tokens(monkeypatch):
+    for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "DB_PASSWORD"):
+        monkeypatch.setenv(name, TOKEN)
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    running.forget_tokens()
+    assert TOKEN not in os.environ.values() and os.environ["TOKENIZERS_PARALLELISM"] == "false"
+
+
+def test_a_job_that_needs_a_card_computes_on_its_own(tmp_path):
+    code = (
+        f"import os\nfrom tli.stages import running\n"
+        f"with running.job('report', 'all', results={str(tmp_path)!r}, gpus=1):\n    print(os.environ['CUDA_VISIBLE_DEVICES'])\n"
+    )
+    environment = {key: value for key, value in os.environ.items() if key not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env=environment | {"TLI_GPUS": "5,7", "TLI_GPU_LOCKS": str(tmp_path / "locks")},
+    )
+    assert done.stdout.strip() == "5", done.stderr
+    assert json.loads((tmp_path / "provenance" / "report" / "all.json").read_text())["cards"] == "5"
