@@ -207,13 +207,13 @@ class Cluster:
         )
 
     def queue(self, states: str = "PENDING,RUNNING,COMPLETING,SUSPENDED") -> list[dict]:
-        """The jobs in these states, or all that SLURM remembers with "all"; `gpus` as SLURM has given them."""
+        """The jobs in these states, or all that SLURM remembers with "all"; `gpus` as they were asked of SLURM."""
         columns = {
             "id": ("JobID", 20),
             "name": ("Name", 80),
             "state": ("State", 20),
             "node": ("NodeList", 40),
-            "given": ("tres-alloc", 200),
+            "given": ("tres-per-job", 60),
             "comment": ("Comment", 400),
         }
         text = self.run(
@@ -225,7 +225,7 @@ class Cluster:
             for key, (_, width) in columns.items():
                 row[key] = line[start : start + width].strip()
                 start += width
-            given = re.search(r"gres/gpu=(\d+)", row.pop("given"))
+            given = re.search(r"gpu(?::[^:,]+)?:(\d+)", row.pop("given"))
             rows.append(row | {"gpus": int(given[1]) if given else 0})
         return rows
 

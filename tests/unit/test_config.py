@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tli import config, grid, tables
+from tli import config, grid, protocols, tables
 
 READY = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
 BASE = {"models": {"m": {"source": "x"}}, "pairs": {"swh-eng": {"lexicon": "l.tsv"}}, "arms": {"tli": {}}, "seeds": 2}
@@ -257,6 +257,7 @@ PAPER = {
     "training": {"adapted_blocks": "all", "allow_unreached": True, "mask_false_negatives": False},
     "pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["with-bos"]},
     "evaluation": {"merge": True},
+    "split": {"leaks": "report"},
 }
 
 
@@ -271,12 +272,17 @@ PAPER = {
         (PAPER | {"arms": {"tli": {"loss_layer": [3]}}}, "custom"),
         ({"training": {"mask_false_negatives": False}}, "custom"),
         ({"arms": {"tli": {"mask_false_negatives": False}}}, "custom"),
-        ({"evaluation": {"hidden_states": ["loss-layer"]}}, "custom"),
+        ({"evaluation": {"hidden_states": [3]}}, "custom"),
+        (PAPER | {"split": {}}, "custom"),
+        (PAPER | {"training": PAPER["training"] | {"margin": 0.2}}, "custom"),
+        ({"arms": {"tli": {}, "loose": {"like": "tli", "mask_false_negatives": False}}}, "custom"),
+        ({"training": {"adapted_blocks": "all", "allow_unreached": True}}, "custom"),
+        ({"split": {"leaks": "report"}}, "custom"),
         ({"pooling": {"evaluate": ["with-bos"]}}, "custom"),
     ],
 )  # fmt: skip
 def test_protocol_by_what_the_settings_amount_to(changes, name):
-    assert config.protocol(made(**changes)) == name
+    assert protocols.protocol(made(**changes)) == name
 
 
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.name)
@@ -286,10 +292,32 @@ def test_ready_configs_load_and_make_runs(path):
     assert len(runs) and not runs.duplicated(["model", "pair", "run"]).any()
     assert set(runs["placebo_of"]) - {""} <= set(runs["arm"])
     if path.stem in ("paper-text", "paper-code"):
-        assert config.protocol(loaded) == path.stem
+        assert protocols.protocol(loaded) == path.stem
 
 
 @pytest.mark.skipif(not READY, reason="config/ holds no ready configs yet")
 @pytest.mark.parametrize("name", ["config.yaml", "paper-text.yaml", "paper-code.yaml", "ranks.yaml"])
 def test_ready_configs_are_there(name):
     assert name in [path.name for path in READY]
+
+
+# --- arms ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_placebo_of_nothing_is_refused():
+    with pytest.raises(config.ConfigError, match="name the arm whose placebo it is"):
+        grid.expand(made(arms={"tli": {}, "shuffled": {"shuffle_translations": True}}))
+
+
+def test_a_curve_of_budgets_is_one_entry():
+    curve = {"tli": {"select": {"strategy": "random", "budget": [20, 40]}}, "placebo": {"like": ["tli"], "shuffle_translations": True}}
+    arms = grid.expand_arms(made(arms=curve))
+    assert {name: (arm["select"]["budget"], arm["placebo_of"]) for name, arm in arms.items()} == {
+        "tli-budget-20": (20, ""), "tli-budget-40": (40, ""),
+        "tli-placebo-budget-20": (20, "tli-budget-20"), "tli-placebo-budget-40": (40, "tli-budget-40"),
+    }  # fmt: skip
+
+
+def test_claims_need_a_place_that_is_the_same_for_all():
+    with pytest.raises(config.ConfigError, match="claims rest on the first one"):
+        config.parse({**BASE, "evaluation": {"hidden_states": ["loss-layer", "output"]}})

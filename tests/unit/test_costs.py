@@ -36,12 +36,15 @@ def test_weights_of_8_billion_parameters_as_everyone_counts_them():
 
 
 def test_a_job_fits_the_card_that_people_use_for_it():
-    """An 8B model in 4 bits is trained on a 24 GB card, and fully fine-tuned with 8-bit AdamW on one of 80 GB."""
+    """An 8B model in 4 bits is trained on a 24 GB card, and fully fine-tuned with 8-bit AdamW on one of 141 GB, or of 80 GB
+    where the weights are held in bfloat16 (and most small updates are lost)."""
     quantized = with_model(quantization="nf4")
     assert costs.gpu_memory_mb(quantized, "train", "m", layer="output", arm="tli") < 24_000
     assert costs.gpu_memory_mb(with_model(), "scan", "m") > 16_000
     eight_bit = made(arms={"full": {"method": "full", "optimizer": "adamw-8bit"}})
-    assert 48_000 < costs.gpu_memory_mb(eight_bit, "train", "m", arm="full", method="full") < 80_000
+    assert 80_000 < costs.gpu_memory_mb(eight_bit, "train", "m", arm="full", method="full") < 141_000
+    rounded = made(arms={"full": {"method": "full", "optimizer": "adamw-8bit", "full_dtype": "bfloat16"}})
+    assert 48_000 < costs.gpu_memory_mb(rounded, "train", "m", arm="full", method="full") < 80_000
 
 
 def test_early_training_holds_only_the_blocks_below_the_loss():

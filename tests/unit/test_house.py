@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow" / "tli"
 FLOORS = [
     {"tables", "config", "lexicon", "metrics", "objective", "pairing", "model", "statistics", "store"},
-    {"grid", "jobs", "embed", "measure", "training", "trainer", "together", "project", "report", "transfer", "reference", "console", "plan", "preflight", "costs", "progress", "gpus", "starts"},
+    {"grid", "jobs", "embed", "measure", "training", "trainer", "together", "project", "report", "transfer", "reference", "console", "plan", "preflight", "costs", "progress", "protocols", "gpus", "starts"},
     {"stages"},
     {"__main__"},
 ]

@@ -205,3 +205,44 @@ def test_without_rows_at_the_loss_layer_there_is_no_survival():
     at_output = {name: made[name][made[name]["hidden_state"] == last] for name in ("similarities", "metrics")}
     found = statistics.analyse(made["runs"], at_output["similarities"], at_output["metrics"], made["pairs"])
     assert found["survival"].empty and len(found["verdicts"]) == 1
+
+
+@pytest.mark.parametrize("correction", ["holm", "benjamini-hochberg", "benjamini-yekutieli"])
+def test_every_correction_that_the_config_names_works(correction):
+    from typing import get_args
+
+    from tli.config.keys import Statistics
+
+    assert correction in get_args(Statistics.model_fields["correction"].annotation)
+    made = synthetic.tables(pairs=2, layers=("2",), seeds=5)
+    found = statistics.analyse(made["runs"], made["similarities"], made["metrics"], made["pairs"], correction=correction, bootstrap=100)
+    statistics.transfer(made["transfer"], made["runs"], correction=correction, bootstrap=100)
+    assert found["verdicts"]["p_family"].notna().all()
+
+
+def test_claims_are_made_where_the_config_says():
+    made = synthetic.tables(pairs=1, layers=("2",), seeds=5)
+    given = (made["runs"], made["similarities"], made["metrics"], made["pairs"])
+    found = statistics.analyse(*given, claim_at={"model-1": 2}, number_of_layers={"model-1": 4}, bootstrap=100)
+    claims = found["tests"].query("level == 'confirmatory'")
+    assert set(claims["hidden_state"]) == {2} and "at hs[2], not the output" in found["verdicts"]["sentence"].iloc[0]
+    assert len(found["survival"])  # which is about the output all the same
+
+
+def test_a_repeated_run_is_a_point_of_its_own_line_over_the_ranks():
+    """The line of fixed alpha shares the run at which twice the rank is that alpha; it loses no point by that."""
+    made = synthetic.tables(pairs=1, layers=("2",), ranks=("8", "16", "32"), seeds=5, arms=("tli", "fixed"))
+    runs = made["runs"]
+    repeated = (runs["arm"] == "fixed") & (runs["rank"] == "16")
+    runs.loc[repeated, "same_as"] = runs.loc[repeated, "run"].str.replace("fixed/", "tli/")
+    found = statistics.analyse(runs, made["similarities"], made["metrics"], made["pairs"], bootstrap=100)["ranks"]
+    assert set(found.loc[found["arm"] == "fixed", "ranks"].astype(str)) == set(found.loc[found["arm"] == "tli", "ranks"].astype(str))
+
+
+def test_of_two_arms_that_are_one_run_either_ones_placebo_serves():
+    made = synthetic.tables(pairs=1, layers=("2",), seeds=5, arms=("full-lora", "tli"))
+    runs = made["runs"][made["runs"]["arm"] != "placebo-full-lora"].reset_index(drop=True)
+    twin = runs["arm"] == "tli"
+    runs.loc[twin, "same_as"] = runs.loc[twin, "run"].str.replace("tli/", "full-lora/")
+    found = statistics.analyse(runs, made["similarities"], made["metrics"], made["pairs"], bootstrap=100)["verdicts"]
+    assert found["arm"].tolist() == ["full-lora"] and np.isfinite(found["p_against_placebo"]).all()

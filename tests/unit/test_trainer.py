@@ -74,3 +74,41 @@ def test_full_training_leaves_the_model_as_it_was(models, tmp_path):
     assert all(torch.equal(before[name], p) for name, p in trainer.opened.base.named_parameters())
     stored = load_file(tmp_path / "weights" / "model.safetensors")
     assert any(not torch.equal(stored["model." + name], value) for name, value in before.items())
+
+
+def test_a_run_that_diverges_is_recorded_as_failed_and_can_be_measured(models, tmp_path, monkeypatch):
+    from tli import training
+
+    plain, calls = training.Batches.loss, []
+
+    def spoilt(self, layer, rows, given):
+        calls.append(1)
+        loss = plain(self, layer, rows, given)
+        return loss * float("nan") if len(calls) > 3 else loss
+
+    monkeypatch.setattr(training.Batches, "loss", spoilt)
+    record = trained(tmp_path / "a", models("llama"))
+    assert record["last_loss"] is None and "the loss is nan" in record["failed"] and record["steps"] == 2
+    tensors = load_file(tmp_path / "a" / "adapter" / "adapter_model.safetensors")
+    assert all(torch.isfinite(t).all() and not t.any() for name, t in tensors.items() if "lora_B" in name)
+
+
+def test_a_placebo_learns_from_the_same_words_as_its_arm(models, tmp_path):
+    select = {"strategy": "uncertainty", "budget": 6, "rounds": 3}
+    chosen = []
+    for shuffled in (False, True):
+        trained(tmp_path / str(shuffled), models("llama"), select=select, shuffle_translations=shuffled)
+        chosen.append(json.loads((tmp_path / str(shuffled) / "pairs.json").read_text()))
+    assert chosen[0] == chosen[1]
+
+
+def test_full_training_in_bfloat16_models_moves_nearly_every_weight(models, tmp_path):
+    """Held in bfloat16, small updates would vanish in the rounding."""
+    moved = {}
+    for dtype in ("float32", "bfloat16"):
+        trainer = Trainer(models("llama", dtype="bfloat16"), settings(method="full", learning_rate=1e-5, full_dtype=dtype), 2, 2, TRAINED)
+        before = {name: p.float().clone() for name, p in trainer.opened.base.named_parameters() if "layers.0" in name}
+        with trainer._fitted(np.arange(len(TRAINED)), 1, False) as found:
+            changed = [(found["trainable"][name].float() != value).float().mean() for name, value in before.items()]
+        moved[dtype] = float(torch.stack(changed).mean())
+    assert moved["float32"] > 0.9 > 0.5 > moved["bfloat16"]

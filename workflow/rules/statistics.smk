@@ -32,6 +32,7 @@ rule statistics:
         gpu_model="",  # without it a default of the profile would ask for a GPU
     params:
         settings=CONFIG.statistics.model_dump(),
+        claim_at=CONFIG.evaluation.hidden_states[0],
         pooling=CONFIG.pooling.evaluate[0],
         model_pairs=MODEL_PAIRS,
         version=running.STAGE_VERSIONS["statistics"],

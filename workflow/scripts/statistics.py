@@ -11,6 +11,7 @@ with running.job("statistics", "all", results=results, log=snakemake.log[0]):
         checks={model: f"{results}/check/{model}.json" for model, _ in model_pairs},
         transfer=list(dict.fromkeys(str(Path(path).parent) for path in snakemake.input.get("transfer", []))),
         settings=snakemake.params.settings,
+        claim_at=snakemake.params.claim_at,
         pooling=snakemake.params.pooling,
         output=str(Path(snakemake.output.tests).parent),
     )

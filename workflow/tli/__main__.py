@@ -201,7 +201,7 @@ def _stage(chosen) -> None:
                 words={(m, p): f"{results}/scan/{m}/{p}/words.tsv" for m, p in both},
                 checks={m: f"{results}/check/{m}.json" for m in config.models},
                 transfer=[], settings=config.statistics.model_dump(), pooling=config.pooling.evaluate[0],
-                output=f"{results}/statistics",
+                claim_at=config.evaluation.hidden_states[0], output=f"{results}/statistics",
             )  # fmt: skip
 
 

@@ -157,7 +157,7 @@ def memory_mb(config: Config, stage: str, model: str, *, pair: str = "", layer: 
     gpu = needs_gpu(config, model)
     copied = 0.0
     if stage == "train" and method == "full":
-        copied = weight_bytes(size(config, model).parameters, config.models[model].dtype, "none")
+        copied = weight_bytes(size(config, model).parameters, "float32", "none")
         held = 2 * copied if gpu else held + copied
     return int(IMPORTS_MB + (CUDA_MB if gpu and held > 2e9 else 0) + 1.3 * held / 1e6 + vectors)
 
@@ -177,8 +177,8 @@ def _held(config: Config, stage: str, model: str, pair: str, layer: str, arm: st
     words = 2 * max((pairs(config, name) for name in ([pair] if pair else config.pairs)), default=0)
     parameters = known.below(depth(config, model, layer)) if stage == "train" else known.parameters
     if stage == "train" and method == "full":
-        optimizer = grid.expand_arms(config)[arm]["optimizer"] if arm else config.training.optimizer
-        held = full_training_bytes(parameters, section.dtype, optimizer)
+        chosen = grid.expand_arms(config)[arm] if arm else config.training.model_dump()
+        held = full_training_bytes(parameters, chosen["full_dtype"], chosen["optimizer"])
     else:
         # NF4 weights cannot be trained in full: such a run is opened, and measured, unquantised.
         held = weight_bytes(parameters, section.dtype, section.quantization if method == "lora" else "none")

@@ -24,8 +24,22 @@ def expand_arms(config: Config) -> dict[str, dict]:
             full_name = f"{parent}-{name}" if isinstance(arm.like, list) else name
             if full_name in arms or (full_name != name and full_name in config.arms):
                 raise ConfigError(f"arms.{name}: makes an arm {full_name!r}, which is there already; rename one of them")
-            arms[full_name] = _settings(config, name, parent)
+            for suffix, settings in _by_budget(_settings(config, name, parent)):
+                arms[full_name + suffix] = settings
     return arms
+
+
+def _by_budget(settings: dict) -> list[tuple[str, dict]]:
+    """An arm whose `select` names several budgets is one arm for each; so is its placebo, which belongs to the same one."""
+    select = settings["select"]
+    if select is None or not isinstance(select["budget"], list):
+        return [("", settings)]
+    found = []
+    for budget in dict.fromkeys(select["budget"]):
+        suffix = f"-budget-{budget}"
+        placebo_of = settings["placebo_of"] and settings["placebo_of"] + suffix
+        found.append((suffix, settings | {"select": select | {"budget": budget}, "placebo_of": placebo_of}))
+    return found
 
 
 def _settings(config: Config, name: str, parent: str | None) -> dict:
@@ -47,6 +61,8 @@ def _settings(config: Config, name: str, parent: str | None) -> dict:
         settings["select"] = settings["select"].model_dump()
     is_placebo = settings["shuffle_translations"]
     settings["placebo_of"] = next((s for s in seen[1:] if not config.arms[s].shuffle_translations), "") if is_placebo else ""
+    if is_placebo and not settings["placebo_of"]:
+        raise ConfigError(f"arms.{name}: shuffles translations but is like no other arm; name the arm whose placebo it is: like: [tli]")
     settings["control"] = is_placebo or settings["epochs"] == 0
     return settings
 

@@ -45,7 +45,7 @@ def lexicon_settings(config: Config, pair: str) -> dict:
     """What the lexicon stage is given besides files."""
     section = config.pairs[pair]
     split = section.split or config.split
-    return {"format": section.format, "columns": section.columns, "options": section.options, "merge": section.merge, "split": split.model_dump()}
+    return {"format": section.format, "columns": section.columns, "options": section.options, "merge": section.merge, "splits": section.splits, "split": split.model_dump()}
 
 
 def layers_asked(config: Config) -> list[str]:
@@ -137,6 +137,19 @@ def inspect(config: Config) -> None:
             problems.append(f"models.{name}: {error}")
             continue
         problems += _beyond(config, name, layers)
+    for name, arm in grid.expand_arms(config).items():
+        asked = arm["adapted_blocks"]
+        for layer in arm["loss_layer"]:
+            if isinstance(asked, int) and isinstance(layer, int) and asked > layer and not arm["allow_unreached"] and arm["method"] == "lora":
+                problems.append(
+                    f"arms.{name}: adapters are asked for on {asked} blocks, but a loss at hs[{layer}] reaches only the first {layer}; "
+                    "set adapted_blocks: reachable, or allow_unreached: true"
+                )
+            if asked == "all" and isinstance(layer, int) and not arm["allow_unreached"] and arm["method"] == "lora" and layer < _shallowest(config):
+                problems.append(
+                    f"arms.{name}: adapters are asked for on all blocks, but a loss at hs[{layer}] reaches only the first {layer}; "
+                    "set adapted_blocks: reachable, or allow_unreached: true"
+                )
     if "0" in layers_asked(config):
         problems.append("loss_layer 0: hs[0] are the embeddings; no block lies below, so nothing can learn: take 1 or more")
     for pair in config.pairs:
@@ -169,6 +182,17 @@ def known_layers(config: Config, model: str) -> int | None:
     """L as an earlier check of the model found it, None before the first."""
     path = Path(config.results) / "check" / f"{model}.json"
     return json.loads(path.read_text(encoding="utf-8"))["layers"] if path.exists() else None
+
+
+def _shallowest(config: Config) -> int:
+    """L of the shallowest model that is known so far, 0 where none is."""
+    known = []
+    for name in config.models:
+        try:
+            known.append(known_layers(config, name) or check_folder(Path(config.models[name].source))["layers"])
+        except ModelError:
+            continue
+    return min(known, default=0)
 
 
 def _beyond(config: Config, model: str, layers: int | None) -> list[str]:

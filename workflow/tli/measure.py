@@ -87,12 +87,12 @@ def choose_layer(
 
     rows, figures: as `measure` gives them. Returns columns hidden_state, criterion, value, win_share, chosen. win_share is
     how often each would have been chosen when the select split's words are drawn again with replacement.
-    Raises ValueError where the select split is empty or the model has fewer than two blocks.
+    Without a select split, or in a model of one block, there is nothing to choose: then no row is chosen.
     """
     states = list(range(1, min(layers - 1, at_most or layers) + 1))
     figures = figures[(figures["split"] == "select") & (figures["pooling"] == pooling)].set_index("hidden_state")
     if not states or not set(states) <= set(figures.index):
-        raise ValueError("`best` has nothing to choose from: the select split is empty, or the model has fewer than two blocks")
+        return pd.DataFrame(columns=["hidden_state", "criterion", "value", "win_share", "chosen"])
     value = figures.loc[states, criterion].to_numpy(float)
     wins = np.zeros(len(states))
     per_word = _per_word(rows[(rows["split"] == "select") & (rows["pooling"] == pooling)], states, criterion)

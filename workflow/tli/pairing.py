@@ -43,7 +43,7 @@ def derangement(accepted, seed: int) -> np.ndarray:
     n = accepted.shape[0]
     if accepted.shape != (n, n) or n < 1:
         raise ValueError(f"accepted has shape {accepted.shape}; expected one row and one column for each pair")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 1])  # not the stream that orders the batches
     cells = np.unique(np.repeat(np.arange(n, dtype=np.int64), np.diff(accepted.indptr)) * n + accepted.indices)
 
     def bad(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
@@ -91,7 +91,7 @@ def choose(
     left = int(free.sum())
     if not 0 < budget <= left:
         raise ValueError(f"select: budget {budget} does not fit: {left} of {n} train pairs are left to choose from")
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng([seed, 2])
     shuffled = rng.permutation(n)
     if strategy == "random":
         return shuffled[free[shuffled]][:budget]

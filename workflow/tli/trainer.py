@@ -23,7 +23,8 @@ class Trainer:
         self.model_settings, self.settings, self.loss_layer, self.trained = model_settings, settings, loss_layer, trained
         self.full = settings["method"] == "full"
         self.asked, self.blocks = adapted, min(adapted, loss_layer)
-        self.opened = open_model(model_settings, loss_layer, quantized=not self.full)
+        opening = model_settings | {"dtype": settings["full_dtype"]} if self.full else model_settings
+        self.opened = open_model(opening, loss_layer, quantized=not self.full)
         if settings["gradient_checkpointing"]:
             self.opened.base.gradient_checkpointing_enable({"use_reentrant": False})
         self.initial: dict = {}
@@ -35,9 +36,9 @@ class Trainer:
         progress(step, steps, loss) is called at every step of the training proper.
         """
         chosen = self._choose(seed)
-        with self._fitted(chosen, seed, progress) as result:
+        with self._fitted(chosen, seed, self.settings["shuffle_translations"], progress) as result:
             if self.full:
-                _save_weights(result["trainable"], self.opened.prefix, folder / "weights")
+                _save_weights(result["trainable"], self.opened.prefix, self.model_settings["dtype"], folder / "weights")
             else:
                 note = f"Loss at hs[{self.loss_layer}], seed {seed}, {len(result['losses'])} steps on {len(chosen)} pairs."
                 adapters.save(
@@ -53,22 +54,23 @@ class Trainer:
         epochs = max(1, self.settings["epochs"])
         return {
             "loss_layer": self.loss_layer,
-            "adapted_blocks": self.opened.layers if self.full else self.asked,
+            "adapted_blocks": self.loss_layer if self.full else self.asked,
             # Blocks are of one shape, so those that the loss cannot reach are counted without being opened.
             "trainable_parameters": count if self.full else count // self.blocks * self.asked,
             "reached_parameters": result["reached"],
             "train_pairs": len(chosen),
             "steps": steps,
             "first_loss": float(losses["loss"].iloc[0]) if steps else None,
-            "last_loss": float(losses["loss"].tail(max(1, steps // epochs)).mean()) if steps else None,
+            "last_loss": float(losses["loss"].tail(max(1, steps // epochs)).mean()) if steps and "failed" not in result else None,
+            "failed": result.get("failed", ""),
             "seconds": round(result["seconds"], 3),
         }
 
     @contextmanager
-    def _fitted(self, rows: np.ndarray, seed: int, progress=lambda step, steps, loss: None) -> Iterator[dict]:
+    def _fitted(self, rows: np.ndarray, seed: int, shuffled: bool, progress=lambda step, steps, loss: None) -> Iterator[dict]:
         """Within the block the model is trained on `rows` of the train split; afterwards it is as it was."""
         settings = self.settings
-        sources, targets, accepted = assignments(self.trained.iloc[rows], settings["shuffle_translations"], seed)
+        sources, targets, accepted = assignments(self.trained.iloc[rows], shuffled, seed)
         batches = training.Batches(self.opened, sources, targets, accepted, settings["pooling"])
         steps = training.steps_of(len(sources), settings)
         tuner = None if self.full else adapters.attach(self.opened, **self.lora, seed=seed)
@@ -77,9 +79,16 @@ class Trainer:
             for parameter in trainable.values():
                 parameter.requires_grad_(True)
             reached = training.measure_reach(batches, self.loss_layer, settings, trainable)
-            found = training.train(
-                batches, self.loss_layer, settings, seed, trainable, lambda step, loss: progress(step, steps, loss)
-            )
+            fresh = {name: p.detach().clone() for name, p in trainable.items()} if not self.full else self.initial
+            try:
+                found = training.train(
+                    batches, self.loss_layer, settings, seed, trainable, lambda step, loss: progress(step, steps, loss)
+                )
+            except training.DivergedError as error:
+                # The run goes on into the tables as one that failed; left as initialised, it can be measured.
+                found = {"losses": error.losses, "learning_rates": error.learning_rates, "seconds": error.seconds, "failed": str(error)}
+                for name, parameter in trainable.items():
+                    parameter.data.copy_(fresh[name])
             yield found | {"trainable": trainable, "reached": reached}
         finally:
             if tuner is not None:
@@ -120,7 +129,7 @@ class Trainer:
 
         if not len(rows):
             return look()
-        with self._fitted(rows, seed):
+        with self._fitted(rows, seed, False):  # a placebo learns from the same words as its arm: only their translations differ
             return look()
 
 
@@ -154,8 +163,10 @@ def _accepted(sources: list[str], targets: list[str], alternatives: list[set]) -
     return right
 
 
-def _save_weights(trainable: dict, prefix: str, folder: Path) -> None:
+def _save_weights(trainable: dict, prefix: str, dtype: str, folder: Path) -> None:
+    """The weights in the model's own type, in which they are evaluated as the baseline is."""
+    import torch
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
-    save_file({prefix + name: p.detach().cpu().contiguous() for name, p in trainable.items()}, str(folder / "model.safetensors"))
+    save_file({prefix + name: p.detach().to("cpu", getattr(torch, dtype)).contiguous() for name, p in trainable.items()}, str(folder / "model.safetensors"))

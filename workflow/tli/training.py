@@ -18,6 +18,14 @@ class TrainingError(RuntimeError):
     """A training that cannot or did not do what it is for."""
 
 
+class DivergedError(TrainingError):
+    """The loss is not finite any more; the run has failed, others may go on."""
+
+    def __init__(self, value: float, losses: list[float], learning_rates: list[float], seconds: float):
+        super().__init__(f"the loss is {value} at step {len(losses) + 1}; lower learning_rate, or take dtype float32")
+        self.losses, self.learning_rates, self.seconds = losses, learning_rates, seconds
+
+
 def steps_of(pairs: int, settings: dict) -> int:
     """Optimizer steps of a run: epochs x batches, the last batch of an epoch may be smaller."""
     return settings["epochs"] * math.ceil(pairs / settings["batch_size"])
@@ -143,7 +151,7 @@ def train(
                 loss = batches.loss(layer, shuffled[first : first + settings["batch_size"]], settings)
                 value = float(loss.detach())
                 if not math.isfinite(value):
-                    raise TrainingError(f"the loss is {value} at step {len(losses) + 1}; lower learning_rate, or take dtype float32")
+                    raise DivergedError(value, losses, rates, time.perf_counter() - start)
                 optimizer.zero_grad(set_to_none=True)
                 if loss.requires_grad:
                     loss.backward()

@@ -1,7 +1,6 @@
-"""The experiment as its user writes it: keys, how they are read, and the protocol that they amount to."""
+"""The experiment as its user writes it: the keys, and how they are read."""
 
 from tli.config.keys import Arm, Config, Model, Pair, Training
-from tli.config.protocols import protocol
 from tli.config.reading import ConfigError, load, parse
 
-__all__ = ["Arm", "Config", "ConfigError", "Model", "Pair", "Training", "load", "parse", "protocol"]
+__all__ = ["Arm", "Config", "ConfigError", "Model", "Pair", "Training", "load", "parse"]

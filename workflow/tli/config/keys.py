@@ -106,6 +106,11 @@ class Pair(Section):
         examples=[["target", "source"], {"source": "swahili", "target": "english"}],
     )
     options: dict[str, str | int | bool] = Field({}, description="Settings of one format; resources/README.md lists them.")
+    splits: list[Literal["train", "select", "heldout"]] | None = Field(
+        None,
+        description="The split of each file, where the files are the splits, as with the lists that the paper's author published.",
+        examples=[["train", "heldout"]],
+    )
     merge: bool = Field(
         True,
         description="Make one pair of the rows with the same source; their other translations become alternatives. Off in "
@@ -114,6 +119,13 @@ class Pair(Section):
     sha256: str | list[str] | None = Field(
         None, description="Checksum of each address's file, needed for an address.", examples=["<64 hexadecimal digits>"]
     )
+    @model_validator(mode="after")
+    def _one_split_a_file(self):
+        files = 1 if isinstance(self.lexicon, str) else len(self.lexicon)
+        if self.splits is not None and len(self.splits) != files:
+            raise ValueError(f"splits names {len(self.splits)}, the lexicon has {files} files; name one for each")
+        return self
+
     split: Split | None = Field(None, description="Another split for this pair than the general one.")
 
 
@@ -155,7 +167,11 @@ class Selection(Section):
         description="`lowest-margin`: those that the model separates worst; `diverse`: far from each other; "
         "`uncertainty`: nearest to the decision, scored again after each round.",
     )
-    budget: Annotated[int, Field(ge=2)] = Field(description="How many pairs are used.", examples=[100])
+    budget: Annotated[int, Field(ge=2)] | Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(
+        description="How many pairs are used. A list makes one arm for each, `<arm>-budget-<N>`, and so a curve of gain "
+        "against budget.",
+        examples=[100, [50, 100, 200]],
+    )
     rounds: Annotated[int, Field(ge=1)] = Field(4, description="Rounds of `uncertainty`: after each it scores again.")
 
 
@@ -181,6 +197,11 @@ class Training(Section):
     max_gradient_norm: Annotated[float, Field(gt=0)] | None = Field(None, description="Clip the gradient to this norm.", examples=[1.0])
     optimizer: Literal["adamw", "adamw-8bit"] = Field(
         "adamw", description="`adamw-8bit` is bitsandbytes' memory-saving AdamW, for full fine-tuning of large models on a GPU."
+    )
+    full_dtype: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Type of the weights while all of them are trained (`method: full`). In bfloat16 most of the small updates "
+        "vanish in the rounding (98 % of them at a learning rate of 1e-5): take it only where the memory forces it.",
     )
     gradient_checkpointing: bool = Field(False, description="Trade time for memory in the backward pass.")
     alpha: AlphaRule = Field("2r", description="LoRA's alpha: a rule of the rank (`2r`, `r`) or a number.", examples=["2r", 32])
@@ -230,7 +251,7 @@ class Evaluation(Section):
     hidden_states: list[Literal["output", "loss-layer"] | Annotated[int, Field(ge=0)]] = Field(
         ["output", "loss-layer"],
         min_length=1,
-        description="Hidden states that are measured. Claims rest on the first.",
+        description="Hidden states that are measured. Claims rest on the first, `output` or a number.",
         examples=[["output", "loss-layer", 4]],
     )
     merge: bool = Field(
@@ -238,6 +259,13 @@ class Evaluation(Section):
         description="Merge the adapters into the weights first, as the paper did. Merging into NF4 weights rounds the "
         "adapter, so it is off by default.",
     )
+    @field_validator("hidden_states")
+    @classmethod
+    def _first_carries_claims(cls, states):
+        if states[0] == "loss-layer":
+            raise ValueError("claims rest on the first one, which must be the same for all runs: put `output` or a number first")
+        return states
+
     projected_pairs: Annotated[int, Field(ge=0)] = Field(
         80, description="How many pairs the t-SNE and PCA maps show, held-out ones first; 0 leaves the maps out."
     )

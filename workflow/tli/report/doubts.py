@@ -51,6 +51,14 @@ def doubts(tables: dict[str, pd.DataFrame], config: dict, audit: dict, groups: l
         bare = [arm for arm in real if arm not in set(grid["placebo_of"])]
         if bare:
             add("serious", about, f"No placebo for {', '.join(bare)}: a gain there may come from any training at all.")
+        for text in _choice(tables, model, pair):
+            add("note", about, text)
+        for text in _unreached(tables, model, pair):
+            add("note", about, text)
+    for model, check in (config.get("checks") or {}).items():
+        ratios = rows(table(tables, "scan"), model=model)
+        if not check.get("added_before") and len(ratios) and ratios["sink_ratio"].max() > SINK_LIMIT:
+            add("serious", model, "The tokenizer adds nothing before a word: a word's first token may be the sink, and it is in every pool.")
     for pair, lines in (audit or {}).items():
         for severity, text in lines:
             if str(severity).lower() in ("error", "serious", "leak", "warning") or "leak" in str(text).lower():
@@ -94,6 +102,38 @@ def _baseline(tables, model, pair) -> list[str]:
                 f"Weak baseline: before training, {found:.1%} of the held-out words find their translation at hs[{state}] (CSLS P@1)."
             )
     return texts
+
+
+def _choice(tables, model, pair) -> list[str]:
+    """How sure the choice of the best layer is, where an arm rests on it."""
+    choice = rows(table(tables, "choice"), model=model, pair=pair)
+    grid = rows(table(tables, "grid"), model=model, pair=pair, layer="best")
+    if choice.empty or grid.empty:
+        return []
+    won = choice[choice["chosen"].astype(bool)]
+    scan = rows(table(tables, "scan"), model=model, pair=pair, split="select")
+    texts = []
+    if len(won) and won["win_share"].iloc[0] < 0.8:
+        texts.append(
+            f"The best layer, hs[{int(won['hidden_state'].iloc[0])}], would have been chosen in {won['win_share'].iloc[0]:.0%} of draws of "
+            "the select words."
+        )
+    if len(scan) and scan["n"].iloc[0] < FEW_PAIRS:
+        texts.append(f"The best layer was chosen on {int(scan['n'].iloc[0])} select pairs: below {FEW_PAIRS} the choice is underpowered.")
+    return texts
+
+
+def _unreached(tables, model, pair) -> list[str]:
+    """Arms whose loss cannot reach all that is called trainable."""
+    runs = rows(table(tables, "runs"), model=model, pair=pair)
+    if runs.empty:
+        return []
+    short = runs[runs["reached_parameters"] < runs["trainable_parameters"]].drop_duplicates(["arm", "layer", "rank"])
+    return [
+        f"{row.arm}, rank {row.rank}: of {int(row.trainable_parameters):,} trainable parameters the loss at hs[{int(row.loss_layer)}] reaches "
+        f"{int(row.reached_parameters):,}; the others stay as initialised."
+        for row in short.itertuples()
+    ]
 
 
 def _perplexity(tables, model, config) -> list[str]:

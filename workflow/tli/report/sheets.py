@@ -19,7 +19,7 @@ MAIN = {
     "tests-within-runs": ("test", "model", "pair", "arm", "layer", "rank", "seed", "split", "hidden_state", "metric",
         "n", "estimate", "low", "high", "statistic", "p", "log10_p"),
     "metrics": ("model", "pair", "arm", "layer", "rank", "seeds", "split", "hidden_state", "pooling", "n", "cosine",
-        "mismatched", "gap", "mrr", "p_at_1", "csls_p_at_1", "mexa", "xcs", "sink_ratio"),
+        "mismatched", "gap", "mrr", "p_at_1", "csls_p_at_1", "mexa", "xcs", "xcs_mismatched", "sink_ratio"),
     "changes": ("model", "pair", "arm", "layer", "rank", "seed", "split", "hidden_state", "csls_p_at_1_before",
         "csls_p_at_1_after", "csls_p_at_1_change", "gap_change", "mrr_change", "cosine_change"),
     "pairs-of-words": ("pair", "source", "target", "category", "split", "cosine_before", "cosine_after", "gap_before",

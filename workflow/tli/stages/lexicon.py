@@ -11,7 +11,7 @@ CHANGES = ["file", "line", "action", "field", "before", "after", "reason"]
 
 
 def prepare(
-    *, pair: str, files: list[str], format: str, columns, options: dict, merge: bool, split: dict, output: str, changes: str, audit: str
+    *, pair: str, files: list[str], format: str, columns, options: dict, merge: bool, splits: list[str] | None, split: dict, output: str, changes: str, audit: str
 ) -> None:
     """Read, clean, split and audit; write pairs.tsv (tables.PAIRS), changes.tsv and audit.tsv (severity, text).
 
@@ -20,6 +20,8 @@ def prepare(
     """
     source, target = pair.split("-")
     raw = lexicon.read(files, format=format, columns=columns, source_language=source, target_language=target, **options)
+    if splits:
+        raw["split"] = raw["file"].map(dict(zip(map(str, files), splits, strict=True)))
     cleaned, record = lexicon.clean(raw, merge=merge)
     pairs, aside = lexicon.split(
         cleaned, shares=split["shares"], sizes=split["sizes"], by=split["by"], heldout_categories=split["heldout_categories"], leaks=split["leaks"]

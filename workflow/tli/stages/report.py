@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from tli import console, grid, tables
-from tli.config import Config, parse, protocol
+from tli.config import Config, parse
+from tli.protocols import protocol
 from tli.stages import statistics
 from tli.stages.running import commit, redact, say
 
@@ -29,6 +30,11 @@ def report(*, config: dict, results: str, output: str, partial: bool = False) ->
     found, missing = gather(checked, runs, Path(results), partial)
     shown = {key: str(value) if isinstance(value, Path) else value for key, value in checked.model_dump().items()}
     shown |= {"protocol": protocol(checked), "demo": any(model.demo for model in checked.models.values()), "arms": grid.expand_arms(checked)}
+    shown["checks"] = {
+        model: json.loads(path.read_text(encoding="utf-8"))
+        for model in checked.models
+        if (path := Path(results) / "check" / f"{model}.json").exists()
+    }
     build(found, config=shown, provenance=provenance(checked, Path(results)), audit=audits(checked, Path(results)), output=Path(output), missing=missing)
     say(f"report: {output}/index.html" + (f"; missing: {'; '.join(missing)}" if missing else ""))
     return missing

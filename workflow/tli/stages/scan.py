@@ -31,18 +31,23 @@ def scan(
     rows, figures, vectors = measure.measure(opened, table, states, poolings, k=csls_k, progress=lambda done: say(f"  {done} forms embedded"))
     figures.insert(0, "model", model)
     figures.insert(1, "pair", pair)
+    # `best` is chosen without BOS wherever the scan has that pooling: pooled in, it hides what the words do.
+    clean = next((name for name in poolings if name != "with-bos"), poolings[0])
     chosen = measure.choose_layer(
-        rows, figures, opened.layers, best_by, poolings[0], k=csls_k, at_most=best_at_most, bootstrap=bootstrap
+        rows, figures, opened.layers, best_by, clean, k=csls_k, at_most=best_at_most, bootstrap=bootstrap
     )
     chosen.insert(0, "model", model)
     chosen.insert(1, "pair", pair)
     warn_of_sinks(figures)
-    about = measure.word_facts(opened, table, vectors[opened.layers, poolings[0]][0]).assign(model=model, pair=pair)
+    about = measure.word_facts(opened, table, vectors[opened.layers, clean][0]).assign(model=model, pair=pair)
     tables.write(about, words, tables.WORDS)
     tables.write(token_audit(opened.tokenizer, table), audit, ["severity", "text"])
     tables.write(figures, output, tables.SCAN)
     tables.write(chosen, choice, tables.CHOICE)
-    say(f"scan: best by {best_by} is hs[{int(chosen.loc[chosen['chosen'], 'hidden_state'].iloc[0])}]; wrote {Path(output).name}")
+    if len(chosen):
+        say(f"scan: best by {best_by} is hs[{int(chosen.loc[chosen['chosen'], 'hidden_state'].iloc[0])}]; wrote {Path(output).name}")
+    else:
+        say("scan: no select split (or a single block), so no best hidden state is chosen")
 
 
 def token_audit(tokenizer, pairs) -> pd.DataFrame:

@@ -27,19 +27,19 @@ def mark_same(runs: pd.DataFrame) -> pd.DataFrame:
     The first is the one whose layer is a number, so that `best` gives way to the layer it stands for.
     """
     order = runs.assign(_named=runs["layer"].isin(["best", "output"])).sort_values("_named", kind="stable")
-    # A placebo of another arm is that arm's own control even where the training is the same.
-    first = order.groupby(["model", "pair", "placebo_of", "unit"])["run"].transform("first")
+    first = order.groupby(["model", "pair", "unit"])["run"].transform("first")
     return runs.assign(same_as=first.where(first != order["run"], "").reindex(runs.index))
 
 
 def analyse(
-    *, parts: list[str], pairs: dict[tuple[str, str], str], words: dict[tuple[str, str], str], checks: dict[str, str], transfer: list[str], settings: dict, pooling: str,
+    *, parts: list[str], pairs: dict[tuple[str, str], str], words: dict[tuple[str, str], str], checks: dict[str, str], transfer: list[str], settings: dict, pooling: str, claim_at: str | int,
     output: str,
 ) -> None:  # fmt: skip
     """Write runs.tsv, tests.tsv, verdicts.tsv and the descriptive tables into the folder `output`.
 
     parts: folders of the evaluation. pairs, words: (model, pair) -> pairs.tsv and the scan's words.tsv. checks: model -> the check's JSON. transfer:
-    folders of the transfer stage, none where it is left out. settings: the config's section `statistics`.
+    folders of the transfer stage, none where it is left out. settings: the config's section `statistics`. claim_at: "output" or
+    the hidden state at which claims are made.
     """
     found = gather(parts)
     lists = pd.concat(
@@ -55,7 +55,8 @@ def analyse(
     results = statistics.analyse(
         found["runs"], found["similarities"], found["metrics"], lists, primary=settings["primary"], correction=settings["correction"],
         alpha=settings["alpha"], minimum_seeds=settings["minimum_seeds"], equivalence_margin=settings["equivalence_margin"],
-        bootstrap=settings["bootstrap"], number_of_layers=layers, pooling=pooling,
+        bootstrap=settings["bootstrap"], number_of_layers=layers,
+        claim_at={model: last if claim_at == "output" else int(claim_at) for model, last in layers.items()}, pooling=pooling,
     )  # fmt: skip
     output = Path(output)
     tables.write(found["runs"], output / "runs.tsv", tables.RUNS)

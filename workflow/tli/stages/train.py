@@ -65,6 +65,11 @@ def resolve_layer(layer: str, layers: int, choice: str | None) -> int:
     """The hidden state of the loss as a number: `best` by the scan's table, `output` is L. Raises CellError."""
     if layer == "best":
         table = tables.read(choice, tables.CHOICE)
+        if not len(table):
+            raise CellError(
+                "loss_layer best: there is nothing to choose from, since the lexicon has no select split or the model has fewer "
+                "than two blocks; give the lexicon a select split, or name the layer by number"
+            )
         return int(table.loc[table["chosen"], "hidden_state"].iloc[0])
     number = layers if layer == "output" else int(layer)
     if number > layers:

@@ -7,7 +7,7 @@ import pandas as pd
 
 from tli import tables
 from tli.statistics import descriptive, ranks, seeds, survival, verdicts, within, words
-from tli.statistics.families import METHODS
+from tli.statistics.families import named
 from tli.statistics.tests import equivalence
 
 WITHIN = ["cosine", "gap"]  # measures of a word whose change is tested within one run
@@ -16,28 +16,28 @@ WITHIN = ["cosine", "gap"]  # measures of a word whose change is tested within o
 def analyse(
     runs: pd.DataFrame, similarities: pd.DataFrame, metrics: pd.DataFrame, pairs, *, primary="csls_p_at_1",
     correction="holm", alpha=0.05, minimum_seeds=5, equivalence_margin=None, bootstrap=2000, seed=0, number_of_layers=None,
-    pooling="no-bos",
+    claim_at=None, pooling="no-bos",
 ) -> dict[str, pd.DataFrame]:  # fmt: skip
     """Section by section what can be claimed of the runs, as tables.
 
     runs, similarities, metrics: the tables RUNS, SIMILARITIES, RUN_METRICS of tli.tables; baselines are rows whose `run`
     is named in runs.baseline. pairs: PAIRS with the column `pair`, or a mapping from pair (or (model, pair)) to PAIRS.
-    number_of_layers: the last hidden state of each model. Claims are made there; where it is not given or was not evaluated
-    (paper-code evaluates hs[2] only), at the highest one that was, and the sentences name it.
+    number_of_layers: the last hidden state of each model. claim_at: the hidden state of each model at which claims are made
+    (default: the last); where it is not given or was not evaluated, the highest one that was. The sentences name it.
     pooling: the one that claims rest on, of those in the tables.
 
     Returns: tests (TESTS), verdicts (VERDICTS), words (words.WORDS: which words gain), ranks (ranks.RANKS), survival
     (survival.SURVIVAL), gains (words.GAINS: per word, averaged over seeds). Errors are tables.TableError.
     """
-    if correction not in METHODS:
-        raise ValueError(f"correction {correction!r} is not known; choose one of {', '.join(METHODS)}")
+    correction = named(correction)
     for name, table, wanted in (("runs", runs, tables.RUNS), ("metrics", metrics, tables.RUN_METRICS)):
         _need(name, table, wanted)
     _need("similarities", similarities, tables.SIMILARITIES)
     if primary not in seeds.MEASURES:
         raise ValueError(f"primary {primary!r} is no metric; choose one of {', '.join(seeds.MEASURES)}")
     metrics, similarities = _pooled("metrics", metrics, pooling), _pooled("similarities", similarities, pooling)
-    output = _outputs(metrics, number_of_layers or {})
+    last = _outputs(metrics, number_of_layers or {})
+    output = _outputs(metrics, claim_at or number_of_layers or {})
     runs = runs.assign(**{name: runs[name].fillna("") for name in ("placebo_of", "same_as")})
 
     per_run = seeds.compared(runs, metrics, seeds.PLACE, [*seeds.MEASURES, "n"])
@@ -57,15 +57,15 @@ def analyse(
     tests = seeds.adjusted(tests.fillna({"family": "", "note": ""}), primary)[tables.TESTS]
     confirmatory = tests[tests["family"] == seeds.confirmatory_family(primary)]
     gains = words.gains(per_word, lists, output)
-    found = survival.survival(per_run, output, alpha)
+    found = survival.survival(per_run, last, alpha)
     return {
         "tests": tests,
         "verdicts": verdicts.verdicts(
             runs, per_run, confirmatory, output, primary=primary, correction=correction, alpha=alpha, minimum_seeds=minimum_seeds,
-            number_of_layers=number_of_layers or output,
+            number_of_layers=number_of_layers or last,
         ),
         "words": words.which_words_gain(gains, lists, alpha=alpha),
-        "ranks": ranks.rank_trend(per_run, runs, output, list(dict.fromkeys([primary, "gap", "mrr", "cosine"])), alpha),
+        "ranks": ranks.rank_trend(_with_repetitions(runs, metrics), runs, output, list(dict.fromkeys([primary, "gap", "mrr", "cosine"])), alpha),
         "survival": found.assign(sentence=survival.sentences(found, correction, alpha)),
         "gains": gains,
     }  # fmt: skip
@@ -83,6 +83,17 @@ def _pooled(name: str, table: pd.DataFrame, pooling: str) -> pd.DataFrame:
         there = ", ".join(sorted(table["pooling"].unique()))
         raise tables.TableError(f"statistics: the table {name} has no rows with pooling {pooling!r}; it has {there}")
     return found
+
+
+def _with_repetitions(runs: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
+    """`seeds.compared` for a trend over ranks: a run that is another's repetition is still a point of its own line.
+
+    A line all of whose runs are repetitions is another line's twin and left out.
+    """
+    line = ["model", "pair", "arm", "layer"]
+    own = runs.assign(own=runs["same_as"] == "").groupby(line)["own"].transform("any")
+    kept = runs[own | (runs["placebo_of"] != "")].assign(same_as="")
+    return seeds.compared(kept, metrics, seeds.PLACE, [*seeds.MEASURES, "n"])
 
 
 def _outputs(metrics: pd.DataFrame, number_of_layers: dict[str, int]) -> dict[str, int]:

@@ -6,6 +6,15 @@ import numpy as np
 import pandas as pd
 
 METHODS = {"holm": "holm", "bh": "fdr_bh", "by": "fdr_by"}  # our name: statsmodels' name
+LONG = {"benjamini-hochberg": "bh", "benjamini-yekutieli": "by"}  # the config's names
+
+
+def named(correction: str) -> str:
+    """The short name of a correction. Raises ValueError for one that is not known."""
+    short = LONG.get(correction, correction)
+    if short not in METHODS:
+        raise ValueError(f"correction {correction!r} is not known; choose one of holm, {', '.join(LONG)}")
+    return short
 
 
 def adjust(p, method: str = "holm") -> np.ndarray:

@@ -33,7 +33,7 @@ def is_zero(runs: pd.DataFrame) -> pd.Series:
 def placebo_runs(runs: pd.DataFrame) -> pd.DataFrame:
     """One row a real run that has a placebo: model, pair, run, placebo (the name of the run that holds its figures).
 
-    Matched by placebo_of == arm, the resolved loss layer (not the word that asked for it), rank and seed. A placebo that
+    run is one that counts; its placebo may be that of a repetition of it. Matched by placebo_of == arm, the resolved loss layer (not the word that asked for it), rank and seed. A placebo that
     is the same as another run by construction is looked up under that run's name.
     """
     key = ["model", "pair", "loss_layer", "rank", "seed"]
@@ -42,8 +42,12 @@ def placebo_runs(runs: pd.DataFrame) -> pd.DataFrame:
     placebos = placebos.assign(placebo=placebos["run"].where(kept == "", kept), own=kept == "")
     placebos = placebos.sort_values("own", ascending=False, kind="stable").drop_duplicates([*key, "placebo_of"])
     placebos = placebos[[*key, "placebo_of", "placebo"]].rename(columns={"placebo_of": "arm"})
-    joined = counted(runs).merge(placebos, on=[*key, "arm"], how="inner")
-    return joined[["model", "pair", "run", "placebo"]]
+    # A run may have its placebo under the name of another run that is the same by construction.
+    kept = runs["same_as"].fillna("")
+    real = runs.assign(kept=runs["run"].where(kept == "", kept), first=kept == "")
+    joined = real.merge(placebos, on=[*key, "arm"], how="inner").sort_values("first", ascending=False, kind="stable")
+    joined = joined.drop_duplicates(["model", "pair", "kept"])
+    return joined[["model", "pair", "kept", "placebo"]].rename(columns={"kept": "run"})
 
 
 def compared(runs: pd.DataFrame, values: pd.DataFrame, on: list[str], measures: list[str]) -> pd.DataFrame:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tli import tables
 from tli.statistics import items, seeds
-from tli.statistics.families import METHODS, adjust_families
+from tli.statistics.families import adjust_families, named
 from tli.statistics.ranks import RANKS, trend
 from tli.statistics.seeds import AFTER_BEFORE, PLACE, REAL_PLACEBO
 from tli.statistics.tests import smallest_detectable
@@ -46,8 +46,7 @@ def transfer(
     the seeds, after - before and real - placebo, of accuracy, of the worst prompt, of the transfer gap), trend (over log2
     rank). Claims rest on `cells`. Errors are tables.TableError.
     """
-    if correction not in METHODS:
-        raise ValueError(f"correction {correction!r} is not known; choose one of {', '.join(METHODS)}")
+    correction = named(correction)
     missing = [name for name in tables.TRANSFER if name not in transfer_table.columns]
     if missing:
         raise tables.TableError(f"statistics: the table transfer lacks the columns {', '.join(missing)}")

@@ -38,6 +38,7 @@ CONTRASTS = {
     "train_against_placebo": (None, "train", "", "_placebo"),
     "cosine": ("cosine", "heldout", "", "_before"),
     "mismatched": ("mismatched", "heldout", "", "_before"),
+    "gap": ("gap", "heldout", "", "_before"),
 }
 
 
@@ -66,14 +67,13 @@ def judge(figures: dict, minimum_seeds: int = 5, alpha: float = 0.05) -> str:
         return WORSE
     if has_placebo and figures["change"][0] > 0 and figures["against_placebo"][0] > 0 and figures["p_family"] <= alpha:
         return BETTER
-    if up("change"):
-        return NOTHING if has_placebo else NO_PLACEBO
+    if up("change") and not has_placebo:
+        return NO_PLACEBO
     if has_placebo and up("against_placebo") and down("placebo_change"):
         return PLACEBO_HARMS
     if up("train_change") and up("train_over_heldout") and (not has_placebo or up("train_against_placebo")):
         return MEMORISED
-    rise, wrong_rise = figures["cosine"][0], figures["mismatched"][0]
-    if up("cosine") and up("mismatched") and wrong_rise >= rise / 2:
+    if up("cosine") and up("mismatched") and not up("gap"):
         return ALIKE
     return NOTHING
 
@@ -123,7 +123,7 @@ def _figures(row: dict) -> dict:
         one = row[name]
         p = one["adjusted"] if np.isfinite(one["p"]) else np.nan
         if one["sd"] == 0 and name not in ("change", "against_placebo"):
-            p = 0.0
+            p = 0.0 if abs(one["estimate"]) > 1e-7 else 1.0  # below, it is the rounding of float32 cosines
         figures[name] = (one["estimate"], p)
     return figures
 

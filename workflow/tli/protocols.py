@@ -1,0 +1,38 @@
+"""Which of the published protocols the settings of an experiment amount to."""
+
+from __future__ import annotations
+
+from tli import grid
+from tli.config import Config
+
+# What the paper trained with; another of these makes another experiment. Model, lists, ranks and seeds are the user's.
+PAPER = {
+    "objective": "triplet-hardest", "margin": 0.4, "learning_rate": 2e-4, "epochs": 5, "batch_size": 8, "warmup_steps": 50,
+    "schedule": "linear", "dropout": 0.05, "method": "lora", "adapted_blocks": "all", "allow_unreached": True,
+    "mask_false_negatives": False, "loss_layer": [2],
+}  # fmt: skip
+MODULES = {"q_proj", "v_proj"}
+
+
+def protocol(config: Config) -> str:
+    """"paper-text", "paper-code", "controlled" (the default, without the traps of the two) or "custom".
+
+    Every arm counts with all that it inherits; zero arms and budgets of pairs do not. An arm that adapts a number of blocks
+    below its loss is controlled too, as long as the loss reaches them.
+    """
+    arms = [arm for arm in grid.expand_arms(config).values() if arm["epochs"] > 0]
+    poolings = (config.pooling.scan[0], config.pooling.train, config.pooling.evaluate[0])
+    first = config.evaluation.hidden_states[0]
+    like_paper = all(arm[key] == value for arm in arms for key, value in PAPER.items())
+    like_paper &= all(set(arm["target_modules"]) == MODULES for arm in arms) and config.split.leaks == "report"
+    if like_paper and config.evaluation.merge:
+        if poolings == ("with-bos", "with-bos", "with-bos") and first == "output":
+            return "paper-text"
+        if poolings == ("with-bos", "with-bos", "no-bos") and first == 2:
+            return "paper-code"
+    masked = all(arm["mask_false_negatives"] for arm in arms)
+    reached = all(arm["adapted_blocks"] != "all" and not arm["allow_unreached"] for arm in arms)
+    strict = all((pair.split or config.split).leaks == "error" for pair in config.pairs.values())
+    if poolings == ("no-bos",) * 3 and first == "output" and not config.evaluation.merge and masked and reached and strict:
+        return "controlled"
+    return "custom"
