@@ -4,10 +4,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= config/config.yaml
 PROFILE ?= profiles/local
+SCRATCH ?= /tmp/tli-bench
 export PYTHONPATH := workflow
-export SNAKEMAKE_OUTPUT_CACHE :=
 
-.PHONY: run test test-slow test-slurm lint format bench demo-model profile clean help
+.PHONY: run test test-slow test-slurm lint format bench bench-grid bench-8b bench-gpu demo-model profile clean help
 
 run: .venv/ready ## run the workflow on $(CONFIG) and write the report
 	@echo "== running the workflow on $(CONFIG)"
@@ -20,15 +20,30 @@ test: .venv/ready ## run the tests
 test-slow: .venv/ready ## run the slow tests too
 	@$(BIN)/python -m pytest -q --slow $(TESTS)
 
+test-slurm: .venv/ready ## start a SLURM on this machine and try the workflow and its faults on it (about 20 minutes)
+	@$(BIN)/python -m pytest -q --slow --slurm tests/slurm
+
+bench: .venv/ready ## time the shortcuts against the plain way, as ratios
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ratios.py && OMP_NUM_THREADS=1 $(BIN)/python benchmarks/scaling.py
+
+bench-grid: .venv/ready ## time a small grid through Snakemake against one job a run
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/grid.py
+
+bench-8b: .venv/ready ## scan, train and evaluate at the shape of an 8B Llama; writes 15 GiB below SCRATCH and removes them
+	@$(BIN)/python benchmarks/eight_billion.py --scratch $(SCRATCH) --threads 2
+
+bench-gpu: .venv/ready ## the same on a GPU
+	@$(BIN)/python benchmarks/gpu.py --scratch $(SCRATCH)
+
 lint: .venv/ready ## check style and workflow
-	@$(BIN)/ruff check workflow tests
-	@$(BIN)/ruff format --check workflow tests
+	@$(BIN)/ruff check workflow tests benchmarks
+	@$(BIN)/ruff format --check workflow tests benchmarks
 	@$(BIN)/snakefmt --check workflow
 	@$(BIN)/snakemake --lint --configfile config/config.yaml
 
 format: .venv/ready ## put code into the project's form
-	@$(BIN)/ruff check --fix workflow tests
-	@$(BIN)/ruff format workflow tests
+	@$(BIN)/ruff check --fix workflow tests benchmarks
+	@$(BIN)/ruff format workflow tests benchmarks
 	@$(BIN)/snakefmt workflow
 
 demo-model: .venv/ready ## make resources/demo/model again

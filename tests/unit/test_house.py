@@ -17,7 +17,27 @@ ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow" / "tli"
 FLOORS = [
     {"tables", "config", "lexicon", "metrics", "objective", "pairing", "model", "statistics", "store"},
-    {"grid", "jobs", "embed", "measure", "training", "trainer", "together", "project", "report", "transfer", "reference", "console", "plan", "preflight", "costs", "progress", "protocols", "gpus", "starts"},
+    {
+        "grid",
+        "jobs",
+        "embed",
+        "measure",
+        "training",
+        "trainer",
+        "together",
+        "project",
+        "report",
+        "transfer",
+        "reference",
+        "console",
+        "plan",
+        "preflight",
+        "costs",
+        "progress",
+        "protocols",
+        "gpus",
+        "starts",
+    },
     {"stages"},
     {"__main__"},
 ]
@@ -46,7 +66,9 @@ def test_the_cards_packages_are_there():
 
 
 def test_config_reference_is_what_the_code_says():
-    assert (ROOT / "config" / "README.md").read_text(encoding="utf-8") == reference.markdown(), "run: python -m tli reference > config/README.md"
+    assert (ROOT / "config" / "README.md").read_text(encoding="utf-8") == reference.markdown(), (
+        "run: python -m tli reference > config/README.md"
+    )
 
 
 def test_config_schema_is_what_the_code_says():
@@ -112,5 +134,12 @@ def test_light_rooms_do_not_load_torch():
     code = "import sys; import tli.jobs, tli.grid, tli.console, tli.lexicon, tli.metrics, tli.statistics, tli.report; print('torch' in sys.modules)"
     import sys
 
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT, env={"PYTHONPATH": "workflow", "PATH": "/usr/bin:/bin"})
+    out = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=ROOT,
+        env={"PYTHONPATH": "workflow", "PATH": "/usr/bin:/bin"},
+    )
     assert out.stdout.strip() == "False"

@@ -23,9 +23,7 @@ def small(n: int = 40, seed: int = 0) -> pd.DataFrame:
     """Repeated sources and targets, alternatives that are candidates and some that are not."""
     rng = np.random.default_rng(seed)
     extra = [f"t{a}|x{b}" if a % 3 else "" for a, b in rng.integers(0, n, (n, 2))]
-    return lexicon(
-        [(f"s{a}", f"t{b}", c) for (a, b), c in zip(rng.integers(0, int(n * 0.8), (n, 2)), extra, strict=True)]
-    )
+    return lexicon([(f"s{a}", f"t{b}", c) for (a, b), c in zip(rng.integers(0, int(n * 0.8), (n, 2)), extra, strict=True)])
 
 
 def vectors(c: metrics.Candidates, d: int = 8, seed: int = 1, shift: float = 0.3):
@@ -90,10 +88,7 @@ def plain(pairs: pd.DataFrame, source: dict, target: dict, reference: dict, k: i
 
 
 def named(c: metrics.Candidates, matrices) -> list[dict]:
-    return [
-        dict(zip(f, m, strict=True))
-        for f, m in zip((c.source_forms, c.target_forms, c.reference_forms), matrices, strict=True)
-    ]
+    return [dict(zip(f, m, strict=True)) for f, m in zip((c.source_forms, c.target_forms, c.reference_forms), matrices, strict=True)]
 
 
 def check(rows: pd.DataFrame, expected: pd.DataFrame) -> None:
@@ -101,15 +96,11 @@ def check(rows: pd.DataFrame, expected: pd.DataFrame) -> None:
     assert len(shared) >= len(expected.columns) - 1
     for name in shared:
         exact = name.endswith("rank")
-        np.testing.assert_allclose(
-            rows[name], expected[name], atol=0 if exact else 3e-6, rtol=0 if exact else 1e-5, err_msg=name
-        )
+        np.testing.assert_allclose(rows[name], expected[name], atol=0 if exact else 3e-6, rtol=0 if exact else 1e-5, err_msg=name)
 
 
 def test_candidates_accept_own_alternatives_and_other_rows_targets():
-    pairs = lexicon(
-        [("paka", "cat", ""), ("mbwa", "dog", "hound|cat"), ("paka", "puss", "moggy"), ("chui", "cat", None)]
-    )
+    pairs = lexicon([("paka", "cat", ""), ("mbwa", "dog", "hound|cat"), ("paka", "puss", "moggy"), ("chui", "cat", None)])
     c = metrics.candidates(pairs)
     assert c.source_forms == ("paka", "mbwa", "chui")
     assert c.target_forms == ("cat", "dog", "puss")  # alternatives that are no target are no rivals
@@ -257,9 +248,7 @@ def test_summary_is_the_plain_mean_of_each_definition(seed):
         "mexa": sum(row["cosine"] > max(row["best_rival"], row["best_rival_reverse"]) for row in records) / 60,
         "margin_error": sum(row["margin_target_rank"] > 1 for row in records) / 60,
         "xcs": np.mean(xcs),
-        "ref_xcs": np.mean(
-            [harmonic(w, x) for w, x in zip(records, xcs, strict=True) if not np.isnan(w["best_reference"])]
-        ),
+        "ref_xcs": np.mean([harmonic(w, x) for w, x in zip(records, xcs, strict=True) if not np.isnan(w["best_reference"])]),
     }
     assert refs and 0 < expected["p_at_1"] < 1 and 0 < expected["mexa"] < 1
     for name, value in expected.items():

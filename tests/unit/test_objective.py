@@ -38,9 +38,7 @@ def plain(name, anchors, positives, accepted, margin=0.4, temperature=0.05):
         elif name == "triplet-all":
             rows.append(sum(max(0.0, margin + w - cos[i]) for w in wrong) / len(wrong))
         else:
-            rows.append(
-                -math.log(math.exp(cos[i] / temperature) / sum(math.exp(c / temperature) for c in [cos[i], *wrong]))
-            )
+            rows.append(-math.log(math.exp(cos[i] / temperature) / sum(math.exp(c / temperature) for c in [cos[i], *wrong])))
     return np.array(rows)
 
 
@@ -85,18 +83,14 @@ def test_infonce_is_cross_entropy():
     anchors, positives = batch(8, 16)
     logits = torch.nn.functional.cosine_similarity(anchors[:, None], positives[None], dim=2) / 0.1
     expected = torch.nn.functional.cross_entropy(logits, torch.arange(8))
-    assert objective.infonce(anchors, positives, torch.eye(8, dtype=torch.bool), 0.1)[0].item() == pytest.approx(
-        expected.item(), abs=1e-5
-    )
+    assert objective.infonce(anchors, positives, torch.eye(8, dtype=torch.bool), 0.1)[0].item() == pytest.approx(expected.item(), abs=1e-5)
 
 
 @pytest.mark.parametrize("name", objective.NAMES)
 def test_gradients_are_the_numeric_ones(name):
     anchors, positives = (x.requires_grad_() for x in batch(dtype=torch.float64))
     accepted = mask()
-    assert torch.autograd.gradcheck(
-        lambda a, p: objective.loss(name, a, p, accepted, temperature=0.5)[0], (anchors, positives)
-    )
+    assert torch.autograd.gradcheck(lambda a, p: objective.loss(name, a, p, accepted, temperature=0.5)[0], (anchors, positives))
 
 
 @pytest.mark.parametrize("name", objective.NAMES)

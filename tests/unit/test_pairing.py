@@ -97,9 +97,7 @@ def test_margin_strategies():
 
 
 def test_random_is_uniform_without_replacement():
-    counts = np.bincount(
-        np.concatenate([pairing.choose("random", 3, n=6, seed=seed) for seed in range(1000)]), minlength=6
-    )
+    counts = np.bincount(np.concatenate([pairing.choose("random", 3, n=6, seed=seed) for seed in range(1000)]), minlength=6)
     assert (abs(counts - 500) < 80).all()  # 5 sd of a binomial(1000, 1/2)
     assert sorted(pairing.choose("random", 4, n=6, seed=1, exclude=[0, 5])) == [1, 2, 3, 4]
 

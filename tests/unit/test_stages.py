@@ -419,3 +419,21 @@ def test_best_gives_way_to_the_number_and_every_training_counts_once():
             assert (found["same_as"] != "").sum() == (made["same_as"] != "").sum()
         else:
             assert found["same_as"].tolist() == order["same_as"].tolist()
+
+
+@pytest.mark.parametrize("merge", [False, True])
+def test_a_streamed_evaluation_is_the_whole_models(done, merge, tmp_path):
+    """Baseline and adapters in one reading of the files, against each on the opened model."""
+    runs = [run for run in done.runs() if run["method"] != "full" and Path(run["folder"]).exists()]
+    assert len(runs) >= 4
+    found = {}
+    for stream in ("always", "never"):
+        folder = tmp_path / stream
+        folder.mkdir()
+        for name in ("check.json", "choice.tsv", "pairs.tsv"):
+            shutil.copy(done.folder / name, folder / name)
+        experiment = Experiment(folder, done.model_settings | {"stream": stream})
+        found[stream] = experiment.evaluate(runs, merge=merge)
+    for name in ("similarities.parquet", "metrics.tsv"):
+        streamed, whole = (tables.read(found[stream] / name) for stream in ("always", "never"))
+        pd.testing.assert_frame_equal(streamed, whole, atol=1e-5, rtol=1e-5)  # float32: rounding alone

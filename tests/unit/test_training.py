@@ -14,7 +14,7 @@ from tiny import LAYERS, pairs_table, whole_model
 from torch.nn import functional
 from transformers import AutoTokenizer, get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from tli import grid, training
+from tli import grid, together, training
 from tli.config import parse
 from tli.model import adapters
 from tli.model.opening import open_model
@@ -369,20 +369,23 @@ def test_a_placebo_has_the_start_and_the_order_of_its_arm(models, tmp_path):
     for name in (False, True):
         trainer = Trainer(models("llama"), settings | {"shuffle_translations": name}, 2, 2, TRAIN)
         started, orders = [], []
-        loss = training.Batches.loss
+        words, train_together = training.Batches.words, together.train_together
 
-        def spy(self, layer, rows, given, started=started, orders=orders, loss=loss):
-            if not started:
-                started.append({n: p.detach().clone() for n, p in adapters.parameters(self.opened).items()})
+        def spy(self, rows, orders=orders, words=words):
             orders.append(rows.tolist())
-            return loss(self, layer, rows, given)
+            return words(self, rows)
+
+        def spy_on_start(each, layer, given, seeds, members, *rest, started=started, train_together=train_together):
+            started += [dict(members[0])]
+            return train_together(each, layer, given, seeds, members, *rest)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training.Batches, "loss", spy)
+            patch.setattr(training.Batches, "words", spy)
+            patch.setattr(together, "train_together", spy_on_start)
             (tmp_path / str(name)).mkdir()
             trainer.run(3, tmp_path / str(name), lambda step, steps, loss: None)
         seen[name] = (started[0], orders)
-    assert seen[True][1] == seen[False][1] and len(seen[True][1]) == 7
+    assert seen[True][1] == seen[False][1] and len(seen[True][1]) == 6
     assert all(torch.equal(p, seen[True][0][name]) for name, p in seen[False][0].items())
 
 

@@ -70,6 +70,23 @@ def test_bad_lexicon(config, tmp_path, content, words):
     assert all(word in said for word in words), said[-1500:]
 
 
+def test_results_that_are_a_file_or_nothing(config, tmp_path):
+    (tmp_path / "file").write_text("")
+    config["results"] = str(tmp_path / "file" / "results")
+    ran = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "config.yaml"))
+    assert ran.returncode != 0 and "is a file; name a folder" in ran.stdout and "Traceback" not in ran.stdout
+    config["results"] = " "
+    ran = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "config.yaml"), "-n")
+    assert ran.returncode != 0 and "results" in ran.stdout
+
+
+def test_a_key_that_stands_twice(config, tmp_path):
+    path = write_config(config, tmp_path / "config.yaml")
+    path.write_text(path.read_text() + "seeds: 7\n")
+    ran = snakemake("--profile", "profiles/local", "--configfile", path, "-n")
+    assert ran.returncode != 0 and "seeds" in ran.stdout and "twice" in ran.stdout
+
+
 def test_pair_that_is_not_on_disk(config, tmp_path):
     config["pairs"]["ccc-eng"] = {"lexicon": "data/nowhere.tsv"}
     assert "pairs.ccc-eng.lexicon: data/nowhere.tsv is not there" in refused(config, tmp_path)

@@ -104,7 +104,9 @@ def test_a_full_disk_leaves_no_half_file_and_a_second_try_finishes(small_disk, t
 
 def test_sigterm_leaves_a_usable_state_and_the_next_try_goes_on_at_the_next_seed(tmp_path):
     results = tmp_path / "results"
-    config = made(tmp_path, results, seeds=3, training={"epochs": 40, "learning_rate": 1.0e-3, "warmup_steps": 2})
+    config = made(
+        tmp_path, results, seeds=3, jobs={"seeds_together": False}, training={"epochs": 40, "learning_rate": 1.0e-3, "warmup_steps": 2}
+    )
     for stage in ("prepare", "check"):
         subprocess.run(command(stage, config), cwd=ROOT, env=environment(), check=True, capture_output=True)
     finished = results / "store" / "train"

@@ -22,7 +22,7 @@ def test_track(track, state, pooling, experiment, tmp_path):
         "models": {"lugha-llama": {"source": experiment["models"]["tiny"]["source"], "dtype": "float32", "device": "cpu"}},
         "pairs": {"swh-eng": {"lexicon": str(write_lexicon(tmp_path / "swh-eng.tsv")), "columns": None}},
         "split": {"sizes": {"train": 24, "heldout": 16}},
-                "arms": {"tli": {"rank": [4]}},
+        "arms": {"tli": {"rank": [4]}},
         "seeds": 2,
     }
     over = write_config(own, tmp_path / "own.yaml")

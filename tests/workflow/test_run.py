@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from experiments import snakemake, write_config, write_lexicon
+from experiments import ROOT, snakemake, write_config, write_lexicon
 
 from tli import tables
 
@@ -118,6 +119,38 @@ def test_a_new_seed_trains_only_itself(finished, tmp_path):
     assert len(list((Path(config["results"]) / "store" / "train").iterdir())) - before == 2
     log = next(Path(config["results"]).glob("logs/train/tiny.aaa-eng.tli.layer-2.*.log")).read_text()
     assert log.count("taken from the store") == 2
+
+
+def test_a_training_that_failed_does_not_leave_old_measurements_for_new_ones(finished, tmp_path):
+    """A failed job's outputs and what Snakemake knew of them are gone; what was measured of the older ones is still there."""
+    config = copy.deepcopy(finished[0])
+    config["training"]["epochs"] = 3
+    trained = Path(config["results"]) / "train"
+    trained.rename(tmp_path / "train")
+    try:
+        dry = snakemake("-n", "--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "c.yaml"))
+    finally:
+        (tmp_path / "train").rename(trained)
+    assert dry.returncode == 0, dry.stdout[-3000:]
+    planned = jobs_of(dry.stdout)
+    assert planned["train_lora"] == 8 and planned["evaluate"] == 2 and planned["statistics"] == planned["report"] == 1
+
+
+def test_a_report_of_what_is_there_is_of_this_run(finished, tmp_path):
+    """Without a config named, the results' own is taken; a folder that is no results folder is refused."""
+    import subprocess
+    import sys
+
+    def report(folder):
+        command = [sys.executable, "-m", "tli", "report", "--partial", str(folder)]
+        return subprocess.run(command, cwd=ROOT, env=os.environ | {"PYTHONPATH": "workflow"}, capture_output=True, text=True)
+
+    made = report(finished[0]["results"])
+    assert made.returncode == 0, made.stderr
+    page = (Path(finished[0]["results"]) / "report-partial" / "index.html").read_text(encoding="utf-8")
+    assert "aaa-eng" in page and "demo model" not in page
+    refused = report(tmp_path / "nowhere")
+    assert refused.returncode == 2 and "is no folder" in refused.stderr and not (tmp_path / "nowhere").exists()
 
 
 def test_snakemakes_own_report_has_the_figures(finished, tmp_path):

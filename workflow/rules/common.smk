@@ -127,6 +127,7 @@ def announce(log):
     progress.begin(
         CONFIG.results, [job.rule.name for job in workflow.dag.needrun_jobs()], workflow._cores or workflow.nodes or 1
     )
+    progress.remember(CONFIG.results, CONFIG.model_dump_json(exclude_unset=True))
     announce_run(CONFIG, GRID)
 
 

@@ -31,6 +31,10 @@ rule evaluate:
         part=lambda wildcards: parts_of("evaluate", wildcards.model, wildcards.pair)[wildcards.part],
         layers_asked=jobs.layers_asked(CONFIG),
         mapped=lambda wildcards: mapped_of(wildcards.model, wildcards.pair),
+        trained=lambda wildcards: jobs.trained_with(
+            CONFIG, parts_of("evaluate", wildcards.model, wildcards.pair)[wildcards.part]
+        ),
+        lexicon=lambda wildcards: jobs.lexicon_settings(CONFIG, wildcards.pair),
         version=running.STAGE_VERSIONS["evaluate"],
     script:
         "../scripts/evaluate.py"

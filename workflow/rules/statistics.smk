@@ -35,6 +35,7 @@ rule statistics:
         claim_at=CONFIG.evaluation.hidden_states[0],
         pooling=CONFIG.pooling.evaluate[0],
         model_pairs=MODEL_PAIRS,
+        asked=jobs.everything_asked(CONFIG),
         version=running.STAGE_VERSIONS["statistics"],
     script:
         "../scripts/statistics.py"

@@ -65,6 +65,7 @@ for number, seeds in enumerate(jobs.seed_chunks(CONFIG), 1):
                     CONFIG, wildcards.arm, wildcards.layer, wildcards.rank
                 ),
                 seeds=seeds,
+                together=CONFIG.jobs.seeds_together,
                 version=running.STAGE_VERSIONS["train"],
             script:
                 "../scripts/train.py"

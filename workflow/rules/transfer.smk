@@ -26,6 +26,10 @@ rule transfer:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
         settings=jobs.transfer_settings(CONFIG),
         part=lambda wildcards: parts_of("transfer", wildcards.model, wildcards.pair)[wildcards.part],
+        trained=lambda wildcards: jobs.trained_with(
+            CONFIG, parts_of("transfer", wildcards.model, wildcards.pair)[wildcards.part]
+        ),
+        lexicon=lambda wildcards: jobs.lexicon_settings(CONFIG, wildcards.pair),
         version=running.STAGE_VERSIONS["transfer"],
     script:
         "../scripts/transfer.py"

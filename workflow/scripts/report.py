@@ -3,4 +3,6 @@ from pathlib import Path
 from tli.stages import report, running
 
 with running.job("report", "all", results=snakemake.config.get("results", "results"), log=snakemake.log[0]):
-    report.report(config=snakemake.params.config, results=snakemake.config.get("results", "results"), output=str(Path(snakemake.output.page).parent))
+    report.report(
+        config=snakemake.params.config, results=snakemake.config.get("results", "results"), output=str(Path(snakemake.output.page).parent)
+    )

@@ -17,6 +17,7 @@ with running.job(
         seeds=seeds,
         model_settings=snakemake.params.model,
         settings=snakemake.params.settings,
+        together=snakemake.params.together,
         pairs=snakemake.input.pairs,
         check=snakemake.input.check,
         choice=snakemake.input.get("choice") or None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from pathlib import Path
@@ -17,11 +18,11 @@ def main(arguments: list[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         return chosen.run(chosen) or 0
+    except BrokenPipeError:
+        return 0
     except (ValueError, OSError) as error:
         print(f"{parser.prog} {chosen.command}: {error}", file=sys.stderr)
         return 2
-    except BrokenPipeError:
-        return 0
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -51,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     report = add("report", _report, "Make the report of a results folder again, also of a grid half done.", config=False)
     report.add_argument("results", help="the results folder")
     report.add_argument("--partial", action="store_true", help="make do with what is finished and say what is missing")
-    report.add_argument("--config", nargs="+", default=["config/config.yaml"], help="config file of the run")
+    report.add_argument("--config", nargs="+", help="config file of the run; by default the one that the results remember")
     demo = add("demo", _demo, "Make the demo model again from resources/demo.", config=False)
     demo.add_argument("--output", default="resources/demo/model")
     for stage, needs in STAGES.items():
@@ -123,13 +124,18 @@ def _audit(chosen) -> int:
     lines = lexicon.audit_file(chosen.file, format=chosen.format, columns=columns, source_language=source, target_language=target)
     for line in lines:
         print(line)
-    return 0
+    return 1 if any(line.startswith("error") for line in lines) else 0
 
 
 def _report(chosen) -> None:
     from tli.stages.report import report
 
-    config = tli_config.load(chosen.config)
+    remembered = Path(chosen.results) / "provenance" / "config.json"
+    if not Path(chosen.results).is_dir():
+        raise ValueError(f"{chosen.results} is no folder; give the results folder of a run")
+    if not chosen.config and not remembered.exists():
+        raise ValueError(f"{chosen.results} does not remember its config; name it: --config FILE")
+    config = tli_config.load(chosen.config) if chosen.config else tli_config.parse(json.loads(remembered.read_text(encoding="utf-8")))
     missing = report(
         config=config.model_dump(mode="json", exclude_unset=True), results=chosen.results,
         output=f"{chosen.results}/report{'-partial' if chosen.partial else ''}", partial=chosen.partial,
@@ -181,7 +187,7 @@ def _stage(chosen) -> None:
             train.train(
                 model=model, pair=pair, **cell, seeds=config.seed_list, model_settings=settings,
                 settings=grid.training_settings(config, **cell), pairs=pairs, check=checked, choice=f"{scanned}/best.tsv",
-                results=results, facts=facts,
+                results=results, facts=facts, together=config.jobs.seeds_together,
                 outputs={s: f"{results}/train/{model}/{pair}/{grid.run_name(**cell, seed=s)}" for s in config.seed_list},
             )  # fmt: skip
         elif stage == "evaluate":

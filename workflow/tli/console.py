@@ -61,7 +61,7 @@ def explain(config: Config, log: str) -> None:
         except OSError:
             _say("  (no log was written: the job did not start, or the scheduler ended it)")
     _say("What is finished is kept; the same command goes on from there. A report of what is there so far:")
-    _say(f"  python -m tli report --partial {config.results}")
+    _say(f"  PYTHONPATH=workflow {Path(sys.executable).name} -m tli report --partial {config.results}")
 
 
 def stage_seconds(results: Path) -> pd.DataFrame:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pandas as pd
 
-from tli import grid, tables
+from tli import grid, store, tables
 from tli.config import Config, ConfigError
 from tli.model.files import ModelError, check_folder
 
@@ -22,7 +23,12 @@ def model_settings(config: Config, model: str) -> dict:
 def on_hub(config: Config, model: str) -> bool:
     """True for a hub id, False for a folder on disk."""
     source = config.models[model].source
-    return not Path(source).is_dir() and not source.startswith((".", "/", "~")) and source.count("/") == 1 and not source.startswith("resources/")
+    return (
+        not Path(source).is_dir()
+        and not source.startswith((".", "/", "~"))
+        and source.count("/") == 1
+        and not source.startswith("resources/")
+    )
 
 
 def model_files(config: Config, model: str) -> list[str]:
@@ -45,7 +51,14 @@ def lexicon_settings(config: Config, pair: str) -> dict:
     """What the lexicon stage is given besides files."""
     section = config.pairs[pair]
     split = section.split or config.split
-    return {"format": section.format, "columns": section.columns, "options": section.options, "merge": section.merge, "splits": section.splits, "split": split.model_dump()}
+    return {
+        "format": section.format,
+        "columns": section.columns,
+        "options": section.options,
+        "merge": section.merge,
+        "splits": section.splits,
+        "split": split.model_dump(),
+    }
 
 
 def layers_asked(config: Config) -> list[str]:
@@ -104,6 +117,19 @@ def evaluation_settings(config: Config) -> dict:
     }
 
 
+def trained_with(config: Config, part: dict) -> str:
+    """A digest of how the runs of a part are trained. It stands in the params of what measures them: where a changed training
+    fails, its old measurements must not pass for new ones."""
+    arms = grid.expand_arms(config)
+    used = sorted({(run["arm"], run["layer"], run["rank"]) for run in part["runs"]})
+    return store.digest({"pooling": config.pooling.train, "arms": {name: arms[name] for name, _, _ in used}, "cells": used})
+
+
+def everything_asked(config: Config) -> str:
+    """A digest of all that the results depend on, for the stage that reads them all."""
+    return store.digest(config.model_dump(mode="json", exclude={"title", "question", "results", "jobs"}))
+
+
 def scan_settings(config: Config) -> dict:
     return {
         "poolings": config.pooling.scan,
@@ -122,7 +148,7 @@ def inspect(config: Config) -> None:
     """Find before the first job what can be known from the files at hand. Raises ConfigError with all that was found."""
     from tli import lexicon
 
-    problems = []
+    problems = _results_problems(Path(config.results))
     for name in config.models:
         if on_hub(config, name):
             problems += _beyond(config, name, known_layers(config, name))
@@ -140,12 +166,24 @@ def inspect(config: Config) -> None:
     for name, arm in grid.expand_arms(config).items():
         asked = arm["adapted_blocks"]
         for layer in arm["loss_layer"]:
-            if isinstance(asked, int) and isinstance(layer, int) and asked > layer and not arm["allow_unreached"] and arm["method"] == "lora":
+            if (
+                isinstance(asked, int)
+                and isinstance(layer, int)
+                and asked > layer
+                and not arm["allow_unreached"]
+                and arm["method"] == "lora"
+            ):
                 problems.append(
                     f"arms.{name}: adapters are asked for on {asked} blocks, but a loss at hs[{layer}] reaches only the first {layer}; "
                     "set adapted_blocks: reachable, or allow_unreached: true"
                 )
-            if asked == "all" and isinstance(layer, int) and not arm["allow_unreached"] and arm["method"] == "lora" and layer < _shallowest(config):
+            if (
+                asked == "all"
+                and isinstance(layer, int)
+                and not arm["allow_unreached"]
+                and arm["method"] == "lora"
+                and layer < _shallowest(config)
+            ):
                 problems.append(
                     f"arms.{name}: adapters are asked for on all blocks, but a loss at hs[{layer}] reaches only the first {layer}; "
                     "set adapted_blocks: reachable, or allow_unreached: true"
@@ -159,12 +197,16 @@ def inspect(config: Config) -> None:
         if len(files) < len(addresses(config, pair)) and len(checksums) != len(addresses(config, pair)):
             problems.append(f"pairs.{pair}: an address needs its checksum; add sha256, one for each file of the lexicon")
         absent = [entry for entry in files if section.format not in ("cldr",) and not Path(entry).exists()]
-        problems += [f"pairs.{pair}.lexicon: {entry} is not there; give the path from {Path.cwd().name}/ or an https address" for entry in absent]
+        problems += [
+            f"pairs.{pair}.lexicon: {entry} is not there; give the path from {Path.cwd().name}/ or an https address" for entry in absent
+        ]
         if absent or len(files) < len(addresses(config, pair)):
             continue
         try:
             source, target = pair.split("-")
-            lexicon.read(files, format=section.format, columns=section.columns, source_language=source, target_language=target, **section.options)
+            lexicon.read(
+                files, format=section.format, columns=section.columns, source_language=source, target_language=target, **section.options
+            )
         except ValueError as error:
             problems.append(f"pairs.{pair}: {error}")
     if config.transfer.tasks and config.transfer.source != "hub":
@@ -182,6 +224,15 @@ def known_layers(config: Config, model: str) -> int | None:
     """L as an earlier check of the model found it, None before the first."""
     path = Path(config.results) / "check" / f"{model}.json"
     return json.loads(path.read_text(encoding="utf-8"))["layers"] if path.exists() else None
+
+
+def _results_problems(folder: Path) -> list[str]:
+    above = next((place for place in [folder, *folder.absolute().parents] if place.exists()), Path("/"))
+    if not above.is_dir():
+        return [f"results: {above} is a file; name a folder"]
+    if not os.access(above, os.W_OK):
+        return [f"results: {above} cannot be written to; name another folder"]
+    return []
 
 
 def _shallowest(config: Config) -> int:

@@ -11,18 +11,18 @@ from tli.model.opening import Opened
 
 
 def measure(
-    opened: Opened, pairs: pd.DataFrame, hidden_states: list[int], poolings: list[str], *, k: int = 10, progress=None
+    opened: Opened, pairs: pd.DataFrame, hidden_states: list[int], poolings: list[str], *, k: int = 10, progress=None, embedded=None
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
     """Rows per pair and figures per split, for each hidden state and pooling, and the vectors.
 
-    pairs: columns tables.PAIRS. Returns (rows with the columns of tables.SIMILARITIES after the run's own,
+    pairs: columns tables.PAIRS. embedded: what `embed` gave for `forms(pairs)`, where it was done before. Returns (rows with the columns of tables.SIMILARITIES after the run's own,
     figures with those of tables.RUN_METRICS after the run's own, {(hidden state, pooling): (source vectors [n, d],
     target vectors [n, d])} by pair, float32).
     """
     candidates = metrics.candidates(pairs)
     n, m = len(candidates.source_forms), len(candidates.target_forms)
-    forms = [*candidates.source_forms, *candidates.target_forms, *candidates.reference_forms]
-    embedded = embed(opened, forms, hidden_states, poolings, progress=progress)
+    if embedded is None:
+        embedded = embed(opened, forms(candidates), hidden_states, poolings, progress=progress)
     rows, figures, vectors = [], [], {}
     splits = pairs["split"].to_numpy()
     for (state, pooling), all_vectors in embedded.vectors.items():
@@ -41,6 +41,11 @@ def measure(
         ]
         vectors[state, pooling] = (source[candidates.source_of], target[candidates.target_of])
     return pd.concat(rows, ignore_index=True), pd.DataFrame(figures), vectors
+
+
+def forms(candidates: metrics.Candidates) -> list[str]:
+    """The forms that `measure` embeds, in its order."""
+    return [*candidates.source_forms, *candidates.target_forms, *candidates.reference_forms]
 
 
 EDIT_LIMIT = 4_000_000  # comparisons of two words; beyond, edit similarity is left empty

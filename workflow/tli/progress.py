@@ -18,6 +18,12 @@ def begin(results: str, rules: Iterable[str], cores: int | None) -> None:
         beside.write_text(json.dumps({"started": time.time(), "planned": planned, "cores": cores or 1}), encoding="utf-8")
 
 
+def remember(results: str, config: str) -> None:
+    """Keep the config of the run beside its results, for a report made of them later."""
+    with whole(Path(results) / "provenance" / "config.json") as beside:
+        beside.write_text(config, encoding="utf-8")
+
+
 def line(results: str) -> str:
     """What is done and left of the run under way, in words; "" where none was announced.
 

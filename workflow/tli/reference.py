@@ -104,7 +104,11 @@ def _bounds(metadata) -> str:
     words = []
     for mark in metadata:
         for inner in [mark, *getattr(mark, "metadata", [])]:
-            words += [f"{sign} {getattr(inner, key):g}" for key, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<")) if hasattr(inner, key)]
+            words += [
+                f"{sign} {getattr(inner, key):g}"
+                for key, sign in (("ge", ">="), ("gt", ">"), ("le", "<="), ("lt", "<"))
+                if hasattr(inner, key)
+            ]
             words += [f"matching `{inner.pattern}`"] if getattr(inner, "pattern", None) else []
     return ", ".join(dict.fromkeys(words))
 

@@ -238,7 +238,11 @@ def read(path: str | os.PathLike, columns: list[str] | None = None, text: list[s
             header = pd.read_csv(path, sep="\t", nrows=0, quoting=csv.QUOTE_NONE).columns
             kinds = {name: str for name in header if name in TEXT or name in text}
             table = pd.read_csv(
-                path, sep="\t", quoting=csv.QUOTE_NONE, dtype=kinds, keep_default_na=False,
+                path,
+                sep="\t",
+                quoting=csv.QUOTE_NONE,
+                dtype=kinds,
+                keep_default_na=False,
                 na_values={name: [] if name in kinds else ["", "nan", "NaN"] for name in header},
             )
             if not isinstance(table.index, pd.RangeIndex):

@@ -1,4 +1,4 @@
-"""One copy of a model on which the seeds of a cell are trained in turn: adapters or all weights, on chosen pairs."""
+"""One copy of a model on which the seeds of a cell are trained, together or in turn: adapters or all weights, on chosen pairs."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tli import pairing, training
-from tli.model import adapters
+from tli import pairing, together, training
+from tli.model import adapters, stacked
 from tli.model.opening import open_model
+
+TOGETHER_BELOW = 200_000_000  # parameters that are open
 
 
 class Trainer:
@@ -28,24 +30,60 @@ class Trainer:
         if settings["gradient_checkpointing"]:
             self.opened.base.gradient_checkpointing_enable({"use_reentrant": False})
         self.initial: dict = {}
+        self.choices: dict[int, np.ndarray] = {}
+        self.ready: dict = {}  # seed -> (chosen rows, result) of what was trained together
         self.lora = {key: settings[key] for key in ("rank", "alpha", "dropout", "target_modules")} | {"blocks": self.blocks}
 
+    @property
+    def small(self) -> bool:
+        """Whether a cell is done so soon that its seeds may be lost together when the job is killed."""
+        return sum(p.numel() for p in self.opened.base.parameters()) < TOGETHER_BELOW
+
+    def prepare(self, seeds: list[int], progress) -> None:
+        """Train these seeds in one pass, where each is then what it would be alone (tli.together); `run` hands them out."""
+        if self.full:
+            return
+        chosen = [self._chosen(seed) for seed in seeds]
+        each = [self._batches(rows, seed, self.settings["shuffle_translations"]) for rows, seed in zip(chosen, seeds, strict=True)]
+        if not together.can_stack(self.opened, each, self.settings):
+            return
+        steps = training.steps_of(len(chosen[0]), self.settings)
+        members = [stacked.initial(self.opened, seed=seed, **self.lora) for seed in seeds]
+        try:
+            results = together.train_together(
+                each, self.loss_layer, self.settings, seeds, members, lambda step, loss: progress(step, steps, loss)
+            )
+        except training.TrainingError:
+            return  # a seed diverged: trained alone, each comes to its own end
+        self.ready |= dict(zip(seeds, zip(chosen, results, strict=True), strict=True))
+
     def run(self, seed: int, folder: Path, progress) -> dict:
-        """Train one seed into `folder`: adapter/ or weights/, losses.parquet. Returns what is to be said of the run.
+        """One seed into `folder`: adapter/ or weights/, losses.parquet. Returns what is to be said of the run.
 
         progress(step, steps, loss) is called at every step of the training proper.
         """
-        chosen = self._choose(seed)
+        if seed not in self.ready:
+            self.prepare([seed], progress)
+        if seed in self.ready:
+            chosen, result = self.ready.pop(seed)
+            self._save_adapter(folder, seed, result, len(chosen), result["tensors"])
+            return self._record(folder, chosen, result, sum(t.numel() for t in result["tensors"].values()))
+        chosen = self._chosen(seed)
         with self._fitted(chosen, seed, self.settings["shuffle_translations"], progress) as result:
             if self.full:
                 _save_weights(result["trainable"], self.opened.prefix, self.model_settings["dtype"], folder / "weights")
             else:
-                note = f"Loss at hs[{self.loss_layer}], seed {seed}, {len(result['losses'])} steps on {len(chosen)} pairs."
-                adapters.save(
-                    self.opened, folder / "adapter", **self.lora, source=self.model_settings["source"],
-                    revision=self.model_settings["revision"], note=note,
-                )  # fmt: skip
-            count = sum(p.numel() for p in result["trainable"].values())
+                self._save_adapter(folder, seed, result, len(chosen))
+            return self._record(folder, chosen, result, sum(p.numel() for p in result["trainable"].values()))
+
+    def _save_adapter(self, folder: Path, seed: int, result: dict, pairs: int, tensors: dict | None = None) -> None:
+        note = f"Loss at hs[{self.loss_layer}], seed {seed}, {len(result['losses'])} steps on {pairs} pairs."
+        adapters.save(
+            self.opened, folder / "adapter", **self.lora, source=self.model_settings["source"],
+            revision=self.model_settings["revision"], note=note, tensors=tensors,
+        )  # fmt: skip
+
+    def _record(self, folder: Path, chosen: np.ndarray, result: dict, count: int) -> dict:
         steps = len(result["losses"])
         losses = pd.DataFrame({"step": range(1, steps + 1), "loss": result["losses"], "learning_rate": result["learning_rates"]})
         losses.to_parquet(folder / "losses.parquet", index=False)
@@ -66,13 +104,16 @@ class Trainer:
             "seconds": round(result["seconds"], 3),
         }
 
+    def _batches(self, rows: np.ndarray, seed: int, shuffled: bool) -> training.Batches:
+        sources, targets, accepted = assignments(self.trained.iloc[rows], shuffled, seed)
+        return training.Batches(self.opened, sources, targets, accepted, self.settings["pooling"])
+
     @contextmanager
     def _fitted(self, rows: np.ndarray, seed: int, shuffled: bool, progress=lambda step, steps, loss: None) -> Iterator[dict]:
         """Within the block the model is trained on `rows` of the train split; afterwards it is as it was."""
         settings = self.settings
-        sources, targets, accepted = assignments(self.trained.iloc[rows], shuffled, seed)
-        batches = training.Batches(self.opened, sources, targets, accepted, settings["pooling"])
-        steps = training.steps_of(len(sources), settings)
+        batches = self._batches(rows, seed, shuffled)
+        steps = training.steps_of(len(rows), settings)
         tuner = None if self.full else adapters.attach(self.opened, **self.lora, seed=seed)
         try:
             trainable = self._all_weights() if self.full else adapters.parameters(self.opened)
@@ -81,9 +122,7 @@ class Trainer:
             reached = training.measure_reach(batches, self.loss_layer, settings, trainable)
             fresh = {name: p.detach().clone() for name, p in trainable.items()} if not self.full else self.initial
             try:
-                found = training.train(
-                    batches, self.loss_layer, settings, seed, trainable, lambda step, loss: progress(step, steps, loss)
-                )
+                found = training.train(batches, self.loss_layer, settings, seed, trainable, lambda step, loss: progress(step, steps, loss))
             except training.DivergedError as error:
                 # The run goes on into the tables as one that failed; left as initialised, it can be measured.
                 found = {"losses": error.losses, "learning_rates": error.learning_rates, "seconds": error.seconds, "failed": str(error)}
@@ -101,6 +140,12 @@ class Trainer:
         if not self.initial:
             self.initial = {name: p.detach().to("cpu", copy=True) for name, p in self.opened.base.named_parameters()}
         return dict(self.opened.base.named_parameters())
+
+    def _chosen(self, seed: int) -> np.ndarray:
+        """What `_choose` gives, found once: it may take a training of its own."""
+        if seed not in self.choices:
+            self.choices[seed] = self._choose(seed)
+        return self.choices[seed]
 
     def _choose(self, seed: int) -> np.ndarray:
         """Rows of the train split that this seed learns from: all, or what the arm's `select` asks for."""
@@ -169,4 +214,7 @@ def _save_weights(trainable: dict, prefix: str, dtype: str, folder: Path) -> Non
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
-    save_file({prefix + name: p.detach().to("cpu", getattr(torch, dtype)).contiguous() for name, p in trainable.items()}, str(folder / "model.safetensors"))
+    save_file(
+        {prefix + name: p.detach().to("cpu", getattr(torch, dtype)).contiguous() for name, p in trainable.items()},
+        str(folder / "model.safetensors"),
+    )

@@ -42,6 +42,11 @@ class Model(Section):
         "bfloat16", description="Type of the weights and of the computation. Pooling and cosines are always float32."
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where it computes; `auto` takes a GPU where there is one.")
+    stream: Literal["auto", "always", "never"] = Field(
+        "auto",
+        description="Push all words through one block at a time, read from the files, in scan and evaluation: `auto` does so where "
+        "memory does not hold the model.",
+    )
     across_gpus: bool = Field(
         False, description="Spread a model that is larger than one card over all visible GPUs (accelerate's device map)."
     )
@@ -119,6 +124,7 @@ class Pair(Section):
     sha256: str | list[str] | None = Field(
         None, description="Checksum of each address's file, needed for an address.", examples=["<64 hexadecimal digits>"]
     )
+
     @model_validator(mode="after")
     def _one_split_a_file(self):
         files = 1 if isinstance(self.lexicon, str) else len(self.lexicon)
@@ -168,8 +174,7 @@ class Selection(Section):
         "`uncertainty`: nearest to the decision, scored again after each round.",
     )
     budget: Annotated[int, Field(ge=2)] | Annotated[list[Annotated[int, Field(ge=2)]], Field(min_length=1)] = Field(
-        description="How many pairs are used. A list makes one arm for each, `<arm>-budget-<N>`, and so a curve of gain "
-        "against budget.",
+        description="How many pairs are used. A list makes one arm for each, `<arm>-budget-<N>`, and so a curve of gain against budget.",
         examples=[100, [50, 100, 200]],
     )
     rounds: Annotated[int, Field(ge=1)] = Field(4, description="Rounds of `uncertainty`: after each it scores again.")
@@ -259,6 +264,7 @@ class Evaluation(Section):
         description="Merge the adapters into the weights first, as the paper did. Merging into NF4 weights rounds the "
         "adapter, so it is off by default.",
     )
+
     @field_validator("hidden_states")
     @classmethod
     def _first_carries_claims(cls, states):
@@ -317,6 +323,11 @@ class Jobs(Section):
     seeds_per_job: Annotated[int, Field(ge=1)] | Literal["all"] = Field(
         "all", description="Seeds of one cell that train in one job, on one copy of the weights."
     )
+    seeds_together: bool = Field(
+        True,
+        description="Train the seeds of a job in one pass where the opened blocks are small (below 200 million parameters). A "
+        "killed job then begins its seeds anew; otherwise it goes on at the next one.",
+    )
     adapters_per_job: Annotated[int, Field(ge=1)] = Field(100, description="Adapters that one evaluation job measures.")
     adapters_per_transfer_job: Annotated[int, Field(ge=1)] = Field(
         10, description="Adapters that one transfer job scores; tasks take longer than words."
@@ -338,7 +349,10 @@ class Config(Section):
         description="The question that the report answers.",
     )
     results: str = Field(
-        "results", description="Folder of the results, from the place where Snakemake is started.", examples=["results/ranks"]
+        "results",
+        pattern=r"\S",
+        description="Folder of the results, from the place where Snakemake is started.",
+        examples=["results/ranks"],
     )
     models: dict[Annotated[str, Field(pattern=SLUG)], Model] = Field(min_length=1, description="The models, by a short name for paths.")
     pairs: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")], Pair] = Field(

@@ -34,6 +34,8 @@ def parse(values: dict, paths: list[str | Path] = ()) -> Config:
 
     Raises ConfigError with one paragraph per mistake.
     """
+    for path in paths:
+        _read_yaml(Path(path))  # for what is lost in the values: a key that stands twice
     try:
         return Config.model_validate(values)
     except ValidationError as error:
@@ -58,7 +60,9 @@ def _read_yaml(path: Path) -> dict:
         raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
-        raise ConfigError(f"{path}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(error, 'problem', error)})") from None
+        raise ConfigError(
+            f"{path}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(error, 'problem', error)})"
+        ) from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: holds no keys; a config has at least models, pairs and arms")
     return values
@@ -84,7 +88,9 @@ def _gather(errors: list[dict]) -> list[dict]:
     """One error per key: the branches of a union complain each for itself."""
     kept: dict[tuple, dict] = {}
     for error in errors:
-        location = tuple(p for p in error["loc"] if not (isinstance(p, str) and re.search(r"[\[(]|^(int|float|str|bool|constrained-\w+)$", p)))
+        location = tuple(
+            p for p in error["loc"] if not (isinstance(p, str) and re.search(r"[\[(]|^(int|float|str|bool|constrained-\w+)$", p))
+        )
         if location in kept:
             kept[location]["msg"] += f", or: {error['msg']}"
         else:

@@ -55,9 +55,7 @@ def candidates(pairs: pd.DataFrame) -> Candidates:
     sources = listed.index.to_numpy(np.int64)
     accepted = _mask(np.r_[source_of, sources[~others]], np.r_[target_of, place[~others]], shape)
     references = _mask(sources[others], reference_of, (shape[0], len(reference_forms)))
-    return Candidates(
-        tuple(source_forms), tuple(target_forms), tuple(reference_forms), source_of, target_of, accepted, references
-    )
+    return Candidates(tuple(source_forms), tuple(target_forms), tuple(reference_forms), source_of, target_of, accepted, references)
 
 
 def neighbourhood(k: int, candidates: Candidates) -> int:

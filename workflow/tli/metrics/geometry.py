@@ -11,9 +11,7 @@ SINK_DIMENSIONS = 3  # at most; Timkey & van Schijndel 2021 find that one to thr
 SINK_SHARE = 10  # times the fair share 1 / d of the squared norm
 
 
-def geometry(
-    source_vectors: np.ndarray, target_vectors: np.ndarray, candidates: Candidates, queries, *, robust=None
-) -> dict[str, float]:
+def geometry(source_vectors: np.ndarray, target_vectors: np.ndarray, candidates: Candidates, queries, *, robust=None) -> dict[str, float]:
     """CKA, and the means of `robustness`, for `queries` (indices of pairs, or a mask [n_pairs]).
 
     CKA is that of the queries' raw source and target vectors, row by row. `robust` is what `robustness` gave for the

@@ -85,9 +85,7 @@ def evaluate(
     figures = {}
     for split in sorted(set(splits.tolist())):
         chosen = splits == split
-        found = summary(rows[chosen], used) | geometry(
-            source_vectors, target_vectors, candidates, chosen, robust=robust
-        )
+        found = summary(rows[chosen], used) | geometry(source_vectors, target_vectors, candidates, chosen, robust=robust)
         found["sink_ratio"] = float(sink_ratio)
         figures[split] = {name: found[name] for name in tables.METRICS}
     return rows, figures

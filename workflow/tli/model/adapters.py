@@ -86,26 +86,37 @@ def merged(tuner) -> Iterator[None]:
 
 def save(
     opened: Opened, folder: Path, *, rank: int, alpha: float, dropout: float, target_modules: list[str], blocks: int,
-    source: str, revision: str | None, note: str,
+    source: str, revision: str | None, note: str, tensors: dict | None = None,
 ) -> None:  # fmt: skip
     """Write the adapters as a PEFT folder that `PeftModel.from_pretrained` opens on the whole model.
 
+    tensors: the adapter's by the names of `parameters`; those that `opened` wears by default. The config is written
+    without PEFT, whose import takes longer than training a small model.
     source is recorded as the base model only where it is a hub id; a local path is nobody else's business.
     """
-    from peft import LoraConfig
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
     local = Path(source).exists()
-    config = LoraConfig(
-        r=rank, lora_alpha=alpha, lora_dropout=dropout, target_modules=list(target_modules), bias="none",
-        layers_to_transform=list(range(blocks)), task_type="CAUSAL_LM" if opened.prefix else None,
-        fan_in_fan_out=_is_transposed(opened), inference_mode=True,
-        base_model_name_or_path=None if local else source, revision=None if local else revision,
-    )  # fmt: skip
-    config.save_pretrained(str(folder))
-    tensors = {_saved_name(opened, name): p.detach().cpu().contiguous() for name, p in parameters(opened).items()}
-    save_file(tensors, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
+    config = {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM" if opened.prefix else None,
+        "base_model_name_or_path": None if local else source,
+        "revision": None if local else revision,
+        "r": rank,
+        "lora_alpha": alpha,
+        "lora_dropout": dropout,
+        "target_modules": sorted(target_modules),
+        "layers_to_transform": list(range(blocks)),
+        "bias": "none",
+        "fan_in_fan_out": _is_transposed(opened),
+        "init_lora_weights": True,
+        "inference_mode": True,
+    }
+    (folder / "adapter_config.json").write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
+    named = parameters(opened) if tensors is None else tensors
+    saved = {_saved_name(opened, name): p.detach().cpu().contiguous() for name, p in named.items()}
+    save_file(saved, str(folder / "adapter_model.safetensors"), metadata={"format": "pt"})
     base = Path(source).name if local else source
     (folder / "README.md").write_text(
         f"---\nlibrary_name: peft\n{'' if local else f'base_model: {source}' + chr(10)}tags: [lora, targeted-lexical-injection]\n---\n"

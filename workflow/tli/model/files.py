@@ -63,7 +63,9 @@ def read_tensors(folder: Path) -> dict[str, tuple[list[int], str, str]]:
             raise ModelError(f"{index}: not an index of tensors ({type(error).__name__}: {error}); copy the file again") from None
         lacking = sorted(name for name in named if name not in tensors)
         if lacking:
-            raise ModelError(f"{index}: names {len(lacking)} tensors that no file holds, {lacking[0]} first; copy {named[lacking[0]]} again")
+            raise ModelError(
+                f"{index}: names {len(lacking)} tensors that no file holds, {lacking[0]} first; copy {named[lacking[0]]} again"
+            )
     return tensors
 
 

@@ -58,7 +58,9 @@ def doubts(tables: dict[str, pd.DataFrame], config: dict, audit: dict, groups: l
     for model, check in (config.get("checks") or {}).items():
         ratios = rows(table(tables, "scan"), model=model)
         if not check.get("added_before") and len(ratios) and ratios["sink_ratio"].max() > SINK_LIMIT:
-            add("serious", model, "The tokenizer adds nothing before a word: a word's first token may be the sink, and it is in every pool.")
+            add(
+                "serious", model, "The tokenizer adds nothing before a word: a word's first token may be the sink, and it is in every pool."
+            )
     for pair, lines in (audit or {}).items():
         for severity, text in lines:
             if str(severity).lower() in ("error", "serious", "leak", "warning") or "leak" in str(text).lower():

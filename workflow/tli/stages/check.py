@@ -18,7 +18,7 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
     """
     from tli.embed import tokenize
     from tli.model.adapters import target_names
-    from tli.model.opening import is_causal, load_config, load_tokenizer, open_model, open_whole
+    from tli.model.opening import is_causal, load_config, load_tokenizer, open_model, open_whole, streamed
 
     source = model_settings["source"]
     local = Path(source).is_dir()
@@ -28,7 +28,7 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
     beyond = [k for k in layers_asked if k > layers]
     if beyond:
         raise ModelError(f"models.{model}: has hs[0] to hs[{layers}]; the config asks for hs[{beyond[0]}]")
-    if is_causal(config):
+    if is_causal(config) and not streamed(model_settings):
         whole_model, tokenizer = open_whole(model_settings)
         parameters = sum(p.numel() for p in whole_model.parameters())
         facts["device"] = device_name(next(whole_model.parameters()).device)

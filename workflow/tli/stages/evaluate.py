@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 
-from tli import measure, store, tables
+from tli import measure, metrics, store, tables
 from tli.grid import BASELINE
 from tli.stages.running import STAGE_VERSIONS, device_name, say
 from tli.stages.train import resolve_layer
@@ -35,26 +35,28 @@ def evaluate(
     for run, record in zip(runs, records, strict=True):
         names = {key: run[key] for key in tables.RUN} | {"method": run["method"], "folder": run["folder"], "baseline": run["baseline"]}
         jobs.append(names | {"unit": record["unit"], "states": _states(hidden_states, layers, [record["loss_layer"]])})
-    bench = _Bench(model_settings, table, poolings, csls_k, merge, projected_pairs, facts)
-    units = []
-    for number, job in enumerate(jobs, 1):
-        quantized = job["run"] != f"{BASELINE}-unquantised" and job.get("method") != "full"
-        key = {
+    kept = Path(results) / "store"
+    for job in jobs:
+        job["quantized"] = job["run"] != f"{BASELINE}-unquantised" and job.get("method") != "full"
+        job["projected"] = projected_pairs if job["run"] in mapped or not job["unit"] else 0
+        job["key"] = {
             "version": STAGE_VERSIONS["evaluate"],
             "identity": checked["identity"],
             "dtype": model_settings["dtype"],
-            "quantization": model_settings["quantization"] if quantized else "none",
+            "quantization": model_settings["quantization"] if job["quantized"] else "none",
             "unit": job["unit"],
             "states": job["states"],
             "poolings": poolings,
             "k": csls_k,
             "merge": merge and bool(job["unit"]),
             "pairs": store.digest_table(table),
-            "projected": projected_pairs if job["run"] in mapped or not job["unit"] else 0,
+            "projected": job["projected"],
         }
-        unit, made = store.get(
-            Path(results) / "store", "evaluate", key, lambda folder, job=job, key=key, q=quantized: bench.measure(job, q, key["projected"], folder)
-        )
+    pending = [job for job in jobs if store.find(kept, "evaluate", job["key"]) is None]
+    bench = _Bench(model_settings, table, poolings, csls_k, merge, pending, facts)
+    units = []
+    for number, job in enumerate(jobs, 1):
+        unit, made = store.get(kept, "evaluate", job["key"], lambda folder, job=job: bench.measure(job, folder))
         say(f"evaluate: {job['run']} ({number} of {len(jobs)}) {'measured' if made else 'taken from the store'}")
         units.append((job, unit))
     _write(units, runs, records, Path(output))
@@ -78,49 +80,76 @@ def _states(asked: list, layers: int, loss_layers: list[int]) -> list[int]:
 class _Bench:
     """The opened model, loaded at the first unit that is not in the store, and again only for another quantisation."""
 
-    def __init__(self, model_settings, table, poolings, k, merge, projected_pairs, facts):
-        self.model_settings, self.table, self.poolings, self.k, self.merge = model_settings, table, poolings, k, merge
-        self.opened, self.quantized, self.facts = None, None, facts
+    def __init__(self, model_settings, table, poolings, k, merge, pending, facts):
+        self.model_settings, self.table, self.poolings, self.k, self.merge, self.facts = model_settings, table, poolings, k, merge, facts
+        self.pending, self.embedded = pending, {}
+        self.opened, self.kind = None, None
 
-    def measure(self, job: dict, quantized: bool, projected: int, folder: Path) -> None:
-        self._open(quantized)
+    def measure(self, job: dict, folder: Path) -> None:
+        self._open(job)
+        if self.opened.stream is not None and job["run"] not in self.embedded:
+            self._stream([other for other in self.pending if _kind(other) == _kind(job)])
         with self._worn(job):
-            rows, figures, vectors = measure.measure(self.opened, self.table, job["states"], self.poolings, k=self.k)
+            rows, figures, vectors = measure.measure(
+                self.opened, self.table, job["states"], self.poolings, k=self.k, embedded=self.embedded.pop(job["run"], None)
+            )
         rows.to_parquet(folder / "rows.parquet", index=False)
         figures.to_parquet(folder / "figures.parquet", index=False)
-        if projected:
+        if job["projected"]:
             from tli.project import project
 
             first = (job["states"][0], self.poolings[0])
-            maps = project(*vectors[first], self.table, projected)
+            maps = project(*vectors[first], self.table, job["projected"])
             maps.insert(0, "hidden_state", first[0])
             maps.to_parquet(folder / "projections.parquet", index=False)
 
-    def _open(self, quantized: bool) -> None:
+    def _open(self, job: dict) -> None:
         from tli.model.opening import open_model
 
-        if self.opened is None or self.quantized != quantized:
-            self.opened = None  # the old one goes before the new one comes
-            self.opened, self.quantized = open_model(self.model_settings, quantized=quantized), quantized
+        if self.opened is None or self.kind != _kind(job):
+            self.opened, self.embedded = None, {}  # the old one goes before the new one comes
+            settings = self.model_settings | ({"stream": "never"} if job.get("method") == "full" else {})
+            self.opened, self.kind = open_model(settings, quantized=job["quantized"]), _kind(job)
             self.facts["device"] = device_name(self.opened.device)
+
+    def _stream(self, jobs: list[dict]) -> None:
+        """All jobs' words in one reading of a model that memory does not hold."""
+        from tli.embed import embed_all
+        from tli.model import stacked, streaming
+
+        wanted = [
+            streaming.Wanted(job["states"], stacked.read(self.opened, Path(job["folder"]) / "adapter") if job["unit"] else None, self.merge)
+            for job in jobs
+        ]
+        forms = measure.forms(metrics.candidates(self.table))
+        found = embed_all(self.opened, forms, wanted, self.poolings)
+        self.embedded = {job["run"]: one for job, one in zip(jobs, found, strict=True)}
 
     @contextmanager
     def _worn(self, job: dict):
         """Within the block the model wears the run's adapter or its trained weights; then it is as it was."""
-        from tli.model import adapters
+        from tli.model import adapters, stacked
 
-        if not job["unit"]:
+        if not job["unit"] or self.opened.stream is not None:
             yield
         elif job["method"] == "full":
             with adapters.replaced_weights(self.opened, Path(job["folder"]) / "weights" / "model.safetensors"):
                 yield
+        elif not self.merge:
+            with stacked.applied(self.opened, stacked.read(self.opened, Path(job["folder"]) / "adapter")):
+                yield
         else:
             tuner = adapters.load(self.opened, Path(job["folder"]) / "adapter")
             try:
-                with adapters.merged(tuner) if self.merge else nullcontext():
+                with adapters.merged(tuner):
                     yield
             finally:
                 adapters.detach(tuner)
+
+
+def _kind(job: dict) -> tuple:
+    """Jobs of one kind are measured on one opened model."""
+    return job["quantized"], job.get("method") == "full"
 
 
 def _write(units: list, runs: list[dict], records: list[dict], output: Path) -> None:
@@ -137,9 +166,16 @@ def _write(units: list, runs: list[dict], records: list[dict], output: Path) -> 
     rows, losses = [], []
     for run, record in zip(runs, records, strict=True):
         settings = record["settings"]
-        kept = {key: settings[key] for key in ("objective", "margin", "learning_rate", "epochs", "batch_size", "warmup_steps", "alpha", "dropout")}
+        kept = {
+            key: settings[key]
+            for key in ("objective", "margin", "learning_rate", "epochs", "batch_size", "warmup_steps", "alpha", "dropout")
+        }
         folder = f"train/{run['model']}/{run['pair']}/{run['run']}"
-        own = {key: run[key] for key in tables.GRID} | kept | {"same_as": "", "adapter": "" if run["method"] == "full" else f"{folder}/adapter"}
+        own = (
+            {key: run[key] for key in tables.GRID}
+            | kept
+            | {"same_as": "", "adapter": "" if run["method"] == "full" else f"{folder}/adapter"}
+        )
         rows.append({**{k: record[k] for k in tables.RUNS if k in record}, **own})
         losses.append(_named(pd.read_parquet(Path(run["folder"]) / "losses.parquet"), run))
     tables.write(pd.DataFrame(rows, columns=tables.RUNS), output / "runs.tsv", tables.RUNS)

@@ -11,7 +11,18 @@ CHANGES = ["file", "line", "action", "field", "before", "after", "reason"]
 
 
 def prepare(
-    *, pair: str, files: list[str], format: str, columns, options: dict, merge: bool, splits: list[str] | None, split: dict, output: str, changes: str, audit: str
+    *,
+    pair: str,
+    files: list[str],
+    format: str,
+    columns,
+    options: dict,
+    merge: bool,
+    splits: list[str] | None,
+    split: dict,
+    output: str,
+    changes: str,
+    audit: str,
 ) -> None:
     """Read, clean, split and audit; write pairs.tsv (tables.PAIRS), changes.tsv and audit.tsv (severity, text).
 
@@ -24,12 +35,25 @@ def prepare(
         raw["split"] = raw["file"].map(dict(zip(map(str, files), splits, strict=True)))
     cleaned, record = lexicon.clean(raw, merge=merge)
     pairs, aside = lexicon.split(
-        cleaned, shares=split["shares"], sizes=split["sizes"], by=split["by"], heldout_categories=split["heldout_categories"], leaks=split["leaks"]
+        cleaned,
+        shares=split["shares"],
+        sizes=split["sizes"],
+        by=split["by"],
+        heldout_categories=split["heldout_categories"],
+        leaks=split["leaks"],
     )
     found = lexicon.audit(pairs, changes=record, by=split["by"])
     lines = [tuple(line.split(": ", 1)) for line in lexicon.audit_lines(found)]
     tables.write(pairs[tables.PAIRS], output, tables.PAIRS)
-    set_aside = pd.DataFrame({"action": "set aside", "field": "", "before": aside["source"] + " / " + aside["target"], "after": "", "reason": aside.get("reason", "")})
+    set_aside = pd.DataFrame(
+        {
+            "action": "set aside",
+            "field": "",
+            "before": aside["source"] + " / " + aside["target"],
+            "after": "",
+            "reason": aside.get("reason", ""),
+        }
+    )
     tables.write(pd.concat([record, set_aside]).reindex(columns=CHANGES), changes, CHANGES)
     tables.write(pd.DataFrame(lines, columns=["severity", "text"]), audit, ["severity", "text"])
     counts = pairs["split"].value_counts()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import console, grid, tables
+from tli import console, grid, jobs, tables
 from tli.config import Config, parse
 from tli.protocols import protocol
 from tli.stages import statistics
@@ -29,13 +29,24 @@ def report(*, config: dict, results: str, output: str, partial: bool = False) ->
     runs = grid.expand(checked)
     found, missing = gather(checked, runs, Path(results), partial)
     shown = {key: str(value) if isinstance(value, Path) else value for key, value in checked.model_dump().items()}
-    shown |= {"protocol": protocol(checked), "demo": any(model.demo for model in checked.models.values()), "arms": grid.expand_arms(checked)}
+    shown |= {
+        "protocol": protocol(checked),
+        "demo": any(model.demo for model in checked.models.values()),
+        "arms": grid.expand_arms(checked),
+    }
     shown["checks"] = {
         model: json.loads(path.read_text(encoding="utf-8"))
         for model in checked.models
         if (path := Path(results) / "check" / f"{model}.json").exists()
     }
-    build(found, config=shown, provenance=provenance(checked, Path(results)), audit=audits(checked, Path(results)), output=Path(output), missing=missing)
+    build(
+        found,
+        config=shown,
+        provenance=provenance(checked, Path(results)),
+        audit=audits(checked, Path(results)),
+        output=Path(output),
+        missing=missing,
+    )
     say(f"report: {output}/index.html" + (f"; missing: {'; '.join(missing)}" if missing else ""))
     return missing
 
@@ -56,7 +67,9 @@ def gather(config: Config, runs: pd.DataFrame, results: Path, partial: bool) -> 
     collect("pairs", [(results / "lexicon" / p / "pairs.tsv", {"model": m, "pair": p}) for m, p in both], "lexicons")
     collect("scan", [(results / "scan" / m / p / "scan.tsv", {}) for m, p in both], "scans")
     collect("choice", [(results / "scan" / m / p / "best.tsv", {}) for m, p in both], "choices of the best layer")
-    parts = sorted(path.parent for path in (results / "evaluate").glob("*/*/*/metrics.tsv"))
+    # Not every folder there is: an older cut into jobs or an arm that is gone may have left some.
+    parts = [results / "evaluate" / m / p / part for m, p in both for part in jobs.parts(config, runs, m, p)]
+    parts = [part for part in parts if (part / "metrics.tsv").exists()]
     if parts:
         found |= statistics.gather([str(part) for part in parts])
     measured = len(found.get("runs", ()))
@@ -72,7 +85,8 @@ def gather(config: Config, runs: pd.DataFrame, results: Path, partial: bool) -> 
     for path in sorted((results / "statistics").glob("transfer_*.tsv")):
         found[path.stem] = tables.read(path)
     for name, pattern in (("transfer", "transfer.parquet"), ("perplexity", "perplexity.tsv"), ("generation", "generation.tsv")):
-        files = sorted((results / "transfer").glob(f"*/*/*/{pattern}"))
+        files = [results / "transfer" / m / p / part / pattern for m, p in both for part in jobs.parts(config, runs, m, p, "transfer")]
+        files = [path for path in files if path.exists() and config.transfer.tasks]
         if files:
             found[name] = pd.concat([tables.read(path) for path in files], ignore_index=True)
     return found, missing

@@ -28,14 +28,14 @@ def scan(
     facts["device"] = device_name(opened.device)
     states = list(range(opened.layers + 1))
     say(f"scan: {len(table)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(poolings)}")
-    rows, figures, vectors = measure.measure(opened, table, states, poolings, k=csls_k, progress=lambda done: say(f"  {done} forms embedded"))
+    rows, figures, vectors = measure.measure(
+        opened, table, states, poolings, k=csls_k, progress=lambda done: say(f"  {done} forms embedded")
+    )
     figures.insert(0, "model", model)
     figures.insert(1, "pair", pair)
     # `best` is chosen without BOS wherever the scan has that pooling: pooled in, it hides what the words do.
     clean = next((name for name in poolings if name != "with-bos"), poolings[0])
-    chosen = measure.choose_layer(
-        rows, figures, opened.layers, best_by, clean, k=csls_k, at_most=best_at_most, bootstrap=bootstrap
-    )
+    chosen = measure.choose_layer(rows, figures, opened.layers, best_by, clean, k=csls_k, at_most=best_at_most, bootstrap=bootstrap)
     chosen.insert(0, "model", model)
     chosen.insert(1, "pair", pair)
     warn_of_sinks(figures)

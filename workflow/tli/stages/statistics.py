@@ -15,8 +15,18 @@ DESCRIPTIVE = ("words", "ranks", "survival", "gains")
 
 def gather(parts: list[str]) -> dict[str, pd.DataFrame]:
     """The tables of all evaluation parts together: runs, similarities, metrics, projections, losses."""
-    names = {"runs": "runs.tsv", "similarities": "similarities.parquet", "metrics": "metrics.tsv", "projections": "projections.parquet", "losses": "losses.parquet"}
+    names = {
+        "runs": "runs.tsv",
+        "similarities": "similarities.parquet",
+        "metrics": "metrics.tsv",
+        "projections": "projections.parquet",
+        "losses": "losses.parquet",
+    }
     found = {key: pd.concat([tables.read(Path(part) / file) for part in parts], ignore_index=True) for key, file in names.items()}
+    twice = found["metrics"].duplicated(["model", "pair", "run", "split", "hidden_state", "pooling"])
+    if twice.any():
+        row = found["metrics"][twice].iloc[0]
+        raise tables.TableError(f"{parts[0]} and other parts hold the run {row['run']} of {row['model']}, {row['pair']} twice")
     found["runs"] = mark_same(found["runs"])
     return found
 

@@ -18,7 +18,7 @@ class CellError(ValueError):
 
 def train(
     *, model: str, pair: str, arm: str, layer: str, rank: str, seeds: list[int], model_settings: dict, settings: dict, pairs: str,
-    check: str, choice: str | None, results: str, outputs: dict[int, str], facts: dict,
+    check: str, choice: str | None, results: str, outputs: dict[int, str], facts: dict, together: bool = True,
 ) -> None:  # fmt: skip
     """Train each seed of the cell that the store does not hold yet; copy the units to `outputs` (seed -> folder).
 
@@ -32,8 +32,9 @@ def train(
     if len(trained) < 2:
         raise CellError(f"{pair}: the train split has {len(trained)} pairs; at least 2 are needed")
     trainer = None
+    keys = {seed: unit_key(checked, model_settings, trained, settings, loss_layer, adapted, seed) for seed in seeds}
     for number, seed in enumerate(seeds, 1):
-        key = unit_key(checked, model_settings, trained, settings, loss_layer, adapted, seed)
+        key = keys[seed]
         unit = store.find(Path(results) / "store", "train", key)
         if unit is not None and settings["method"] == "full" and not (unit / "weights").exists():
             shutil.rmtree(unit)  # its weights were taken by the evaluation; they are wanted again
@@ -43,6 +44,9 @@ def train(
                 from tli.trainer import Trainer
 
                 trainer = Trainer(model_settings, settings, loss_layer, adapted, trained)
+                if together and trainer.small:
+                    there = {s: store.find(Path(results) / "store", "train", keys[s]) for s in seeds[number - 1 :]}
+                    trainer.prepare([s for s, unit in there.items() if unit is None], _progress)
             say(f"train: seed {seed} ({number} of {len(seeds)}), loss at hs[{loss_layer}], {len(trained)} pairs")
             with store.make(Path(results) / "store", "train", key) as folder:
                 record = trainer.run(seed, folder, _progress) | {
