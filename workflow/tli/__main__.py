@@ -69,6 +69,7 @@ STAGES = {
     "scan": ["model", "pair"],
     "train": ["model", "pair", "arm", "layer", "rank"],
     "evaluate": ["model", "pair"],
+    "transfer": ["model", "pair"],
     "statistics": [],
 }
 
@@ -199,6 +200,16 @@ def _stage(chosen) -> None:
                     pairs=pairs, check=checked, choice=f"{scanned}/best.tsv", results=results,
                     output=f"{results}/evaluate/{model}/{pair}/{part}", facts=facts,
                 )  # fmt: skip
+        elif stage == "transfer":
+            from tli.stages import transfer
+
+            for part, content in jobs.parts(config, runs, model, pair, "transfer").items():
+                transfer.transfer(
+                    model=model, pair=pair, baselines=content["baselines"], model_settings=settings,
+                    runs=[run | {"folder": f"{results}/train/{model}/{pair}/{run['run']}"} for run in content["runs"]],
+                    **jobs.transfer_settings(config), check=checked, results=results,
+                    output=f"{results}/transfer/{model}/{pair}/{part}", facts=facts,
+                )  # fmt: skip
         else:
             both = [(m, p) for m in config.models for p in config.pairs]
             statistics.analyse(
@@ -206,7 +217,11 @@ def _stage(chosen) -> None:
                 pairs={(m, p): f"{results}/lexicon/{p}/pairs.tsv" for m, p in both},
                 words={(m, p): f"{results}/scan/{m}/{p}/words.tsv" for m, p in both},
                 checks={m: f"{results}/check/{m}.json" for m in config.models},
-                transfer=[], settings=config.statistics.model_dump(), pooling=config.pooling.evaluate[0],
+                transfer=[
+                    f"{results}/transfer/{m}/{p}/{part}"
+                    for m, p in both
+                    for part in (jobs.parts(config, runs, m, p, "transfer") if config.transfer.tasks else ())
+                ], settings=config.statistics.model_dump(), pooling=config.pooling.evaluate[0],
                 claim_at=config.evaluation.hidden_states[0], output=f"{results}/statistics",
             )  # fmt: skip
 
