@@ -219,3 +219,24 @@ def test_ink_follows_the_page_and_numbers_stay_whole(tmp_path):
     assert "+0.123" in svg and "+0.456" in svg
     assert "currentColor" in svg and look.INK not in svg.lower()
     assert "prefers-color-scheme:dark" in (tmp_path / "x.svg").read_text()
+
+
+def test_transfer_by_rank_and_against_the_gain_draw_the_tables():
+    made = synthetic.tables(pairs=1, layers=("2",), ranks=("4", "16"), seeds=3)
+    found = derive.accuracies(made["transfer"], made["runs"])
+    after = found[found["change"].notna() & ~found["arm"].str.startswith("baseline")]
+    colours = look.arm_colours(list(dict.fromkeys(after["arm"])))
+    axes = figures.transfer_by_rank(found, colours).axes
+    task = axes[0].get_title(loc="left")
+    own = after[after["task"] == task]
+    points = np.concatenate([line.get_ydata() for line in axes[0].lines if line.get_markersize() == 4])
+    np.testing.assert_allclose(np.sort(points), np.sort(own["change"]))
+    last = made["metrics"]["hidden_state"].max()
+    metrics = made["metrics"]
+    held = metrics[(metrics["split"] == "heldout") & (metrics["hidden_state"] == last)]
+    gains = derive.changes(held, made["runs"])
+    drawn = figures.transfer_against_gain(found, gains, colours, "gap", "gap").axes[0]
+    joined = after[after["task"] == drawn.get_title(loc="left")].merge(gains[["run", "gap_change"]], on="run")
+    points = np.concatenate([np.c_[line.get_xdata(), line.get_ydata()] for line in drawn.lines if line.get_markersize() == 5.5])
+    np.testing.assert_allclose(np.sort(points[:, 0]), np.sort(joined["gap_change"]))
+    np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(joined["change"]))

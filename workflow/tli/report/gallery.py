@@ -29,6 +29,8 @@ FIGURES = {
     "projection-pca": ("PCA before and after", "Words"),
     "training-curves": ("Training curves", "Can it be believed"),
     "transfer": ("Transfer", "What else changed"),
+    "transfer-by-rank": ("Transfer by rank", "What else changed"),
+    "transfer-against-gain": ("Transfer against the gain in alignment", "What else changed"),
 }
 CAPTIONS = Path(__file__).resolve().parents[2] / "report"
 
@@ -160,7 +162,7 @@ class Drawing:
             return "Not evaluated."
         counts = words["split"].value_counts()
         split = ", ".join(f"n = {counts[s]} {name}" for s, name in (("train", "train"), ("heldout", "held-out")) if s in counts)
-        return f"{cell_name(self.cell).capitalize()}; hs[{self.state}], {self.pooling}; {split}; {span(words['seeds'])} seeds."
+        return f"{cell_name(self.cell)}; hs[{self.state}], {self.pooling}; {split}; {span(words['seeds'])} seeds."
 
     def layer_curve(self):
         scan = rows(table(self.tables, "scan"), model=self.model, pair=self.pair)
@@ -246,3 +248,20 @@ class Drawing:
         seeds = found.loc[found["seed"] >= 0, "seed"].nunique()
         where = f"loss at {layer_name(self.cell['layer'])}, rank {self.cell['rank']}; " if self.cell else ""
         return figures.transfer_change(found, self.colours), f"{where}{seeds} seeds; n beside each task."
+
+    def _accuracies(self) -> pd.DataFrame:
+        return derive.accuracies(rows(table(self.tables, "transfer"), model=self.model, pair=self.pair), self.runs)
+
+    def transfer_by_rank(self):
+        found = self._accuracies()
+        if self.cell:
+            found = found[found["layer"].isin([self.cell["layer"], "output"])]
+        seeds = found.loc[found["seed"] >= 0, "seed"].nunique()
+        where = f"loss at {layer_name(self.cell['layer'])} or at the output; " if self.cell else ""
+        return figures.transfer_by_rank(found, self.colours), f"{where}{seeds} seeds."
+
+    def transfer_against_gain(self):
+        found = self._accuracies()
+        metric = self.metric if f"{self.metric}_change" in self.changes else "csls_p_at_1"
+        figure = figures.transfer_against_gain(found, self.changes, self.colours, metric, label(metric))
+        return figure, f"{found.loc[found['seed'] >= 0, 'run'].nunique()} runs."

@@ -3,10 +3,11 @@
 from tli.report.figures.effects import forest, heat, rank_gain
 from tli.report.figures.layers import layer_curve
 from tli.report.figures.projections import projection
-from tli.report.figures.training import training_curves, transfer_change
+from tli.report.figures.training import training_curves
+from tli.report.figures.transfer import transfer_against_gain, transfer_by_rank, transfer_change
 from tli.report.figures.words import before_after, gained_and_lost, gap_against_cosine
 
 __all__ = [
     "before_after", "forest", "gained_and_lost", "gap_against_cosine", "heat", "layer_curve", "projection", "rank_gain",
-    "training_curves", "transfer_change",
+    "training_curves", "transfer_against_gain", "transfer_by_rank", "transfer_change",
 ]  # fmt: skip
