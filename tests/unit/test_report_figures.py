@@ -229,7 +229,7 @@ def test_transfer_by_rank_and_against_the_gain_draw_the_tables():
     axes = figures.transfer_by_rank(found, colours).axes
     task = axes[0].get_title(loc="left")
     own = after[after["task"] == task]
-    points = np.concatenate([line.get_ydata() for line in axes[0].lines if line.get_markersize() == 4])
+    points = np.concatenate([line.get_ydata() for line in axes[0].lines if line.get_alpha() == 0.5])
     np.testing.assert_allclose(np.sort(points), np.sort(own["change"]))
     last = made["metrics"]["hidden_state"].max()
     metrics = made["metrics"]
