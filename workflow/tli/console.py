@@ -54,14 +54,20 @@ def explain(config: Config, log: str) -> None:
         text = ""
     failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: ([^\s,]+)", text, re.M)
     for rule, path in dict.fromkeys(failed):
-        _say(f"The rule {rule} failed. The last lines of {path}:")
+        _say(f"The rule {rule} failed; its log is {path}. What it says last:")
         try:
-            for line in Path(path).read_text(encoding="utf-8", errors="replace").strip().splitlines()[-3:]:
-                _say(f"  {line}")
+            lines = Path(path).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         except OSError:
-            _say("  (no log was written: the job did not start, or the scheduler ended it)")
+            lines = []
+        said = [number for number, line in enumerate(lines) if line.startswith("Error in ")]
+        for line in lines[said[-1] :] if said else lines[-2:]:
+            _say(f"  {line}")
+        if not said:
+            _say("  (no error of its own: it did not start, or was killed; out of memory or of time?)")
     _say("What is finished is kept; the same command goes on from there. A report of what is there so far:")
-    _say(f"  PYTHONPATH=workflow {Path(sys.executable).name} -m tli report --partial {config.results}")
+    python = Path(sys.executable)
+    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
+    _say(f"  PYTHONPATH=workflow {shown} -m tli report --partial {config.results}")
 
 
 def stage_seconds(results: Path) -> pd.DataFrame:

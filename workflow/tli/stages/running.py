@@ -70,8 +70,10 @@ def job(stage: str, name: str, *, results: str, log: str = "", threads: int = 1,
 
 def _report(error: BaseException, stage: str, name: str, log: str, terminal) -> None:
     """The traceback into the log, one line and where to look onto the terminal; also when the disk is full."""
+    foreseen = isinstance(error, (ValueError, OSError, Ended))
     with suppress(OSError):
-        print(redact("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
+        if log or not foreseen:
+            print(redact("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
     if isinstance(error, Ended):
         summary = "ended by SIGTERM (time limit, preemption or scancel); what is finished is kept, the next try goes on from there"
     elif _disk_is_full(error):
@@ -80,6 +82,9 @@ def _report(error: BaseException, stage: str, name: str, log: str, terminal) -> 
         summary = redact(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error))
     with suppress(OSError):
         print(f"\nError in {stage} {name}: {summary}" + (f"\n  The log is {log}" if log else ""), file=terminal, flush=True)
+    if log:
+        with suppress(OSError):
+            print(f"Error in {stage} {name}: {summary}", file=sys.stderr, flush=True)
 
 
 def _disk_is_full(error: BaseException) -> bool:
