@@ -260,3 +260,18 @@ def test_digest_of_a_table_depends_on_cells_and_columns_and_not_on_the_index():
         pd.DataFrame({"source": ["a", "c"], "target": ["b,d", "e"]}),
     ):  # fmt: skip
         assert store.digest_table(one) != store.digest_table(other)
+
+
+def test_only_what_nobody_works_on_is_swept(tmp_path):
+    import os
+    import time
+
+    for name, age in ((".dead", 90_000), (".alive", 10), ("unit", 90_000)):
+        folder = tmp_path / "train" / name / "adapter"
+        folder.mkdir(parents=True)
+        (folder / "half").write_text("")
+        for path in (folder / "half", folder, folder.parent):
+            os.utime(path, (time.time() - age, time.time() - age))
+    assert store.sweep(tmp_path) == 1
+    assert sorted(path.name for path in (tmp_path / "train").iterdir()) == [".alive", "unit"]
+    assert store.sweep(tmp_path / "nowhere") == 0

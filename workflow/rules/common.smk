@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
-from tli import config as tli_config, costs, grid, jobs, progress, starts
+from tli import config as tli_config, costs, grid, jobs, progress, starts, store
 from tli.stages import running
 from tli.console import announce_run, conclude_run, explain, let_scripts_find
 
@@ -123,6 +123,7 @@ def announce(log):
         starts.begin(CONFIG.results, log if isinstance(log, str) else log[0])
     except starts.InUse as error:
         raise WorkflowError(str(error))
+    store.sweep(f"{CONFIG.results}/store")
     atexit.register(starts.end, CONFIG.results)
     progress.begin(
         CONFIG.results, [job.rule.name for job in workflow.dag.needrun_jobs()], workflow._cores or workflow.nodes or 1

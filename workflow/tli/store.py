@@ -11,6 +11,7 @@ import hashlib
 import json
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -47,6 +48,15 @@ def get(store: Path, kind: str, key: dict, build: Callable[[Path], None]) -> tup
     with make(store, kind, key) as folder:
         build(folder)
     return find(store, kind, key), True
+
+
+def sweep(store: Path, idle: float = 86_400) -> int:
+    """Remove what killed processes left half written: hidden folders in which nothing changed for `idle` seconds. How many."""
+    found = [folder for folder in Path(store).glob("*/.*") if folder.is_dir()]
+    dead = [f for f in found if time.time() - max(p.stat().st_mtime for p in [f, *f.rglob("*")]) > idle]
+    for folder in dead:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(dead)
 
 
 def copy(unit: Path, output: Path) -> None:
