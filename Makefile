@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 CONFIG ?= config/config.yaml
 PROFILE ?= profiles/local
-SCRATCH ?= /tmp/tli-bench
+SCRATCH ?= benchmarks/scratch
 export PYTHONPATH := workflow
 
 .PHONY: run test test-slow test-slurm lint format bench bench-grid bench-8b bench-gpu demo-model profile clean help
