@@ -11,6 +11,7 @@ import synthetic
 from chromium import Browser, installed
 
 from tli import report, tables
+from tli.report import FIGURES
 
 pytestmark = pytest.mark.skipif(
     not installed(), reason="chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)"
@@ -74,7 +75,7 @@ def test_nothing_leaves_the_page_and_nothing_is_amiss(window, small):
     assert asked == [(small / "index.html").resolve().as_uri()]
     assert window.console() == []
     assert window.run("return typeof window.broken") == "undefined"
-    assert window.run("return document.querySelectorAll('.picture svg').length") == 1 + 2 * 11
+    assert window.run("return document.querySelectorAll('.picture svg').length") == 1 + 2 * len(FIGURES)
 
 
 def test_sorting_by_mouse_and_keyboard(window, small):
