@@ -321,3 +321,21 @@ def test_a_curve_of_budgets_is_one_entry():
 def test_claims_need_a_place_that_is_the_same_for_all():
     with pytest.raises(config.ConfigError, match="claims rest on the first one"):
         config.parse({**BASE, "evaluation": {"hidden_states": ["loss-layer", "output"]}})
+
+
+@pytest.mark.parametrize(("blocks", "shown"), [(3, "3 blocks"), ("all", "all blocks")])
+def test_blocks_that_the_loss_cannot_reach_are_told_before_the_first_job(tmp_path, monkeypatch, blocks, shown):
+    import tiny
+
+    from tli import jobs
+
+    tiny.save_model(tmp_path / "model", "llama")
+    (tmp_path / "swh-eng.tsv").write_text("source\ttarget\nkitabu\tbook\nmkate\tbread\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    place = {"models": {"m": {"source": "model"}}, "pairs": {"swh-eng": {"lexicon": "swh-eng.tsv"}}, "results": "results"}
+    with pytest.raises(
+        config.ConfigError, match=rf"arms.tli: adapters are asked for on {shown}, but a loss at hs\[2\] reaches only the first 2"
+    ):
+        jobs.inspect(made(**place, arms={"tli": {"loss_layer": [2, 4], "adapted_blocks": blocks}}))
+    for free in ({"allow_unreached": True}, {"adapted_blocks": "reachable"}, {"adapted_blocks": 2}, {"method": "full"}):
+        jobs.inspect(made(**place, arms={"tli": {"loss_layer": [2], "adapted_blocks": blocks} | free}))

@@ -184,10 +184,5 @@ def mix(rows: packing.Rows, token_weights: list[np.ndarray]) -> tuple[np.ndarray
     return matrix, row_of * in_row.max() + rank
 
 
-def run_base(opened: Opened, ids, attention_mask=None) -> None:
-    """One forward pass without cache; what is wanted of it, `capture` keeps."""
-    run(opened, {"input_ids": ids, "attention_mask": attention_mask})
-
-
 def _ratio(first: np.ndarray, others: np.ndarray) -> float:
     return float(np.median(first) / np.median(others)) if len(others) else float("nan")

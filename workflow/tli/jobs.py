@@ -163,31 +163,18 @@ def inspect(config: Config) -> None:
             problems.append(f"models.{name}: {error}")
             continue
         problems += _beyond(config, name, layers)
+    depth = _shallowest(config)
     for name, arm in grid.expand_arms(config).items():
-        asked = arm["adapted_blocks"]
-        for layer in arm["loss_layer"]:
-            if (
-                isinstance(asked, int)
-                and isinstance(layer, int)
-                and asked > layer
-                and not arm["allow_unreached"]
-                and arm["method"] == "lora"
-            ):
-                problems.append(
-                    f"arms.{name}: adapters are asked for on {asked} blocks, but a loss at hs[{layer}] reaches only the first {layer}; "
-                    "set adapted_blocks: reachable, or allow_unreached: true"
-                )
-            if (
-                asked == "all"
-                and isinstance(layer, int)
-                and not arm["allow_unreached"]
-                and arm["method"] == "lora"
-                and layer < _shallowest(config)
-            ):
-                problems.append(
-                    f"arms.{name}: adapters are asked for on all blocks, but a loss at hs[{layer}] reaches only the first {layer}; "
-                    "set adapted_blocks: reachable, or allow_unreached: true"
-                )
+        asked = {"reachable": 0, "all": depth}.get(arm["adapted_blocks"], arm["adapted_blocks"])
+        shown = "all blocks" if arm["adapted_blocks"] == "all" else f"{asked} blocks"
+        if arm["allow_unreached"] or arm["method"] != "lora":
+            continue
+        problems += [
+            f"arms.{name}: adapters are asked for on {shown}, but a loss at hs[{layer}] reaches only the first {layer}; "
+            "set adapted_blocks: reachable, or allow_unreached: true"
+            for layer in arm["loss_layer"]
+            if isinstance(layer, int) and asked > layer
+        ]
     if "0" in layers_asked(config):
         problems.append("loss_layer 0: hs[0] are the embeddings; no block lies below, so nothing can learn: take 1 or more")
     for pair in config.pairs:

@@ -19,7 +19,6 @@ from tli.transfer import items, scoring
 from tli.transfer import tasks as harness
 from tli.transfer.items import HUB, ItemError
 
-GENERATION = tables.RUN + scoring.VALUES  # metrics of tasks without choices, over all their items
 PERPLEXITIES = [name for name in tables.PERPLEXITY if name not in tables.RUN]
 
 
@@ -168,5 +167,5 @@ def _write(kept: dict[str, list], output: Path) -> None:
         return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
     tables.write(unalign_strangers(joined(kept["items"], tables.TRANSFER)), output / "transfer.parquet", tables.TRANSFER)
-    tables.write(joined(kept["values"], GENERATION), output / "generation.tsv", GENERATION)
+    tables.write(joined(kept["values"], tables.GENERATION), output / "generation.tsv", tables.GENERATION)
     tables.write(joined(kept["perplexity"], tables.PERPLEXITY), output / "perplexity.tsv", tables.PERPLEXITY)

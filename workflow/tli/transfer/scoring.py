@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from tli import tables
 from tli.transfer.items import family
 
-ITEMS = ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
-VALUES = ["task", "language", "metric", "value", "items"]
+ITEMS = [name for name in tables.TRANSFER if name not in tables.RUN]
+VALUES = [name for name in tables.GENERATION if name not in tables.RUN]
 
 
 def harness_model(model, tokenizer, *, batch_size: int, add_bos: bool):
