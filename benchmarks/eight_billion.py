@@ -99,7 +99,7 @@ def stage(name: str, folder: Path, threads: int) -> dict:
     if name == "training":
         import numpy as np
 
-        from tli import together, training
+        from tli.training import loop, together
 
         opened = open_model(model, 2)
         pairs = 623
@@ -108,9 +108,9 @@ def stage(name: str, folder: Path, threads: int) -> dict:
             optimizer="adamw", learning_rate=2e-4, weight_decay=0.01, warmup_steps=50, schedule="linear", max_gradient_norm=1.0,
             rank=16, alpha=32.0, dropout=0.05,
         )  # fmt: skip
-        batches = training.Batches(opened, words[:pairs], words[PAIRS : PAIRS + pairs], np.eye(pairs, dtype=bool), "no-bos")
+        batches = loop.Batches(opened, words[:pairs], words[PAIRS : PAIRS + pairs], np.eye(pairs, dtype=bool), "no-bos")
         members = [stacked.initial(opened, seed=1, **lora)]
-        steps = training.steps_of(pairs, chosen)
+        steps = loop.steps_of(pairs, chosen)
         assert steps == STEPS
         (result,) = together.train_together([batches], 2, chosen, [1], members, lambda s, v: s % 50 or print(s, v, file=sys.stderr))
         with stacked.worn(opened, result["tensors"], **lora):

@@ -52,12 +52,12 @@ def our_training(opened, pairs: int, seeds: list[int], changes: dict | None = No
     """A function that trains these seeds together on the first `pairs` pairs."""
     import numpy as np
 
-    from tli import together, training
     from tli.model import stacked
+    from tli.training import loop, together
 
     words = words or lexicon_words(2 * pairs)
     chosen = TRAINING | (changes or {})
-    batches = [training.Batches(opened, words[:pairs], words[pairs : 2 * pairs], np.eye(pairs, dtype=bool), "no-bos") for _ in seeds]
+    batches = [loop.Batches(opened, words[:pairs], words[pairs : 2 * pairs], np.eye(pairs, dtype=bool), "no-bos") for _ in seeds]
     members = [stacked.initial(opened, seed=seed, **LORA) for seed in seeds]
     return lambda: together.train_together(batches, 2, chosen, seeds, members)
 
@@ -217,9 +217,9 @@ def seeds(scratch, rounds, *, hidden=1024, dtype="bfloat16", members=10, pairs=2
     """Seconds to train 10 seeds of a cell, lengths skewed (every eighth source is a long phrase), both with two blocks."""
     import numpy as np
 
-    from tli import training
     from tli.model import adapters
     from tli.model.opening import open_model
+    from tli.training import loop
 
     folder = write_llama(scratch / "model", hidden=hidden, dtype=dtype, layers=3)
     opened = open_model(settings(folder, dtype=dtype), 2)
@@ -230,12 +230,12 @@ def seeds(scratch, rounds, *, hidden=1024, dtype="bfloat16", members=10, pairs=2
     def padded():
         opened.packs = False
         for seed in range(members):
-            batch = training.Batches(opened, words[:pairs], words[pairs:], np.eye(pairs, dtype=bool), "no-bos")
+            batch = loop.Batches(opened, words[:pairs], words[pairs:], np.eye(pairs, dtype=bool), "no-bos")
             tuner = adapters.attach(opened, **LORA, seed=seed)
             trainable = adapters.parameters(opened)
             for parameter in trainable.values():
                 parameter.requires_grad_(True)
-            training.train(batch, 2, TRAINING, seed, trainable)
+            loop.train(batch, 2, TRAINING, seed, trainable)
             adapters.detach(tuner)
         opened.packs = True
 
@@ -262,7 +262,7 @@ def start(scratch, rounds):
     """Processor seconds of importing what training needs, against the same with PEFT."""
     code = "import time; {}; print(time.process_time())"
     ways = {
-        "ours": "import tli.together, torch, transformers.models.llama.modeling_llama",
+        "ours": "import tli.training.together, torch, transformers.models.llama.modeling_llama",
         "with PEFT": "import torch, transformers.models.llama.modeling_llama, peft",
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}

@@ -13,10 +13,10 @@ if not torch.cuda.is_available():
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 import tiny_models  # noqa: E402
 
-from tli import together, training  # noqa: E402
 from tli.embed import embed  # noqa: E402
 from tli.model import adapters, stacked  # noqa: E402
 from tli.model.opening import open_model  # noqa: E402
+from tli.training import loop, together  # noqa: E402
 
 LORA = dict(rank=4, alpha=8.0, dropout=0.0, target_modules=["q_proj", "v_proj"], blocks=2)
 SETTINGS = dict(
@@ -62,7 +62,7 @@ def test_nf4_streamed_is_nf4_opened(folder):
 def test_seeds_together_are_seeds_alone(folder, quantization):
     dtype = "float32" if quantization == "none" else "bfloat16"
     opened = open_model(tiny_models.settings(folder, device="cuda", dtype=dtype, quantization=quantization), 2)
-    batch = training.Batches(opened, tiny_models.WORDS[:6], tiny_models.WORDS[6:], np.eye(6, dtype=bool), "no-bos")
+    batch = loop.Batches(opened, tiny_models.WORDS[:6], tiny_models.WORDS[6:], np.eye(6, dtype=bool), "no-bos")
     members = [stacked.initial(opened, seed=seed, **LORA) for seed in (1, 2)]
     assert together.can_stack(opened, [batch, batch], SETTINGS)
     both = together.train_together([batch, batch], 2, SETTINGS, [1, 2], members)
@@ -71,7 +71,7 @@ def test_seeds_together_are_seeds_alone(folder, quantization):
         trainable = adapters.parameters(opened)
         for parameter in trainable.values():
             parameter.requires_grad_(True)
-        alone = training.train(batch, 2, SETTINGS, seed, trainable)
+        alone = loop.train(batch, 2, SETTINGS, seed, trainable)
         # bfloat16: Adam turns a rounded gradient of the other sign into a whole step of 1e-3
         loose = 1e-4 if quantization == "none" else 4e-3
         np.testing.assert_allclose(both[number]["losses"], alone["losses"], atol=10 * loose)

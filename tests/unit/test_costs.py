@@ -7,7 +7,8 @@ import tiny
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tli import config, costs
+from tli import config
+from tli.cluster import costs
 
 BIG = {"source": "owner/name", "revision": "0" * 40, "parameters": 8.03e9}
 
@@ -84,7 +85,7 @@ def test_words_seeds_and_quantisation_cost_time(tmp_path):
 
 
 def test_steps_are_counted_as_the_training_counts_them(tmp_path):
-    from tli.training import steps_of
+    from tli.training.loop import steps_of
 
     sized = made(split={"sizes": {"train": 623, "select": 74, "heldout": 63}})
     settings = {"epochs": sized.training.epochs, "batch_size": sized.training.batch_size}

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tli import gpus
+from tli.cluster import gpus
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def alone(monkeypatch, tmp_path):
 
 JOB = """
 import os, sys, time
-from tli import gpus
+from tli.cluster import gpus
 with gpus.own(int(sys.argv[1]), pause=0.02):
     print("begin", os.environ["CUDA_VISIBLE_DEVICES"], time.monotonic(), flush=True)
     time.sleep(float(sys.argv[2]))

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tiny_models
 
-from tli import together, training
 from tli.model import adapters, stacked
 from tli.model.opening import open_model
+from tli.training import loop, together
 
 SOURCES, TARGETS = tiny_models.WORDS[:6], tiny_models.WORDS[6:]
 LORA = dict(rank=4, alpha=8.0, dropout=0.0, target_modules=["q_proj", "v_proj"], blocks=2)
@@ -21,7 +21,7 @@ def settings(**changes):
 
 
 def batches(opened, roll=0):
-    return training.Batches(opened, SOURCES, list(np.roll(TARGETS, roll)), np.eye(6, dtype=bool), "no-bos")
+    return loop.Batches(opened, SOURCES, list(np.roll(TARGETS, roll)), np.eye(6, dtype=bool), "no-bos")
 
 
 def together_on(opened, seeds, rolls=None, **changes):
@@ -99,7 +99,7 @@ def test_together_is_each_alone_by_the_ordinary_training(family, tmp_path):
         trainable = adapters.parameters(opened)
         for parameter in trainable.values():
             parameter.requires_grad_(True)
-        alone = training.train(batches(opened, roll), 2, settings(), seed, trainable)
+        alone = loop.train(batches(opened, roll), 2, settings(), seed, trainable)
         np.testing.assert_allclose(result["losses"], alone["losses"], atol=1e-6)
         assert result["learning_rates"] == alone["learning_rates"]
         for name, parameter in trainable.items():
@@ -151,7 +151,7 @@ def test_packed_or_padded_trains_like_word_by_word(family, tmp_path):
     anchors, positives = batch.embed(2, np.arange(6))
     (anchors * positives).sum().backward()
     packed, weight.grad = weight.grad, None
-    singly = [training.pooled_states(opened, [word], 2, "no-bos") for word in batch.words(np.arange(6))]
+    singly = [loop.pooled_states(opened, [word], 2, "no-bos") for word in batch.words(np.arange(6))]
     a, p = torch.cat(singly[:6]), torch.cat(singly[6:])
     (a * p).sum().backward()
     np.testing.assert_allclose(anchors.detach(), a.detach(), rtol=1e-5, atol=1e-5)
@@ -161,7 +161,7 @@ def test_packed_or_padded_trains_like_word_by_word(family, tmp_path):
 
 def test_what_cannot_be_stacked_is_told_apart(tmp_path):
     opened = open_model(tiny_models.settings(tiny_models.write("llama", tmp_path / "m")), 2)
-    short = training.Batches(opened, SOURCES[:4], TARGETS[:4], np.eye(4, dtype=bool), "no-bos")
+    short = loop.Batches(opened, SOURCES[:4], TARGETS[:4], np.eye(4, dtype=bool), "no-bos")
     assert not together.can_stack(opened, [batches(opened), short], settings())
     assert not together.can_stack(opened, [batches(opened)], settings(optimizer="adamw-8bit"))
     assert not together.can_stack(opened, [batches(opened)], settings(method="full"))
@@ -191,7 +191,7 @@ def test_first_blocks_do_not_read_the_other_shards(tmp_path):
     needed = {file for name, file in places.items() if ".layers." not in name or int(name.split(".layers.")[1].split(".")[0]) < 2}
     spoiled = list(set(places.values()) - needed)
     assert len(spoiled) >= 2
-    expected = training.pooled_states(open_model(tiny_models.settings(folder), 2), batches(open_model(tiny_models.settings(folder), 2)).sources, 2, "no-bos")  # fmt: skip
+    expected = loop.pooled_states(open_model(tiny_models.settings(folder), 2), batches(open_model(tiny_models.settings(folder), 2)).sources, 2, "no-bos")  # fmt: skip
     for file in spoiled:  # the header stays, the numbers become NaN
         path = folder / file
         data = bytearray(path.read_bytes())
@@ -199,7 +199,7 @@ def test_first_blocks_do_not_read_the_other_shards(tmp_path):
         data[start:] = b"\xff" * (len(data) - start)
         path.write_bytes(data)
     opened = open_model(tiny_models.settings(folder), 2)
-    found = training.pooled_states(opened, batches(opened).sources, 2, "no-bos")
+    found = loop.pooled_states(opened, batches(opened).sources, 2, "no-bos")
     assert (found == expected).all()
     assert sum(p.numel() for p in opened.blocks.parameters()) * 3 == sum(
         p.numel() for p in open_model(tiny_models.settings(folder)).blocks.parameters()

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tli import config, preflight
+from tli import config
 from tli.__main__ import main
+from tli.cluster import preflight
 
 MODEL = {"source": "owner/name", "revision": "0" * 40, "parameters": 8.03e9, "quantization": "nf4"}
 PROFILE = "executor: slurm\nslurm-status-command: squeue\nslurm-init-seconds-before-status-checks: 20\n"

@@ -12,10 +12,11 @@ import pytest
 from safetensors.torch import load_file, save_file
 from tiny import LAYERS, pairs_table, whole_model
 
-from tli import grid, tables, trainer
+from tli import grid, tables
 from tli.config import parse
 from tli.model.files import ModelError
 from tli.stages import check, evaluate, scan, statistics, train
+from tli.training import trainer
 
 STATES = list(range(LAYERS + 1))
 ARMS = {

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tli import starts
+from tli.cluster import starts
 
 RUN = "69a9a0ba-c29d-4fd7-9f17-b782f0db68f3"
 
@@ -36,7 +36,7 @@ def log_of_a_run(tmp_path, name: str = RUN):
 
 
 def begin_elsewhere(results, log, stay: str) -> subprocess.Popen:
-    code = f"from tli import starts; starts.begin({str(results)!r}, {str(log)!r}); print('begun', flush=True); {stay}"
+    code = f"from tli.cluster import starts; starts.begin({str(results)!r}, {str(log)!r}); print('begun', flush=True); {stay}"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stdin=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "begun\n"
     return process

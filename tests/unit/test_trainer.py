@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from tli.config import Arm, Training
-from tli.trainer import Trainer
+from tli.training.trainer import Trainer
 
 TRAINED = tiny.pairs_table().query("split == 'train'").reset_index(drop=True)
 

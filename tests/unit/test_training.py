@@ -14,11 +14,12 @@ from tiny import LAYERS, pairs_table, whole_model
 from torch.nn import functional
 from transformers import AutoTokenizer, get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from tli import grid, together, training
+from tli import grid
 from tli.config import parse
 from tli.model import adapters
 from tli.model.opening import open_model
-from tli.trainer import Trainer, assignments
+from tli.training import loop, together
+from tli.training.trainer import Trainer, assignments
 
 TRAIN = pairs_table().query("split == 'train'").reset_index(drop=True)
 QUICK = {"epochs": 2, "batch_size": 5, "warmup_steps": 2, "learning_rate": 5e-3, "dropout": 0.0}
@@ -153,9 +154,9 @@ def test_exactly_the_blocks_below_the_loss_get_a_gradient(models, family, layer)
     for p in trainable.values():
         p.requires_grad_(True)
     sources, targets, accepted = assignments(TRAIN, False, 0)
-    batches = training.Batches(opened, sources, targets, accepted, "no-bos")
+    batches = loop.Batches(opened, sources, targets, accepted, "no-bos")
     settings = settings_of(margin=2.0)  # so that no term of the loss is cut off
-    reached = training.measure_reach(batches, layer, settings, trainable)
+    reached = loop.measure_reach(batches, layer, settings, trainable)
     below = {name: p for name, p in trainable.items() if any(p is q for block in opened.blocks[:layer] for q in block.parameters())}
     assert len(below) == len(trainable) * layer // LAYERS
     assert reached == sum(p.numel() for p in below.values()) < sum(p.numel() for p in trainable.values()) or layer == LAYERS
@@ -172,8 +173,8 @@ def test_what_is_never_reached_stays_under_weight_decay(models):
     for p in trainable.values():
         p.requires_grad_(True)
     before = {name: p.detach().clone() for name, p in trainable.items()}
-    batches = training.Batches(opened, *assignments(TRAIN, False, 0), "no-bos")
-    training.train(batches, 2, settings_of(weight_decay=0.5), 1, trainable)
+    batches = loop.Batches(opened, *assignments(TRAIN, False, 0), "no-bos")
+    loop.train(batches, 2, settings_of(weight_decay=0.5), 1, trainable)
     for name, p in trainable.items():
         assert torch.equal(before[name], p) == (".layers.2." in "." + name or ".layers.3." in "." + name)
 
@@ -197,7 +198,7 @@ def test_schedule_is_transformers(name, theirs, steps, warmup):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
     schedule = theirs(optimizer, warmup, steps)
     for step in range(steps):
-        assert 0.1 * training.schedule_factor(step, steps, warmup, name) == pytest.approx(schedule.get_last_lr()[0], rel=1e-12, abs=1e-15)
+        assert 0.1 * loop.schedule_factor(step, steps, warmup, name) == pytest.approx(schedule.get_last_lr()[0], rel=1e-12, abs=1e-15)
         optimizer.step()
         schedule.step()
 
@@ -211,9 +212,9 @@ def test_steps_are_those_that_are_made(models, pairs, batch, epochs):
     for p in trainable.values():
         p.requires_grad_(True)
     seen = []
-    batches = training.Batches(opened, *assignments(TRAIN[:pairs], False, 0), "no-bos")
-    found = training.train(batches, 1, settings, 1, trainable, lambda step, loss: seen.append(step))
-    assert seen == list(range(1, training.steps_of(pairs, settings) + 1)) and len(found["losses"]) == len(seen)
+    batches = loop.Batches(opened, *assignments(TRAIN[:pairs], False, 0), "no-bos")
+    found = loop.train(batches, 1, settings, 1, trainable, lambda step, loss: seen.append(step))
+    assert seen == list(range(1, loop.steps_of(pairs, settings) + 1)) and len(found["losses"]) == len(seen)
 
 
 def test_seeds_do_not_depend_on_their_order_or_company(models, tmp_path):
@@ -270,7 +271,7 @@ def ready(models):
     trainable = adapters.parameters(opened)
     for p in trainable.values():
         p.requires_grad_(True)
-    return training.Batches(opened, *assignments(TRAIN, False, 0), "no-bos"), trainable
+    return loop.Batches(opened, *assignments(TRAIN, False, 0), "no-bos"), trainable
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -281,8 +282,8 @@ def test_a_loss_that_is_not_finite_stops_with_its_step(ready, value):
         if step == 3:
             next(p for name, p in trainable.items() if "lora_B" in name).data.fill_(value)
 
-    with pytest.raises(training.TrainingError, match=r"the loss is nan at step 4; lower learning_rate"):
-        training.train(batches, 2, settings_of(), 1, trainable, spoil)
+    with pytest.raises(loop.TrainingError, match=r"the loss is nan at step 4; lower learning_rate"):
+        loop.train(batches, 2, settings_of(), 1, trainable, spoil)
     assert not batches.opened.base.training
 
 
@@ -290,15 +291,15 @@ def test_a_training_that_moves_nothing_is_an_error(ready):
     batches, trainable = ready
     for p in trainable.values():
         p.requires_grad_(False)
-    with pytest.raises(training.TrainingError, match="moved no weight"):
-        training.train(batches, 2, settings_of(), 1, trainable)
+    with pytest.raises(loop.TrainingError, match="moved no weight"):
+        loop.train(batches, 2, settings_of(), 1, trainable)
 
 
 def test_a_loss_of_zero_that_moves_nothing_is_no_error(ready):
     batches, trainable = ready
     batches.accepted = np.ones_like(batches.accepted)  # no negative is left in any batch
     before = {name: p.detach().clone() for name, p in trainable.items()}
-    found = training.train(batches, 2, settings_of(weight_decay=0.0), 1, trainable)
+    found = loop.train(batches, 2, settings_of(weight_decay=0.0), 1, trainable)
     assert len(found["losses"]) == 6 and set(found["losses"]) == {0.0}
     assert all(torch.equal(before[name], p) for name, p in trainable.items())
 
@@ -310,10 +311,10 @@ def test_the_gradient_is_clipped_to_its_norm(ready):
     def look(step, loss):
         norms.append(float(torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in trainable.values() if p.grad is not None]))))
 
-    training.train(batches, 2, settings_of(margin=2.0), 1, trainable, look)
+    loop.train(batches, 2, settings_of(margin=2.0), 1, trainable, look)
     free = list(norms)
     norms.clear()
-    training.train(batches, 2, settings_of(margin=2.0, max_gradient_norm=1e-3), 1, trainable, look)
+    loop.train(batches, 2, settings_of(margin=2.0, max_gradient_norm=1e-3), 1, trainable, look)
     assert min(free) > 1e-3 and max(norms) <= 1e-3 * (1 + 1e-4)
 
 
@@ -369,7 +370,7 @@ def test_a_placebo_has_the_start_and_the_order_of_its_arm(models, tmp_path):
     for name in (False, True):
         trainer = Trainer(models("llama"), settings | {"shuffle_translations": name}, 2, 2, TRAIN)
         started, orders = [], []
-        words, train_together = training.Batches.words, together.train_together
+        words, train_together = loop.Batches.words, together.train_together
 
         def spy(self, rows, orders=orders, words=words):
             orders.append(rows.tolist())
@@ -380,7 +381,7 @@ def test_a_placebo_has_the_start_and_the_order_of_its_arm(models, tmp_path):
             return train_together(each, layer, given, seeds, members, *rest)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(training.Batches, "words", spy)
+            patch.setattr(loop.Batches, "words", spy)
             patch.setattr(together, "train_together", spy_on_start)
             (tmp_path / str(name)).mkdir()
             trainer.run(3, tmp_path / str(name), lambda step, steps, loss: None)
@@ -392,7 +393,7 @@ def test_a_placebo_has_the_start_and_the_order_of_its_arm(models, tmp_path):
 def test_false_negatives_are_masked_and_counted_where_the_protocol_says_so(models):
     opened = open_model(models("llama"), 2)
     pairs = table([("ndege", "bird", ""), ("ndege", "aeroplane", "")])
-    batches = training.Batches(opened, *assignments(pairs, False, 0), "no-bos")
+    batches = loop.Batches(opened, *assignments(pairs, False, 0), "no-bos")
     masked = batches.loss(2, np.arange(2), settings_of(margin=3.0))
     counted = batches.loss(2, np.arange(2), settings_of(margin=3.0, mask_false_negatives=False))
     with torch.no_grad():

@@ -8,7 +8,8 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
-from tli import config as tli_config, costs, grid, jobs, progress, starts, store
+from tli import config as tli_config, grid, jobs, progress, store
+from tli.cluster import costs, starts
 from tli.stages import running
 from tli.console import announce_run, conclude_run, explain, let_scripts_find
 

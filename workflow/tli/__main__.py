@@ -80,14 +80,14 @@ def _grid(chosen) -> None:
 
 
 def _plan(chosen) -> None:
-    from tli import plan
+    from tli.cluster import plan
 
     config = tli_config.load(chosen.config)
     print(plan.text(config, plan.plan(config)))
 
 
 def _preflight(chosen) -> int:
-    from tli import preflight
+    from tli.cluster import preflight
 
     found = preflight.preflight(tli_config.load(chosen.config), Path(chosen.profile))
     for finding in found:

@@ -19,7 +19,7 @@ from importlib import metadata
 from pathlib import Path
 
 from tli import progress
-from tli.gpus import own
+from tli.cluster.gpus import own
 from tli.tables import whole
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "snakemake", "numpy", "scipy", "statsmodels", "pandas")
@@ -36,7 +36,7 @@ class Ended(SystemExit):
 def job(stage: str, name: str, *, results: str, log: str = "", threads: int = 1, gpus: int = 0) -> Iterator[dict]:
     """Run a stage's work: what it prints goes to `log` as well, where it ran and how long goes to a provenance file.
 
-    gpus: cards that the job needs for itself, where no scheduler hands them out (see tli.gpus).
+    gpus: cards that the job needs for itself, where no scheduler hands them out (see tli.cluster.gpus).
     Yields a dict for further facts (device, peak memory). An error is printed in one line with the log's path, its
     traceback stands in the log; then the process ends with exit status 1. SIGTERM ends it as an error does, so that
     nothing half written stays behind.

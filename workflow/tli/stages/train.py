@@ -41,7 +41,7 @@ def train(
             unit = None
         if unit is None:
             if trainer is None:
-                from tli.trainer import Trainer
+                from tli.training.trainer import Trainer
 
                 trainer = Trainer(model_settings, settings, loss_layer, adapted, trained)
                 if together and trainer.small:

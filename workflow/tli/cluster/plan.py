@@ -1,13 +1,14 @@
 """What a run will cost, before anything is submitted: jobs, GPU hours, memory and disk of each stage. No torch.
 
-The cuts are those of the rules (tli.jobs.parts, seed_chunks); the figures are those of tli.costs, which the rules ask for too.
+The cuts are those of the rules (tli.jobs.parts, seed_chunks); the figures are those of tli.cluster.costs, which the rules ask for too.
 """
 
 from __future__ import annotations
 
 import pandas as pd
 
-from tli import costs, grid, jobs, tables
+from tli import grid, jobs, tables
+from tli.cluster import costs
 from tli.config import Config
 
 COLUMNS = ["stage", "jobs", "gpu_hours", "longest_minutes", "memory_mb", "gpu_memory_mb", "disk_gb", "disk_while_running_gb"]

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tli import pairing, together, training
+from tli import pairing
 from tli.model import adapters, stacked
 from tli.model.opening import open_model
+from tli.training import loop, together
 
 TOGETHER_BELOW = 200_000_000  # parameters that are open
 
@@ -40,20 +41,20 @@ class Trainer:
         return sum(p.numel() for p in self.opened.base.parameters()) < TOGETHER_BELOW
 
     def prepare(self, seeds: list[int], progress) -> None:
-        """Train these seeds in one pass, where each is then what it would be alone (tli.together); `run` hands them out."""
+        """Train these seeds in one pass, where each is then what it would be alone (tli.training.together); `run` hands them out."""
         if self.full:
             return
         chosen = [self._chosen(seed) for seed in seeds]
         each = [self._batches(rows, seed, self.settings["shuffle_translations"]) for rows, seed in zip(chosen, seeds, strict=True)]
         if not together.can_stack(self.opened, each, self.settings):
             return
-        steps = training.steps_of(len(chosen[0]), self.settings)
+        steps = loop.steps_of(len(chosen[0]), self.settings)
         members = [stacked.initial(self.opened, seed=seed, **self.lora) for seed in seeds]
         try:
             results = together.train_together(
                 each, self.loss_layer, self.settings, seeds, members, lambda step, loss: progress(step, steps, loss)
             )
-        except training.TrainingError:
+        except loop.TrainingError:
             return  # a seed diverged: trained alone, each comes to its own end
         self.ready |= dict(zip(seeds, zip(chosen, results, strict=True), strict=True))
 
@@ -104,26 +105,26 @@ class Trainer:
             "seconds": round(result["seconds"], 3),
         }
 
-    def _batches(self, rows: np.ndarray, seed: int, shuffled: bool) -> training.Batches:
+    def _batches(self, rows: np.ndarray, seed: int, shuffled: bool) -> loop.Batches:
         sources, targets, accepted = assignments(self.trained.iloc[rows], shuffled, seed)
-        return training.Batches(self.opened, sources, targets, accepted, self.settings["pooling"])
+        return loop.Batches(self.opened, sources, targets, accepted, self.settings["pooling"])
 
     @contextmanager
     def _fitted(self, rows: np.ndarray, seed: int, shuffled: bool, progress=lambda step, steps, loss: None) -> Iterator[dict]:
         """Within the block the model is trained on `rows` of the train split; afterwards it is as it was."""
         settings = self.settings
         batches = self._batches(rows, seed, shuffled)
-        steps = training.steps_of(len(rows), settings)
+        steps = loop.steps_of(len(rows), settings)
         tuner = None if self.full else adapters.attach(self.opened, **self.lora, seed=seed)
         try:
             trainable = self._all_weights() if self.full else adapters.parameters(self.opened)
             for parameter in trainable.values():
                 parameter.requires_grad_(True)
-            reached = training.measure_reach(batches, self.loss_layer, settings, trainable)
+            reached = loop.measure_reach(batches, self.loss_layer, settings, trainable)
             fresh = {name: p.detach().clone() for name, p in trainable.items()} if not self.full else self.initial
             try:
-                found = training.train(batches, self.loss_layer, settings, seed, trainable, lambda step, loss: progress(step, steps, loss))
-            except training.DivergedError as error:
+                found = loop.train(batches, self.loss_layer, settings, seed, trainable, lambda step, loss: progress(step, steps, loss))
+            except loop.DivergedError as error:
                 # The run goes on into the tables as one that failed; left as initialised, it can be measured.
                 found = {"losses": error.losses, "learning_rates": error.learning_rates, "seconds": error.seconds, "failed": str(error)}
                 for name, parameter in trainable.items():

@@ -10,7 +10,7 @@ import numpy as np
 from tli.model import packing
 from tli.model.opening import Opened
 from tli.model.stacked import Stack, has_own_dropout
-from tli.training import Batches, TrainingError, optimizer_of, pooled_states, schedule_factor, steps_of
+from tli.training.loop import Batches, TrainingError, optimizer_of, pooled_states, schedule_factor, steps_of
 
 
 def can_stack(opened: Opened, batches: list[Batches], settings: dict) -> bool:
@@ -37,7 +37,7 @@ def train_together(
     batches: each member's own pairs, all on one opened model. members: each one's tensors at the start
     (tli.model.stacked.initial). The order of a member's pairs and its dropout come from its seed alone.
     Returns for each: tensors, losses, learning_rates, seconds (of all together, shared out evenly) and
-    reached, the number of its parameters that got a gradient. progress gets the mean loss. Raises TrainingError as `tli.training.train` does.
+    reached, the number of its parameters that got a gradient. progress gets the mean loss. Raises TrainingError as `tli.training.loop.train` does.
     """
     import torch
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import costs, starts
+from tli.cluster import costs, starts
+from tli.cluster.plan import plan
 from tli.config import Config, ConfigError
-from tli.plan import plan
 
 PROFILE = Path("profiles/slurm/config.yaml")
 FIRST_LOOK = 40  # seconds until the executor first asks for a job's state, by default
