@@ -94,9 +94,10 @@ def test_states_that_stop_early_read_no_block_above(with_adapters, monkeypatch):
     assert read == [0, 1]
 
 
-def test_nf4_streamed_is_nf4_opened(tmp_path):
+@pytest.mark.parametrize("family", ["llama", "gpt2"])  # GPT-2 keeps its weights transposed
+def test_nf4_streamed_is_nf4_opened(family, tmp_path):
     pytest.importorskip("bitsandbytes")
-    folder = tiny_models.write("llama", tmp_path / "m", hidden=64, dtype="bfloat16")
+    folder = tiny_models.write(family, tmp_path / "m", hidden=64, dtype="bfloat16")
     settings = tiny_models.settings(folder, dtype="bfloat16", quantization="nf4")
     whole = embed(open_model(settings), tiny_models.WORDS, [2, 4], ["no-bos"])
     streamed = embed(open_model(settings | {"stream": "always"}), tiny_models.WORDS, [2, 4], ["no-bos"])

@@ -78,17 +78,17 @@ class Embedded:
 
 
 def embed(
-    opened: Opened, words: list[str], hidden_states: list[int], poolings: list[str], tokens_per_batch: int = 8192, progress=None
+    opened: Opened, words: list[str], hidden_states: list[int], poolings: list[str], tokens_per_batch: int | None = None, progress=None
 ) -> Embedded:
     """Embed `words` in order, each distinct word once and without padding (see tli.model.packing).
 
-    tokens_per_batch bounds the memory of a batch. progress: called with the number of words done after each batch.
+    tokens_per_batch bounds the memory of a batch; by default it suits the model and the device. progress: called with the number of words done after each batch.
     """
     return embed_all(opened, words, [Wanted(hidden_states)], poolings, tokens_per_batch, progress)[0]
 
 
 def embed_all(
-    opened: Opened, words: list[str], wanted: list[Wanted], poolings: list[str], tokens_per_batch: int = 8192, progress=None
+    opened: Opened, words: list[str], wanted: list[Wanted], poolings: list[str], tokens_per_batch: int | None = None, progress=None
 ) -> list[Embedded]:
     """The same words through several models that share the base: each entry of `wanted` has its adapter and its states.
 
@@ -125,12 +125,21 @@ def _run(opened: Opened, laid: list[packing.Rows], into: Gathered, hidden_states
                 progress(done)
 
 
-def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int = 8192) -> list[packing.Rows]:
+def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int | None = None) -> list[packing.Rows]:
     """The forward passes that embed these words: packed with shared beginnings where that is exact, else by equal length."""
     ids = [word.ids for word in tokens]
+    tokens_per_batch = tokens_per_batch or _suitable(opened)
     if packing.can_pack(opened, ids):
         return packing.share(ids, tokens_per_batch)
     return packing.equal_lengths(ids, tokens_per_batch)
+
+
+def _suitable(opened: Opened) -> int:
+    """Tokens of a pass. On a processor the widest product between two layers is kept at 32 MiB: more takes memory and gains no time."""
+    if opened.device.type != "cpu":
+        return 8192
+    widest = max(max(p.shape) for p in opened.blocks[0].parameters())
+    return min(8192, max(256, 2**25 // (widest * opened.dtype.itemsize)))
 
 
 class Gathered:

@@ -7,6 +7,7 @@ import json
 import re
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 
 class ModelError(ValueError):
@@ -35,8 +36,18 @@ def number_of_layers(config: dict, where: str = "config.json") -> int:
     raise ModelError(f"{where}: has no num_hidden_layers; is this a language model?")
 
 
-def read_tensors(folder: Path) -> dict[str, tuple[list[int], str, str]]:
-    """Every tensor of the folder: name -> (shape, dtype, file), from the headers of the safetensors files alone.
+class Stored(NamedTuple):
+    """Where a tensor lies, as its file's header says."""
+
+    shape: list[int]
+    dtype: str
+    file: str
+    start: int  # of its bytes in the file
+    end: int
+
+
+def read_tensors(folder: Path) -> dict[str, Stored]:
+    """Every tensor of the folder by name, from the headers of the safetensors files alone.
 
     Raises ModelError for a missing or cut-off file, and where the index names tensors that no file holds.
     """
@@ -54,7 +65,8 @@ def read_tensors(folder: Path) -> dict[str, tuple[list[int], str, str]]:
             raise ModelError(f"{file}: is cut off ({file.stat().st_size:,} of {start + end:,} bytes); copy the file again")
         for name, entry in header.items():
             if name != "__metadata__":
-                tensors[name] = (entry["shape"], entry["dtype"], file.name)
+                first, last = entry["data_offsets"]
+                tensors[name] = Stored(entry["shape"], entry["dtype"], file.name, start + first, start + last)
     index = folder / "model.safetensors.index.json"
     if index.exists():
         try:
@@ -115,15 +127,15 @@ def check_folder(folder: Path) -> dict:
             f"{folder}: {len(lacking)} tensors are missing, {lacking[0]} first; they would be filled with random numbers. "
             "Copy the model again, or ask its author for the complete checkpoint"
         )
-    sizes = [_product(shape) for shape, _, _ in tensors.values()]
+    sizes = [_product(tensor.shape) for tensor in tensors.values()]
     return {
         "layers": layers,
         "hidden_size": config.get("hidden_size") or config.get("n_embd"),
         "vocabulary": config.get("vocab_size"),
         "tied": tied,
         "parameters": sum(sizes),
-        "block_parameters": sum(_product(s) for n, (s, _, _) in tensors.items() if re.search(r"\b(?:layers?|h|blocks)\.0\.", n)),
-        "bytes": sum((Path(folder) / f).stat().st_size for f in {file for _, _, file in tensors.values()}),
+        "block_parameters": sum(_product(t.shape) for n, t in tensors.items() if re.search(r"\b(?:layers?|h|blocks)\.0\.", n)),
+        "bytes": sum((Path(folder) / f).stat().st_size for f in {tensor.file for tensor in tensors.values()}),
     }
 
 

@@ -7,6 +7,7 @@ words and all adapters. In memory are one block, the embedding rows of the token
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from typing import Any
 from tli.model import files, packing
 from tli.model.files import ModelError
 
+AHEAD = 2**19  # bytes: Linux cuts a longer wish to the disk's own read-ahead
+
 
 @dataclass
 class Source:
@@ -23,7 +26,7 @@ class Source:
 
     folder: Path
     names: dict[str, str]  # parameter below `base` -> tensor of the checkpoint
-    files: dict[str, str]  # tensor of the checkpoint -> file name
+    stored: dict[str, files.Stored]  # where each of those tensors lies
     nf4: bool  # round the blocks' linear weights to NF4, as bitsandbytes would
     spare: dict = field(default_factory=dict)  # memory of the block before, used again
     returns_tuple: bool | None = None  # what the blocks of this architecture return
@@ -44,7 +47,7 @@ def must_stream(settings: dict, folder: Path | None, nf4: bool) -> bool:
     if device.type == "cuda" and settings["across_gpus"]:
         return False
     itemsize = getattr(torch, settings["dtype"]).itemsize
-    values = sum(_size(shape) for shape, _, _ in files.read_tensors(folder).values())
+    values = sum(_size(tensor.shape) for tensor in files.read_tensors(folder).values())
     free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else free_memory()
     return 1.2 * values * (0.6 + 0.1 * itemsize if nf4 else itemsize) > free
 
@@ -84,7 +87,7 @@ def open_streamed(settings: dict, config, folder: Path, quantized: bool):
     stored = files.read_tensors(folder)
     wanted = {name: list(p.shape) for name, p in base.named_parameters()}
     prefix = _prefix(wanted, stored)
-    lacking = [name for name, shape in wanted.items() if stored.get(prefix + name, (None,))[0] != shape]
+    lacking = [name for name, shape in wanted.items() if prefix + name not in stored or stored[prefix + name].shape != shape]
     if lacking:
         raise ModelError(
             f"{folder}: {len(lacking)} tensors are missing or of another shape, {lacking[0]} first, so the model cannot be "
@@ -92,7 +95,7 @@ def open_streamed(settings: dict, config, folder: Path, quantized: bool):
         )
     names = {name: prefix + name for name in wanted}
     nf4 = quantized and settings["quantization"] == "nf4"
-    source = Source(folder, names, {name: stored[name][2] for name in names.values()}, nf4)
+    source = Source(folder, names, {name: stored[name] for name in names.values()}, nf4)
     base.eval().requires_grad_(False)
     device = resolve_device(settings["device"])
     for module in base.modules():
@@ -151,6 +154,8 @@ def stream(opened, passes: list[packing.Rows], wanted: list[Wanted], take: Calla
                     take(number, rows, 0, call.first)
         for index in range(min(last, opened.layers)):
             with loaded(opened, index):
+                if index + 1 < min(last, opened.layers):
+                    threading.Thread(target=_read_ahead, args=(opened, index + 1), daemon=True).start()
                 for number, one in enumerate(wanted):
                     if max(one.hidden_states) <= index:
                         continue
@@ -193,19 +198,22 @@ def _merged(opened, adapter, index: int) -> Iterator[None]:
             update = adapter.scaling * (b.float() @ a.float()).to(module.weight.device)
             kept.append((module.weight, module.weight.data))
             total = module.weight.data.float() + (update.T if type(module).__name__ == "Conv1D" else update)
-            module.weight.data = (_rounded(total) if opened.stream.nf4 else total).to(module.weight.dtype)
+            module.weight.data = (_rounded(total, module) if opened.stream.nf4 else total).to(module.weight.dtype)
         yield
     finally:
         for weight, data in kept:
             weight.data = data
 
 
-def _rounded(weight):
-    """The values that NF4 keeps of a weight: bitsandbytes' blocks of 64, no double quantisation."""
+def _rounded(weight, module):
+    """The values that NF4 keeps of a linear module's weight: bitsandbytes' blocks of 64, no double quantisation."""
     from bitsandbytes import functional
 
+    transposed = type(module).__name__ == "Conv1D"  # bitsandbytes turns it around before it cuts it into blocks
+    weight = weight.T if transposed else weight
     packed, state = functional.quantize_4bit(weight.contiguous(), blocksize=64, compress_statistics=False, quant_type="nf4")
-    return functional.dequantize_4bit(packed, state).view(weight.shape)
+    values = functional.dequantize_4bit(packed, state).view(weight.shape)
+    return values.T if transposed else values
 
 
 @contextmanager
@@ -214,8 +222,8 @@ def loaded(opened, index: int) -> Iterator[None]:
     import torch
 
     source, module = opened.stream, opened.blocks[index]
-    stem = next(name for name, m in opened.base.named_modules() if m is module) + "."
-    linear = {name + ".weight" for name, m in module.named_modules() if isinstance(m, torch.nn.Linear)} if source.nf4 else set()
+    stem = _stem(opened, index)
+    linear = {name + ".weight": m for name, m in module.named_modules() if isinstance(m, torch.nn.Linear) or type(m).__name__ == "Conv1D"}
     memory, spare = {}, source.spare
     with _reader(source) as read:
         for name, parameter in module.named_parameters():
@@ -223,7 +231,7 @@ def loaded(opened, index: int) -> Iterator[None]:
             if place is None:
                 place = torch.empty(parameter.shape, dtype=parameter.dtype, device=opened.device)
             tensor = read(stem + name)
-            place.copy_(_rounded(tensor.to(place.dtype)) if name in linear else tensor)
+            place.copy_(_rounded(tensor.to(place.dtype), linear[name]) if source.nf4 and name in linear else tensor)
             memory[(name, parameter.shape, parameter.dtype)] = place
     source.spare = memory
     frame = _fill(module, {name: place for (name, _, _), place in memory.items()})
@@ -231,6 +239,28 @@ def loaded(opened, index: int) -> Iterator[None]:
         yield
     finally:
         _fill(module, frame)
+
+
+def _stem(opened, index: int) -> str:
+    """What the names of block `index` below `base` begin with."""
+    return next(name for name, module in opened.base.named_modules() if module is opened.blocks[index]) + "."
+
+
+def _read_ahead(opened, index: int) -> None:
+    """Let the system fetch a block from the disk while the one before it computes. It takes none of this process's memory."""
+    if not hasattr(os, "posix_fadvise"):
+        return
+    source, stem = opened.stream, _stem(opened, index)
+    places = [source.stored[source.names[stem + name]] for name, _ in opened.blocks[index].named_parameters()]
+    for file in {place.file for place in places}:
+        handle = os.open(source.folder / file, os.O_RDONLY)
+        try:
+            for place in places:
+                if place.file == file:
+                    for start in range(place.start, place.end, AHEAD):
+                        os.posix_fadvise(handle, start, min(AHEAD, place.end - start), os.POSIX_FADV_WILLNEED)
+        finally:
+            os.close(handle)
 
 
 def _fill(module, tensors: dict) -> dict:
@@ -261,7 +291,7 @@ def _reader(source: Source) -> Iterator[Callable]:
             import torch
 
             tensor = source.names[name]
-            file = source.files[tensor]
+            file = source.stored[tensor].file
             if file not in handles:
                 handles[file] = stack.enter_context(safe_open(str(source.folder / file), "pt"))
             if rows is None:
