@@ -71,6 +71,7 @@ def test_report_numbers_follow_from_the_rows(finished):
 def test_four_bits_are_really_used(finished):
     """The 4-bit model's hidden states differ from the others', and its adapters moved all the same."""
     results = Path(finished[0]["results"])
+    assert len(list((results / "store" / "nf4").glob("*/model/*.safetensors"))) == 1, "rounded once, by the check job"
     one, four = (tables.read(results / "scan" / model / "aaa-eng" / "scan.tsv") for model in ("tiny", "tiny-nf4"))
     assert not np.allclose(one["cosine"], four["cosine"], atol=1e-4)
     from safetensors.numpy import load_file

@@ -17,7 +17,7 @@ def model_settings(config: Config, model: str) -> dict:
     """The model's section as plain values; what changes no result is left out, so that it reruns nothing."""
     settings = config.models[model].model_dump()
     settings.pop("parameters")
-    return settings
+    return settings | {"store": f"{config.results}/store"}
 
 
 def on_hub(config: Config, model: str) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 
 from tli.model import streaming
 from tli.model.files import ModelError
+from tli.model.quantized import reopened
 from tli.model.staging import staged
 
 
@@ -79,7 +80,8 @@ def open_model(settings: dict, blocks: int | None = None, *, quantized: bool = T
     """
     from transformers import AutoModel
 
-    settings = staged(settings, checkpoint_folder(settings))
+    streams = blocks is None and streamed(settings, quantized=quantized)
+    settings = _nearest(settings, quantized and not streams)
     config = load_config(settings)
     layers = config.get_text_config().num_hidden_layers
     if blocks is not None:
@@ -87,7 +89,7 @@ def open_model(settings: dict, blocks: int | None = None, *, quantized: bool = T
             raise ModelError(f"{settings['source']}: has {layers} blocks, hs[0] to hs[{layers}]; hs[{blocks}] is asked for")
         config = _truncate(config, max(blocks, 1))
     source = None
-    if blocks is None and streamed(settings, quantized=quantized):
+    if streams:
         base, source = streaming.open_streamed(settings, config, checkpoint_folder(settings), quantized)
     else:
         base = _load(AutoModel, settings, config, quantized, headless=True)
@@ -113,9 +115,16 @@ def open_whole(settings: dict):
     """The whole causal model with its head, for perplexity and for tasks: (model, tokenizer). Raises ModelError."""
     from transformers import AutoModelForCausalLM
 
-    settings = staged(settings, checkpoint_folder(settings))
+    settings = _nearest(settings, True)
     config = load_config(settings)
     return _load(AutoModelForCausalLM, settings, config, True, headless=False), load_tokenizer(settings)
+
+
+def _nearest(settings: dict, quantized: bool) -> dict:
+    """The settings with `source` where the weights are read fastest: written NF4 ones, and a copy on the node's disk."""
+    if quantized:
+        settings = reopened(settings, checkpoint_folder(settings))
+    return staged(settings, checkpoint_folder(settings))
 
 
 def below_head(whole, tokenizer) -> Opened:
@@ -134,7 +143,7 @@ def _load(auto, settings: dict, config, quantized: bool, headless: bool):
         options["device_map"] = "auto"
     elif device.type == "cuda":
         options["device_map"] = {"": 0}
-    if quantized and settings["quantization"] == "nf4":
+    if quantized and settings["quantization"] == "nf4" and not getattr(config, "quantization_config", None):
         from transformers import BitsAndBytesConfig
 
         options["quantization_config"] = BitsAndBytesConfig(

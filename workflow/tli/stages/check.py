@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tli.model import files
+from tli.model import files, quantized
 from tli.model.files import ModelError
 from tli.stages.running import device_name, say, warn
 from tli.tables import whole
@@ -18,7 +18,7 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
     """
     from tli.embed import tokenize
     from tli.model.adapters import target_names
-    from tli.model.opening import is_causal, load_config, load_tokenizer, open_model, open_whole, streamed
+    from tli.model.opening import checkpoint_folder, is_causal, load_config, load_tokenizer, open_model, open_whole, streamed
 
     source = model_settings["source"]
     local = Path(source).is_dir()
@@ -32,6 +32,7 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
         whole_model, tokenizer = open_whole(model_settings)
         parameters = sum(p.numel() for p in whole_model.parameters())
         facts["device"] = device_name(next(whole_model.parameters()).device)
+        quantized.write(model_settings, checkpoint_folder(model_settings), whole_model)
         perplexities = {} if model_settings["demo"] else look_at_sentences(model, whole_model, tokenizer)
         del whole_model
     else:

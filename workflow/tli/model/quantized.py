@@ -1,0 +1,49 @@
+"""The model in NF4, written once by the check job and opened by all others: rounding it anew takes far longer than reading it."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from importlib import metadata
+from pathlib import Path
+
+from tli import store
+from tli.model.files import identity
+from tli.model.staging import KINDS
+
+KIND = "nf4"
+
+
+def key(settings: dict, folder: Path) -> dict:
+    """All that the rounded weights depend on."""
+    versions = {name: metadata.version(name) for name in ("bitsandbytes", "transformers")}
+    return {"identity": identity(folder), "dtype": settings["dtype"], **versions}
+
+
+def reopened(settings: dict, folder: Path | None) -> dict:
+    """The settings with `source` at the written NF4 weights; as they were where NF4 is not asked for or none are written.
+
+    folder: where the model's own files lie. The weights are found in `settings["store"]` (see tli.store).
+    """
+    if settings["quantization"] != "nf4" or folder is None or not settings.get("store"):
+        return settings
+    written = store.find(Path(settings["store"]), KIND, key(settings, folder))
+    return settings if written is None else settings | {"source": str(written / "model"), "revision": None}
+
+
+def write(settings: dict, folder: Path | None, whole_model) -> None:
+    """Write `whole_model`, opened in NF4 with its head, with the tokenizer's files of `folder`. A full disk costs speed, not the run."""
+    if settings["quantization"] != "nf4" or folder is None or not settings.get("store"):
+        return
+    depends = key(settings, folder)
+    if store.find(Path(settings["store"]), KIND, depends) is not None:
+        return
+    try:
+        with store.make(Path(settings["store"]), KIND, depends) as unit:
+            for file in sorted({file for kind in KINDS for file in Path(folder).glob(kind)}):
+                if not file.name.endswith((".safetensors", ".safetensors.index.json")):
+                    (unit / "model").mkdir(exist_ok=True)
+                    shutil.copyfile(file, unit / "model" / file.name)
+            whole_model.save_pretrained(str(unit / "model"), max_shard_size="2GB")
+    except OSError as error:
+        print(f"NF4 weights are not kept, every job rounds the model anew ({error})", file=sys.stderr, flush=True)
