@@ -61,8 +61,14 @@ def test_gpu_hours_are_the_sum_over_the_jobs():
 
 def test_disk_of_full_fine_tuning_is_that_of_its_weights_and_passes():
     table = plan.plan(made()).set_index("stage")
-    assert table.loc["train", "disk_while_running_gb"] == pytest.approx(2 * 10 * 8.03 * 2)  # pairs x seeds x 16 GB
+    weights, checkpoint = 8.03 * 2, 8.03 * (4 + 2 * 4)  # bfloat16; float32 weights and two moments
+    assert table.loc["train", "disk_while_running_gb"] == pytest.approx(
+        2 * 10 * weights + 2 * 2 * checkpoint
+    )  # pairs x (seeds, old and new)
+    unchecked = plan.plan(made(jobs={"checkpoint_minutes": 0})).set_index("stage")
+    assert unchecked.loc["train", "disk_while_running_gb"] == pytest.approx(2 * 10 * weights)
     assert table.loc["fetch", "disk_gb"] == pytest.approx(16.06)
+    assert table.loc["check", "disk_gb"] == pytest.approx(8.03 * 0.6, abs=0.01)  # the NF4 weights that all jobs open
     only = plan.plan(made(arms={"tli": {}})).set_index("stage")
     assert only.loc["train", "disk_while_running_gb"] == 0
 

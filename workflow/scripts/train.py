@@ -18,6 +18,7 @@ with running.job(
         model_settings=snakemake.params.model,
         settings=snakemake.params.settings,
         together=snakemake.params.together,
+        checkpoint_minutes=snakemake.params.checkpoint_minutes,
         pairs=snakemake.input.pairs,
         check=snakemake.input.check,
         choice=snakemake.input.get("choice") or None,

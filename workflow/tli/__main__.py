@@ -189,6 +189,7 @@ def _stage(chosen) -> None:
                 model=model, pair=pair, **cell, seeds=config.seed_list, model_settings=settings,
                 settings=grid.training_settings(config, **cell), pairs=pairs, check=checked, choice=f"{scanned}/best.tsv",
                 results=results, facts=facts, together=config.jobs.seeds_together,
+                checkpoint_minutes=config.jobs.checkpoint_minutes,
                 outputs={s: f"{results}/train/{model}/{pair}/{grid.run_name(**cell, seed=s)}" for s in config.seed_list},
             )  # fmt: skip
         elif stage == "evaluate":

@@ -250,6 +250,22 @@ def disk_mb(config: Config, stage: str, model: str, *, pair: str = "", layer: st
     return 1.0
 
 
+def quantized_gb(config: Config, model: str) -> float:
+    """Disk of the NF4 weights that the check job writes for all others, GB; 0 for a model that is not quantised."""
+    section = config.models[model]
+    return weight_bytes(size(config, model).parameters, section.dtype, "nf4") / 1e9 if section.quantization == "nf4" else 0.0
+
+
+def checkpoint_mb(config: Config, model: str, layer: str, arm: str) -> float:
+    """Disk of a full training's checkpoint, MB: weights and moments, twice while a new one takes the old one's place."""
+    if not config.jobs.checkpoint_minutes:
+        return 0.0
+    chosen = grid.expand_arms(config)[arm]
+    held = full_training_bytes(size(config, model).below(depth(config, model, layer)), chosen["full_dtype"], chosen["optimizer"])
+    gradients = size(config, model).below(depth(config, model, layer)) * BYTES[chosen["full_dtype"]]
+    return 2 * (held - gradients) / 1e6
+
+
 def of_part(config: Config, stage: str, model: str, pair: str, part: dict) -> dict[str, int]:
     """Memory (MB) and time (minutes) of one part of the evaluation or the transfer (see jobs.parts)."""
     method, runs = method_of(part), len(part["runs"]) + len(part["baselines"])

@@ -19,12 +19,13 @@ def plan(config: Config) -> pd.DataFrame:
     """One row a stage, in the order of the run, and a row "total". Columns COLUMNS.
 
     gpu_hours: expected, on one card a job; 0 for models on the CPU. longest_minutes, memory_mb: the most that a job asks of
-    the scheduler at its first try. disk_gb stays; disk_while_running_gb is what weights of full fine-tuning need besides until
-    they are measured, at most.
+    the scheduler at its first try. disk_gb stays; disk_while_running_gb is what full fine-tuning needs besides, at most: weights
+    until they are measured, checkpoints until a run is done.
     """
     runs = grid.expand(config)
     rows = [_fetching(config), _cpu("lexicon", len(config.pairs))]
-    rows.append(_stage(config, "check", [{"model": model} for model in config.models]))
+    kept = sum(costs.quantized_gb(config, model) for model in config.models)
+    rows.append(_stage(config, "check", [{"model": model} for model in config.models]) | {"disk_gb": kept + 0.001 * len(config.models)})
     both = [(model, pair) for model in config.models for pair in config.pairs]
     rows.append(_stage(config, "scan", [{"model": model, "pair": pair} for model, pair in both]))
     rows.append(_training(config, runs))
@@ -107,7 +108,7 @@ def _training(config: Config, runs: pd.DataFrame) -> dict:
             config.seed_list
         )
         if cell["method"] == "full":
-            passing += needed
+            passing += needed + len(chunks) * costs.checkpoint_mb(config, cell["model"], cell["layer"], cell["arm"])
         else:
             kept += needed
     return row | {"disk_gb": kept / 1000, "disk_while_running_gb": passing / 1000}

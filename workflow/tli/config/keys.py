@@ -36,7 +36,10 @@ class Model(Section):
         examples=["<the 40 digits that the fetch command prints>"],
     )
     quantization: Literal["none", "nf4"] = Field(
-        "none", description="`nf4` loads the weights in 4 bits through bitsandbytes, on a GPU or a CPU.", examples=["nf4"]
+        "none",
+        description="`nf4` holds the weights in 4 bits through bitsandbytes, on a GPU or a CPU. The check job writes them to "
+        "`<results>/store/nf4` (0.6 bytes a parameter) and all others open them there.",
+        examples=["nf4"],
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "bfloat16", description="Type of the weights and of the computation. Pooling and cosines are always float32."
@@ -327,6 +330,11 @@ class Jobs(Section):
         True,
         description="Train the seeds of a job in one pass where the opened blocks are small (below 200 million parameters). A "
         "killed job then begins its seeds anew; otherwise it goes on at the next one.",
+    )
+    checkpoint_minutes: Annotated[float, Field(ge=0)] = Field(
+        30,
+        description="How often a full fine-tuning writes where it stands (weights and AdamW's moments, 12 bytes a parameter), so that a "
+        "killed job goes on from there; 0: never. Adapters are trained in so little time that their jobs go on at the next seed.",
     )
     adapters_per_job: Annotated[int, Field(ge=1)] = Field(100, description="Adapters that one evaluation job measures.")
     adapters_per_transfer_job: Annotated[int, Field(ge=1)] = Field(

@@ -18,11 +18,12 @@ class CellError(ValueError):
 
 def train(
     *, model: str, pair: str, arm: str, layer: str, rank: str, seeds: list[int], model_settings: dict, settings: dict, pairs: str,
-    check: str, choice: str | None, results: str, outputs: dict[int, str], facts: dict, together: bool = True,
+    check: str, choice: str | None, results: str, outputs: dict[int, str], facts: dict, together: bool = True, checkpoint_minutes: float = 30,
 ) -> None:  # fmt: skip
     """Train each seed of the cell that the store does not hold yet; copy the units to `outputs` (seed -> folder).
 
-    A folder gets adapter/ (or weights/), losses.parquet and run.json. Raises CellError.
+    A folder gets adapter/ (or weights/), losses.parquet and run.json. A full training writes every `checkpoint_minutes` where
+    it stands; 0: never. Raises CellError.
     """
     checked = json.loads(Path(check).read_text(encoding="utf-8"))
     loss_layer = resolve_layer(layer, checked["layers"], choice)
@@ -48,8 +49,15 @@ def train(
                     there = {s: store.find(Path(results) / "store", "train", keys[s]) for s in seeds[number - 1 :]}
                     trainer.prepare([s for s, unit in there.items() if unit is None], _progress)
             say(f"train: seed {seed} ({number} of {len(seeds)}), loss at hs[{loss_layer}], {len(trained)} pairs")
+            checkpoint = None
+            if settings["method"] == "full" and checkpoint_minutes:
+                from tli.training.checkpoint import Checkpoint
+
+                checkpoint = Checkpoint(Path(results) / "store" / "checkpoints" / store.digest(key), checkpoint_minutes, key)
+                if checkpoint.folder.exists():
+                    say("train: an earlier try got some way; going on from its checkpoint")
             with store.make(Path(results) / "store", "train", key) as folder:
-                record = trainer.run(seed, folder, _progress) | {
+                record = trainer.run(seed, folder, _progress, checkpoint) | {
                     "unit": store.digest(key),
                     "peak_memory_mib": _peak(trainer.opened.device),
                     "device": device_name(trainer.opened.device),
@@ -58,6 +66,8 @@ def train(
                 }
                 (folder / "run.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
             unit = store.find(Path(results) / "store", "train", key)
+            if checkpoint:
+                checkpoint.remove()
             facts["device"] = device_name(trainer.opened.device)
         else:
             say(f"train: seed {seed} ({number} of {len(seeds)}) is finished already; taken from the store")

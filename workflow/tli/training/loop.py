@@ -12,6 +12,7 @@ from tli.embed import Tokens, mix, tokenize, weights
 from tli.model import packing
 from tli.model.opening import Opened
 from tli.model.states import capture, run
+from tli.training.checkpoint import Checkpoint
 
 
 class TrainingError(RuntimeError):
@@ -126,28 +127,36 @@ def train(
     seed: int,
     trainable: dict,
     progress: Callable[[int, float], None] = lambda step, loss: None,
+    checkpoint: Checkpoint | None = None,
 ) -> dict:
     """Train `trainable` (name -> parameter) in place. Returns losses and learning rates per step, and seconds.
 
-    The order of the pairs comes from `seed` alone, the dropout from torch's generator seeded with it.
+    The order of the pairs comes from `seed` alone, the dropout from torch's generator seeded with it. With a checkpoint the
+    run goes on after the last step that is written there, and ends where it would have without the pause.
     Raises TrainingError for a loss that is not finite, and when nothing moved although it should have.
     """
     import torch
 
     steps, pairs = steps_of(len(batches.sources), settings), len(batches.sources)
     optimizer = optimizer_of(list(trainable.values()), settings)
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: schedule_factor(step, steps, settings["warmup_steps"], settings["schedule"])
-    )
     order = np.random.default_rng(seed)
     before = {name: p.detach().clone() for name, p in _sample(trainable).items()}
     torch.manual_seed(seed)
-    losses, rates, start = [], [], time.perf_counter()
+    there = checkpoint.load(trainable, optimizer) if checkpoint else None
+    losses, rates, seconds = (there["losses"], there["learning_rates"], there["seconds"]) if there else ([], [], 0.0)
+    done, start = len(losses), time.perf_counter() - seconds
+    for group in optimizer.param_groups:
+        group["initial_lr"] = group["lr"]
+    scheduler = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: schedule_factor(step, steps, settings["warmup_steps"], settings["schedule"]), last_epoch=done - 1
+    )
     batches.opened.base.train()
     try:
-        for _ in range(settings["epochs"]):
+        for epoch in range(settings["epochs"]):
             shuffled = order.permutation(pairs)
-            for first in range(0, pairs, settings["batch_size"]):
+            for number, first in enumerate(range(0, pairs, settings["batch_size"])):
+                if epoch * (steps // settings["epochs"]) + number < done:
+                    continue
                 loss = batches.loss(layer, shuffled[first : first + settings["batch_size"]], settings)
                 value = float(loss.detach())
                 if not math.isfinite(value):
@@ -161,6 +170,8 @@ def train(
                 losses.append(value)
                 optimizer.step()
                 scheduler.step()
+                if checkpoint and len(losses) < steps and checkpoint.due():
+                    checkpoint.save(trainable, optimizer, losses, rates, time.perf_counter() - start)
                 progress(len(losses), value)
     finally:
         batches.opened.base.eval()

@@ -14,6 +14,7 @@ from tli import pairing
 from tli.model import adapters, stacked
 from tli.model.opening import open_model
 from tli.training import loop, together
+from tli.training.checkpoint import Checkpoint
 
 TOGETHER_BELOW = 200_000_000  # parameters that are open
 
@@ -58,10 +59,10 @@ class Trainer:
             return  # a seed diverged: trained alone, each comes to its own end
         self.ready |= dict(zip(seeds, zip(chosen, results, strict=True), strict=True))
 
-    def run(self, seed: int, folder: Path, progress) -> dict:
+    def run(self, seed: int, folder: Path, progress, checkpoint: Checkpoint | None = None) -> dict:
         """One seed into `folder`: adapter/ or weights/, losses.parquet. Returns what is to be said of the run.
 
-        progress(step, steps, loss) is called at every step of the training proper.
+        progress(step, steps, loss) is called at every step of the training proper. checkpoint: for a full training.
         """
         if seed not in self.ready:
             self.prepare([seed], progress)
@@ -70,7 +71,7 @@ class Trainer:
             self._save_adapter(folder, seed, result, len(chosen), result["tensors"])
             return self._record(folder, chosen, result, sum(t.numel() for t in result["tensors"].values()))
         chosen = self._chosen(seed)
-        with self._fitted(chosen, seed, self.settings["shuffle_translations"], progress) as result:
+        with self._fitted(chosen, seed, self.settings["shuffle_translations"], progress, checkpoint) as result:
             if self.full:
                 _save_weights(result["trainable"], self.opened.prefix, self.model_settings["dtype"], folder / "weights")
             else:
@@ -110,7 +111,9 @@ class Trainer:
         return loop.Batches(self.opened, sources, targets, accepted, self.settings["pooling"])
 
     @contextmanager
-    def _fitted(self, rows: np.ndarray, seed: int, shuffled: bool, progress=lambda step, steps, loss: None) -> Iterator[dict]:
+    def _fitted(
+        self, rows: np.ndarray, seed: int, shuffled: bool, progress=lambda step, steps, loss: None, checkpoint: Checkpoint | None = None
+    ) -> Iterator[dict]:
         """Within the block the model is trained on `rows` of the train split; afterwards it is as it was."""
         settings = self.settings
         batches = self._batches(rows, seed, shuffled)
@@ -123,7 +126,9 @@ class Trainer:
             reached = loop.measure_reach(batches, self.loss_layer, settings, trainable)
             fresh = {name: p.detach().clone() for name, p in trainable.items()} if not self.full else self.initial
             try:
-                found = loop.train(batches, self.loss_layer, settings, seed, trainable, lambda step, loss: progress(step, steps, loss))
+                found = loop.train(
+                    batches, self.loss_layer, settings, seed, trainable, lambda step, loss: progress(step, steps, loss), checkpoint
+                )
             except loop.DivergedError as error:
                 # The run goes on into the tables as one that failed; left as initialised, it can be measured.
                 found = {"losses": error.losses, "learning_rates": error.learning_rates, "seconds": error.seconds, "failed": str(error)}
