@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import tiny
+import yaml
 from experiments import ROOT, write_config, write_lexicon
 
 from tli import tables
@@ -24,7 +25,9 @@ STAGES = {
     "scan": ["--model", "tiny", "--pair", "aaa-eng"],
     "train": ["--model", "tiny", "--pair", "aaa-eng", "--arm", "tli", "--layer", "2", "--rank", "4"],
     "evaluate": ["--model", "tiny", "--pair", "aaa-eng"],
+    "transfer": ["--model", "tiny", "--pair", "aaa-eng"],
     "statistics": [],
+    "report": [],
 }
 
 
@@ -40,11 +43,15 @@ def made(folder: Path, results: Path, **changes) -> Path:
         "training": {"epochs": 2, "learning_rate": 1.0e-3, "warmup_steps": 2},
         "statistics": {"bootstrap": 100},
         "scan": {"bootstrap": 50},
+        "transfer": {"tasks": ["xcopa_sw"], "source": str(ROOT / "resources" / "demo" / "transfer"), "limit": 4},
     }
     return write_config(config | changes, folder / "config.yaml")
 
 
 def command(stage: str, config: Path) -> list[str]:
+    if stage == "report":
+        results = yaml.safe_load(config.read_text(encoding="utf-8"))["results"]
+        return [sys.executable, "-m", "tli", "report", results, "--config", str(config)]
     return [sys.executable, "-m", "tli", stage, str(config), *STAGES[stage], "--threads", "1"]
 
 
@@ -100,6 +107,7 @@ def test_a_full_disk_leaves_no_half_file_and_a_second_try_finishes(small_disk, t
         again = subprocess.run(command(stage, config), cwd=ROOT, env=environment(), capture_output=True, text=True)
         assert again.returncode == 0, (stage, again.stderr[-2000:])
     assert len(tables.read(results / "statistics" / "runs.tsv")) == 2
+    assert "</html>" in (results / "report" / "index.html").read_text(encoding="utf-8")
 
 
 def test_sigterm_leaves_a_usable_state_and_the_next_try_goes_on_at_the_next_seed(tmp_path):

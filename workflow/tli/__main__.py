@@ -21,7 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     except (ValueError, OSError) as error:
-        print(f"{parser.prog} {chosen.command}: {error}", file=sys.stderr)
+        from tli.stages.running import in_words
+
+        print(f"{parser.prog} {chosen.command}: {in_words(error)}", file=sys.stderr)
         return 2
 
 

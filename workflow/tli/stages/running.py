@@ -76,15 +76,21 @@ def _report(error: BaseException, stage: str, name: str, log: str, terminal) -> 
             print(redact("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
     if isinstance(error, Ended):
         summary = "ended by SIGTERM (time limit, preemption or scancel); what is finished is kept, the next try goes on from there"
-    elif _disk_is_full(error):
-        summary = f"the disk is full ({error}); nothing half written is kept: make room and start again"
     else:
-        summary = redact(f"{type(error).__name__}: {error}" if not isinstance(error, ValueError) else str(error))
+        summary = in_words(error)
     with suppress(OSError):
         print(f"\nError in {stage} {name}: {summary}" + (f"\n  The log is {log}" if log else ""), file=terminal, flush=True)
     if log:
         with suppress(OSError):
             print(f"Error in {stage} {name}: {summary}", file=sys.stderr, flush=True)
+
+
+def in_words(error: BaseException) -> str:
+    """An error for people, in one line, without tokens."""
+    if _disk_is_full(error):
+        where = str(error) if len(str(error)) < 300 else os.strerror(errno.ENOSPC)  # a copied folder names every file
+        return redact(f"the disk is full ({where}); nothing half written is kept: make room and start again")
+    return redact(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
 
 
 def _disk_is_full(error: BaseException) -> bool:
