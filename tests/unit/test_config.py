@@ -323,6 +323,56 @@ def test_claims_need_a_place_that_is_the_same_for_all():
         config.parse({**BASE, "evaluation": {"hidden_states": ["loss-layer", "output"]}})
 
 
+def at_hand(folder: Path, monkeypatch) -> dict:
+    """Config sections for a list of 40 pairs that lies in `folder`, where the process now is."""
+    rows = "".join(f"neno{chr(97 + i % 26)}{i}\tword{chr(97 + i % 26)}{i}\n" for i in range(40))
+    (folder / "swh-eng.tsv").write_text("source\ttarget\n" + rows, encoding="utf-8")
+    monkeypatch.chdir(folder)
+    return {"models": {"m": {"source": "model"}}, "pairs": {"swh-eng": {"lexicon": "swh-eng.tsv"}}, "results": "results"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"split": {"sizes": {"train": 60, "select": 5, "heldout": 5}}}, r"pairs\.swh-eng: .*(60|70)"),
+        ({"split": {"shares": {"train": 0.0, "select": 0.5, "heldout": 0.5}}}, "the train split has 0 pairs; at least 2 are needed"),
+        ({"arms": {"few": {"select": {"budget": 39, "strategy": "random"}}}}, r"arms\.few\.select: a budget of 39 pairs; the train split"),
+        (
+            {"arms": {"tli": {"target_modules": ["query"]}}},
+            r"arms\.tli\.target_modules: no block of models\.m has a module 'query'; it has .*q_proj",
+        ),
+    ],
+    ids=["sizes", "no-train", "budget", "module"],
+)
+def test_what_the_list_or_the_model_lacks_is_told_before_the_first_job(tmp_path, monkeypatch, changes, said):
+    import tiny
+
+    from tli import jobs
+
+    tiny.save_model(tmp_path / "model", "llama")
+    place = at_hand(tmp_path, monkeypatch)
+    jobs.inspect(made(**place))
+    with pytest.raises(config.ConfigError, match=said):
+        jobs.inspect(made(**place | changes))
+
+
+def test_a_long_list_is_only_read_before_the_first_job(tmp_path, monkeypatch):
+    import tiny
+
+    from tli import jobs
+
+    tiny.save_model(tmp_path / "model", "llama")
+    place = at_hand(tmp_path, monkeypatch)
+    monkeypatch.setattr(jobs, "LONG_LIST", 100)
+    jobs.inspect(made(**place, split={"sizes": {"train": 60, "select": 5, "heldout": 5}}))
+
+
+@pytest.mark.parametrize("name", ["baseline", "baseline-unquantised"])
+def test_an_arm_is_not_called_as_the_untrained_model_is(name):
+    with pytest.raises(config.ConfigError, match="rename the arm"):
+        made(arms={name: {}})
+
+
 @pytest.mark.parametrize(("blocks", "shown"), [(3, "3 blocks"), ("all", "all blocks")])
 def test_blocks_that_the_loss_cannot_reach_are_told_before_the_first_job(tmp_path, monkeypatch, blocks, shown):
     import tiny
@@ -330,9 +380,7 @@ def test_blocks_that_the_loss_cannot_reach_are_told_before_the_first_job(tmp_pat
     from tli import jobs
 
     tiny.save_model(tmp_path / "model", "llama")
-    (tmp_path / "swh-eng.tsv").write_text("source\ttarget\nkitabu\tbook\nmkate\tbread\n", encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
-    place = {"models": {"m": {"source": "model"}}, "pairs": {"swh-eng": {"lexicon": "swh-eng.tsv"}}, "results": "results"}
+    place = at_hand(tmp_path, monkeypatch)
     with pytest.raises(
         config.ConfigError, match=rf"arms.tli: adapters are asked for on {shown}, but a loss at hs\[2\] reaches only the first 2"
     ):

@@ -160,6 +160,23 @@ def test_check_of_a_model_with_one_tensor_removed(models, tmp_path):
         Experiment(tmp_path, models("llama") | {"source": str(folder)}).check()
 
 
+def test_check_of_weights_that_are_no_numbers(models, tmp_path):
+    folder = Path(shutil.copytree(models("llama")["source"], tmp_path / "m"))
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.layers.2.mlp.up_proj.weight"][3, 4] = float("nan")
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(ModelError, match=r"models\.m: model\.layers\.2\.mlp\.up_proj\.weight holds NaN"):
+        Experiment(tmp_path, models("llama") | {"source": str(folder)}).check()
+
+
+def test_check_of_a_model_without_its_tokenizer(models, tmp_path):
+    folder = Path(shutil.copytree(models("llama")["source"], tmp_path / "m"))
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    with pytest.raises(ModelError, match=r"has no tokenizer that can be opened .*copy tokenizer\.json"):
+        Experiment(tmp_path, models("llama") | {"source": str(folder)}).check()
+
+
 def test_scan_has_every_state_pooling_and_split_once(done):
     found = pd.read_csv(done.folder / "scan.tsv", sep="\t")
     assert list(found.columns) == tables.SCAN

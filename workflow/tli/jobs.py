@@ -10,7 +10,9 @@ import pandas as pd
 
 from tli import grid, store, tables
 from tli.config import Config, ConfigError
-from tli.model.files import ModelError, check_folder
+from tli.model.files import ModelError, check_folder, linear_modules
+
+LONG_LIST = 2_000_000  # bytes; cleaning and splitting more takes seconds, before every start of Snakemake
 
 
 def model_settings(config: Config, model: str) -> dict:
@@ -146,8 +148,6 @@ def transfer_settings(config: Config) -> dict:
 
 def inspect(config: Config) -> None:
     """Find before the first job what can be known from the files at hand. Raises ConfigError with all that was found."""
-    from tli import lexicon
-
     problems = _results_problems(Path(config.results))
     for name in config.models:
         if on_hub(config, name):
@@ -163,6 +163,13 @@ def inspect(config: Config) -> None:
             problems.append(f"models.{name}: {error}")
             continue
         problems += _beyond(config, name, layers)
+        there = linear_modules(folder)
+        problems += [
+            f"arms.{arm}.target_modules: no block of models.{name} has a module {target!r}; it has {', '.join(there)}"
+            for arm, chosen in grid.expand_arms(config).items()
+            for target in (chosen["target_modules"] if chosen["method"] == "lora" else ())
+            if there and target not in there
+        ]
     depth = _shallowest(config)
     for name, arm in grid.expand_arms(config).items():
         asked = {"reachable": 0, "all": depth}.get(arm["adapted_blocks"], arm["adapted_blocks"])
@@ -190,10 +197,7 @@ def inspect(config: Config) -> None:
         if absent or len(files) < len(addresses(config, pair)):
             continue
         try:
-            source, target = pair.split("-")
-            lexicon.read(
-                files, format=section.format, columns=section.columns, source_language=source, target_language=target, **section.options
-            )
+            problems += _list_problems(config, pair, files)
         except ValueError as error:
             problems.append(f"pairs.{pair}: {error}")
     if config.transfer.tasks and config.transfer.source != "hub":
@@ -205,6 +209,26 @@ def inspect(config: Config) -> None:
             problems.append(f"transfer: {error}")
     if problems:
         raise ConfigError("\n".join(problems))
+
+
+def _list_problems(config: Config, pair: str, files: list[str]) -> list[str]:
+    """What the list lacks for what is asked of it. A long list is only read here; its job cleans and splits it. Raises LexiconError."""
+    from tli import lexicon
+
+    section, settings = config.pairs[pair], lexicon_settings(config, pair)
+    if sum(Path(file).stat().st_size for file in files if Path(file).is_file()) > LONG_LIST:
+        source, target = pair.split("-")
+        lexicon.read(
+            files, format=section.format, columns=section.columns, source_language=source, target_language=target, **section.options
+        )
+        return []
+    pairs, _, _ = lexicon.prepare(files, pair=pair, **settings)
+    trained = int((pairs["split"] == "train").sum())
+    problems = [f"pairs.{pair}: the train split has {trained} pairs; at least 2 are needed"] if trained < 2 else []
+    for name, arm in grid.expand_arms(config).items():
+        if arm["select"] and arm["select"]["budget"] > trained:
+            problems.append(f"arms.{name}.select: a budget of {arm['select']['budget']} pairs; the train split of {pair} has {trained}")
+    return problems
 
 
 def known_layers(config: Config, model: str) -> int | None:

@@ -391,6 +391,8 @@ class Config(Section):
     @model_validator(mode="after")
     def _parents_exist(self):
         for name, arm in self.arms.items():
+            if name == "baseline" or name.startswith("baseline-"):
+                raise ValueError(f"arms.{name}: `baseline` is what the untrained model is called in the tables; rename the arm")
             parents = [arm.like] if isinstance(arm.like, str) else arm.like or []
             for parent in parents:
                 if parent not in self.arms:

@@ -14,8 +14,9 @@ from tli.lexicon.formats import FORMATS, RAW, read
 from tli.lexicon.forms import SPLITS, LexiconError, key
 from tli.lexicon.similarity import edit_similarity
 from tli.lexicon.split import ASIDE, split
+from tli.lexicon.steps import prepare
 
 __all__ = [
     "ASIDE", "CHANGES", "FORMATS", "RAW", "SPLITS", "LexiconError", "audit", "audit_file", "audit_lines", "clean",
-    "edit_similarity", "guess_format", "key", "leaks", "pair_id", "read", "same_list", "split",
+    "edit_similarity", "guess_format", "key", "leaks", "pair_id", "prepare", "read", "same_list", "split",
 ]  # fmt: skip

@@ -139,6 +139,13 @@ def check_folder(folder: Path) -> dict:
     }
 
 
+def linear_modules(folder: Path) -> list[str]:
+    """Names of the modules with a matrix of weights in the first block, as `target_modules` names them; [] where none is known."""
+    names = [name.split(".") for name, tensor in read_tensors(folder).items() if len(tensor.shape) == 2]
+    inside = re.compile(r"\b(?:layers?|h|blocks)\.0\.")
+    return sorted({parts[-2] for parts in names if parts[-1] == "weight" and inside.search(".".join(parts))})
+
+
 def _product(shape: list[int]) -> int:
     result = 1
     for side in shape:

@@ -54,9 +54,17 @@ def load_config(settings: dict):
 
 
 def load_tokenizer(settings: dict):
+    """The model's tokenizer. Raises ModelError where its files are not there or cannot be read."""
     from transformers import AutoTokenizer
 
-    return AutoTokenizer.from_pretrained(settings["source"], **_origin(settings))
+    try:
+        return AutoTokenizer.from_pretrained(settings["source"], **_origin(settings))
+    except (OSError, ValueError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].strip(" :")
+        raise ModelError(
+            f"{settings['source']}: has no tokenizer that can be opened ({reason}); copy tokenizer.json (or tokenizer.model) and "
+            "tokenizer_config.json there too"
+        ) from None
 
 
 def is_causal(config) -> bool:

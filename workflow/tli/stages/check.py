@@ -32,6 +32,11 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
         whole_model, tokenizer = open_whole(model_settings)
         parameters = sum(p.numel() for p in whole_model.parameters())
         facts["device"] = device_name(next(whole_model.parameters()).device)
+        odd = not_numbers(whole_model)
+        if odd:
+            raise ModelError(
+                f"models.{model}: {odd} holds NaN or infinite weights; copy the model again, or ask its author for a whole one"
+            )
         quantized.write(model_settings, checkpoint_folder(model_settings), whole_model)
         perplexities = {} if model_settings["demo"] else look_at_sentences(model, whole_model, tokenizer)
         del whole_model
@@ -63,6 +68,12 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
     say(f"check: {model} is whole: {layers} blocks, {parameters:,} parameters, tokens added before a word: {record['added_before']}")
     if not record["added_before"]:
         say("check: NOTE: the tokenizer adds nothing before a word, so a word's first token may be the attention sink itself")
+
+
+def not_numbers(model) -> str:
+    """Name of the first tensor with a value that is no finite number, "" where all are."""
+    named = ((name, p) for name, p in model.named_parameters() if p.is_floating_point())
+    return next((name for name, p in named if not p.isfinite().all()), "")
 
 
 def look_at_sentences(model: str, whole_model, tokenizer) -> dict[str, dict]:

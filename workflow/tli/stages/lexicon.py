@@ -26,21 +26,10 @@ def prepare(
 ) -> None:
     """Read, clean, split and audit; write pairs.tsv (tables.PAIRS), changes.tsv and audit.tsv (severity, text).
 
-    Raises lexicon.LexiconError with file, line, reason and mend; a leak between given splits is one unless split["leaks"]
-    is "report".
+    The arguments and errors are those of tli.lexicon.prepare.
     """
-    source, target = pair.split("-")
-    raw = lexicon.read(files, format=format, columns=columns, source_language=source, target_language=target, **options)
-    if splits:
-        raw["split"] = raw["file"].map(dict(zip(map(str, files), splits, strict=True)))
-    cleaned, record = lexicon.clean(raw, merge=merge)
-    pairs, aside = lexicon.split(
-        cleaned,
-        shares=split["shares"],
-        sizes=split["sizes"],
-        by=split["by"],
-        heldout_categories=split["heldout_categories"],
-        leaks=split["leaks"],
+    pairs, aside, record = lexicon.prepare(
+        files, pair=pair, format=format, columns=columns, options=options, merge=merge, splits=splits, split=split
     )
     found = lexicon.audit(pairs, changes=record, by=split["by"])
     lines = [tuple(line.split(": ", 1)) for line in lexicon.audit_lines(found)]
