@@ -254,10 +254,9 @@ def test_summary_is_the_plain_mean_of_each_definition(seed):
     for name, value in expected.items():
         assert found[name] == pytest.approx(value, abs=1e-5), name
     # the twins, exact where the column is kept, a normal's mean where it is not
-    near = 1e-5 if "mismatched_xcs" in tables.SIMILARITIES else 0.03
-    assert found["xcs_mismatched"] == pytest.approx(rows["mismatched_xcs"].mean(), abs=near)
+    assert found["xcs_mismatched"] == pytest.approx(rows["mismatched_xcs"].mean(), abs=1e-5)
     twin = [harmonic(w, w["mismatched_xcs"]) for w in records if not np.isnan(w["best_reference"])]
-    assert found["ref_xcs_mismatched"] == pytest.approx(np.mean(twin), abs=near)
+    assert found["ref_xcs_mismatched"] == pytest.approx(np.mean(twin), abs=1e-5)
 
 
 def test_summary_of_no_query_is_nan():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.special import ndtr
 
 from tli import tables
 from tli.metrics.candidates import Candidates, neighbourhood
@@ -19,8 +18,7 @@ def summary(rows: pd.DataFrame, k: int) -> dict[str, float]:
     - MEXA (arXiv 2410.05873): share of queries whose own cosine is above every rival of its row and of its column.
     - margin_error (xsim): share whose source -> target retrieval by the margin fails.
     - xcs: mean of 2.5 max(cosine, 0), CLIPScore's form (arXiv 2104.08718) with no image in it. Its mismatched twin is
-      the mean of the same over the query's wrong targets. Where rows lack `mismatched_xcs` (a table read back) it is
-      had from the mismatched mean and sd as that of a normal distribution.
+      the mean of the same over the query's wrong targets.
     - ref_xcs: RefCLIPScore's form, the mean over queries with a reference of the harmonic mean of xCS and
       max(best_reference, 0). Its twin changes the xCS as above and keeps the target and its references.
     Without a query, or where a figure is undefined for all queries, it is NaN.
@@ -28,7 +26,7 @@ def summary(rows: pd.DataFrame, k: int) -> dict[str, float]:
     cosine, wrong = rows["cosine"].to_numpy(float), rows["mismatched_mean"].to_numpy(float)
     sd, reference = rows["mismatched_sd"].to_numpy(float), rows["best_reference"].to_numpy(float)
     xcs = XCS_SCALE * np.maximum(cosine, 0)
-    xcs_wrong = rows["mismatched_xcs"].to_numpy(float) if "mismatched_xcs" in rows else _normal_xcs(wrong, sd)
+    xcs_wrong = rows["mismatched_xcs"].to_numpy(float)
     z = np.divide(cosine - wrong, sd, out=np.full(len(rows), np.nan), where=sd > TIE)
     above = [~(rows[name].to_numpy(float) >= cosine - TIE) for name in ("best_rival", "best_rival_reverse")]
     ranks = {name: rows[name].to_numpy() for name in rows.columns if name.endswith("_rank")}
@@ -95,13 +93,6 @@ def _mean(values: np.ndarray) -> float:
     values = np.asarray(values, float)
     values = values[~np.isnan(values)]
     return float(values.mean()) if len(values) else float("nan")
-
-
-def _normal_xcs(mean: np.ndarray, sd: np.ndarray) -> np.ndarray:
-    """Mean of 2.5 max(x, 0) for a normal x: m Phi(m / s) + s phi(m / s)."""
-    sd = np.maximum(np.nan_to_num(sd), np.finfo(float).tiny)
-    ratio = np.clip(mean / sd, -30, 30)
-    return XCS_SCALE * (mean * ndtr(ratio) + sd * np.exp(-(ratio**2) / 2) / np.sqrt(2 * np.pi))
 
 
 def _harmonic(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tli import pairing
+from tli.metrics.candidates import candidates
 from tli.model import adapters, stacked
 from tli.model.opening import open_model
 from tli.training import loop, together
@@ -190,28 +191,14 @@ def assignments(rows: pd.DataFrame, shuffled: bool, seed: int) -> tuple[list[str
     Right are a source's own targets in any row, and its alternatives. Under the placebo the targets are dealt out anew so
     that no source gets any right one, and only the ASSIGNED ones count as right.
     """
-    sources, targets = rows["source"].tolist(), rows["target"].tolist()
-    alternatives = [set(filter(None, str(text).split("|"))) for text in rows["alternatives"]]
-    right = _accepted(sources, targets, alternatives)
+    known = candidates(rows)
+    targets, order = rows["target"].tolist(), np.arange(len(rows))
+    right = pairing.accepted_cells(known.accepted, known.source_of, known.target_of)
     if shuffled:
         order = pairing.derangement(right, seed)
-        targets = [targets[i] for i in order]
-        right = _accepted(sources, targets, [set()] * len(rows))
-    return sources, targets, right
-
-
-def _accepted(sources: list[str], targets: list[str], alternatives: list[set]) -> np.ndarray:
-    by_source: dict[str, set] = {}
-    for source, target, others in zip(sources, targets, alternatives, strict=True):
-        by_source.setdefault(source, set()).update({target}, others)
-    places: dict[str, list[int]] = {}
-    for j, target in enumerate(targets):
-        places.setdefault(target, []).append(j)
-    right = np.zeros((len(sources), len(sources)), dtype=bool)
-    for i, source in enumerate(sources):
-        for form in by_source[source]:
-            right[i, places.get(form, [])] = True
-    return right
+        given = pairing.assigned(known.source_of, known.target_of[order], known.accepted.shape)
+        right = pairing.accepted_cells(given, known.source_of, known.target_of[order])
+    return rows["source"].tolist(), [targets[i] for i in order], right.toarray()
 
 
 def _save_weights(trainable: dict, prefix: str, dtype: str, folder: Path) -> None:
