@@ -70,6 +70,21 @@ def write_llama(folder: Path, *, hidden: int = 512, layers: int = 32, vocabulary
     return Path(folder)
 
 
+def write_qwen2(folder: Path, dtype: str = "bfloat16") -> Path:
+    """A model that nothing here was tuned on: Qwen2-0.5B's shape (24 blocks, hidden 896, 14 heads, 2 for keys, biases, tied embeddings)."""
+    import torch
+    from transformers import Qwen2Config, Qwen2ForCausalLM
+
+    torch.manual_seed(0)
+    config = Qwen2Config(
+        hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2,
+        vocab_size=151936, tie_word_embeddings=True, bos_token_id=0, eos_token_id=1,
+    )  # fmt: skip
+    Qwen2ForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(str(folder), max_shard_size="200MB")
+    write_tokenizer(folder)
+    return Path(folder)
+
+
 def timed(function: Callable[[], object]) -> float:
     """Seconds of processor time of this process: other work on the machine counts less in it than in the clock's time.
 

@@ -1,6 +1,6 @@
 """`make bench`: what this costs beside the published way and beside a competent one, in one run, as ratios.
 
-    python benchmarks/ratios.py [--only train,nf4,memory,scan,adapters,seeds,nf4-once,start] [--rounds 3] [--scratch FOLDER]
+    python benchmarks/ratios.py [--only train,nf4,memory,scan,other-shape,adapters,seeds,nf4-once,start] [--rounds 3] [--scratch FOLDER]
 
 Published way: one word at a time, all hidden states, full depth, a fresh load per run; training with LoRA on all blocks and two
 padded forwards a step, as in the published scripts.
@@ -19,7 +19,7 @@ import tempfile
 from pathlib import Path
 
 import plain
-from common import ROOT, interleaved, lexicon_words, quiet, row, settings, timed, write_llama, write_table
+from common import ROOT, interleaved, lexicon_words, quiet, row, settings, timed, write_llama, write_qwen2, write_table
 
 TRAINING = dict(
     method="lora", epochs=1, batch_size=8, objective="triplet-hardest", margin=0.4, temperature=0.05, mask_false_negatives=False,
@@ -62,13 +62,13 @@ def our_training(opened, pairs: int, seeds: list[int], changes: dict | None = No
     return lambda: together.train_together(batches, 2, chosen, seeds, members)
 
 
-def train_step(scratch, rounds, *, hidden, dtype, nf4=False, asked, steps=4):
+def train_step(scratch, rounds, *, folder=None, hidden=None, dtype, nf4=False, asked, steps=4, shape=None):
     """Seconds of one step of 8 pairs, loss at hs[2]."""
     import torch
 
     from tli.model.opening import open_model
 
-    folder = write_llama(scratch / "model", hidden=hidden, dtype=dtype)
+    folder = folder or write_llama(scratch / "model", hidden=hidden, dtype=dtype)
     words = lexicon_words(16 * steps)
     ways, kept = {}, []
     for name, blocks, fused in (("published", None, False), ("competent", 2, True)):
@@ -88,7 +88,7 @@ def train_step(scratch, rounds, *, hidden, dtype, nf4=False, asked, steps=4):
         way()
     seconds = {name: [value / steps for value in values] for name, values in interleaved(ways, rounds).items()}
     shutil.rmtree(folder)
-    model = f"Llama, 32 blocks, hidden {hidden}, {'NF4' if nf4 else dtype}, 8 pairs"
+    model = f"{shape or f'Llama, 32 blocks, hidden {hidden}'}, {'NF4' if nf4 else dtype}, 8 pairs"
     what = "training step, loss at hs[2]"
     return [row(what, model, against, seconds["ours"], seconds[against], asked if against == "published" else None)
             for against in ("published", "competent")]  # fmt: skip
@@ -130,16 +130,16 @@ def memory(scratch, rounds):
                 6 if against == "published" else None, "MiB") for against in ("published", "competent")]  # fmt: skip
 
 
-def scan(scratch, rounds, *, hidden, asked, dtype="float32", count=1372):
+def scan(scratch, rounds, *, folder=None, hidden=None, asked, dtype="float32", count=1372, shape=None):
     """Seconds for all hidden states of `count` strings. The published way is timed on every eighth string, times eight."""
     import numpy as np
 
     from tli.embed import embed
     from tli.model.opening import open_model
 
-    folder = write_llama(scratch / "model", hidden=hidden, dtype=dtype)
+    folder = folder or write_llama(scratch / "model", hidden=hidden, dtype=dtype)
     opened, words = open_model(settings(folder, dtype=dtype)), lexicon_words(count)
-    states, every = list(range(33)), words[::8]
+    states, every = list(range(opened.layers + 1)), words[::8]
     ours = embed(opened, words[:64], states, ["no-bos"])
     other = plain.scan_competent(opened.base, opened.tokenizer, words[:64])
     assert max(np.abs(ours.vectors[s, "no-bos"] - other[:, s]).max() for s in states) < 1e-3
@@ -153,8 +153,15 @@ def scan(scratch, rounds, *, hidden, asked, dtype="float32", count=1372):
     )
     seconds["published"] = [value * len(words) / len(every) for value in seconds["published"]]
     shutil.rmtree(folder)
-    return [row("scan of all hidden states", f"Llama, 32 blocks, hidden {hidden}, {dtype}, {count} strings", against, seconds["ours"],
+    return [row("scan of all hidden states", f"{shape or f'Llama, 32 blocks, hidden {hidden}'}, {dtype}, {count} strings", against, seconds["ours"],
                 seconds[against], asked if against == "published" else None) for against in ("published", "competent")]  # fmt: skip
+
+
+def other_shape(scratch, rounds):
+    """A training step and a scan on a model that nothing was tuned on."""
+    shape = "Qwen2-0.5B's shape"
+    rows = train_step(scratch, rounds, folder=write_qwen2(scratch / "other"), dtype="bfloat16", asked=None, shape=shape)
+    return rows + scan(scratch, rounds, folder=write_qwen2(scratch / "other", "float32"), asked=None, shape=shape)
 
 
 def many_adapters(scratch, rounds, *, hidden=512, adapters_count=20, count=1372, dtype="float32"):
@@ -286,6 +293,7 @@ JOBS = {
     "nf4": lambda s, r: train_step(s, r, hidden=512, dtype="bfloat16", nf4=True, asked=12),
     "memory": memory,
     "scan": lambda s, r: [*scan(s, r, hidden=512, asked=10), *scan(s, r, hidden=1024, asked=8)],
+    "other-shape": other_shape,
     "adapters": many_adapters,
     "seeds": lambda s, r: [*seeds(s, r), *seeds(s, r, hidden=128, dtype="float32")],
     "nf4-once": nf4_once,

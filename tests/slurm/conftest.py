@@ -45,7 +45,7 @@ def experiment(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("experiment")
     tiny.save_model(folder / "model", "llama")
     tiny.save_tokenizer(folder / "model")
-    faults = ["node", "cancelled", "slow", "large", "killed", "preempted", "outage"]
+    faults = ["node", "cancelled", "slow", "large", "killed", "preempted", "outage", "paced"]
     config = {
         "results": str(folder / "results"),
         "models": {"tiny": {"source": str(folder / "model"), "dtype": "float32", "device": "cpu"}},

@@ -78,6 +78,24 @@ def test_a_job_that_is_cancelled_is_tried_again(cluster, experiment, run):
     assert_whole_and_nothing_done_twice(experiment, "cancelled", before)
 
 
+@pytest.mark.slow
+def test_at_the_executors_own_pace_an_end_is_seen_within_two_rounds(cluster, experiment, run, tmp_path):
+    """The profile's pace as users have it: 20 s to the first look, then 20 s and 10 s more each time nothing ended."""
+    rounds = tmp_path / "rounds"
+    process = run(run_files(experiment, "paced")[-1], env={"TLI_TEST_ROUNDS": str(rounds)})
+    job, frozen, before = strike_after_the_first_seed(cluster, experiment, "paced", process)
+    thaw(frozen)
+    cluster.run("scancel", job["id"])
+    cluster.wait_for(lambda: job["id"] not in [j["id"] for j in cluster.queue("RUNNING")], 60, "SLURM does not end the job")
+    ended = time.time()
+    cluster.wait_for(lambda: any("_paced_" in j["comment"] and j["id"] != job["id"] for j in cluster.queue("all")), 300, "not tried again")
+    again = time.time()
+    seen = [moment for moment in map(float, rounds.read_text().split()) if ended <= moment <= again]
+    assert len(seen) <= 2, seen
+    assert process.wait() == 0, process.said()[-4000:]
+    assert_whole_and_nothing_done_twice(experiment, "paced", before)
+
+
 def test_a_job_that_asked_for_too_little_memory_gets_more(cluster, experiment, run):
     process = run(run_files(experiment, "large")[-1], "--set-resources", "train_lora:mem_mb=attempt**3*150")
     assert process.wait() == 0, process.said()[-4000:]

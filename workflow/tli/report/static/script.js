@@ -194,8 +194,8 @@
   addEventListener("hashchange", unfold);
   unfold();
   let folded = [];
-  addEventListener("beforeprint", () => {
-    folded = [...document.querySelectorAll("details:not([open])")];
+  addEventListener("beforeprint", () => { // tables print where the reader opened them: all together they are dozens of pages
+    folded = [...document.querySelectorAll("details:not([open]):not(.sheet)")];
     folded.forEach((one) => { one.open = true; });
     places.forEach(startOnce);
   });
