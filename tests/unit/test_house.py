@@ -70,6 +70,16 @@ def test_config_schema_is_what_the_code_says():
     assert written == reference.schema(), "run: python -m tli reference --schema > workflow/schemas/config.schema.json"
 
 
+def test_readme_shows_the_figures_that_were_measured():
+    import sys
+
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    import table
+
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert text == table.placed(text), "run: python benchmarks/table.py --write"
+
+
 def test_every_key_is_explained_with_an_example():
     sections = re.split(r"^## ", (ROOT / "config" / "README.md").read_text(encoding="utf-8"), flags=re.M)
     for key in reference.all_keys():

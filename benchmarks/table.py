@@ -1,0 +1,80 @@
+"""The newest figures below benchmarks/results as the table that README.md shows.
+
+    python benchmarks/table.py [--write]
+
+--write puts it into README.md between its two marks; a test holds that README shows what the files say.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+RESULTS = ROOT / "benchmarks" / "results"
+MARKS = "<!-- figures: python benchmarks/table.py --write -->", "<!-- end of figures -->"
+
+
+def read(name: str) -> tuple[str, list[dict]]:
+    """The comment line of a table (date, machine) and its rows; nothing where it was not measured."""
+    path = RESULTS / f"{name}.tsv"
+    if not path.exists():
+        return "", []
+    first, *lines = path.read_text(encoding="utf-8").splitlines()
+    return first.removeprefix("# "), list(csv.DictReader(lines, delimiter="\t"))
+
+
+def eight_billion() -> list[str]:
+    said, rows = read("eight-billion")
+    if not rows:
+        return []
+    lines = [
+        "| Llama-3-8B's shape, 32 blocks, bf16, 686 pairs | seconds | peak memory | of the time its bare matrix products take |",
+        "|---|---|---|---|",
+    ]
+    for row in rows:
+        what = {"scan": "scan of all 33 hidden states", "training": f"training at hs[2], {row['steps']} steps"}.get(
+            row["stage"], "evaluation, base and adapter"
+        )
+        lines.append(f"| {what} | {float(row['seconds']):.0f} | {float(row['peak_mib']) / 1024:.1f} GiB | {row['ratio_to_bare']} x |")
+    return [*lines, "", f"({said})", ""]
+
+
+def ratios() -> list[str]:
+    lines = ["| what | model | ours | gain |", "|---|---|---|---|"]
+    notes = []
+    for name in ("ratios", "grid"):
+        said, rows = read(name)
+        notes += [said] if rows else []
+        grouped: dict[tuple, list[dict]] = {}
+        for row in rows:
+            grouped.setdefault((row["what"], row["model"]), []).append(row)
+        for (what, model), found in grouped.items():
+            gains = ", ".join(f"**{float(row['ratio']):.1f} x** {row['against']}" for row in reversed(found))
+            lines.append(f"| {what} | {model} | {float(found[0]['ours']):.3g} {found[0]['unit']} | {gains} |")
+    return [*lines, "", f"({'; grid: '.join(dict.fromkeys(notes))})"]
+
+
+def markdown() -> str:
+    return "\n".join([*eight_billion(), *ratios()])
+
+
+def placed(text: str) -> str:
+    """README's text with the table between its marks."""
+    before, rest = text.split(MARKS[0])
+    return before + MARKS[0] + "\n\n" + markdown() + "\n\n" + MARKS[1] + rest.split(MARKS[1])[1]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--write", action="store_true", help="put it into README.md")
+    if parser.parse_args().write:
+        readme = ROOT / "README.md"
+        readme.write_text(placed(readme.read_text(encoding="utf-8")), encoding="utf-8")
+    else:
+        print(markdown())
+
+
+if __name__ == "__main__":
+    main()
