@@ -125,8 +125,13 @@ def work_seconds(
 
 
 def load_seconds(parameters: float, dtype: str, quantization: str) -> float:
-    """Seconds to start, to read the weights and, for NF4, to pack them."""
-    return START_SECONDS + parameters * BYTES[dtype] / READING + (parameters / 1.5e8 if quantization == "nf4" else 0)
+    """Seconds to start and to read the weights, which lie there in 4 bits where the model is quantised."""
+    return START_SECONDS + weight_bytes(parameters, dtype, quantization) / READING
+
+
+def quantize_seconds(parameters: float, dtype: str) -> float:
+    """Seconds of the check job to read the weights, to round them to NF4 and to write them."""
+    return START_SECONDS + parameters * (BYTES[dtype] + NF4_BYTES) / READING + parameters / 1.5e8
 
 
 def asked_minutes(expected_seconds: float) -> int:
@@ -197,7 +202,7 @@ def seconds(
     how = {"dtype": section.dtype, "quantization": quantization, "gpu": section.device != "cpu", "threads": config.jobs.threads}
     loading = load_seconds(known.parameters, section.dtype, quantization)
     if stage == "check":
-        return loading
+        return quantize_seconds(known.parameters, section.dtype) if quantization == "nf4" else loading
     tokens = 2 * pairs(config, pair) * TOKENS
     if stage == "scan":
         return loading + 30 + work_seconds(known.parameters, tokens, training=False, **how)
