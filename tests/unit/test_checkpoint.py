@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import time
 
 import pytest
+import tiny_models
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from test_stages import Experiment
 
-from tli import grid
+from tli import grid, store
 from tli.stages import train
 from tli.training.checkpoint import Checkpoint
+from tli.training.trainer import Trainer
 
 
 class Killed(BaseException):
@@ -59,10 +64,12 @@ def same(one, other) -> bool:
     [{}, {"optimizer": "adamw-8bit"}, {"schedule": "cosine", "weight_decay": 0.1}],
     ids=["adamw", "adamw-8bit", "cosine"],
 )
-def test_a_killed_training_goes_on_where_it_stood(models, tmp_path, monkeypatch, changes):
-    whole = experiment(tmp_path / "whole", models("llama"), **changes)
+def test_a_killed_training_goes_on_where_it_stood(tmp_path, monkeypatch, changes):
+    # wide enough for 8-bit AdamW: it keeps tensors below 4,096 values in 32 bits
+    settings = tiny_models.settings(tiny_models.write("llama", tmp_path / "model", hidden=128), demo=True)
+    whole = experiment(tmp_path / "whole", settings, **changes)
     steps, expected, there = run(whole, monkeypatch)
-    broken = experiment(tmp_path / "broken", models("llama"), **changes)
+    broken = experiment(tmp_path / "broken", settings, **changes)
     first, nothing, _ = run(broken, monkeypatch, die_after=4)
     assert nothing is None and first == 4 and list((broken.folder / "store/checkpoints").iterdir())
     second, record, here = run(broken, monkeypatch)
@@ -98,6 +105,66 @@ def test_a_checkpoint_of_another_run_or_half_of_one_counts_as_none(models, tmp_p
     file.write_bytes(file.read_bytes()[:200])
     steps, record, _ = run(made, monkeypatch)
     assert steps == record["steps"], "begun anew"
+
+
+def test_files_of_two_moments_count_as_none(models, tmp_path, monkeypatch):
+    """Another copy of the job may be writing: what is read must be of one step."""
+    made = experiment(tmp_path / "a", models("llama"))
+    run(made, monkeypatch, die_after=2)
+    (folder,) = (made.folder / "store/checkpoints").iterdir()
+    old = (folder / "3.safetensors").read_bytes()
+    run(made, monkeypatch, die_after=2)
+    (folder / "3.safetensors").write_bytes(old)
+    steps, record, _ = run(made, monkeypatch)
+    assert steps == record["steps"], "begun anew"
+
+
+def test_another_choice_of_pairs_is_another_run(models, tmp_path, monkeypatch):
+    """A choice that needs the model is made anew at each try; on another GPU it may come out otherwise."""
+    made = experiment(tmp_path / "a", models("llama"), select={"strategy": "random", "budget": 6, "rounds": 1})
+    run(made, monkeypatch, die_after=3)
+    chosen = Trainer._choose
+    monkeypatch.setattr(Trainer, "_choose", lambda self, seed: (chosen(self, seed) + 1) % len(self.trained))
+    steps, record, _ = run(made, monkeypatch)
+    assert steps == record["steps"], "begun anew"
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), SafetensorError("I/O error: No space left on device")])
+def test_a_checkpoint_that_cannot_be_written_does_not_end_the_training(models, tmp_path, monkeypatch, capsys, error):
+    made = experiment(tmp_path / "a", models("llama"))
+
+    def full(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "_write", full)
+        steps, record, here = run(made, monkeypatch)
+    assert steps == record["steps"] and (here / "weights/model.safetensors").exists()
+    assert "the checkpoint cannot be written" in capsys.readouterr().err
+
+
+def test_killed_after_the_end_leaves_no_checkpoint_for_ever(models, tmp_path, monkeypatch):
+    made = experiment(tmp_path / "a", models("llama"))
+
+    def killed(self):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Checkpoint, "remove", killed)
+        assert run(made, monkeypatch)[1] is None
+    assert list((made.folder / "store/checkpoints").iterdir())
+    assert run(made, monkeypatch)[0] == 0
+    assert not list((made.folder / "store/checkpoints").iterdir())
+
+
+def test_forgotten_checkpoints_are_swept_after_a_month(tmp_path):
+    forgotten, young = tmp_path / "checkpoints" / "a", tmp_path / "checkpoints" / "b"
+    for folder, days in ((forgotten, 31), (young, 29)):
+        folder.mkdir(parents=True)
+        (folder / "state.json").write_text("{}")
+        for path in (folder / "state.json", folder):
+            os.utime(path, (time.time() - days * 86_400,) * 2)
+    assert store.sweep(tmp_path) == 1 and young.exists() and not forgotten.exists()
 
 
 def test_no_checkpoint_where_none_is_asked_for(models, tmp_path, monkeypatch):

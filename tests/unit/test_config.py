@@ -356,6 +356,18 @@ def test_what_the_list_or_the_model_lacks_is_told_before_the_first_job(tmp_path,
         jobs.inspect(made(**place | changes))
 
 
+def test_target_modules_may_be_told_apart_by_what_holds_them(tmp_path, monkeypatch):
+    import tiny
+
+    from tli import jobs
+
+    tiny.save_model(tmp_path / "model", "llama")
+    place = at_hand(tmp_path, monkeypatch)
+    jobs.inspect(made(**place, arms={"tli": {"target_modules": ["self_attn.q_proj", "mlp.up_proj"]}}))
+    with pytest.raises(config.ConfigError, match="no block of models.m has a module 'attn.q_proj'"):
+        jobs.inspect(made(**place, arms={"tli": {"target_modules": ["attn.q_proj"]}}))
+
+
 def test_a_long_list_is_only_read_before_the_first_job(tmp_path, monkeypatch):
     import tiny
 

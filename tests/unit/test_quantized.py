@@ -8,10 +8,14 @@ from pathlib import Path
 import pytest
 import tiny_models
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
 
 from tli import store
 from tli.model import opening, quantized
+from tli.model.files import ModelError
 from tli.model.opening import open_model, open_whole
+from tli.stages import check
 
 
 @pytest.fixture(params=["llama", "gemma3", "gpt2", "gpt_neox", "tied"])
@@ -77,19 +81,53 @@ def test_only_for_nf4_of_this_very_model(written, tmp_path):
     assert quantized.reopened(keeping, folder) == keeping, "another model by one bit"
 
 
-def test_a_full_disk_costs_speed_and_not_the_run(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("No space left on device")])
+def test_a_full_disk_costs_speed_and_not_the_run(tmp_path, monkeypatch, capsys, error):
     folder = tiny_models.write("llama", tmp_path / "model", dtype="bfloat16", hidden=64)
     settings = tiny_models.settings(folder, dtype="bfloat16", quantization="nf4", store=str(tmp_path / "store"))
     whole_model = open_whole(settings)[0]
 
     def full(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise error
 
     monkeypatch.setattr(whole_model, "save_pretrained", full)
     quantized.write(settings, folder, whole_model)
     assert "every job rounds the model anew" in capsys.readouterr().err
     assert places(settings) == [] and list((tmp_path / "store" / "nf4").iterdir()) == []
     assert quantized.reopened(settings, folder) == settings
+
+
+def test_the_check_reads_the_models_own_files_and_writes_anew(tmp_path, monkeypatch):
+    """A file that was mended where its digest takes no sample has the old digest; what lies in the store is then another model's."""
+    folder = tiny_models.write("llama", tmp_path / "model", dtype="bfloat16", hidden=64)
+    settings = tiny_models.settings(folder, dtype="bfloat16", quantization="nf4", store=str(tmp_path / "store"), demo=True)
+    monkeypatch.setattr(quantized, "identity", lambda folder: "the same")
+    given = dict(model="m", model_settings=settings, layers_asked=[2], target_modules=["q_proj"], output=str(tmp_path / "c.json"), facts={})
+    check.check(**given)
+    tiny_models.write("llama", folder, dtype="bfloat16", hidden=64, seed=1)
+    check.check(**given)
+    assert torch.equal(states(open_model(settings)), states(open_model(settings | {"store": ""})))
+
+
+def test_weights_that_are_no_numbers_are_told_before_they_are_rounded(tmp_path):
+    folder = tiny_models.write("llama", tmp_path / "model", dtype="bfloat16", hidden=64)
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.layers.1.self_attn.q_proj.weight"][63, 5] = float("nan")
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    settings = tiny_models.settings(folder, dtype="bfloat16", quantization="nf4", store=str(tmp_path / "store"), demo=True)
+    with pytest.raises(ModelError, match=r"layers\.1\.self_attn\.q_proj\.weight holds NaN"):
+        check.check(model="m", model_settings=settings, layers_asked=[], target_modules=[], output=str(tmp_path / "c.json"), facts={})
+    assert check.not_numbers(folder, values=100) == "model.layers.1.self_attn.q_proj.weight", "in pieces too"
+    assert places(settings) == []
+
+
+def test_damaged_written_weights_are_named(written):
+    keeping, _ = written
+    (folder,) = places(keeping)
+    file = next(folder.glob("*.safetensors"))
+    file.write_bytes(file.read_bytes()[:-100])
+    with pytest.raises(ModelError, match=r"store/nf4/.*copy or make this folder again"):
+        open_model(keeping)
 
 
 def test_adapters_learn_on_it_as_on_the_other(written):

@@ -65,8 +65,6 @@ for number, seeds in enumerate(jobs.seed_chunks(CONFIG), 1):
                     CONFIG, wildcards.arm, wildcards.layer, wildcards.rank
                 ),
                 seeds=seeds,
-                together=CONFIG.jobs.seeds_together,
-                checkpoint_minutes=CONFIG.jobs.checkpoint_minutes,
                 version=running.STAGE_VERSIONS["train"],
             script:
                 "../scripts/train.py"

@@ -14,7 +14,7 @@ with running.job(
 ) as facts:
     check.check(
         model=model,
-        model_settings=snakemake.params.model,
+        model_settings=running.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
         layers_asked=jobs.numbers_asked(config),
         target_modules=jobs.target_modules(config),
         output=snakemake.output[0],

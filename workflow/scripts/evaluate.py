@@ -20,7 +20,7 @@ with running.job(
         baselines=snakemake.params.part["baselines"],
         layers_asked=snakemake.params.layers_asked,
         mapped=snakemake.params.mapped,
-        model_settings=snakemake.params.model,
+        model_settings=running.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
         **snakemake.params.settings,
         pairs=snakemake.input.pairs,
         check=snakemake.input.check,

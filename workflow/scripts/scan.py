@@ -12,7 +12,7 @@ with running.job(
     scan.scan(
         model=model,
         pair=pair,
-        model_settings=snakemake.params.model,
+        model_settings=running.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
         pairs=snakemake.input.pairs,
         **snakemake.params.settings,
         output=snakemake.output.scan,

@@ -1,9 +1,12 @@
 from pathlib import Path
 
+from tli import config as tli_config
 from tli.stages import running, train
 
 names = dict(snakemake.wildcards)
 seeds = snakemake.params.seeds
+# Not among the params: what changes no result must not make Snakemake train again.
+how = tli_config.parse({key: value for key, value in snakemake.config.items() if key != "pathvars"}).jobs
 with running.job(
     "train",
     ".".join([*names.values(), f"seeds-{seeds[0]}-{seeds[-1]}"]),
@@ -15,10 +18,10 @@ with running.job(
     train.train(
         **names,
         seeds=seeds,
-        model_settings=snakemake.params.model,
+        model_settings=running.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
         settings=snakemake.params.settings,
-        together=snakemake.params.together,
-        checkpoint_minutes=snakemake.params.checkpoint_minutes,
+        together=how.seeds_together,
+        checkpoint_minutes=how.checkpoint_minutes,
         pairs=snakemake.input.pairs,
         check=snakemake.input.check,
         choice=snakemake.input.get("choice") or None,

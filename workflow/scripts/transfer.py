@@ -18,7 +18,7 @@ with running.job(
         pair=pair,
         runs=[run | {"folder": f"{results}/train/{model}/{pair}/{run['run']}"} for run in runs],
         baselines=snakemake.params.part["baselines"],
-        model_settings=snakemake.params.model,
+        model_settings=running.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
         **snakemake.params.settings,
         check=snakemake.input.check,
         results=results,

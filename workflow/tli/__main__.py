@@ -163,7 +163,7 @@ def _stage(chosen) -> None:
     for kind, name, known in (("model", model, config.models), ("pair", pair, config.pairs)):
         if name and name not in known:
             raise tli_config.ConfigError(f"--{kind} {name}: the config has {', '.join(known)}")
-    settings = jobs.model_settings(config, model) if model else {}
+    settings = running.with_store(jobs.model_settings(config, model), results) if model else {}
     pairs, checked = f"{results}/lexicon/{pair}/pairs.tsv", f"{results}/check/{model}.json"
     scanned = f"{results}/scan/{model}/{pair}"
     with running.job(stage, ".".join(filter(None, [model, pair, stage])), results=results, threads=chosen.threads) as facts:

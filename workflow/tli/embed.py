@@ -9,7 +9,7 @@ import numpy as np
 
 from tli.model import packing
 from tli.model.opening import Opened
-from tli.model.stacked import applied
+from tli.model.stacked import applied, sides
 from tli.model.states import capture, run
 from tli.model.streaming import Wanted, free_memory, stream
 
@@ -138,7 +138,8 @@ def _suitable(opened: Opened) -> int:
     """Tokens of a pass. On a processor the widest product between two layers is kept at 32 MiB: more takes memory and gains no time."""
     if opened.device.type != "cpu":
         return 8192
-    widest = max(max(p.shape) for p in opened.blocks[0].parameters())
+    linear = [m for m in opened.blocks[0].modules() if hasattr(m, "in_features") or type(m).__name__ == "Conv1D"]
+    widest = max((side for module in linear for side in sides(module)), default=opened.hidden_size)
     return min(8192, max(256, 2**25 // (widest * opened.dtype.itemsize)))
 
 

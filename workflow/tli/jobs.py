@@ -12,14 +12,14 @@ from tli import grid, store, tables
 from tli.config import Config, ConfigError
 from tli.model.files import ModelError, check_folder, linear_modules
 
-LONG_LIST = 2_000_000  # bytes; cleaning and splitting more takes seconds, before every start of Snakemake
+LONG_LIST = 300_000  # bytes; cleaning and splitting more takes seconds, before every start of Snakemake
 
 
 def model_settings(config: Config, model: str) -> dict:
     """The model's section as plain values; what changes no result is left out, so that it reruns nothing."""
     settings = config.models[model].model_dump()
     settings.pop("parameters")
-    return settings | {"store": f"{config.results}/store"}
+    return settings
 
 
 def on_hub(config: Config, model: str) -> bool:
@@ -165,10 +165,11 @@ def inspect(config: Config) -> None:
         problems += _beyond(config, name, layers)
         there = linear_modules(folder)
         problems += [
-            f"arms.{arm}.target_modules: no block of models.{name} has a module {target!r}; it has {', '.join(there)}"
+            f"arms.{arm}.target_modules: no block of models.{name} has a module {target!r}; it has "
+            + ", ".join(sorted({module.rsplit(".", 1)[-1] for module in there}))
             for arm, chosen in grid.expand_arms(config).items()
             for target in (chosen["target_modules"] if chosen["method"] == "lora" else ())
-            if there and target not in there
+            if there and not any(module.endswith("." + target) for module in there)
         ]
     depth = _shallowest(config)
     for name, arm in grid.expand_arms(config).items():
@@ -216,7 +217,8 @@ def _list_problems(config: Config, pair: str, files: list[str]) -> list[str]:
     from tli import lexicon
 
     section, settings = config.pairs[pair], lexicon_settings(config, pair)
-    if sum(Path(file).stat().st_size for file in files if Path(file).is_file()) > LONG_LIST:
+    parts = [part for file in files for part in [Path(file), *Path(file).glob("*")]]
+    if sum(part.stat().st_size for part in parts if part.is_file()) > LONG_LIST:
         source, target = pair.split("-")
         lexicon.read(
             files, format=section.format, columns=section.columns, source_language=source, target_language=target, **section.options

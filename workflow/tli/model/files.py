@@ -36,6 +36,12 @@ def number_of_layers(config: dict, where: str = "config.json") -> int:
     raise ModelError(f"{where}: has no num_hidden_layers; is this a language model?")
 
 
+UNIFORM = {
+    "bert", "bloom", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "olmo", "olmo2", "opt", "phi", "phi3",
+    "qwen2", "qwen3", "roberta", "stablelm", "starcoder2", "xlm-roberta",
+}  # fmt: skip
+
+
 class Stored(NamedTuple):
     """Where a tensor lies, as its file's header says."""
 
@@ -99,8 +105,8 @@ def _read_header(file: Path) -> tuple[dict, int]:
 def check_folder(folder: Path) -> dict:
     """Look for what would load as random numbers, without torch: returns layers, parameters, bytes, hidden size, tied.
 
-    A tensor that some blocks have and others lack is missing; so is one of Llama's own outside the blocks. What another
-    family needs outside its blocks is found by the check job, which builds the model.
+    In a family whose blocks are all alike (UNIFORM) a tensor that some blocks have and others lack is missing; so is one of
+    Llama's own outside the blocks. What others need is found by the check job, which builds the model.
     Raises ModelError.
     """
     config = read_config(folder)
@@ -112,8 +118,9 @@ def check_folder(folder: Path) -> dict:
         if match:
             blocks.setdefault(int(match[2]), set()).add((match[1], match[3]))
     lacking = [f"block {k} has no tensor at all" for k in range(layers) if k not in blocks]
-    # Some families alternate kinds of blocks; then a suffix is expected where half of the blocks have it.
-    for stem, suffix in sorted(set().union(*blocks.values()) if blocks else set()):
+    # Other families have blocks of several kinds; what they lack is found when the check job builds the model.
+    uniform = config.get("model_type") in UNIFORM
+    for stem, suffix in sorted(set().union(*blocks.values()) if uniform and blocks else set()):
         without = [k for k in sorted(blocks) if k < layers and (stem, suffix) not in blocks[k]]
         if 0 < len(without) <= layers // 2 and len(blocks) > 1:
             lacking.append(f"{stem}.{without[0]}.{suffix}")
@@ -127,26 +134,26 @@ def check_folder(folder: Path) -> dict:
             f"{folder}: {len(lacking)} tensors are missing, {lacking[0]} first; they would be filled with random numbers. "
             "Copy the model again, or ask its author for the complete checkpoint"
         )
-    sizes = [_product(tensor.shape) for tensor in tensors.values()]
+    sizes = [product(tensor.shape) for tensor in tensors.values()]
     return {
         "layers": layers,
         "hidden_size": config.get("hidden_size") or config.get("n_embd"),
         "vocabulary": config.get("vocab_size"),
         "tied": tied,
         "parameters": sum(sizes),
-        "block_parameters": sum(_product(t.shape) for n, t in tensors.items() if re.search(r"\b(?:layers?|h|blocks)\.0\.", n)),
+        "block_parameters": sum(product(t.shape) for n, t in tensors.items() if re.search(r"\b(?:layers?|h|blocks)\.0\.", n)),
         "bytes": sum((Path(folder) / f).stat().st_size for f in {tensor.file for tensor in tensors.values()}),
     }
 
 
-def linear_modules(folder: Path) -> list[str]:
-    """Names of the modules with a matrix of weights in the first block, as `target_modules` names them; [] where none is known."""
-    names = [name.split(".") for name, tensor in read_tensors(folder).items() if len(tensor.shape) == 2]
-    inside = re.compile(r"\b(?:layers?|h|blocks)\.0\.")
-    return sorted({parts[-2] for parts in names if parts[-1] == "weight" and inside.search(".".join(parts))})
+def linear_modules(folder: Path) -> set[str]:
+    """Full names of the modules with a matrix of weights in the blocks; none where no blocks are known by their names."""
+    inside = re.compile(r"\b(?:layers?|h|blocks)\.\d+\..+\.weight$")
+    return {name.removesuffix(".weight") for name, tensor in read_tensors(folder).items() if len(tensor.shape) == 2 and inside.search(name)}
 
 
-def _product(shape: list[int]) -> int:
+def product(shape: list[int]) -> int:
+    """How many values a tensor of this shape has."""
     result = 1
     for side in shape:
         result *= side

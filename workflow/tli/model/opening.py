@@ -106,7 +106,8 @@ def open_model(settings: dict, blocks: int | None = None, *, quantized: bool = T
     if is_causal(config):
         from transformers import AutoModelForCausalLM
 
-        prefix = AutoModelForCausalLM._model_mapping[type(config)].base_model_prefix + "."
+        kind = AutoModelForCausalLM._model_mapping.get(type(config), base)  # code that came with the model is in no mapping
+        prefix = kind.base_model_prefix + "."
     device = next(base.parameters()).device if source is None else resolve_device(settings["device"])
     return Opened(base, stack, load_tokenizer(settings), layers, prefix, device, stream=source)
 
@@ -144,6 +145,7 @@ def below_head(whole, tokenizer) -> Opened:
 
 def _load(auto, settings: dict, config, quantized: bool, headless: bool):
     import torch
+    from safetensors import SafetensorError
 
     device = resolve_device(settings["device"])
     options: dict[str, Any] = {"dtype": getattr(torch, settings["dtype"]), "use_safetensors": True, "output_loading_info": True}
@@ -161,8 +163,8 @@ def _load(auto, settings: dict, config, quantized: bool, headless: bool):
         options["add_pooling_layer"] = False  # an encoder's pooler is not used, and many checkpoints lack it
     try:
         model, report = auto.from_pretrained(settings["source"], config=config, **options, **_origin(settings))
-    except OSError as error:
-        raise ModelError(f"{settings['source']}: cannot be opened: {str(error).splitlines()[0]}") from None
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"{settings['source']}: cannot be opened: {str(error).splitlines()[0]}; copy or make this folder again") from None
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report.get("mismatched_keys", ()))
     if lacking:
         raise ModelError(

@@ -32,18 +32,18 @@ def reopened(settings: dict, folder: Path | None) -> dict:
 
 
 def write(settings: dict, folder: Path | None, whole_model) -> None:
-    """Write `whole_model`, opened in NF4 with its head, with the tokenizer's files of `folder`. A full disk costs speed, not the run."""
+    """Write `whole_model`, opened in NF4 with its head, with the tokenizer's files of `folder`, in place of what was written
+    before. A full disk costs speed, not the run."""
     if settings["quantization"] != "nf4" or folder is None or not settings.get("store"):
         return
-    depends = key(settings, folder)
-    if store.find(Path(settings["store"]), KIND, depends) is not None:
-        return
+    from safetensors import SafetensorError
+
     try:
-        with store.make(Path(settings["store"]), KIND, depends) as unit:
+        with store.make(Path(settings["store"]), KIND, key(settings, folder)) as unit:
             for file in sorted({file for kind in KINDS for file in Path(folder).glob(kind)}):
                 if not file.name.endswith((".safetensors", ".safetensors.index.json")):
                     (unit / "model").mkdir(exist_ok=True)
                     shutil.copyfile(file, unit / "model" / file.name)
             whole_model.save_pretrained(str(unit / "model"), max_shard_size="2GB")
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         print(f"NF4 weights are not kept, every job rounds the model anew ({error})", file=sys.stderr, flush=True)

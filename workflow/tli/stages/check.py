@@ -23,20 +23,18 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
     source = model_settings["source"]
     local = Path(source).is_dir()
     facts_of_files = files.check_folder(Path(source)) if local else {}
+    odd = not_numbers(checkpoint_folder(model_settings))
+    if odd:
+        raise ModelError(f"models.{model}: {odd} holds NaN or infinite weights; copy the model again, or ask its author for a whole one")
     config = load_config(model_settings)
     layers = config.get_text_config().num_hidden_layers
     beyond = [k for k in layers_asked if k > layers]
     if beyond:
         raise ModelError(f"models.{model}: has hs[0] to hs[{layers}]; the config asks for hs[{beyond[0]}]")
     if is_causal(config) and not streamed(model_settings):
-        whole_model, tokenizer = open_whole(model_settings)
+        whole_model, tokenizer = open_whole(model_settings | {"store": ""})  # from its own files: they may have been mended
         parameters = sum(p.numel() for p in whole_model.parameters())
         facts["device"] = device_name(next(whole_model.parameters()).device)
-        odd = not_numbers(whole_model)
-        if odd:
-            raise ModelError(
-                f"models.{model}: {odd} holds NaN or infinite weights; copy the model again, or ask its author for a whole one"
-            )
         quantized.write(model_settings, checkpoint_folder(model_settings), whole_model)
         perplexities = {} if model_settings["demo"] else look_at_sentences(model, whole_model, tokenizer)
         del whole_model
@@ -70,10 +68,18 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
         say("check: NOTE: the tokenizer adds nothing before a word, so a word's first token may be the attention sink itself")
 
 
-def not_numbers(model) -> str:
-    """Name of the first tensor with a value that is no finite number, "" where all are."""
-    named = ((name, p) for name, p in model.named_parameters() if p.is_floating_point())
-    return next((name for name, p in named if not p.isfinite().all()), "")
+def not_numbers(folder: Path | None, values: int = 2**24) -> str:
+    """Name of the first tensor of a checkpoint with a value that is no finite number, "" where all are. `values` are held at a time."""
+    from safetensors import safe_open
+
+    for name, place in files.read_tensors(folder).items() if folder else ():
+        with safe_open(str(Path(folder) / place.file), "pt") as stored:
+            part, rows = stored.get_slice(name), place.shape[0] if place.shape else 0
+            step = max(1, values * rows // max(1, files.product(place.shape)))
+            pieces = (part[first : first + step] for first in range(0, rows, step)) if rows else [stored.get_tensor(name)]
+            if any(piece.is_floating_point() and not piece.float().isfinite().all() for piece in pieces):
+                return name
+    return ""
 
 
 def look_at_sentences(model: str, whole_model, tokenizer) -> dict[str, dict]:

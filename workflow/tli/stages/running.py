@@ -118,6 +118,11 @@ def _termination_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
+def with_store(model_settings: dict, results: str) -> dict:
+    """A model's settings with the place where its NF4 weights are kept (tli.model.quantized). No param of a rule: it changes no result."""
+    return model_settings | {"store": f"{results}/store"}
+
+
 def write_provenance(path: Path, stage: str, name: str, start: float, facts: dict) -> None:
     """Who made what with which versions, where and how long, as JSON."""
     record = {

@@ -40,6 +40,11 @@ def train(
         if unit is not None and settings["method"] == "full" and not (unit / "weights").exists():
             shutil.rmtree(unit)  # its weights were taken by the evaluation; they are wanted again
             unit = None
+        checkpoint = None
+        if settings["method"] == "full":
+            from tli.training.checkpoint import Checkpoint
+
+            checkpoint = Checkpoint(Path(results) / "store" / "checkpoints" / store.digest(key), checkpoint_minutes, key)
         if unit is None:
             if trainer is None:
                 from tli.training.trainer import Trainer
@@ -49,13 +54,8 @@ def train(
                     there = {s: store.find(Path(results) / "store", "train", keys[s]) for s in seeds[number - 1 :]}
                     trainer.prepare([s for s, unit in there.items() if unit is None], _progress)
             say(f"train: seed {seed} ({number} of {len(seeds)}), loss at hs[{loss_layer}], {len(trained)} pairs")
-            checkpoint = None
-            if settings["method"] == "full" and checkpoint_minutes:
-                from tli.training.checkpoint import Checkpoint
-
-                checkpoint = Checkpoint(Path(results) / "store" / "checkpoints" / store.digest(key), checkpoint_minutes, key)
-                if checkpoint.folder.exists():
-                    say("train: an earlier try got some way; going on from its checkpoint")
+            if checkpoint and checkpoint.folder.exists():
+                say("train: an earlier try got some way and left a checkpoint")
             with store.make(Path(results) / "store", "train", key) as folder:
                 record = trainer.run(seed, folder, _progress, checkpoint) | {
                     "unit": store.digest(key),
@@ -66,11 +66,11 @@ def train(
                 }
                 (folder / "run.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
             unit = store.find(Path(results) / "store", "train", key)
-            if checkpoint:
-                checkpoint.remove()
             facts["device"] = device_name(trainer.opened.device)
         else:
             say(f"train: seed {seed} ({number} of {len(seeds)}) is finished already; taken from the store")
+        if checkpoint:
+            checkpoint.remove()
         names = dict(model=model, pair=pair, arm=arm, layer=layer, rank=rank, seed=seed)
         _hand_over(unit, Path(outputs[seed]), names, adapted if settings["method"] == "lora" else None)
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from tli.tables import whole
 
 @dataclass
 class Checkpoint:
-    """A place for one run's checkpoint, written anew every `minutes`."""
+    """A place for one run's checkpoint, written anew every `minutes`; 0: never."""
 
     folder: Path
     minutes: float
@@ -25,17 +27,30 @@ class Checkpoint:
     written: float = field(default_factory=time.monotonic)
 
     def due(self) -> bool:
-        return time.monotonic() - self.written >= 60 * self.minutes
+        return bool(self.minutes) and time.monotonic() - self.written >= 60 * self.minutes
 
     def save(self, trainable: dict, optimizer, losses: list[float], rates: list[float], seconds: float) -> None:
-        """Write, whole, where the run stands after len(losses) steps. A file a parameter: main memory holds a copy of one at a time."""
+        """Write, whole, where the run stands after len(losses) steps. A file a parameter: main memory holds a copy of one at a time.
+
+        Where it cannot be written (a full disk) the training goes on without.
+        """
+        from safetensors import SafetensorError
+
+        try:
+            self._write(trainable, optimizer, losses, rates, seconds)
+        except (OSError, SafetensorError) as error:
+            print(f"train: the checkpoint cannot be written ({error}); training goes on", file=sys.stderr, flush=True)
+        self.written = time.monotonic()
+
+    def _write(self, trainable: dict, optimizer, losses: list[float], rates: list[float], seconds: float) -> None:
         import torch
         from safetensors.torch import save_file
 
         scalars: dict = {}
+        steps = {"steps": str(len(losses))}
         random = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
-            random["cuda"] = torch.cuda.get_rng_state()
+            random |= {f"cuda-{i}": state for i, state in enumerate(torch.cuda.get_rng_state_all())}
         with whole(self.folder) as beside:
             beside.mkdir()
             for number, (name, parameter) in enumerate(trainable.items()):
@@ -45,46 +60,57 @@ class Checkpoint:
                         tensors[f"optimizer/{entry}"] = value.detach().contiguous()
                     else:
                         scalars[f"{entry}/{name}"] = value
-                save_file(tensors, str(beside / f"{number}.safetensors"))
-            save_file(random, str(beside / "random.safetensors"))
+                save_file(tensors, str(beside / f"{number}.safetensors"), metadata=steps)
+            save_file(random, str(beside / "random.safetensors"), metadata=steps)
             record = {"key": self.key, "names": list(trainable), "losses": losses, "learning_rates": rates, "seconds": seconds}
             (beside / "state.json").write_text(json.dumps(record | {"scalars": scalars}), encoding="utf-8")
-        self.written = time.monotonic()
 
     def load(self, trainable: dict, optimizer) -> dict | None:
         """Put weights, optimiser and random numbers as they were. Returns losses, learning_rates, seconds; None without one.
 
         A checkpoint that cannot be read, or of another run, counts as none, and nothing is changed.
         """
-        import torch
         from safetensors import SafetensorError, safe_open
 
-        files = {name: str(self.folder / f"{number}.safetensors") for number, name in enumerate(trainable)}
-        random = self.folder / "random.safetensors"
-        try:
-            record = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
-            if record["key"] != json.loads(json.dumps(self.key)) or record["names"] != list(trainable):
+        with ExitStack() as stack:
+            try:
+                record = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+                if record["key"] != json.loads(json.dumps(self.key)) or record["names"] != list(trainable):
+                    return None
+                names = [*range(len(trainable)), "random"]
+                devices = [str(p.device) for p in trainable.values()] + ["cpu"]
+                # All are opened before one is read: another copy of the job may put a newer checkpoint here at any moment.
+                files = [
+                    stack.enter_context(safe_open(str(self.folder / f"{name}.safetensors"), "pt", device=device))
+                    for name, device in zip(names, devices, strict=True)
+                ]
+                if any((file.metadata() or {}).get("steps") != str(len(record["losses"])) for file in files):
+                    return None
+            except (OSError, ValueError, KeyError, SafetensorError):
                 return None
-            for file in (*files.values(), str(random)):
-                with safe_open(file, "pt"):  # a file that is cut off is found out here
-                    pass
-        except (OSError, ValueError, KeyError, SafetensorError):
-            return None
-        state = {}
-        for name, parameter in trainable.items():
-            with safe_open(files[name], "pt") as stored:
-                parameter.data.copy_(stored.get_tensor("weights"))
-                state[name] = {place.partition("/")[2]: stored.get_tensor(place) for place in stored.keys() if place != "weights"}  # noqa: SIM118
-        for place, value in record["scalars"].items():
+            self._put(trainable, optimizer, files, record["scalars"])
+        return {key: record[key] for key in ("losses", "learning_rates", "seconds")}
+
+    @staticmethod
+    def _put(trainable: dict, optimizer, files: list, scalars: dict) -> None:
+        import torch
+
+        *parameters, random = files
+        state: dict = {}
+        for (name, parameter), stored in zip(trainable.items(), parameters, strict=True):
+            parameter.data.copy_(stored.get_tensor("weights"))
+            state[name] = {place.partition("/")[2]: stored.get_tensor(place) for place in stored.keys() if place != "weights"}  # noqa: SIM118
+            if "step" in state[name]:
+                state[name]["step"] = state[name]["step"].cpu()  # where AdamW keeps it
+        for place, value in scalars.items():
             entry, _, name = place.partition("/")
             state[name][entry] = value
         groups = optimizer.state_dict()["param_groups"]
         optimizer.load_state_dict({"state": {i: s for i, s in enumerate(state.values()) if s}, "param_groups": groups})
-        with safe_open(str(random), "pt") as stored:
-            torch.set_rng_state(stored.get_tensor("cpu"))
-            if torch.cuda.is_available() and "cuda" in stored.keys():  # noqa: SIM118
-                torch.cuda.set_rng_state(stored.get_tensor("cuda"))
-        return {key: record[key] for key in ("losses", "learning_rates", "seconds")}
+        torch.set_rng_state(random.get_tensor("cpu"))
+        cards = [random.get_tensor(name) for name in sorted(random.keys()) if name.startswith("cuda-")]
+        if torch.cuda.is_available() and len(cards) == torch.cuda.device_count():
+            torch.cuda.set_rng_state_all(cards)
 
     def remove(self) -> None:
         shutil.rmtree(self.folder, ignore_errors=True)

@@ -72,6 +72,8 @@ class Trainer:
             self._save_adapter(folder, seed, result, len(chosen), result["tensors"])
             return self._record(folder, chosen, result, sum(t.numel() for t in result["tensors"].values()))
         chosen = self._chosen(seed)
+        if checkpoint:  # a choice is made anew at each try, and another GPU may choose otherwise
+            checkpoint.key = checkpoint.key | {"chosen": self.trained["pair_id"].iloc[chosen].tolist()}
         with self._fitted(chosen, seed, self.settings["shuffle_translations"], progress, checkpoint) as result:
             if self.full:
                 _save_weights(result["trainable"], self.opened.prefix, self.model_settings["dtype"], folder / "weights")
