@@ -5,7 +5,7 @@ import pytest
 import tiny_models
 
 from tli.embed import embed, embed_all
-from tli.model import streaming
+from tli.model import streaming, weights
 from tli.model.files import ModelError
 from tli.model.opening import open_model
 
@@ -122,7 +122,7 @@ def test_missing_tensor_is_an_error_not_a_random_one(tmp_path):
 def test_memory_decides_by_itself(tmp_path, monkeypatch):
     folder = tiny_models.write("llama", tmp_path / "m")
     assert open_model(tiny_models.settings(folder)).stream is None
-    monkeypatch.setattr(streaming, "free_memory", lambda: 100_000)
+    monkeypatch.setattr(weights, "free_memory", lambda: 100_000)
     assert open_model(tiny_models.settings(folder)).stream is not None
     assert open_model(tiny_models.settings(folder, stream="never")).stream is None
     assert open_model(tiny_models.settings(folder), 2).stream is None  # training needs its few blocks in memory
@@ -132,10 +132,10 @@ def test_a_jobs_limit_counts_where_it_is_below_the_machines(tmp_path):
     (tmp_path / "proc/self").mkdir(parents=True)
     (tmp_path / "proc/meminfo").write_text("MemTotal: 9000 kB\nMemAvailable:    8000 kB\n")
     (tmp_path / "proc/self/cgroup").write_text("0::/slurm/job_1\n")
-    assert streaming.free_memory(tmp_path) == 8000 * 1024
+    assert weights.free_memory(tmp_path) == 8000 * 1024
     own = tmp_path / "sys/fs/cgroup/slurm/job_1"
     own.mkdir(parents=True)
     (own / "memory.max").write_text("max\n"), (own / "memory.current").write_text("10\n")
-    assert streaming.free_memory(tmp_path) == 8000 * 1024
+    assert weights.free_memory(tmp_path) == 8000 * 1024
     (own / "memory.max").write_text("5000\n"), (own / "memory.current").write_text("1000\n")
-    assert streaming.free_memory(tmp_path) == 4000
+    assert weights.free_memory(tmp_path) == 4000

@@ -11,7 +11,8 @@ from tli.model import packing
 from tli.model.opening import Opened
 from tli.model.stacked import applied, sides
 from tli.model.states import capture, run
-from tli.model.streaming import Wanted, free_memory, stream
+from tli.model.streaming import Wanted, stream
+from tli.model.weights import free_memory
 
 POOLINGS = ("no-bos", "with-bos", "last-token", "weighted-mean")
 

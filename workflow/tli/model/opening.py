@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tli.model import streaming
+from tli.model import weights
 from tli.model.files import ModelError
 from tli.model.quantized import reopened
 from tli.model.staging import staged
@@ -25,7 +25,7 @@ class Opened:
     prefix: str  # how the whole model's tensors of `base` begin ("model." in Llama), "" for an encoder
     device: Any
     packs: bool | None = None  # whether words may be packed into one row; found by tli.model.packing.can_pack
-    stream: Any = None  # tli.model.streaming.Source where the weights are not in memory
+    stream: Any = None  # tli.model.weights.Source where the weights are not in memory
 
     @property
     def dtype(self):
@@ -98,7 +98,7 @@ def open_model(settings: dict, blocks: int | None = None, *, quantized: bool = T
         config = _truncate(config, max(blocks, 1))
     source = None
     if streams:
-        base, source = streaming.open_streamed(settings, config, checkpoint_folder(settings), quantized)
+        base, source = weights.open_streamed(settings, config, checkpoint_folder(settings), quantized)
     else:
         base = _load(AutoModel, settings, config, quantized, headless=True)
     stack = find_blocks(base, config.get_text_config().num_hidden_layers)
@@ -117,7 +117,7 @@ def streamed(settings: dict, *, quantized: bool = True) -> bool:
     if settings.get("stream", "auto") == "never":
         return False
     folder = checkpoint_folder(settings)
-    return folder is not None and streaming.must_stream(settings, folder, quantized and settings["quantization"] == "nf4")
+    return folder is not None and weights.must_stream(settings, folder, quantized and settings["quantization"] == "nf4")
 
 
 def open_whole(settings: dict):

@@ -1,0 +1,233 @@
+"""The weights of a streamed model: where they lie on disk, and one block of them in memory at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from tli.model import files, packing
+from tli.model.files import ModelError
+
+AHEAD = 2**22  # bytes read at a time; asking Linux for a block ahead (posix_fadvise) was tried, and it read a part of it
+
+
+@dataclass
+class Source:
+    """Where a streamed model's tensors come from."""
+
+    folder: Path
+    names: dict[str, str]  # parameter below `base` -> tensor of the checkpoint
+    stored: dict[str, files.Stored]  # where each of those tensors lies
+    nf4: bool  # round the blocks' linear weights to NF4, as bitsandbytes would
+    spare: dict = field(default_factory=dict)  # memory of the block before, used again
+    returns_tuple: bool | None = None  # what the blocks of this architecture return
+
+
+def must_stream(settings: dict, folder: Path | None, nf4: bool) -> bool:
+    """Whether the model is to be streamed: by `stream` (always, never), or where free memory is below 1.2 x its weights."""
+    import torch
+
+    wish = settings.get("stream", "auto")
+    if wish != "auto" or folder is None:
+        return wish == "always"
+    if not any(folder.glob("*.safetensors")):
+        return False
+    from tli.model.opening import resolve_device
+
+    device = resolve_device(settings["device"])
+    if device.type == "cuda" and settings["across_gpus"]:
+        return False
+    itemsize = getattr(torch, settings["dtype"]).itemsize
+    values = sum(files.product(tensor.shape) for tensor in files.read_tensors(folder).values())
+    free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else free_memory()
+    return 1.2 * values * (0.6 + 0.1 * itemsize if nf4 else itemsize) > free
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Bytes that this process may still take: the machine's, or less where a cluster's job has a limit."""
+    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    try:
+        lines = dict(line.split(":") for line in (root / "proc/meminfo").read_text().splitlines())
+        free = [int(lines["MemAvailable"].split()[0]) * 1024]
+    except (OSError, KeyError, ValueError):
+        pass
+    group = root / "sys/fs/cgroup"
+    try:
+        own = (root / "proc/self/cgroup").read_text().splitlines()[-1].split(":", 2)[2].strip().lstrip("/")
+    except (OSError, IndexError):
+        own = ""
+    for folder in (group / own, group, group / "memory" / own):
+        for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+            try:
+                free.append(int((folder / limit).read_text()) - int((folder / used).read_text()))
+            except (OSError, ValueError):  # "max" is no limit
+                continue
+    return max(0, min(free))
+
+
+def open_streamed(settings: dict, config, folder: Path, quantized: bool):
+    """The model's frame, without its weights: (base, Source). Every tensor is looked up now. Raises ModelError."""
+    import torch
+    from accelerate import init_empty_weights
+    from transformers import AutoModel
+
+    from tli.model.opening import resolve_device
+
+    with init_empty_weights(include_buffers=False):
+        base = AutoModel.from_config(config, dtype=getattr(torch, settings["dtype"]), **_no_pooler(AutoModel, config))
+    stored = files.read_tensors(folder)
+    wanted = {name: list(p.shape) for name, p in base.named_parameters()}
+    prefix = _prefix(wanted, stored)
+    lacking = [name for name, shape in wanted.items() if prefix + name not in stored or stored[prefix + name].shape != shape]
+    if lacking:
+        raise ModelError(
+            f"{folder}: {len(lacking)} tensors are missing or of another shape, {lacking[0]} first, so the model cannot be "
+            "streamed; copy the checkpoint again, or set stream: never"
+        )
+    names = {name: prefix + name for name in wanted}
+    nf4 = quantized and settings["quantization"] == "nf4"
+    source = Source(folder, names, {name: stored[name] for name in names.values()}, nf4)
+    base.eval().requires_grad_(False)
+    device = resolve_device(settings["device"])
+    for module in base.modules():
+        for name, buffer in module._buffers.items():
+            module._buffers[name] = None if buffer is None else buffer.to(device)
+    return base, source
+
+
+def _prefix(wanted: dict, stored: dict) -> str:
+    """What the checkpoint puts before the names of the model without its head."""
+    probe = next(name for name in wanted if ".0." in name)
+    found = [name[: -len(probe)] for name in stored if name == probe or name.endswith("." + probe)]
+    return min(found, key=len) if found else ""
+
+
+def _no_pooler(auto, config) -> dict:
+    from tli.model.opening import signature
+
+    return {"add_pooling_layer": False} if "add_pooling_layer" in signature(auto, config) else {}
+
+
+def rounded(weight, module):
+    """The values that NF4 keeps of a linear module's weight: bitsandbytes' blocks of 64, no double quantisation."""
+    from bitsandbytes import functional
+
+    transposed = type(module).__name__ == "Conv1D"  # bitsandbytes turns it around before it cuts it into blocks
+    weight = weight.T if transposed else weight
+    packed, state = functional.quantize_4bit(weight.contiguous(), blocksize=64, compress_statistics=False, quant_type="nf4")
+    values = functional.dequantize_4bit(packed, state).view(weight.shape)
+    return values.T if transposed else values
+
+
+@contextmanager
+def loaded(opened, index: int) -> Iterator[None]:
+    """Within the block, the weights of block `index` are in memory."""
+    import torch
+
+    source, module = opened.stream, opened.blocks[index]
+    stem = _stem(opened, index)
+    linear = {name + ".weight": m for name, m in module.named_modules() if isinstance(m, torch.nn.Linear) or type(m).__name__ == "Conv1D"}
+    memory, spare = {}, source.spare
+    with _reader(source) as read:
+        for name, parameter in module.named_parameters():
+            place = spare.get((name, parameter.shape, parameter.dtype))
+            if place is None:
+                place = torch.empty(parameter.shape, dtype=parameter.dtype, device=opened.device)
+            tensor = read(stem + name)
+            place.copy_(rounded(tensor.to(place.dtype), linear[name]) if source.nf4 and name in linear else tensor)
+            memory[(name, parameter.shape, parameter.dtype)] = place
+    source.spare = memory
+    frame = _fill(module, {name: place for (name, _, _), place in memory.items()})
+    try:
+        yield
+    finally:
+        _fill(module, frame)
+
+
+def _stem(opened, index: int) -> str:
+    """What the names of block `index` below `base` begin with."""
+    return next(name for name, module in opened.base.named_modules() if module is opened.blocks[index]) + "."
+
+
+def read_ahead(opened, index: int) -> None:
+    """Bring a block from the disk into the system's cache while the one before it computes. It takes a few MiB of this process."""
+    source, stem = opened.stream, _stem(opened, index)
+    scratch = memoryview(bytearray(AHEAD))
+    for name, _ in opened.blocks[index].named_parameters():
+        place = source.stored[source.names[stem + name]]
+        with (
+            (source.folder / place.file).open("rb", buffering=0) as stream,
+            suppress(OSError),
+        ):  # whoever needs the block says what is wrong
+            stream.seek(place.start)
+            left = place.end - place.start
+            while left > 0:
+                left -= stream.readinto(scratch[: min(left, AHEAD)]) or left
+
+
+def _fill(module, tensors: dict) -> dict:
+    """Put these tensors in the places of a module's parameters; returns what was there."""
+    import torch
+
+    before = {}
+    for name, tensor in tensors.items():
+        owner = module.get_submodule(name.rpartition(".")[0])
+        last = name.rpartition(".")[2]
+        before[name] = owner._parameters[last]
+        owner._parameters[last] = tensor if isinstance(tensor, torch.nn.Parameter) else torch.nn.Parameter(tensor, requires_grad=False)
+    return before
+
+
+@contextmanager
+def _reader(source: Source) -> Iterator[Callable]:
+    """Within the block, read(parameter) gives a tensor, read(parameter, rows) some of its rows. Files are closed at its end, so that
+    what was mapped counts no more."""
+    from safetensors import safe_open
+
+    with ExitStack() as stack:
+        handles: dict[str, Any] = {}
+
+        def read(name: str, rows=None):
+            import torch
+
+            tensor = source.names[name]
+            file = source.stored[tensor].file
+            if file not in handles:
+                handles[file] = stack.enter_context(safe_open(str(source.folder / file), "pt"))
+            if rows is None:
+                return handles[file].get_tensor(tensor)
+            part = handles[file].get_slice(tensor)
+            return torch.cat([part[int(row) : int(row) + 1] for row in rows])
+
+        yield read
+
+
+@contextmanager
+def outside(opened, passes: list[packing.Rows]) -> Iterator[None]:
+    """Within the block, all that lies outside the blocks is in memory; of the word embeddings, the rows that occur."""
+    import numpy as np
+    import torch
+
+    embedding = opened.base.get_input_embeddings()
+    inside = {id(p) for p in opened.blocks.parameters()}
+    used = np.unique(np.concatenate([rows.ids.ravel() for rows in passes]))
+    ids = torch.from_numpy(used).to(opened.device)
+    tensors = {}
+    with _reader(opened.stream) as read:
+        for name, parameter in opened.base.named_parameters():
+            if id(parameter) not in inside:
+                tensor = read(name, used if parameter is embedding.weight else None)
+                tensors[name] = tensor.to(opened.device, parameter.dtype, copy=True)
+    padding, embedding.padding_idx = embedding.padding_idx, None
+    handle = embedding.register_forward_pre_hook(lambda module, args: (torch.searchsorted(ids, args[0]), *args[1:]))
+    frame = _fill(opened.base, tensors)
+    try:
+        yield
+    finally:
+        _fill(opened.base, frame)
+        handle.remove()
+        embedding.padding_idx = padding
