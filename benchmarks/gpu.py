@@ -34,7 +34,8 @@ def measure(folder: Path, quantization: str, bandwidth: float, arithmetic: float
     from ratios import our_training
 
     from tli import embed as e
-    from tli.model.opening import open_model
+    from tli.model import quantized
+    from tli.model.opening import open_model, open_whole
 
     rows = []
 
@@ -69,6 +70,14 @@ def measure(folder: Path, quantization: str, bandwidth: float, arithmetic: float
     opened = open_model(model)
     torch.cuda.synchronize()
     add("opening all blocks", "s", time.perf_counter() - start)
+    if quantization == "nf4":
+        keeping = model | {"store": str(folder.parent / "nf4-store")}
+        quantized.write(keeping, folder, open_whole(model)[0])
+        start = time.perf_counter()
+        opened = open_model(keeping)
+        torch.cuda.synchronize()
+        add("opening all blocks as the check job wrote them", "s", time.perf_counter() - start)
+        shutil.rmtree(folder.parent / "nf4-store", ignore_errors=True)
     strings = lexicon_words(1372)
     laid = e.passes(opened, e.tokenize(opened.tokenizer, strings))
     weights = sum(p.numel() for p in opened.blocks.parameters() if p.ndim > 1) * (2 if quantization == "nf4" else 1)

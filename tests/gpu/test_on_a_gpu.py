@@ -1,5 +1,6 @@
 """The same equalities on a GPU as on the processor. Skipped where none is visible: `pytest tests/gpu` on a node that has one."""
 
+import contextlib
 import sys
 from pathlib import Path
 
@@ -14,10 +15,12 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 import tiny_models  # noqa: E402
 
 from tli.embed import embed  # noqa: E402
-from tli.model import adapters, stacked  # noqa: E402
-from tli.model.opening import open_model  # noqa: E402
+from tli.model import adapters, quantized, stacked  # noqa: E402
+from tli.model.opening import open_model, open_whole  # noqa: E402
 from tli.training import loop, together  # noqa: E402
+from tli.training.checkpoint import Checkpoint  # noqa: E402
 
+DEVICE = "cuda"
 LORA = dict(rank=4, alpha=8.0, dropout=0.0, target_modules=["q_proj", "v_proj"], blocks=2)
 SETTINGS = dict(
     method="lora", epochs=2, batch_size=4, objective="triplet-hardest", margin=0.4, temperature=0.05, mask_false_negatives=True,
@@ -78,3 +81,43 @@ def test_seeds_together_are_seeds_alone(folder, quantization):
         for name, parameter in trainable.items():
             np.testing.assert_allclose(both[number]["tensors"][name].cpu(), parameter.detach().cpu(), atol=loose)
         adapters.detach(tuner)
+
+
+def test_written_nf4_weights_are_what_rounding_gives(folder, tmp_path):
+    settings = tiny_models.settings(folder, device=DEVICE, dtype="bfloat16", quantization="nf4")
+    keeping = settings | {"store": str(tmp_path)}
+    quantized.write(keeping, folder, open_whole(settings)[0])
+    assert "nf4" in quantized.reopened(keeping, folder)["source"]
+    made, again = (embed(open_model(one), tiny_models.WORDS, [2, 4], ["no-bos"]).vectors for one in (settings, keeping))
+    for key in made:
+        np.testing.assert_array_equal(made[key], again[key])
+
+
+class Stopped(Exception):
+    pass
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw-8bit"])
+def test_full_training_goes_on_from_its_checkpoint(folder, tmp_path, optimizer):
+    settings = SETTINGS | {"method": "full", "optimizer": optimizer, "epochs": 3}
+    ends = []
+    for stop in (None, 3):
+        place = Checkpoint(tmp_path / str(stop), 1e-9, {})
+
+        def stopped(step, loss, stop=stop):
+            if step == stop:
+                raise Stopped
+
+        for progress in ([stopped] if stop else []) + [lambda step, loss: None]:
+            opened = open_model(tiny_models.settings(folder, device=DEVICE), 2)
+            trainable = dict(opened.base.named_parameters())
+            for parameter in trainable.values():
+                parameter.requires_grad_(True)
+            batch = loop.Batches(opened, tiny_models.WORDS[:6], tiny_models.WORDS[6:], np.eye(6, dtype=bool), "no-bos")
+            with contextlib.suppress(Stopped):
+                found = loop.train(batch, 2, settings, 1, trainable, progress, place)
+        ends.append((found["losses"], {name: p.detach().cpu() for name, p in trainable.items()}))
+    assert len(ends[0][0]) == 6 and ends[0][0][:3] == ends[1][0][:3]
+    np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-5)  # sums of gradients come in any order on a GPU
+    for name, tensor in ends[0][1].items():
+        np.testing.assert_allclose(ends[1][1][name], tensor, atol=1e-5)

@@ -90,7 +90,7 @@ def in_words(error: BaseException) -> str:
     if _disk_is_full(error):
         where = str(error) if len(str(error)) < 300 else os.strerror(errno.ENOSPC)  # a copied folder names every file
         return redact(f"the disk is full ({where}); nothing half written is kept: make room and start again")
-    return redact(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+    return redact(str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}")
 
 
 def _disk_is_full(error: BaseException) -> bool:
