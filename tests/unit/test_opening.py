@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import HIDDEN, LAYERS, edit_json, hidden_states, whole_model
 
+from tli.model import opening
 from tli.model.files import ModelError
 from tli.model.opening import is_causal, load_config, open_model, open_whole, resolve_device
 from tli.model.states import capture
@@ -208,3 +213,43 @@ def test_real_model_of_odd_head_count(test_data, models):
         indices = range((layers if blocks is None else blocks) + 1)
         for index, state in captured(open_model(settings, blocks), list(indices), [1, 5, 9, 20]).items():
             torch.testing.assert_close(state, expected[index], rtol=1e-5, atol=1e-5)
+
+
+REMOTE = """
+from transformers import LlamaConfig, LlamaForCausalLM, LlamaModel
+class OwnConfig(LlamaConfig):
+    model_type = "own-llama"
+class OwnModel(LlamaModel):
+    config_class = OwnConfig
+class OwnForCausalLM(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+OPEN_REMOTE = """
+import json, sys
+from tli.model.opening import open_model, open_whole
+settings = json.loads(sys.argv[1])
+opened = open_model(settings, 2)
+print(json.dumps([type(opened.base).__name__, opened.layers, len(opened.blocks), opened.prefix, type(open_whole(settings)[0]).__name__]))
+"""
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+def test_code_that_comes_with_a_model_runs_only_where_the_user_allows_it(models, tmp_path, allowed):
+    folder = tmp_path / "model"
+    shutil.copytree(models("llama")["source"], folder)
+    (folder / "own.py").write_text(REMOTE)
+    auto = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel", "AutoModelForCausalLM": "own.OwnForCausalLM"}
+    record = json.loads((folder / "config.json").read_text()) | {
+        "model_type": "own-llama",
+        "architectures": ["OwnForCausalLM"],
+        "auto_map": auto,
+    }
+    (folder / "config.json").write_text(json.dumps(record))
+    settings = models("llama") | {"source": str(folder), "trust_remote_code": allowed}
+    place = {"HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": str(Path(opening.__file__).parents[2])}
+    ran = subprocess.run([sys.executable, "-c", OPEN_REMOTE, json.dumps(settings)], env=os.environ | place, capture_output=True, text=True)
+    if allowed:
+        assert ran.returncode == 0, ran.stderr[-2000:]
+        assert json.loads(ran.stdout.splitlines()[-1]) == ["OwnModel", LAYERS, 2, "model.", "OwnForCausalLM"]
+    else:
+        assert ran.returncode != 0 and "trust_remote_code" in ran.stderr and not (tmp_path / "modules").exists()
