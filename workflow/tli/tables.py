@@ -196,10 +196,11 @@ def whole(path: str | os.PathLike) -> Iterator[Path]:
     try:
         yield beside / path.name
         made = beside / path.name
-        if made.is_file():
-            with made.open("rb") as stream:
-                os.fsync(stream.fileno())
-        elif made.is_dir() and path.is_dir():
+        for file in [made, *made.rglob("*")]:  # a machine that goes down must not leave names without their content
+            if file.is_file():
+                with file.open("rb") as stream:
+                    os.fsync(stream.fileno())
+        if made.is_dir() and path.is_dir():
             path.rename(beside / "old")
         made.replace(path)
     finally:
