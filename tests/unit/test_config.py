@@ -379,6 +379,11 @@ def test_a_long_list_is_only_read_before_the_first_job(tmp_path, monkeypatch):
     jobs.inspect(made(**place, split={"sizes": {"train": 60, "select": 5, "heldout": 5}}))
 
 
+def test_one_layer_or_rank_needs_no_brackets():
+    assert made(arms={"tli": {"loss_layer": 2, "rank": 16}}) == made(arms={"tli": {"loss_layer": [2], "rank": [16]}})
+    assert made(arms={"tli": {"loss_layer": "output"}}).arms["tli"].loss_layer == ["output"]
+
+
 @pytest.mark.parametrize("name", ["baseline", "baseline-unquantised"])
 def test_an_arm_is_not_called_as_the_untrained_model_is(name):
     with pytest.raises(config.ConfigError, match="rename the arm"):

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tli.config.keys import Split
 from tli.lexicon import LexiconError, leaks, pair_id, split
 from tli.lexicon.sizes import exact_sizes
+from tli.lexicon.split import SHARES
 from tli.tables import PAIRS
 
 
@@ -65,7 +67,8 @@ def test_shares_are_near_what_is_asked():
     kept, _ = split(table(singles(4000)))
     found = kept["split"].value_counts(normalize=True)
     # 4 standard errors of a binomial share
-    for name, share in {"train": 0.7, "select": 0.1, "heldout": 0.2}.items():
+    assert Split().shares == SHARES, "what the audit of a list shows is what a run makes of it"
+    for name, share in SHARES.items():
         assert abs(found[name] - share) < 4 * np.sqrt(share * (1 - share) / 4000)
     other, _ = split(table(singles(4000)), salt="another")
     assert (other["split"] != kept["split"]).mean() > 0.3

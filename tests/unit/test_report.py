@@ -317,6 +317,21 @@ def test_one_seed_without_placebo_and_full_fine_tuning(undrawn, tmp_path):
     assert not re.search(r"\bnan\b", (tmp_path / "summary.md").read_text(encoding="utf-8"))
 
 
+def test_doubts_name_a_training_that_ended_in_its_warm_up(made):
+    runs = made["runs"].assign(steps=30, warmup_steps=50)
+    texts = [f["text"] for f in doubts.doubts({**made, "runs": runs}, {"seeds": 10}, {}, [("model-1", "pair-1")])]
+    assert any("30 steps, 50 of warm-up: the learning rate never reached its peak and ended at 58% of it" in text for text in texts), texts
+    runs = made["runs"].assign(steps=51, warmup_steps=50)
+    assert not any("warm-up" in f["text"] for f in doubts.doubts({**made, "runs": runs}, {"seeds": 10}, {}, [("model-1", "pair-1")]))
+
+
+def test_doubts_tell_what_the_check_saw_where_no_task_was_scored(made):
+    seen = {"model-1": {"added_before": [1], "perplexity": {"swh": {"perplexity": None, "uniform": 2000}}}}
+    without = {name: one for name, one in made.items() if name != "perplexity"}
+    found = doubts.doubts(without, {"seeds": 10, "checks": seen}, {}, [("model-1", "pair-1")])
+    assert any("Weak model" in f["text"] and "swh inf" in f["text"] for f in found), found
+
+
 def test_doubts_name_the_sink_and_the_weak_baseline(made):
     scan = made["scan"].copy()
     at = (scan.pair == "pair-1") & (scan.hidden_state == 2)

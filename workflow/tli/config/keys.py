@@ -247,6 +247,12 @@ class Arm(Training):
     rank: list[Annotated[int, Field(ge=1)]] = Field(
         [16], min_length=1, description="LoRA ranks. Not used by `method: full`.", examples=[[4, 16, 64]]
     )
+
+    @field_validator("loss_layer", "rank", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value):
+        return value if isinstance(value, list) else [value]
+
     shuffle_translations: bool = Field(
         False,
         description="The placebo: train on translations dealt out anew, so that no word meets its own, drawn anew for each seed.",

@@ -19,6 +19,8 @@ ASIDE = ["pair_id", "source", "target", "alternatives", "category", "provenance"
 LARGE = 0.05  # a component above this share of the list goes to train
 TO_SPLIT = ("heldout", "select", "train")  # order in which the unit interval is cut
 
+SHARES = {"train": 0.6, "select": 0.15, "heldout": 0.25}
+
 
 def split(
     pairs: pd.DataFrame,
@@ -46,7 +48,7 @@ def split(
     Args:
         pairs: source, target and optionally alternatives, category, split, cognate, provenance, source_lemma,
             target_lemma; in the order of the list.
-        shares: of pairs, in sum 1; default train .7, select .1, heldout .2. Not used if `sizes` is given.
+        shares: of pairs, in sum 1; default SHARES. Not used if `sizes` is given.
         leaks: "error", or "report" to let the file's own split column leak (the protocols of the paper).
 
     Returns:
@@ -85,7 +87,7 @@ def split(
 
 
 def _checked_shares(shares) -> dict[str, float]:
-    shares = {"train": 0.7, "select": 0.1, "heldout": 0.2} if shares is None else dict(shares)
+    shares = SHARES if shares is None else dict(shares)
     if set(shares) - set(SPLITS) or any(not 0 <= share <= 1 for share in shares.values()) or (
         abs(sum(shares.values()) - 1) > 1e-6
     ):  # fmt: skip

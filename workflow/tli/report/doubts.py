@@ -51,6 +51,8 @@ def doubts(tables: dict[str, pd.DataFrame], config: dict, audit: dict, groups: l
         bare = [arm for arm in real if arm not in set(grid["placebo_of"])]
         if bare:
             add("serious", about, f"No placebo for {', '.join(bare)}: a gain there may come from any training at all.")
+        for text in _warm_up(tables, model, pair):
+            add("serious", about, text)
         for text in _choice(tables, model, pair):
             add("note", about, text)
         for text in _unreached(tables, model, pair):
@@ -125,6 +127,17 @@ def _choice(tables, model, pair) -> list[str]:
     return texts
 
 
+def _warm_up(tables, model, pair) -> list[str]:
+    """Arms whose training ended before the learning rate had risen."""
+    runs = rows(table(tables, "runs"), model=model, pair=pair)
+    short = runs[(runs["steps"] > 0) & (runs["steps"] <= runs["warmup_steps"])].drop_duplicates("arm") if len(runs) else runs
+    return [
+        f"{row.arm}: {int(row.steps)} steps, {int(row.warmup_steps)} of warm-up: the learning rate never reached its peak and ended at "
+        f"{(row.steps - 1) / row.warmup_steps:.0%} of it. Set training.warmup_steps lower, or more epochs."
+        for row in short.itertuples()
+    ]
+
+
 def _unreached(tables, model, pair) -> list[str]:
     """Arms whose loss cannot reach all that is called trainable."""
     runs = rows(table(tables, "runs"), model=model, pair=pair)
@@ -139,10 +152,17 @@ def _unreached(tables, model, pair) -> list[str]:
 
 
 def _perplexity(tables, model, config) -> list[str]:
-    perplexity = rows(table(tables, "perplexity"), model=model)
-    if perplexity.empty or is_demo(config, model):  # a demo model knows no natural sentence, and is called one
+    if is_demo(config, model):  # a demo model knows no natural sentence, and is called one
         return []
-    start = perplexity[perplexity["run"].astype(str).str.startswith("baseline")].drop_duplicates("language")
+    perplexity = rows(table(tables, "perplexity"), model=model)
+    if perplexity.empty:  # no transfer: what the check job saw
+        seen = (config.get("checks") or {}).get(model, {}).get("perplexity") or {}
+        start = pd.DataFrame(
+            [{"language": name, "perplexity": one["perplexity"] or float("inf"), "uniform": one["uniform"]} for name, one in seen.items()],
+            columns=["language", "perplexity", "uniform"],
+        )
+    else:
+        start = perplexity[perplexity["run"].astype(str).str.startswith("baseline")].drop_duplicates("language")
     poor = start[start["perplexity"] > 0.5 * start["uniform"]]
     if poor.empty:
         return []

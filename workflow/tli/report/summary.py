@@ -25,7 +25,7 @@ def text(context: dict) -> str:
         lines.append("- Nothing has been tested yet.")
     if context["verdicts"]:
         metric = context["label"](context["verdicts"][0]["metric"])
-        lines += ["", f"{metric} on held-out pairs, 95 % intervals over seeds:", ""]
+        lines += ["", f"{metric} on held-out pairs, 95 % intervals over seeds, of the cells named above (tables/verdicts.tsv has all):", ""]
         lines += ["| model | pair | before | after | after - before | real - placebo | adjusted p | seeds | pairs |",
                   "|---|---|---|---|---|---|---|---|---|"]  # fmt: skip
         lines += [

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli import store, tables
-from tli.stages.running import STAGE_VERSIONS, device_name, peak_memory_mib, say
+from tli.stages.running import STAGE_VERSIONS, device_name, peak_memory_mib, say, warn
 
 
 class CellError(ValueError):
@@ -32,6 +32,12 @@ def train(
     trained = table[table["split"] == "train"].reset_index(drop=True)
     if len(trained) < 2:
         raise CellError(f"{pair}: the train split has {len(trained)} pairs; at least 2 are needed")
+    steps = settings["epochs"] * -(-len(trained) // settings["batch_size"])
+    if 0 < steps <= settings["warmup_steps"]:
+        warn(
+            f"arms.{arm}, {pair}: {steps} steps, {settings['warmup_steps']} of warm-up: the learning rate never reaches its peak; "
+            "set training.warmup_steps lower, or more epochs"
+        )
     trainer = None
     keys = {seed: unit_key(checked, model_settings, trained, settings, loss_layer, adapted, seed) for seed in seeds}
     for number, seed in enumerate(seeds, 1):
@@ -136,9 +142,22 @@ def _hand_over(unit: Path, output: Path, names: dict, adapted: int | None) -> No
         beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 
-def _progress(step: int, steps: int, loss: float) -> None:
-    if step % max(1, steps // 5) == 0 or step == steps:
-        say(f"  step {step} of {steps}, loss {loss:.4f}")
+class _Progress:
+    """A line for every fifth of a training, with the mean loss since the line before: a batch of one pair has none."""
+
+    def __init__(self):
+        self.losses: list[float] = []
+
+    def __call__(self, step: int, steps: int, loss: float) -> None:
+        if step == 1:
+            self.losses = []
+        self.losses.append(loss)
+        if step % max(1, steps // 5) == 0 or step == steps:
+            say(f"  step {step} of {steps}, mean loss {sum(self.losses) / len(self.losses):.4f}")
+            self.losses = []
+
+
+_progress = _Progress()
 
 
 def _peak(device) -> int:
