@@ -10,6 +10,7 @@ import pandas as pd
 
 from tli import store, tables
 from tli.stages.running import STAGE_VERSIONS, device_name, peak_memory_mib, say, warn
+from tli.training.loop import steps_of
 
 
 class CellError(ValueError):
@@ -32,7 +33,7 @@ def train(
     trained = table[table["split"] == "train"].reset_index(drop=True)
     if len(trained) < 2:
         raise CellError(f"{pair}: the train split has {len(trained)} pairs; at least 2 are needed")
-    steps = settings["epochs"] * -(-len(trained) // settings["batch_size"])
+    steps = steps_of(len(trained), settings)
     if 0 < steps <= settings["warmup_steps"]:
         warn(
             f"arms.{arm}, {pair}: {steps} steps, {settings['warmup_steps']} of warm-up: the learning rate never reaches its peak; "
