@@ -87,9 +87,10 @@ def stage(name: str, folder: Path, threads: int) -> dict:
     import transformers.models.llama.modeling_llama  # noqa: F401
 
     quiet(threads)
-    from tli import embed as e
     from tli.model import adapters, stacked
+    from tli.model import embedding as embed
     from tli.model.opening import open_model
+    from tli.model.pooling import tokenize
     from tli.model.streaming import Wanted
 
     words = lexicon_words(2 * PAIRS)
@@ -127,8 +128,8 @@ def stage(name: str, folder: Path, threads: int) -> dict:
             if name == "scan"
             else [Wanted([2, layers]), Wanted([2, layers], stacked.read(opened, adapter))]
         )
-        e.embed_all(opened, words, wanted, ["no-bos"])
-        tokens = len(wanted) * sum(rows.ids.size for rows in e.passes(opened, e.tokenize(opened.tokenizer, words)))
+        embed.embed_all(opened, words, wanted, ["no-bos"])
+        tokens = len(wanted) * sum(rows.ids.size for rows in embed.passes(opened, tokenize(opened.tokenizer, words)))
     return {
         "seconds": time.perf_counter() - start,
         "tokens": tokens,

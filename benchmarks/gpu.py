@@ -33,9 +33,10 @@ def measure(folder: Path, quantization: str, bandwidth: float, arithmetic: float
     import torch
     from ratios import our_training
 
-    from tli import embed as e
+    from tli.model import embedding as embed
     from tli.model import quantized
     from tli.model.opening import open_model, open_whole
+    from tli.model.pooling import tokenize
 
     rows = []
 
@@ -59,7 +60,7 @@ def measure(folder: Path, quantization: str, bandwidth: float, arithmetic: float
         train = our_training(opened, 128, list(range(members)))
         train()
         seconds = statistics.median(interleaved({"": train}, 3)[""]) / 16
-        words = e.tokenize(opened.tokenizer, lexicon_words(256))
+        words = tokenize(opened.tokenizer, lexicon_words(256))
         tokens = members * sum(len(word.ids) for word in words) / 16
         # a step reads each frozen weight once forward and once backward, or multiplies it with each token twice
         bound, kind = max((2 * weight_bytes / bandwidth, "bandwidth"), (4 * weights * tokens / arithmetic, "arithmetic"))
@@ -79,12 +80,12 @@ def measure(folder: Path, quantization: str, bandwidth: float, arithmetic: float
         add("opening all blocks as the check job wrote them", "s", time.perf_counter() - start)
         shutil.rmtree(folder.parent / "nf4-store", ignore_errors=True)
     strings = lexicon_words(1372)
-    laid = e.passes(opened, e.tokenize(opened.tokenizer, strings))
+    laid = embed.passes(opened, tokenize(opened.tokenizer, strings))
     weights = sum(p.numel() for p in opened.blocks.parameters() if p.ndim > 1) * (2 if quantization == "nf4" else 1)
     weight_bytes = sum(p.numel() * p.element_size() for p in opened.blocks.parameters())
     states = list(range(opened.layers + 1))
-    e.embed(opened, strings[:100], states, ["no-bos"])
-    seconds = statistics.median(interleaved({"": lambda: e.embed(opened, strings, states, ["no-bos"])}, 3)[""])
+    embed.embed(opened, strings[:100], states, ["no-bos"])
+    seconds = statistics.median(interleaved({"": lambda: embed.embed(opened, strings, states, ["no-bos"])}, 3)[""])
     tokens = sum(rows_.ids.size for rows_ in laid)
     bound, kind = max((len(laid) * weight_bytes / bandwidth, "bandwidth"), (2 * weights * tokens / arithmetic, "arithmetic"))
     add("scan of all hidden states", "strings/s", len(strings) / seconds, kind, bound / seconds)

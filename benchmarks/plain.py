@@ -46,7 +46,7 @@ def train_step(model, tokenizer, sources, targets, layer, optimizer, *, fused: b
     """One training step on a PEFT model of full depth: two forwards as published, or one."""
     import torch
 
-    from tli import objective
+    from tli.training import objective
 
     def embed(words):
         given = tokenizer(words, return_tensors="pt", padding=True, padding_side="right").to(model.device)

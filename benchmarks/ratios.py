@@ -134,7 +134,7 @@ def scan(scratch, rounds, *, folder=None, hidden=None, asked, dtype="float32", c
     """Seconds for all hidden states of `count` strings. The published way is timed on every eighth string, times eight."""
     import numpy as np
 
-    from tli.embed import embed
+    from tli.model.embedding import embed
     from tli.model.opening import open_model
 
     folder = folder or write_llama(scratch / "model", hidden=hidden, dtype=dtype)
@@ -172,8 +172,8 @@ def many_adapters(scratch, rounds, *, hidden=512, adapters_count=20, count=1372,
     """
     from peft import PeftModel
 
-    from tli.embed import embed_all
     from tli.model import adapters, stacked
+    from tli.model.embedding import embed_all
     from tli.model.opening import open_model
     from tli.model.streaming import Wanted
 

@@ -27,7 +27,7 @@ def line(what: str, hidden: int, layers: int, count: int, seconds: list[float]) 
 
 def words(scratch: Path, hidden: int, rounds: int) -> list[dict]:
     """All hidden states of more and more strings on 8 blocks."""
-    from tli.embed import embed
+    from tli.model.embedding import embed
     from tli.model.opening import open_model
 
     folder = write_llama(scratch / "m", hidden=hidden, layers=8)
@@ -42,9 +42,9 @@ def words(scratch: Path, hidden: int, rounds: int) -> list[dict]:
 
 def adapters(scratch: Path, hidden: int, rounds: int) -> list[dict]:
     """A baseline and more and more adapters, 500 strings on 8 blocks, loads included."""
-    from tli.embed import embed_all
     from tli.model import adapters as peft_folders
     from tli.model import stacked
+    from tli.model.embedding import embed_all
     from tli.model.opening import open_model
     from tli.model.streaming import Wanted
 
@@ -67,7 +67,7 @@ def blocks(scratch: Path, hidden: int, rounds: int) -> list[dict]:
     """A training step at hs[2] (8 pairs, opening not counted) and a scan of 500 strings on deeper and deeper models."""
     from ratios import our_training
 
-    from tli.embed import embed
+    from tli.model.embedding import embed
     from tli.model.opening import open_model
 
     rows, strings = [], lexicon_words(500)

@@ -10,7 +10,8 @@ import pytest
 import synthetic
 from chromium import Browser, installed
 
-from tli import report, tables
+from tli import report
+from tli.io import tables
 from tli.report import FIGURES
 
 pytestmark = pytest.mark.skipif(

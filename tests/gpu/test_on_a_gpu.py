@@ -14,8 +14,8 @@ if not torch.cuda.is_available():
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 import tiny_models  # noqa: E402
 
-from tli.embed import embed  # noqa: E402
 from tli.model import adapters, quantized, stacked  # noqa: E402
+from tli.model.embedding import embed  # noqa: E402
 from tli.model.opening import open_model, open_whole  # noqa: E402
 from tli.training import loop, together  # noqa: E402
 from tli.training.checkpoint import Checkpoint  # noqa: E402

@@ -16,7 +16,7 @@ from cluster import ClusterError
 from experiments import ROOT, snakemake, write_config
 from launch import Running, place
 
-from tli import tables
+from tli.io import tables
 
 pytestmark = pytest.mark.slow
 TOKEN = "hf_" + "aB3dE5gH7jK9mN1pQ3sT"

@@ -1,4 +1,4 @@
-"""Synthetic tables with planted effects, in the columns of tli.tables: what the statistics and the report are tested on.
+"""Synthetic tables with planted effects, in the columns of tli.io.tables: what the statistics and the report are tested on.
 
 Every table comes from cosine matrices that are drawn here, so that the metrics, the ranks and the cosines of a run agree
 with each other. All of it is a function of the arguments: the same call gives the same tables.
@@ -11,7 +11,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
-from tli import tables as columns
+from tli.io import tables as columns
 
 CATEGORIES = ["body", "food", "kinship", "time"]
 TASKS = {"xcopa_sw": ("sw", 2), "copa": ("en", 2), "xnli_sw": ("sw", 3), "xnli_en": ("en", 3)}

@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from test_opening import IDS, captured
 from tiny import LAYERS, edit_json, hidden_states, whole_model
 
+from tli.errors import ModelError
 from tli.model import adapters
-from tli.model.files import ModelError
 from tli.model.opening import open_model
 
 MODULES = {

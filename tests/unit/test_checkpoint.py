@@ -14,7 +14,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from test_stages import Experiment
 
-from tli import grid, store
+from tli.experiment import grid
+from tli.io import store
 from tli.stages import train
 from tli.training.checkpoint import Checkpoint
 from tli.training.trainer import Trainer

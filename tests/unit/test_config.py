@@ -9,7 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tli import config, grid, protocols, tables
+from tli import config
+from tli.config import protocols
+from tli.config.arms import expand_arms
+from tli.experiment import grid
+from tli.io import tables
 
 READY = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
 BASE = {"models": {"m": {"source": "x"}}, "pairs": {"swh-eng": {"lexicon": "l.tsv"}}, "arms": {"tli": {}}, "seeds": 2}
@@ -137,7 +141,7 @@ def test_later_files_count_key_by_key_and_the_line_is_that_of_the_file_at_fault(
 
 def test_numbers_as_yaml_mangles_them(tmp_path):
     loaded = config.load(written(tmp_path, HEAD + "    arms: {tli: {learning_rate: 2e-5, alpha: '32', loss_layer: ['2', best]}}\n"))
-    arm = grid.expand_arms(loaded)["tli"]
+    arm = expand_arms(loaded)["tli"]
     assert (arm["learning_rate"], arm["alpha"], arm["loss_layer"]) == (2e-5, 32.0, [2, "best"])  # YAML 1.1 reads 2e-5 as text
 
 
@@ -145,7 +149,7 @@ def test_numbers_as_yaml_mangles_them(tmp_path):
 
 
 def test_a_key_counts_own_then_parent_then_training():
-    arms = grid.expand_arms(
+    arms = expand_arms(
         made(
             training={"epochs": 9, "margin": 0.1, "dropout": 0.3},
             arms={
@@ -160,12 +164,12 @@ def test_a_key_counts_own_then_parent_then_training():
 
 
 def test_a_key_set_to_its_default_still_counts_over_the_parent():
-    arms = grid.expand_arms(made(training={"epochs": 9}, arms={"tli": {"epochs": 3}, "child": {"like": "tli", "epochs": 5}}))
+    arms = expand_arms(made(training={"epochs": 9}, arms={"tli": {"epochs": 3}, "child": {"like": "tli", "epochs": 5}}))
     assert arms["child"]["epochs"] == 5  # 5 is the default of `epochs`
 
 
 def test_like_with_a_list_makes_one_arm_per_name_and_knows_whose_placebo_it_is():
-    arms = grid.expand_arms(
+    arms = expand_arms(
         made(
             arms={
                 "tli": {"rank": [4]},
@@ -200,7 +204,7 @@ def test_like_with_a_list_makes_one_arm_per_name_and_knows_whose_placebo_it_is()
 )
 def test_arms_that_cannot_be(arms, reason):
     with pytest.raises(config.ConfigError, match=reason):
-        grid.expand_arms(made(arms=arms))
+        expand_arms(made(arms=arms))
 
 
 @pytest.mark.parametrize(("rule", "alpha"), [("2r", 16.0), ("r", 8.0), ("0.5r", 4.0), (32, 32.0), (1.5, 1.5)])
@@ -311,7 +315,7 @@ def test_a_placebo_of_nothing_is_refused():
 
 def test_a_curve_of_budgets_is_one_entry():
     curve = {"tli": {"select": {"strategy": "random", "budget": [20, 40]}}, "placebo": {"like": ["tli"], "shuffle_translations": True}}
-    arms = grid.expand_arms(made(arms=curve))
+    arms = expand_arms(made(arms=curve))
     assert {name: (arm["select"]["budget"], arm["placebo_of"]) for name, arm in arms.items()} == {
         "tli-budget-20": (20, ""), "tli-budget-40": (40, ""),
         "tli-placebo-budget-20": (20, "tli-budget-20"), "tli-placebo-budget-40": (40, "tli-budget-40"),
@@ -347,7 +351,7 @@ def at_hand(folder: Path, monkeypatch) -> dict:
 def test_what_the_list_or_the_model_lacks_is_told_before_the_first_job(tmp_path, monkeypatch, changes, said):
     import tiny
 
-    from tli import jobs
+    from tli.experiment import jobs
 
     tiny.save_model(tmp_path / "model", "llama")
     place = at_hand(tmp_path, monkeypatch)
@@ -359,7 +363,7 @@ def test_what_the_list_or_the_model_lacks_is_told_before_the_first_job(tmp_path,
 def test_target_modules_may_be_told_apart_by_what_holds_them(tmp_path, monkeypatch):
     import tiny
 
-    from tli import jobs
+    from tli.experiment import jobs
 
     tiny.save_model(tmp_path / "model", "llama")
     place = at_hand(tmp_path, monkeypatch)
@@ -371,7 +375,7 @@ def test_target_modules_may_be_told_apart_by_what_holds_them(tmp_path, monkeypat
 def test_a_long_list_is_only_read_before_the_first_job(tmp_path, monkeypatch):
     import tiny
 
-    from tli import jobs
+    from tli.experiment import jobs
 
     tiny.save_model(tmp_path / "model", "llama")
     place = at_hand(tmp_path, monkeypatch)
@@ -394,7 +398,7 @@ def test_an_arm_is_not_called_as_the_untrained_model_is(name):
 def test_blocks_that_the_loss_cannot_reach_are_told_before_the_first_job(tmp_path, monkeypatch, blocks, shown):
     import tiny
 
-    from tli import jobs
+    from tli.experiment import jobs
 
     tiny.save_model(tmp_path / "model", "llama")
     place = at_hand(tmp_path, monkeypatch)

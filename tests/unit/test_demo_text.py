@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tli.stages import demo
+from tli import demo_model as demo
 
 HERE = Path(__file__).resolve().parents[2] / "resources" / "demo"
 LISTS = [HERE / "swh-eng.tsv", HERE / "lin-eng.tsv"]

@@ -15,9 +15,13 @@ from safetensors.torch import load_file, save_file
 from tiny import LAYERS, WORDS, hidden_states, pairs_table, whole_model
 from transformers import AutoTokenizer
 
-from tli import embed, measure
-from tli.embed import POOLINGS, Tokens
+from tli.errors import EmbedError
+from tli.metrics.choice import choose_layer
+from tli.model import embedding as embed
 from tli.model.opening import open_model
+from tli.model.pooling import POOLINGS, Tokens, tokenize
+from tli.model.pooling import weights as pooling_weights
+from tli.probes import words as measure
 from tli.stages.scan import warn_of_sinks
 
 STATES = list(range(LAYERS + 1))
@@ -123,7 +127,7 @@ def test_the_batch_size_and_the_order_of_words_do_not_matter(models):
 def test_what_the_tokenizer_adds_is_found(models, family, bos, before, after):
     tokenizer = AutoTokenizer.from_pretrained(models(family, bos=bos)["source"])
     counts = set()
-    for word, found in zip(WORDS, embed.tokenize(tokenizer, WORDS), strict=True):
+    for word, found in zip(WORDS, tokenize(tokenizer, WORDS), strict=True):
         assert list(found.ids) == tokenizer(word)["input_ids"]
         assert list(found.ids[: found.first]) == before and list(found.ids[found.last :]) == after
         assert tokenizer.decode(found.ids[found.first : found.last]).strip() == word
@@ -133,21 +137,21 @@ def test_what_the_tokenizer_adds_is_found(models, family, bos, before, after):
 
 def test_a_word_that_becomes_no_token_is_named(models):
     tokenizer = AutoTokenizer.from_pretrained(models("llama")["source"])
-    with pytest.raises(embed.EmbedError, match="''"):
-        embed.tokenize(tokenizer, ["maji", ""])
+    with pytest.raises(EmbedError, match="''"):
+        tokenize(tokenizer, ["maji", ""])
 
 
 def test_a_tokenizer_that_cuts_otherwise_with_bos_is_refused():
     def tokenizer(words, add_special_tokens):
         return {"input_ids": [[1, 9] if add_special_tokens else [5, 6] for _ in words]}
 
-    with pytest.raises(embed.EmbedError, match="cut into other tokens"):
-        embed.tokenize(tokenizer, ["maji"])
+    with pytest.raises(EmbedError, match="cut into other tokens"):
+        tokenize(tokenizer, ["maji"])
 
 
 def test_one_token_word_is_its_own_mean(models):
     opened = open_model(models("llama"))
-    tokens = embed.tokenize(opened.tokenizer, WORDS)
+    tokens = tokenize(opened.tokenizer, WORDS)
     single = [word for word, t in zip(WORDS, tokens, strict=True) if t.last - t.first == 1]
     found = embed.embed(opened, single, STATES, list(POOLINGS)).vectors
     for h in STATES:
@@ -161,7 +165,7 @@ def test_weights_are_the_plain_ones(shapes, extra):
     tokens = [Tokens(tuple(range(b + n + a)), b, b + n) for b, n, a in shapes]
     width = max(len(t.ids) for t in tokens) + extra
     for pooling in POOLINGS:
-        rows = embed.weights(tokens, pooling, width)
+        rows = pooling_weights(tokens, pooling, width)
         assert rows.shape == (len(tokens), width)
         for row, token in zip(rows, tokens, strict=True):
             own = list(range(token.first, token.last))
@@ -171,7 +175,7 @@ def test_weights_are_the_plain_ones(shapes, extra):
 
 def test_unknown_pooling_is_refused():
     with pytest.raises(ValueError, match="'mean' is none of no-bos"):
-        embed.weights([Tokens((1, 2), 1, 2)], "mean", 2)
+        pooling_weights([Tokens((1, 2), 1, 2)], "mean", 2)
 
 
 # --- sinks ----------------------------------------------------------------------------------------------------------
@@ -285,11 +289,11 @@ def test_the_choice_of_best_is_the_argmax_of_select_and_ties_go_down():
         {"split": "select", "pooling": "no-bos", "hidden_state": h, "pair_id": str(i), "cosine": v, "mismatched_mean": 0.0}
         for h, values in scores.items() for i, v in enumerate(values)
     ])  # fmt: skip
-    table = measure.choose_layer(rows, figures, 4, "gap", "no-bos", k=10, bootstrap=4000)
+    table = choose_layer(rows, figures, 4, "gap", "no-bos", k=10, bootstrap=4000)
     assert table["hidden_state"].tolist() == [1, 2, 3] and table.loc[table["chosen"], "hidden_state"].tolist() == [2]
     # of two words drawn with replacement: both the first (1/4) or one of each, tied at 1.0 (1/2) -> hs[2]; both the second -> hs[3]
     np.testing.assert_allclose(table["win_share"], [0, 0.75, 0.25], atol=0.03)
-    assert measure.choose_layer(rows, figures, 4, "gap", "no-bos", k=10, at_most=1)["chosen"].tolist() == [True]
+    assert choose_layer(rows, figures, 4, "gap", "no-bos", k=10, at_most=1)["chosen"].tolist() == [True]
     # A model of one block, a list without a select split: nothing to choose from, and no error unless `best` is asked for.
-    assert measure.choose_layer(rows, figures, 1, "gap", "no-bos", k=10).empty
-    assert measure.choose_layer(rows, figures[figures["split"] == "train"], 4, "gap", "no-bos", k=10).empty
+    assert choose_layer(rows, figures, 1, "gap", "no-bos", k=10).empty
+    assert choose_layer(rows, figures[figures["split"] == "train"], 4, "gap", "no-bos", k=10).empty

@@ -11,28 +11,21 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tli import reference
+from tli.config import reference
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow" / "tli"
 FLOORS = [
-    {"tables", "config", "lexicon", "metrics", "objective", "pairing", "model", "statistics", "store"},
-    {
-        "grid",
-        "jobs",
-        "embed",
-        "measure",
-        "training",
-        "project",
-        "report",
-        "transfer",
-        "reference",
-        "console",
-        "cluster",
-        "progress",
-        "protocols",
-    },
+    {"errors", "specs"},
+    {"io", "log"},
+    {"config", "lexicon", "metrics", "statistics", "progress"},
+    {"model"},
+    {"probes"},
+    {"training"},
+    {"experiment"},
+    {"cluster", "report", "demo_model"},
     {"stages"},
+    {"runtime"},
     {"__main__"},
 ]
 
@@ -135,7 +128,7 @@ def test_snakemake_is_imported_nowhere_in_the_package():
 
 
 def test_light_rooms_do_not_load_torch():
-    code = "import sys; import tli.jobs, tli.grid, tli.console, tli.lexicon, tli.metrics, tli.statistics, tli.report; print('torch' in sys.modules)"
+    code = "import sys; import tli.experiment.jobs, tli.experiment.grid, tli.runtime.console, tli.lexicon, tli.metrics, tli.statistics, tli.report; print('torch' in sys.modules)"
     import sys
 
     out = subprocess.run(

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tli.lexicon import CHANGES, LexiconError, clean, edit_similarity, key
+from tli.errors import LexiconError
+from tli.lexicon import CHANGES, clean, edit_similarity, key
 from tli.lexicon.forms import content_words, in_script, majority_script
 from tli.lexicon.similarity import edit_distance
 

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tli.lexicon import LexiconError, read
+from tli.errors import LexiconError
+from tli.lexicon import read
 from tli.lexicon.tei import synonyms
 
 LANGUAGES = {"source_language": "swh", "target_language": "eng"}

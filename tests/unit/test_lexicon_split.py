@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tli.config.keys import Split
-from tli.lexicon import LexiconError, leaks, pair_id, split
+from tli.errors import LexiconError
+from tli.io.tables import PAIRS
+from tli.lexicon import leaks, pair_id, split
 from tli.lexicon.sizes import exact_sizes
 from tli.lexicon.split import SHARES
-from tli.tables import PAIRS
 
 
 def table(rows, **columns):

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tli import metrics, tables
+from tli import metrics
+from tli.io import tables
 
 NAN = float("nan")
 

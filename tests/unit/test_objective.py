@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tli import objective
+from tli.training import objective
 
 
 def batch(b=6, d=5, seed=0, dtype=torch.float32):

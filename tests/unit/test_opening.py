@@ -14,9 +14,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from tiny import HIDDEN, LAYERS, edit_json, hidden_states, whole_model
 
+from tli.errors import ModelError
 from tli.model import opening
-from tli.model.files import ModelError
-from tli.model.opening import is_causal, load_config, open_model, open_whole, resolve_device
+from tli.model.device import resolve_device
+from tli.model.opening import is_causal, load_config, open_model, open_whole
 from tli.model.states import capture
 
 IDS = [1, 70, 120, 280, 33]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from tli import pairing
+from tli.training import pairing
 
 
 @settings(max_examples=150, deadline=None)

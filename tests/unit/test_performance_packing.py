@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import tiny_models
 
-from tli.embed import embed
 from tli.model import packing
+from tli.model.embedding import embed
 from tli.model.opening import open_model
 
 

@@ -40,7 +40,7 @@ def published_way(folder, seed, chosen):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM, AutoTokenizer, get_linear_schedule_with_warmup
 
-    from tli import objective
+    from tli.training import objective
 
     model, tokenizer = AutoModelForCausalLM.from_pretrained(str(folder)), AutoTokenizer.from_pretrained(str(folder))
     torch.manual_seed(seed)

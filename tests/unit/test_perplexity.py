@@ -10,7 +10,7 @@ def test_perplexity_is_that_of_transformers(models):
     import torch
     from transformers import AutoTokenizer
 
-    from tli.model.perplexity import perplexity, shipped_sentences, verdict
+    from tli.probes.perplexity import perplexity, shipped_sentences, verdict
 
     settings = models("llama")
     model, tokenizer = whole_model(settings), AutoTokenizer.from_pretrained(settings["source"])
@@ -35,7 +35,7 @@ def test_a_trained_model_knows_its_language(test_data):
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from tli.model.perplexity import perplexity, shipped_sentences, verdict
+    from tli.probes.perplexity import perplexity, shipped_sentences, verdict
 
     source = test_data / "models" / "stories260K"
     model, tokenizer = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(source)

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tli import config, grid, jobs
+from tli import config
 from tli.__main__ import main
 from tli.cluster import costs, plan
+from tli.experiment import grid, jobs
 
 ROOT = Path(__file__).parents[2]
 BIG = {"source": "owner/name", "revision": "0" * 40, "parameters": 8.03e9, "quantization": "nf4"}

@@ -11,9 +11,9 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from tli import store
+from tli.errors import ModelError
+from tli.io import store
 from tli.model import opening, quantized
-from tli.model.files import ModelError
 from tli.model.opening import open_model, open_whole
 from tli.stages import check
 

@@ -12,7 +12,8 @@ import pytest
 import synthetic
 from scipy import stats
 
-from tli import report, tables
+from tli import report
+from tli.io import tables
 from tli.report import derive, doubts, glossary, look, page, paper, summary
 from tli.report.gallery import CAPTIONS, FIGURES
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tli.stages import running
+from tli.runtime import wrapping as running
 
 TOKEN = "hf_" + "aB3dE5gH7jK9mN1pQ3sT"
 
@@ -17,7 +17,7 @@ TOKEN = "hf_" + "aB3dE5gH7jK9mN1pQ3sT"
 def job(tmp_path, body: str, log: str = "", **environment) -> subprocess.CompletedProcess:
     """Run `body` inside running.job in a process of its own."""
     code = (
-        f"import os, sys\nfrom tli.stages import running\n"
+        f"import os, sys\nfrom tli.runtime import wrapping as running\n"
         f"with running.job('report', 'all', results={str(tmp_path)!r}, log={log!r}) as facts:\n    {body}\n"
     )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment)
@@ -70,7 +70,7 @@ def test_compute_jobs_forget_tokens(monkeypatch):
 
 def test_a_job_that_needs_a_card_computes_on_its_own(tmp_path):
     code = (
-        f"import os\nfrom tli.stages import running\n"
+        f"import os\nfrom tli.runtime import wrapping as running\n"
         f"with running.job('report', 'all', results={str(tmp_path)!r}, gpus=1):\n    print(os.environ['CUDA_VISIBLE_DEVICES'])\n"
     )
     environment = {key: value for key, value in os.environ.items() if key not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")}

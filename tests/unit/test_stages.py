@@ -12,9 +12,10 @@ import pytest
 from safetensors.torch import load_file, save_file
 from tiny import LAYERS, pairs_table, whole_model
 
-from tli import grid, tables
 from tli.config import parse
-from tli.model.files import ModelError
+from tli.errors import CellError, ModelError
+from tli.experiment import grid
+from tli.io import tables
 from tli.stages import check, evaluate, scan, statistics, train
 from tli.training import trainer
 
@@ -284,7 +285,7 @@ def test_each_run_counts_its_own_parameters_also_where_the_unit_is_shared(fresh,
 )  # fmt: skip
 def test_a_cell_that_cannot_be_is_an_error(fresh, trained, layer, changes, reason):
     settings = grid.training_settings(fresh.config, "tli", layer, "4") | changes
-    with pytest.raises(train.CellError, match=reason):
+    with pytest.raises(CellError, match=reason):
         fresh.train(layer=layer, settings=settings)
     assert trained == []
 
@@ -293,7 +294,7 @@ def test_a_train_split_of_one_pair_is_an_error(fresh):
     few = pairs_table()
     few.loc[few["split"] == "train", "split"] = ["train"] + ["heldout"] * 11
     tables.write(few, fresh.folder / "pairs.tsv", tables.PAIRS)
-    with pytest.raises(train.CellError, match="swh-eng: the train split has 1 pairs; at least 2"):
+    with pytest.raises(CellError, match="swh-eng: the train split has 1 pairs; at least 2"):
         fresh.train()
 
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from tli.cluster import starts
+from tli.errors import InUseError
 
 RUN = "69a9a0ba-c29d-4fd7-9f17-b782f0db68f3"
 
@@ -45,10 +46,10 @@ def begin_elsewhere(results, log, stay: str) -> subprocess.Popen:
 def test_the_second_is_told_and_the_folder_comes_free(tmp_path, queue):
     queue()
     first = begin_elsewhere(tmp_path / "results", tmp_path / "log", "input()")
-    with pytest.raises(starts.InUse, match=f"another Snakemake works on this folder .process {first.pid} on "):
+    with pytest.raises(InUseError, match=f"another Snakemake works on this folder .process {first.pid} on "):
         starts.begin(tmp_path / "results", "log")
     starts.end(tmp_path / "results")  # not ours: it stays
-    with pytest.raises(starts.InUse):
+    with pytest.raises(InUseError):
         starts.begin(tmp_path / "results", "log")
     first.kill()  # it had no time to give it back
     first.wait()
@@ -63,19 +64,19 @@ def test_a_process_of_the_same_number_is_another_process(tmp_path, queue):
     starts.begin(tmp_path, "log")
     marker = tmp_path / ".running.json"
     held = json.loads(marker.read_text())
-    with pytest.raises(starts.InUse):
+    with pytest.raises(InUseError):
         starts.begin(tmp_path, "log")
     marker.write_text(json.dumps(held | {"began": "1"}))
     starts.begin(tmp_path, "log")
     marker.write_text(json.dumps(held | {"machine": "another", "began": "1"}))
-    with pytest.raises(starts.InUse, match="on another"):
+    with pytest.raises(InUseError, match="on another"):
         starts.begin(tmp_path, "log")
 
 
 def test_jobs_in_the_queue_are_named_with_the_command_that_ends_them(tmp_path, queue, monkeypatch):
     queue(f"41\\t{RUN}\\tRUNNING\\trule_train_lora_wildcards_tiny_aaa-eng", "42\\tsomebody-else\\tRUNNING\\tno")
     begin_elsewhere(tmp_path, log_of_a_run(tmp_path), "import os; os._exit(9)").wait()
-    with pytest.raises(starts.InUse) as error:
+    with pytest.raises(InUseError) as error:
         starts.begin(tmp_path, "log")
     said = str(error.value)
     assert "1 jobs of an earlier start" in said and "41  RUNNING  rule_train_lora tiny_aaa-eng" in said and "42" not in said

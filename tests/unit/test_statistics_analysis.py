@@ -7,7 +7,8 @@ import statsmodels.formula.api as smf
 import synthetic
 from scipy import stats
 
-from tli import statistics, tables
+from tli import statistics
+from tli.io import tables
 from tli.statistics import descriptive, ranks, seeds, words
 
 

@@ -7,7 +7,8 @@ import synthetic
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from tli import statistics, tables
+from tli import statistics
+from tli.io import tables
 from tli.statistics import items
 
 TASKS = ["copa", "xcopa_sw", "xnli_en", "xnli_sw"]

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tli import statistics, tables
+from tli import statistics
+from tli.io import tables
 from tli.statistics import seeds, verdicts
 
 PLANTED = [

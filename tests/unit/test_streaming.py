@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tiny_models
 
-from tli.embed import embed, embed_all
+from tli.errors import ModelError
 from tli.model import streaming, weights
-from tli.model.files import ModelError
+from tli.model.embedding import embed, embed_all
 from tli.model.opening import open_model
 
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tli import store, tables
+from tli.io import atomic, store, tables
 
 AWKWARD = ["", " ", " a", "a ", '"', '"quoted"', "'", '""', "NA", "NaN", "nan", "null", "None", "1e5", "007", "1.0", "True", "inf", "#", "\\", "\\N",
            "ŋoma", "é", "e\u0301", "ngʼombe", "🦓", "\u2028", "\x0b", "\x85", "\ufeff", "a|b", "=1+1", "a,b", "-"]  # fmt: skip
@@ -118,7 +118,7 @@ def test_columns_of_the_contract_are_named_once():
 def test_an_error_in_the_middle_leaves_the_old_file_and_no_rest(tmp_path):
     path = tmp_path / "t.txt"
     path.write_text("old")
-    with pytest.raises(RuntimeError), tables.whole(path) as beside:
+    with pytest.raises(RuntimeError), atomic.whole(path) as beside:
         beside.write_text("half")
         raise RuntimeError
     assert path.read_text() == "old" and listing(tmp_path) == ["t.txt"]
@@ -129,15 +129,15 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path, signal):
     path = tmp_path / "t.txt"
     path.write_text("old")
     code = (
-        "import os, signal, sys\nfrom tli import tables\nwith tables.whole(sys.argv[1]) as beside:\n"
+        "import os, signal, sys\nfrom tli.io import atomic\nwith atomic.whole(sys.argv[1]) as beside:\n"
         f"    beside.write_text('half'); os.kill(os.getpid(), signal.{signal})\n"
     )
     environment = os.environ | {"PYTHONPATH": str(Path(tables.__file__).parents[1])}
     done = subprocess.run([sys.executable, "-c", code, str(path)], env=environment, capture_output=True, timeout=60)
     assert done.returncode < 0, done.stderr
     assert path.read_text() == "old"
-    tables.whole(path)  # a second try is not hindered by what the first left
-    with tables.whole(path) as beside:
+    atomic.whole(path)  # a second try is not hindered by what the first left
+    with atomic.whole(path) as beside:
         beside.write_text("new")
     assert path.read_text() == "new"
 
@@ -145,7 +145,7 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path, signal):
 def test_a_folder_is_replaced_as_one(tmp_path):
     path = tmp_path / "folder"
     for names in (["a", "b"], ["c"]):
-        with tables.whole(path) as beside:
+        with atomic.whole(path) as beside:
             beside.mkdir()
             for name in names:
                 (beside / name).write_text(name)
@@ -160,7 +160,7 @@ def test_a_block_that_writes_nothing_is_an_error_and_leaves_the_old(tmp_path, be
     else:
         path.mkdir()
         (path / "old").write_text("old")
-    with pytest.raises(OSError), tables.whole(path):
+    with pytest.raises(OSError), atomic.whole(path):
         pass
     assert (path if before == "file" else path / "old").read_text() == "old"
     assert listing(tmp_path) == ["thing"]

@@ -14,8 +14,8 @@ from tiny import LAYERS, pairs_table, whole_model
 from torch.nn import functional
 from transformers import AutoTokenizer, get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from tli import grid
 from tli.config import parse
+from tli.experiment import grid
 from tli.model import adapters
 from tli.model.opening import open_model
 from tli.training import loop, together

@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 import tiny
 
-from tli import tables
-from tli.transfer import items
-from tli.transfer.items import ItemError
+from tli.errors import ItemError
+from tli.io import tables
+from tli.probes import task_items as items
 
 DEMO = Path(__file__).resolve().parents[2] / "resources" / "demo" / "transfer"
 ITEM = {"premise": "It rained.", "choice1": "It is wet.", "choice2": "It is dry.", "question": "effect", "label": 0}
@@ -153,7 +153,7 @@ def test_margins_by_hand(folder, tmp_path):
 
 def test_a_killed_job_goes_on(folder, tmp_path, monkeypatch):
     """What was finished before the kill is not scored again, and the tables are those of a job that ran through."""
-    from tli.transfer import scoring
+    from tli.probes import scoring
 
     runs = [adapter(folder, tmp_path, seed, 0.5) for seed in (1, 2)]
     whole = stage(folder, tmp_path / "whole", runs)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tli.transfer import items
-from tli.transfer.items import ItemError
+from tli.errors import ItemError
+from tli.probes import task_items as items
 
 DEMO = Path(__file__).resolve().parents[2] / "resources" / "demo" / "transfer"
 GOOD = {"premise": "It rained.", "choice1": "It is wet.", "choice2": "It is dry.", "question": "effect", "label": 0, "idx": 0}
@@ -119,9 +119,7 @@ def test_question_from(tmp_path):
 
 
 def test_reading_items_imports_no_torch():
-    code = (
-        f"from tli.transfer import items; items.check_data(['xnli_sw', 'copa'], {str(DEMO)!r}); import sys; print('torch' in sys.modules)"
-    )
+    code = f"from tli.probes import task_items as items; items.check_data(['xnli_sw', 'copa'], {str(DEMO)!r}); import sys; print('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "False"
 
 
@@ -130,7 +128,7 @@ def test_question_from_on_the_hubs_items(tmp_path):
 
     from datasets import Dataset
 
-    from tli.transfer import tasks
+    from tli.probes import harness as tasks
 
     rows = [{**GOOD, "idx": 4}, {**GOOD, "idx": 5}]
     task = SimpleNamespace(config=SimpleNamespace(test_split="test"), dataset={"test": Dataset.from_list(rows)})

@@ -16,7 +16,7 @@ import tiny
 import yaml
 from experiments import ROOT, write_config, write_lexicon
 
-from tli import tables
+from tli.io import tables
 
 pytestmark = pytest.mark.workflow
 STAGES = {

@@ -8,8 +8,8 @@ import pytest
 from experiments import snakemake, write_config, write_lexicon
 
 from tli import config as tli_config
-from tli import tables
-from tli.protocols import protocol
+from tli.config.protocols import protocol
+from tli.io import tables
 
 pytestmark = pytest.mark.workflow
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from experiments import snakemake, write_config
 
-from tli import tables
+from tli.io import tables
 
 pytestmark = pytest.mark.workflow
 

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from experiments import ROOT, snakemake, write_config, write_lexicon
 
-from tli import tables
+from tli.io import tables
 
 pytestmark = pytest.mark.workflow
 

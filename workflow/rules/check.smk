@@ -22,6 +22,6 @@ rule check:
         runtime=lambda wildcards, attempt: attempt * costs.minutes(CONFIG, "check", wildcards.model),
     params:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
-        version=running.STAGE_VERSIONS["check"],
+        version=specs.STAGE_VERSIONS["check"],
     script:
         "../scripts/check.py"

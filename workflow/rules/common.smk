@@ -8,10 +8,14 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
-from tli import config as tli_config, grid, jobs, progress, store
+from tli import config as tli_config, progress, specs
+from tli.experiment import grid, jobs
+from tli.config.arms import expand_arms
+from tli.io import store
+from tli.errors import ConfigError, InUseError
 from tli.cluster import costs, starts
-from tli.stages import running
-from tli.console import announce_run, conclude_run, explain, let_scripts_find
+from tli.runtime import wrapping as running
+from tli.runtime.console import announce_run, conclude_run, explain, let_scripts_find
 
 let_scripts_find(workflow.basedir)
 
@@ -26,7 +30,7 @@ try:
     GRID = grid.expand(CONFIG)
     if workflow.is_main_process:
         jobs.inspect(CONFIG)
-except tli_config.ConfigError as error:
+except ConfigError as error:
     raise WorkflowError(f"The config cannot be run:\n{error}")
 
 
@@ -90,7 +94,7 @@ def choice_of(wildcards):
 
 def same_cell_by_number(wildcards):
     """`best` waits for the layers that the grid lists by number: if it is one of them, the run is made once."""
-    listed = grid.expand_arms(CONFIG)[wildcards.arm]["loss_layer"] if wildcards.layer == "best" else []
+    listed = expand_arms(CONFIG)[wildcards.arm]["loss_layer"] if wildcards.layer == "best" else []
     return [
         f"<results>/train/{wildcards.model}/{wildcards.pair}/{grid.run_name(wildcards.arm, layer, wildcards.rank, seed)}/run.json"
         for layer in listed
@@ -122,7 +126,7 @@ def announce(log):
         )
     try:
         starts.begin(CONFIG.results, log if isinstance(log, str) else log[0])
-    except starts.InUse as error:
+    except InUseError as error:
         raise WorkflowError(str(error))
     store.sweep(f"{CONFIG.results}/store")
     atexit.register(starts.end, CONFIG.results)

@@ -35,6 +35,6 @@ rule evaluate:
             CONFIG, parts_of("evaluate", wildcards.model, wildcards.pair)[wildcards.part]
         ),
         lexicon=lambda wildcards: jobs.lexicon_settings(CONFIG, wildcards.pair),
-        version=running.STAGE_VERSIONS["evaluate"],
+        version=specs.STAGE_VERSIONS["evaluate"],
     script:
         "../scripts/evaluate.py"

@@ -16,7 +16,7 @@ rule fetch_model:
         "../../environment.yml"
     params:
         settings=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
-        version=running.STAGE_VERSIONS["fetch"],
+        version=specs.STAGE_VERSIONS["fetch"],
     script:
         "../scripts/fetch_model.py"
 
@@ -33,7 +33,7 @@ rule fetch_lexicon:
     params:
         address=lambda wildcards: jobs.addresses(CONFIG, wildcards.pair)[int(wildcards.number)],
         sha256=lambda wildcards: jobs.checksum(CONFIG, wildcards.pair, int(wildcards.number)),
-        version=running.STAGE_VERSIONS["fetch"],
+        version=specs.STAGE_VERSIONS["fetch"],
     script:
         "../scripts/fetch_lexicon.py"
 
@@ -49,6 +49,6 @@ rule fetch_tasks:
         "../../environment.yml"
     params:
         tasks=CONFIG.transfer.tasks,
-        version=running.STAGE_VERSIONS["fetch"],
+        version=specs.STAGE_VERSIONS["fetch"],
     script:
         "../scripts/fetch_tasks.py"

@@ -20,6 +20,6 @@ rule lexicon:
     params:
         settings=lambda wildcards: jobs.lexicon_settings(CONFIG, wildcards.pair),
         entries=lambda wildcards: jobs.addresses(CONFIG, wildcards.pair),
-        version=running.STAGE_VERSIONS["lexicon"],
+        version=specs.STAGE_VERSIONS["lexicon"],
     script:
         "../scripts/lexicon.py"

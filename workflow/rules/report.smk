@@ -37,6 +37,6 @@ rule report:
         gpu_model="",  # without it a default of the profile would ask for a GPU
     params:
         config=CONFIG.model_dump(mode="json", exclude_unset=True),
-        version=running.STAGE_VERSIONS["report"],
+        version=specs.STAGE_VERSIONS["report"],
     script:
         "../scripts/report.py"

@@ -23,6 +23,6 @@ rule scan:
     params:
         model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
         settings=jobs.scan_settings(CONFIG),
-        version=running.STAGE_VERSIONS["scan"],
+        version=specs.STAGE_VERSIONS["scan"],
     script:
         "../scripts/scan.py"

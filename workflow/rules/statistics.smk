@@ -36,6 +36,6 @@ rule statistics:
         pooling=CONFIG.pooling.evaluate[0],
         model_pairs=MODEL_PAIRS,
         asked=jobs.everything_asked(CONFIG),
-        version=running.STAGE_VERSIONS["statistics"],
+        version=specs.STAGE_VERSIONS["statistics"],
     script:
         "../scripts/statistics.py"

@@ -65,6 +65,6 @@ for number, seeds in enumerate(jobs.seed_chunks(CONFIG), 1):
                     CONFIG, wildcards.arm, wildcards.layer, wildcards.rank
                 ),
                 seeds=seeds,
-                version=running.STAGE_VERSIONS["train"],
+                version=specs.STAGE_VERSIONS["train"],
             script:
                 "../scripts/train.py"

@@ -30,6 +30,6 @@ rule transfer:
             CONFIG, parts_of("transfer", wildcards.model, wildcards.pair)[wildcards.part]
         ),
         lexicon=lambda wildcards: jobs.lexicon_settings(CONFIG, wildcards.pair),
-        version=running.STAGE_VERSIONS["transfer"],
+        version=specs.STAGE_VERSIONS["transfer"],
     script:
         "../scripts/transfer.py"

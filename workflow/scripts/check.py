@@ -1,6 +1,7 @@
 from tli import config as tli_config
-from tli import jobs
-from tli.stages import check, running
+from tli.experiment import jobs
+from tli.runtime import wrapping as running
+from tli.stages import check
 
 model = snakemake.wildcards.model
 config = tli_config.parse({key: value for key, value in snakemake.config.items() if key != "pathvars"})
@@ -14,7 +15,7 @@ with running.job(
 ) as facts:
     check.check(
         model=model,
-        model_settings=running.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
+        model_settings=jobs.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
         layers_asked=jobs.numbers_asked(config),
         target_modules=jobs.target_modules(config),
         output=snakemake.output[0],

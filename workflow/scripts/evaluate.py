@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from tli.stages import evaluate, running
+from tli.experiment import jobs
+from tli.runtime import wrapping as running
+from tli.stages import evaluate
 
 model, pair, part = snakemake.wildcards.model, snakemake.wildcards.pair, snakemake.wildcards.part
 results = snakemake.config.get("results", "results")
@@ -20,7 +22,7 @@ with running.job(
         baselines=snakemake.params.part["baselines"],
         layers_asked=snakemake.params.layers_asked,
         mapped=snakemake.params.mapped,
-        model_settings=running.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
+        model_settings=jobs.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
         **snakemake.params.settings,
         pairs=snakemake.input.pairs,
         check=snakemake.input.check,

@@ -1,4 +1,5 @@
-from tli.stages import fetch, running
+from tli.runtime import wrapping as running
+from tli.stages import fetch
 
 name = f"{snakemake.wildcards.pair}.{snakemake.wildcards.number}"
 with running.job("fetch", name, results=snakemake.config.get("results", "results"), log=snakemake.log[0]):

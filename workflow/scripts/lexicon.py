@@ -1,4 +1,5 @@
-from tli.stages import lexicon, running
+from tli.runtime import wrapping as running
+from tli.stages import lexicon
 
 with running.job("lexicon", snakemake.wildcards.pair, results=snakemake.config.get("results", "results"), log=snakemake.log[0]):
     lexicon.prepare(

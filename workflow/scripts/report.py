@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from tli.stages import report, running
+from tli.runtime import wrapping as running
+from tli.stages import report
 
 with running.job("report", "all", results=snakemake.config.get("results", "results"), log=snakemake.log[0]):
     report.report(

@@ -1,4 +1,6 @@
-from tli.stages import running, scan
+from tli.experiment import jobs
+from tli.runtime import wrapping as running
+from tli.stages import scan
 
 model, pair = snakemake.wildcards.model, snakemake.wildcards.pair
 with running.job(
@@ -12,7 +14,7 @@ with running.job(
     scan.scan(
         model=model,
         pair=pair,
-        model_settings=running.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
+        model_settings=jobs.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
         pairs=snakemake.input.pairs,
         **snakemake.params.settings,
         output=snakemake.output.scan,

@@ -1,6 +1,7 @@
 from pathlib import Path
 
-from tli.stages import running, statistics
+from tli.runtime import wrapping as running
+from tli.stages import statistics
 
 results, model_pairs = snakemake.config.get("results", "results"), snakemake.params.model_pairs
 with running.job("statistics", "all", results=results, log=snakemake.log[0]):

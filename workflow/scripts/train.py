@@ -1,7 +1,9 @@
 from pathlib import Path
 
 from tli import config as tli_config
-from tli.stages import running, train
+from tli.experiment import jobs
+from tli.runtime import wrapping as running
+from tli.stages import train
 
 names = dict(snakemake.wildcards)
 seeds = snakemake.params.seeds
@@ -18,7 +20,7 @@ with running.job(
     train.train(
         **names,
         seeds=seeds,
-        model_settings=running.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
+        model_settings=jobs.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
         settings=snakemake.params.settings,
         together=how.seeds_together,
         checkpoint_minutes=how.checkpoint_minutes,

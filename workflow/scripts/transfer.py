@@ -1,6 +1,8 @@
 from pathlib import Path
 
-from tli.stages import running, transfer
+from tli.experiment import jobs
+from tli.runtime import wrapping as running
+from tli.stages import transfer
 
 model, pair, part = snakemake.wildcards.model, snakemake.wildcards.pair, snakemake.wildcards.part
 results = snakemake.config.get("results", "results")
@@ -18,7 +20,7 @@ with running.job(
         pair=pair,
         runs=[run | {"folder": f"{results}/train/{model}/{pair}/{run['run']}"} for run in runs],
         baselines=snakemake.params.part["baselines"],
-        model_settings=running.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
+        model_settings=jobs.with_store(snakemake.params.model, snakemake.config.get("results", "results")),
         **snakemake.params.settings,
         check=snakemake.input.check,
         results=results,

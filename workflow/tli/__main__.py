@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from tli import config as tli_config
-from tli import grid, jobs
+from tli.errors import ConfigError
+from tli.experiment import grid, jobs
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -21,7 +22,7 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         return 0
     except (ValueError, OSError) as error:
-        from tli.stages.running import in_words
+        from tli.runtime.wrapping import in_words
 
         print(f"{parser.prog} {chosen.command}: {in_words(error)}", file=sys.stderr)
         return 2
@@ -109,7 +110,7 @@ def _fetch(chosen) -> None:
 
 
 def _reference(chosen) -> None:
-    from tli import reference
+    from tli.config import reference
 
     print(reference.schema() if chosen.schema else reference.markdown(), end="")
 
@@ -148,13 +149,14 @@ def _report(chosen) -> None:
 
 
 def _demo(chosen) -> None:
-    from tli.stages import demo
+    from tli import demo_model as demo
 
     demo.make([Path("resources/demo/swh-eng.tsv"), Path("resources/demo/lin-eng.tsv")], Path(chosen.output))
 
 
 def _stage(chosen) -> None:
-    from tli.stages import check, evaluate, lexicon, running, scan, statistics, train
+    from tli.runtime import wrapping as running
+    from tli.stages import check, evaluate, lexicon, scan, statistics, train
 
     config, stage = tli_config.load(chosen.config), chosen.command
     jobs.inspect(config)
@@ -162,8 +164,8 @@ def _stage(chosen) -> None:
     model, pair = getattr(chosen, "model", ""), getattr(chosen, "pair", "")
     for kind, name, known in (("model", model, config.models), ("pair", pair, config.pairs)):
         if name and name not in known:
-            raise tli_config.ConfigError(f"--{kind} {name}: the config has {', '.join(known)}")
-    settings = running.with_store(jobs.model_settings(config, model), results) if model else {}
+            raise ConfigError(f"--{kind} {name}: the config has {', '.join(known)}")
+    settings = jobs.with_store(jobs.model_settings(config, model), results) if model else {}
     pairs, checked = f"{results}/lexicon/{pair}/pairs.tsv", f"{results}/check/{model}.json"
     scanned = f"{results}/scan/{model}/{pair}"
     with running.job(stage, ".".join(filter(None, [model, pair, stage])), results=results, threads=chosen.threads) as facts:
@@ -186,7 +188,7 @@ def _stage(chosen) -> None:
         elif stage == "train":
             cell = {"arm": chosen.arm, "layer": chosen.layer, "rank": chosen.rank}
             if not (runs[list(cell)] == pd_row(cell)).all(axis=1).any():
-                raise tli_config.ConfigError(f"no cell {cell} in the grid; `python -m tli grid` prints it")
+                raise ConfigError(f"no cell {cell} in the grid; `python -m tli grid` prints it")
             train.train(
                 model=model, pair=pair, **cell, seeds=config.seed_list, model_settings=settings,
                 settings=grid.training_settings(config, **cell), pairs=pairs, check=checked, choice=f"{scanned}/best.tsv",

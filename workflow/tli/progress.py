@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-from tli.tables import whole
+from tli.io.atomic import whole
 
 
 def begin(results: str, rules: Iterable[str], cores: int | None) -> None:

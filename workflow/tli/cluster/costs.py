@@ -11,9 +11,11 @@ from functools import cache
 from math import ceil
 from pathlib import Path
 
-from tli import grid
 from tli.config import Config
-from tli.model.files import ModelError, check_folder, read_config
+from tli.config.arms import expand_arms
+from tli.errors import ModelError
+from tli.experiment import grid
+from tli.model.files import check_folder, read_config
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
 NF4_BYTES = 0.6  # four bits, the scales of the blocks, and embeddings and norms that stay as they were
@@ -83,7 +85,7 @@ def _lines(entry: str) -> int:
 
 def steps(config: Config, arm: str, pair: str) -> int:
     """Optimizer steps of one training run."""
-    settings = grid.expand_arms(config)[arm]
+    settings = expand_arms(config)[arm]
     split = config.pairs[pair].split or config.split
     trained = split.sizes.get("train", 0) if split.sizes else pairs(config, pair) * split.shares.get("train", 0)
     return settings["epochs"] * ceil(trained / settings["batch_size"])
@@ -182,7 +184,7 @@ def _held(config: Config, stage: str, model: str, pair: str, layer: str, arm: st
     words = 2 * max((pairs(config, name) for name in ([pair] if pair else config.pairs)), default=0)
     parameters = known.below(depth(config, model, layer)) if stage == "train" else known.parameters
     if stage == "train" and method == "full":
-        chosen = grid.expand_arms(config)[arm] if arm else config.training.model_dump()
+        chosen = expand_arms(config)[arm] if arm else config.training.model_dump()
         held = full_training_bytes(parameters, chosen["full_dtype"], chosen["optimizer"])
     else:
         # NF4 weights cannot be trained in full: such a run is opened, and measured, unquantised.
@@ -208,7 +210,7 @@ def seconds(
         return loading + 30 + work_seconds(known.parameters, tokens, training=False, **how)
     if stage == "train":
         needed = known.below(depth(config, model, layer))
-        batch = 2 * grid.expand_arms(config)[arm]["batch_size"] * TOKENS
+        batch = 2 * expand_arms(config)[arm]["batch_size"] * TOKENS
         loading = load_seconds(needed, section.dtype, quantization)
         # A step has a floor, however small the model: launching its kernels.
         step = max(0.05, work_seconds(needed, batch, training=True, **how))
@@ -238,7 +240,7 @@ def disk_mb(config: Config, stage: str, model: str, *, pair: str = "", layer: st
     """Disk of one run (training: one seed; evaluation, transfer: one adapter), MB, with the store's copy."""
     known, section = size(config, model), config.models[model]
     if stage == "train":
-        settings = grid.expand_arms(config)[arm]
+        settings = expand_arms(config)[arm]
         if settings["method"] == "full":
             return known.parameters * BYTES[section.dtype] / 1e6  # the store's name and the output's are one file
         blocks = depth(config, model, layer) if settings["adapted_blocks"] != "all" else known.layers
@@ -265,7 +267,7 @@ def checkpoint_mb(config: Config, model: str, layer: str, arm: str) -> float:
     """Disk of a full training's checkpoint, MB: weights and moments, twice while a new one takes the old one's place."""
     if not config.jobs.checkpoint_minutes:
         return 0.0
-    chosen = grid.expand_arms(config)[arm]
+    chosen = expand_arms(config)[arm]
     held = full_training_bytes(size(config, model).below(depth(config, model, layer)), chosen["full_dtype"], chosen["optimizer"])
     gradients = size(config, model).below(depth(config, model, layer)) * BYTES[chosen["full_dtype"]]
     return 2 * (held - gradients) / 1e6

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tli import grid, jobs, tables
 from tli.cluster import costs
 from tli.config import Config
+from tli.experiment import grid, jobs
+from tli.io import tables
 
 COLUMNS = ["stage", "jobs", "gpu_hours", "longest_minutes", "memory_mb", "gpu_memory_mb", "disk_gb", "disk_while_running_gb"]
 CPU_STAGES = {"lexicon": (2000, 10), "statistics": (4000, 30), "report": (4000, 20)}  # memory and minutes, as their rules ask

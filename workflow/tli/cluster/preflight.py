@@ -15,7 +15,8 @@ import pandas as pd
 
 from tli.cluster import costs, starts
 from tli.cluster.plan import plan
-from tli.config import Config, ConfigError
+from tli.config import Config
+from tli.errors import ConfigError
 
 PROFILE = Path("profiles/slurm/config.yaml")
 FIRST_LOOK = 40  # seconds until the executor first asks for a job's state, by default
@@ -252,7 +253,7 @@ def _status(settings: dict, ask, told: str) -> list[Finding]:
 
 
 def _hub(config: Config) -> list[Finding]:
-    from tli import jobs
+    from tli.experiment import jobs
 
     hub = [name for name in config.models if jobs.on_hub(config, name)]
     if not hub:

@@ -15,15 +15,13 @@ import subprocess
 import time
 from pathlib import Path
 
+from tli.errors import InUseError
+
 ALLOW = "TLI_ALLOW_DUPLICATES"
 
 
-class InUse(ValueError):
-    """The results folder is being worked on; the message says by whom and what to do."""
-
-
 def begin(results: str | Path, snakemake_log: str) -> None:
-    """Take the results folder for this process until `end`, and write the start down. Raises InUse.
+    """Take the results folder for this process until `end`, and write the start down. Raises InUseError.
 
     A start that is no longer there (same machine, its process gone) is no hindrance. Jobs that an earlier start left in the
     queue are: a start now would do their work twice. TLI_ALLOW_DUPLICATES=1 starts all the same; the results stay right.
@@ -33,7 +31,7 @@ def begin(results: str | Path, snakemake_log: str) -> None:
     marker = _marker(results)
     other = _read(marker)
     if other and _alive(other):
-        raise InUse(
+        raise InUseError(
             f"{results}: another Snakemake works on this folder (process {other['process']} on {other['machine']}, started in "
             f"{other['directory']}). Wait for it; or, if it is no longer there, delete {marker}"
         )
@@ -42,7 +40,7 @@ def begin(results: str | Path, snakemake_log: str) -> None:
         names = sorted({job["name"] for job in left})
         listed = "".join(f"\n  {job['id']}  {job['state']}  {job['what']}" for job in left[:20])
         more = f"\n  and {len(left) - 20} more" if len(left) > 20 else ""
-        raise InUse(
+        raise InUseError(
             f"{len(left)} jobs of an earlier start of this run are still in SLURM's queue (run {', '.join(names)}):{listed}{more}\n"
             "A start now would do their work twice. Let them finish and start again, or end them:\n"
             + "".join(f"  scancel --name={name}\n" for name in names)
@@ -57,7 +55,7 @@ def begin(results: str | Path, snakemake_log: str) -> None:
         with marker.open("x", encoding="utf-8") as stream:
             stream.write(text)
     except FileExistsError:
-        raise InUse(f"{results}: another Snakemake has just begun to work on this folder; wait for it") from None
+        raise InUseError(f"{results}: another Snakemake has just begun to work on this folder; wait for it") from None
     history = results / "provenance" / "starts.tsv"
     history.parent.mkdir(parents=True, exist_ok=True)
     with history.open("a", encoding="utf-8") as stream:

@@ -11,10 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from tli.config.keys import Config
-
-
-class ConfigError(ValueError):
-    """The config cannot be run; the message names the file, the line, the key, the reason and the mend."""
+from tli.errors import ConfigError
 
 
 def load(paths: str | Path | list[str | Path]) -> Config:

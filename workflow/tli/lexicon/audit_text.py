@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from tli.errors import LexiconError
 from tli.lexicon.audit import audit, same_list
 from tli.lexicon.clean import clean
 from tli.lexicon.formats import FORMATS, read
-from tli.lexicon.forms import LexiconError, fail
+from tli.lexicon.forms import fail
 from tli.lexicon.split import split
 
 FEWEST_HELDOUT = 60  # a split with fewer queries is underpowered

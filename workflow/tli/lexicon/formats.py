@@ -13,8 +13,9 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from tli.errors import LexiconError
 from tli.lexicon import cldf, cldr, tabular, tei
-from tli.lexicon.forms import LexiconError, fail
+from tli.lexicon.forms import fail
 
 RAW = ["source", "target", "alternatives", "category", "split", "provenance", "file", "line"]
 LEMMAS = ["source_lemma", "target_lemma"]

@@ -6,11 +6,9 @@ import re
 import unicodedata
 from functools import lru_cache
 
+from tli.errors import LexiconError
+
 SPLITS = ("train", "select", "heldout")
-
-
-class LexiconError(ValueError):
-    """A word list cannot be used as it is; the message says where (file, line), why, and how to mend it."""
 
 
 def fail(reason: str, mend: str, *, file: str = "", line: int = 0) -> LexiconError:

@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from tli.io.tables import PAIRS
 from tli.lexicon.components import complete, components_of, links_of, pair_id
 from tli.lexicon.components import leaks as forms_that_leak
 from tli.lexicon.forms import FUNCTION_WORDS, SPLITS, fail
 from tli.lexicon.sizes import exact_sizes
-from tli.tables import PAIRS
 
 ASIDE = ["pair_id", "source", "target", "alternatives", "category", "provenance", "reason"]
 LARGE = 0.05  # a component above this share of the list goes to train

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 import pandas as pd
 
-from tli import tables
+from tli.io import tables
 from tli.metrics.candidates import Candidates, neighbourhood
 
 TIE = 3e-7  # what float32 cosines cannot tell apart (measured error 2e-7); cosines this near are tied, against the pair

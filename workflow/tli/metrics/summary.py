@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tli import tables
+from tli.io import tables
 from tli.metrics.candidates import Candidates, neighbourhood
 from tli.metrics.geometry import geometry, robustness
 from tli.metrics.retrieval import TIE, XCS_SCALE, per_pair

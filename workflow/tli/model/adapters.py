@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tli.model.files import ModelError
+from tli.errors import ModelError
 from tli.model.opening import Opened
 
 NAME = "default"

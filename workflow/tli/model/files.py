@@ -9,9 +9,7 @@ import struct
 from pathlib import Path
 from typing import NamedTuple
 
-
-class ModelError(ValueError):
-    """A model that cannot be used; the message names the folder or file, the reason and the mend."""
+from tli.errors import ModelError
 
 
 def read_config(folder: Path) -> dict:

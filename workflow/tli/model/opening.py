@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tli.errors import ModelError
 from tli.model import weights
-from tli.model.files import ModelError
+from tli.model.device import resolve_device
 from tli.model.quantized import reopened
 from tli.model.staging import staged
 
@@ -35,15 +36,6 @@ class Opened:
     @property
     def hidden_size(self) -> int:
         return self.base.config.get_text_config().hidden_size
-
-
-def resolve_device(name: str):
-    """torch.device for "auto", "cpu" or "cuda"."""
-    import torch
-
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ModelError("device: cuda is asked for and no GPU is visible; ask for `gpu: 1` in the job, or set device: auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
 
 
 def load_config(settings: dict):

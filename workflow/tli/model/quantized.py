@@ -7,7 +7,7 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-from tli import store
+from tli.io import store
 from tli.model.files import identity
 from tli.model.staging import KINDS
 
@@ -23,7 +23,7 @@ def key(settings: dict, folder: Path) -> dict:
 def reopened(settings: dict, folder: Path | None) -> dict:
     """The settings with `source` at the written NF4 weights; as they were where NF4 is not asked for or none are written.
 
-    folder: where the model's own files lie. The weights are found in `settings["store"]` (see tli.store).
+    folder: where the model's own files lie. The weights are found in `settings["store"]` (see tli.io.store).
     """
     if settings["quantization"] != "nf4" or folder is None or not settings.get("store"):
         return settings

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 
+from tli.errors import ModelError
 from tli.model import adapters
-from tli.model.files import ModelError
 from tli.model.opening import Opened
 
 

@@ -13,8 +13,8 @@ import shutil
 import sys
 from pathlib import Path
 
+from tli.io.atomic import whole
 from tli.model.files import identity
-from tli.tables import whole
 
 VARIABLE = "TLI_NODE_DISK"
 KINDS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tli.model.files import ModelError
+from tli.errors import ModelError
 from tli.model.opening import Opened
 
 

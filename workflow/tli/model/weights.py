@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tli.errors import ModelError
 from tli.model import files, packing
-from tli.model.files import ModelError
 
 AHEAD = 2**22  # bytes read at a time; asking Linux for a block ahead (posix_fadvise) was tried, and it read a part of it
 
@@ -36,7 +36,7 @@ def must_stream(settings: dict, folder: Path | None, nf4: bool) -> bool:
         return wish == "always"
     if not any(folder.glob("*.safetensors")):
         return False
-    from tli.model.opening import resolve_device
+    from tli.model.device import resolve_device
 
     device = resolve_device(settings["device"])
     if device.type == "cuda" and settings["across_gpus"]:
@@ -75,7 +75,7 @@ def open_streamed(settings: dict, config, folder: Path, quantized: bool):
     from accelerate import init_empty_weights
     from transformers import AutoModel
 
-    from tli.model.opening import resolve_device
+    from tli.model.device import resolve_device
 
     with init_empty_weights(include_buffers=False):
         base = AutoModel.from_config(config, dtype=getattr(torch, settings["dtype"]), **_no_pooler(AutoModel, config))

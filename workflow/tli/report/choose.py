@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tli import tables as contract
-from tli.tables import CELL
+from tli.io import tables as contract
+from tli.io.tables import CELL
 
 COLUMNS = {
     "pairs": contract.PAIRS, "grid": contract.GRID, "runs": contract.RUNS, "losses": contract.LOSSES, "scan": contract.SCAN,

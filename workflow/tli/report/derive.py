@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tli.io.tables import CELL, RUN
 from tli.report.choose import rows
-from tli.tables import CELL, RUN
 
 SHOWN = ["csls_p_at_1", "gap", "mrr", "cosine", "mismatched", "p_at_1", "xcs", "xcs_mismatched"]  # metrics whose change is listed per run
 PER_PAIR = ["cosine", "mismatched_mean", "target_rank", "csls_target_rank"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import tables as contract
+from tli.io import tables as contract
 from tli.report import glossary, paper, summary
 from tli.report.choose import cell_name, groups, table
 from tli.report.doubts import doubts, is_demo

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tli.io.tables import CELL
 from tli.report.choose import rows
-from tli.tables import CELL
 
 PUBLISHED = "published (Lugha-Llama-8B-wura)"
 TABLE_1 = pd.DataFrame(

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from tli.io.tables import CELL
 from tli.report import derive, paper
 from tli.report.choose import COLUMNS, endpoint, first_cell, in_order, rows, table
-from tli.tables import CELL
 
 # Columns that the page shows at first; the rest come with a click.
 MAIN = {

@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tli.errors import ModelError
+from tli.io.atomic import whole
+from tli.log import say, warn
 from tli.model import files, quantized
-from tli.model.files import ModelError
-from tli.stages.running import device_name, say, warn
-from tli.tables import whole
+from tli.model.device import device_name
 
 
 def check(*, model: str, model_settings: dict, layers_asked: list[int], target_modules: list[str], output: str, facts: dict) -> None:
@@ -16,9 +17,9 @@ def check(*, model: str, model_settings: dict, layers_asked: list[int], target_m
 
     Raises ModelError: a missing tensor, a hidden state beyond the last, a target module that no block has.
     """
-    from tli.embed import tokenize
     from tli.model.adapters import target_names
     from tli.model.opening import checkpoint_folder, is_causal, load_config, load_tokenizer, open_model, open_whole, streamed
+    from tli.model.pooling import tokenize
 
     source = model_settings["source"]
     local = Path(source).is_dir()
@@ -87,7 +88,7 @@ def look_at_sentences(model: str, whole_model, tokenizer) -> dict[str, dict]:
 
     Returns language -> {"perplexity", "tokens", "uniform"}; warns where the model is hardly better than guessing in all.
     """
-    from tli.model.perplexity import SENTENCES, perplexity, shipped_sentences, verdict
+    from tli.probes.perplexity import SENTENCES, perplexity, shipped_sentences, verdict
 
     found = {}
     for language in sorted(path.stem for path in SENTENCES.glob("*.txt")):

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import measure, metrics, store, tables
-from tli.grid import BASELINE
-from tli.stages.running import STAGE_VERSIONS, device_name, say
+from tli import metrics
+from tli.experiment.grid import BASELINE
+from tli.io import store, tables
+from tli.log import say
+from tli.model.device import device_name
+from tli.probes import words as measure
+from tli.specs import STAGE_VERSIONS
 from tli.stages.train import resolve_layer
 
 
@@ -96,7 +100,7 @@ class _Bench:
         rows.to_parquet(folder / "rows.parquet", index=False)
         figures.to_parquet(folder / "figures.parquet", index=False)
         if job["projected"]:
-            from tli.project import project
+            from tli.metrics.projection import project
 
             first = (job["states"][0], self.poolings[0])
             maps = project(*vectors[first], self.table, job["projected"])
@@ -114,8 +118,8 @@ class _Bench:
 
     def _stream(self, jobs: list[dict]) -> None:
         """All jobs' words in one reading of a model that memory does not hold."""
-        from tli.embed import embed_all
         from tli.model import stacked, streaming
+        from tli.model.embedding import embed_all
 
         wanted = [
             streaming.Wanted(job["states"], stacked.read(self.opened, Path(job["folder"]) / "adapter") if job["unit"] else None, self.merge)

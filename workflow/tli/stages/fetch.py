@@ -8,9 +8,9 @@ import shutil
 import urllib.request
 from pathlib import Path
 
-from tli.model.files import ModelError
-from tli.stages.running import redact, say
-from tli.tables import whole
+from tli.errors import ModelError
+from tli.io.atomic import whole
+from tli.log import redact, say
 
 
 def newest_commit(source: str) -> str:
@@ -60,7 +60,7 @@ def fetch_tasks(*, tasks: list[str], output: str) -> None:
     """Bring the items of the harness's tasks into the hub's cache, so that compute nodes find them without a network."""
     import tempfile
 
-    from tli.transfer.tasks import build
+    from tli.probes.harness import build
 
     with tempfile.TemporaryDirectory() as folder:
         for task in tasks:

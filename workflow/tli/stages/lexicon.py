@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tli import lexicon, tables
-from tli.stages.running import say
+from tli import lexicon
+from tli.io import tables
+from tli.log import say
 
 CHANGES = ["file", "line", "action", "field", "before", "after", "reason"]
 

@@ -8,11 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import console, grid, jobs, tables
 from tli.config import Config, parse
-from tli.protocols import protocol
+from tli.config.arms import expand_arms
+from tli.config.protocols import protocol
+from tli.experiment import grid, jobs
+from tli.io import tables
+from tli.log import redact, say
+from tli.runtime import console
+from tli.runtime.wrapping import commit
 from tli.stages import statistics
-from tli.stages.running import commit, redact, say
 
 STATISTICS = ("runs", "tests", "verdicts", "words", "ranks", "survival", "gains")
 
@@ -32,7 +36,7 @@ def report(*, config: dict, results: str, output: str, partial: bool = False) ->
     shown |= {
         "protocol": protocol(checked),
         "demo": any(model.demo for model in checked.models.values()),
-        "arms": grid.expand_arms(checked),
+        "arms": expand_arms(checked),
     }
     shown["checks"] = {
         model: json.loads(path.read_text(encoding="utf-8"))

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import measure, tables
-from tli.stages.running import device_name, say, warn
+from tli.io import tables
+from tli.log import say, warn
+from tli.metrics.choice import choose_layer
+from tli.model.device import device_name
+from tli.probes import words as measure
 
 SINK_WARNING = 10.0
 
@@ -35,7 +38,7 @@ def scan(
     figures.insert(1, "pair", pair)
     # `best` is chosen without BOS wherever the scan has that pooling: pooled in, it hides what the words do.
     clean = next((name for name in poolings if name != "with-bos"), poolings[0])
-    chosen = measure.choose_layer(rows, figures, opened.layers, best_by, clean, k=csls_k, at_most=best_at_most, bootstrap=bootstrap)
+    chosen = choose_layer(rows, figures, opened.layers, best_by, clean, k=csls_k, at_most=best_at_most, bootstrap=bootstrap)
     chosen.insert(0, "model", model)
     chosen.insert(1, "pair", pair)
     warn_of_sinks(figures)
@@ -53,7 +56,7 @@ def scan(
 def token_audit(tokenizer, pairs) -> pd.DataFrame:
     """The lines of the lexicon's audit that need a tokenizer: tokens a form, pairs that share a token."""
     from tli import lexicon
-    from tli.embed import tokenize
+    from tli.model.pooling import tokenize
 
     def own_tokens(forms: list[str]) -> list[list[int]]:
         return [list(word.ids[word.first : word.last]) for word in tokenize(tokenizer, forms)]

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import statistics, tables
-from tli.stages.running import say
+from tli import statistics
+from tli.io import tables
+from tli.log import say
 
 DESCRIPTIVE = ("words", "ranks", "survival", "gains")
 

@@ -8,13 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import store, tables
-from tli.stages.running import STAGE_VERSIONS, device_name, peak_memory_mib, say, warn
+from tli.errors import CellError
+from tli.io import atomic, store, tables
+from tli.log import say, warn
+from tli.model.device import device_name, peak_memory_mib
+from tli.specs import STAGE_VERSIONS
 from tli.training.loop import steps_of
-
-
-class CellError(ValueError):
-    """A cell of the grid that cannot be trained; the message says why and how to mend it."""
 
 
 def train(
@@ -139,7 +138,7 @@ def _hand_over(unit: Path, output: Path, names: dict, adapted: int | None) -> No
     if adapted is not None:  # another run, that asked for more or fewer unreached blocks, may have made the unit
         record["trainable_parameters"] = record["trainable_parameters"] // record["adapted_blocks"] * adapted
         record["adapted_blocks"] = adapted
-    with tables.whole(output / "run.json") as beside:
+    with atomic.whole(output / "run.json") as beside:
         beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
 
 

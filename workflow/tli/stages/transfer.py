@@ -11,13 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import store, tables
-from tli.grid import BASELINE
-from tli.model.perplexity import shipped_sentences, verdict
-from tli.stages.running import STAGE_VERSIONS, device_name, say
-from tli.transfer import items, scoring
-from tli.transfer import tasks as harness
-from tli.transfer.items import HUB, ItemError
+from tli.errors import ItemError
+from tli.experiment.grid import BASELINE
+from tli.io import store, tables
+from tli.log import say
+from tli.model.device import device_name
+from tli.probes import harness, scoring
+from tli.probes import task_items as items
+from tli.probes.perplexity import shipped_sentences, verdict
+from tli.probes.task_items import HUB
+from tli.specs import STAGE_VERSIONS
 
 PERPLEXITIES = [name for name in tables.PERPLEXITY if name not in tables.RUN]
 
@@ -106,7 +109,7 @@ class _Bench:
         (rows if len(rows) else values).to_parquet(unit / f"{'items' if len(rows) else 'values'}.parquet", index=False)
 
     def perplexities(self, known: dict[str, list[str]], trained: bool, unit: Path) -> None:
-        from tli.model.perplexity import perplexity
+        from tli.probes.perplexity import perplexity
 
         uniform = self.whole.config.get_text_config().vocab_size
         rows = []
@@ -151,7 +154,7 @@ class _Bench:
 def unalign_strangers(table: pd.DataFrame) -> pd.DataFrame:
     """Take aligned_id off the tasks of a data set whose labels disagree for the same item: they are not translations.
 
-    table: TRANSFER of tli.tables. Where two tasks share aligned_id's and one label differs, both lose theirs.
+    table: TRANSFER of tli.io.tables. Where two tasks share aligned_id's and one label differs, both lose theirs.
     """
     named = table.loc[table["aligned_id"] != "", ["task", "aligned_id", "label"]].drop_duplicates()
     both = named.merge(named, on="aligned_id", suffixes=("", "_other"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tli import tables
+from tli.io import tables
 from tli.statistics import descriptive, ranks, seeds, survival, verdicts, within, words
 from tli.statistics.families import named
 from tli.statistics.tests import equivalence
@@ -20,7 +20,7 @@ def analyse(
 ) -> dict[str, pd.DataFrame]:  # fmt: skip
     """Section by section what can be claimed of the runs, as tables.
 
-    runs, similarities, metrics: the tables RUNS, SIMILARITIES, RUN_METRICS of tli.tables; baselines are rows whose `run`
+    runs, similarities, metrics: the tables RUNS, SIMILARITIES, RUN_METRICS of tli.io.tables; baselines are rows whose `run`
     is named in runs.baseline. pairs: PAIRS with the column `pair`, or a mapping from pair (or (model, pair)) to PAIRS.
     number_of_layers: the last hidden state of each model. claim_at: the hidden state of each model at which claims are made
     (default: the last); where it is not given or was not evaluated, the highest one that was. The sentences name it.

@@ -11,7 +11,7 @@ import warnings
 import numpy as np
 import pandas as pd
 
-from tli import tables
+from tli.io import tables
 from tli.statistics.seeds import AFTER_BEFORE, PLACE, REAL_PLACEBO
 from tli.statistics.tests import NO_VARIANCE, resamples
 

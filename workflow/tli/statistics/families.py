@@ -41,7 +41,7 @@ def _holm(p: np.ndarray) -> np.ndarray:
 
 
 def adjust_families(table: pd.DataFrame, undefined_count: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Fill family_size, p_holm, p_bh and p_by of a table of tests (TESTS of tli.tables) by its column `family`.
+    """Fill family_size, p_holm, p_bh and p_by of a table of tests (TESTS of tli.io.tables) by its column `family`.
 
     A test without a p enters no family, except in those named in `undefined_count`: there it counts as p = 1, so that the
     size of a family that was fixed beforehand does not hang on the data. family "" is no family.

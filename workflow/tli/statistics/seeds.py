@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tli import tables
+from tli.io import tables
 from tli.statistics import families
 from tli.statistics.tests import UNDEFINED, t_of_differences
 

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pandas as pd
 
-from tli import tables
+from tli.io import tables
 from tli.statistics import items, seeds
 from tli.statistics.families import adjust_families, named
 from tli.statistics.ranks import RANKS, trend
@@ -39,7 +39,7 @@ def transfer(
 ) -> dict[str, pd.DataFrame]:  # fmt: skip
     """All statistics of the transfer tasks.
 
-    transfer_table: TRANSFER of tli.tables with the baselines' rows; runs: RUNS. english: the English task of each task in
+    transfer_table: TRANSFER of tli.io.tables with the baselines' rows; runs: RUNS. english: the English task of each task in
     another language; where not given it is found by name (`english_task`).
 
     Returns: runs (PER_RUN: McNemar, bootstrap, retention), gaps (GAPS: English minus target, per run), cells (CELLS: t over

@@ -18,7 +18,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tli import tables
+from tli.io import tables
 from tli.statistics import seeds, sentences
 from tli.statistics.families import adjust
 from tli.statistics.tests import smallest_detectable, t_of_differences
@@ -83,7 +83,7 @@ def verdicts(
     primary="csls_p_at_1", correction="holm", alpha=0.05, minimum_seeds=5,
     number_of_layers=None,
 ) -> pd.DataFrame:  # fmt: skip
-    """VERDICTS of tli.tables, one row for each cell that is no control and no repetition of another.
+    """VERDICTS of tli.io.tables, one row for each cell that is no control and no repetition of another.
 
     metrics: `seeds.compared` of the metrics by PLACE. confirmatory: the rows of the confirmatory family, adjusted.
     output: the hidden state of each model at which claims are made; number_of_layers: its last (default: the same).

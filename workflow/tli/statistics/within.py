@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tli import tables
+from tli.io import tables
 from tli.statistics.seeds import AFTER_BEFORE, PLACE
 from tli.statistics.tests import NO_VARIANCE, ROUNDING, UNDEFINED, bca_means, paired_t, wilcoxon
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tli import tables
+from tli.io import tables
 from tli.statistics.families import adjust_families
 from tli.statistics.tests import UNDEFINED, log10_p_of_t
 

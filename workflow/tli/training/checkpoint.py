@@ -14,7 +14,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tli.tables import whole
+from tli.io.atomic import whole
 
 
 @dataclass

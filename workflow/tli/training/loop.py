@@ -8,23 +8,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from tli.embed import Tokens, mix, tokenize, weights
+from tli.errors import DivergedError, TrainingError
 from tli.model import packing
 from tli.model.opening import Opened
+from tli.model.pooling import Tokens, mix, tokenize, weights
 from tli.model.states import capture, run
 from tli.training.checkpoint import Checkpoint
-
-
-class TrainingError(RuntimeError):
-    """A training that cannot or did not do what it is for."""
-
-
-class DivergedError(TrainingError):
-    """The loss is not finite any more; the run has failed, others may go on."""
-
-    def __init__(self, value: float, losses: list[float], learning_rates: list[float], seconds: float):
-        super().__init__(f"the loss is {value} at step {len(losses) + 1}; lower learning_rate, or take dtype float32")
-        self.losses, self.learning_rates, self.seconds = losses, learning_rates, seconds
 
 
 def steps_of(pairs: int, settings: dict) -> int:
@@ -77,7 +66,7 @@ class Batches:
         """The batch's loss, a scalar with gradient."""
         import torch
 
-        from tli import objective
+        from tli.training import objective
 
         anchors, positives = self.embed(layer, rows)
         accepted = self.known(rows, settings)

@@ -7,10 +7,11 @@ from collections.abc import Callable
 
 import numpy as np
 
+from tli.errors import TrainingError
 from tli.model import packing
 from tli.model.opening import Opened
 from tli.model.stacked import Stack, has_own_dropout
-from tli.training.loop import Batches, TrainingError, optimizer_of, pooled_states, schedule_factor, steps_of
+from tli.training.loop import Batches, optimizer_of, pooled_states, schedule_factor, steps_of
 
 
 def can_stack(opened: Opened, batches: list[Batches], settings: dict) -> bool:
@@ -95,7 +96,7 @@ def _losses(stack: Stack, batches: list[Batches], rows: list[np.ndarray], layer:
     """The loss of each member's batch, [members], with gradient."""
     import torch
 
-    from tli import objective
+    from tli.training import objective
 
     words = [batch.words(r) for batch, r in zip(batches, rows, strict=True)]
     count = len(words[0])

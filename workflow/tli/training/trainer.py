@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from tli import pairing
 from tli.metrics.candidates import candidates
 from tli.model import adapters, stacked
 from tli.model.opening import open_model
-from tli.training import loop, together
+from tli.training import loop, pairing, together
 from tli.training.checkpoint import Checkpoint
 
 TOGETHER_BELOW = 200_000_000  # parameters that are open
@@ -175,7 +174,7 @@ class Trainer:
 
     def _score(self, seed: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Margin of each pair of the train split, and its source's vector, at the loss layer: after training on `rows`."""
-        from tli.measure import measure
+        from tli.probes.words import measure
 
         def look():
             found, _, vectors = measure(self.opened, self.trained, [self.loss_layer], [self.settings["pooling"]])

@@ -1,4 +1,4 @@
-"""The tables between the stages: their columns, and how they are written whole or not at all.
+"""The tables between the stages: their columns, and how they are written and read.
 
 One row is one fact. A stage reads the tables of the stage before and writes its own; nothing else passes between them.
 Small tables are TSV (UTF-8, tab, no quoting, a tab, line end or NUL inside a cell becomes a space), long ones Parquet.
@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import csv
 import os
-import shutil
-import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
 
 import pandas as pd
+
+from tli.errors import TableError
+from tli.io.atomic import whole
 
 # What names a run. `layer` and `rank` are text, as the config asks for them ("best", "2", "output"; "16", "full");
 # `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", or "baseline" (or another name that starts so) for the
@@ -178,33 +176,6 @@ VERDICTS = [
     "verdict",  # short name, one of statistics.verdicts.VERDICTS
     "sentence",
 ]
-
-
-class TableError(ValueError):
-    """A table lacks a column or a file cannot be read as one; the message names the file."""
-
-
-@contextmanager
-def whole(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a path beside `path`; it takes the place of `path` only when the block ends without an error.
-
-    Works for a file and for a folder. A reader sees the old thing or the new thing, never half of one.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield beside / path.name
-        made = beside / path.name
-        for file in [made, *made.rglob("*")]:  # a machine that goes down must not leave names without their content
-            if file.is_file():
-                with file.open("rb") as stream:
-                    os.fsync(stream.fileno())
-        if made.is_dir() and path.is_dir():
-            path.rename(beside / "old")
-        made.replace(path)
-    finally:
-        shutil.rmtree(beside, ignore_errors=True)
 
 
 def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:

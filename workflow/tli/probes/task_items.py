@@ -8,13 +8,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tli.errors import ItemError
+
 HUB = "hub"
 NLI_LABELS = ("entailment", "neutral", "contradiction")
 XNLI_NAMES = {"sentence1": "premise", "sentence2": "hypothesis", "gold_label": "label"}  # as XNLI's own files name them
-
-
-class ItemError(ValueError):
-    """A task or its file that cannot be used; the message names the file, the line, the reason and the mend."""
 
 
 @dataclass(frozen=True)

@@ -18,14 +18,15 @@ from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
 
+from tli import log as log_lines
 from tli import progress
 from tli.cluster.gpus import own
-from tli.tables import whole
+from tli.io.atomic import whole
+from tli.log import redact, say
+from tli.model.device import peak_memory_mib
+from tli.specs import STAGE_VERSIONS
 
 LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "snakemake", "numpy", "scipy", "statsmodels", "pandas")
-STAGE_VERSIONS = {"fetch": 1, "lexicon": 1, "check": 1, "scan": 1, "train": 1, "evaluate": 1, "transfer": 1, "statistics": 1, "report": 1}
-_terminals: list = []  # where the people watch while a log takes what is printed
-TOKEN = re.compile(r"hf_[A-Za-z0-9]{8,}|(?<=://)[^/\s:@]+:[^/\s@]+(?=@)")
 
 
 class Ended(SystemExit):
@@ -118,11 +119,6 @@ def _termination_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def with_store(model_settings: dict, results: str) -> dict:
-    """A model's settings with the place where its NF4 weights are kept (tli.model.quantized). No param of a rule: it changes no result."""
-    return model_settings | {"store": f"{results}/store"}
-
-
 def write_provenance(path: Path, stage: str, name: str, start: float, facts: dict) -> None:
     """Who made what with which versions, where and how long, as JSON."""
     record = {
@@ -156,51 +152,11 @@ def commit() -> str:
         return ""
 
 
-def peak_memory_mib() -> int:
-    """Highest resident memory of this process so far, MiB; getrusage's where the system has no better."""
-    import resource
-
-    try:  # getrusage begins with the parent's peak
-        lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) // 1024
-    except (OSError, StopIteration):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
-
-
-def device_name(device) -> str:
-    """Name of a torch device for people, "CPU" or the GPU's own."""
-    if device.type == "cuda":
-        import torch
-
-        return torch.cuda.get_device_name(device)
-    return "CPU"
-
-
 def forget_tokens() -> None:
     """Take access tokens out of this process's environment: compute jobs need none, and with --verbose the executor's job
     step would print its whole environment into SLURM's log."""
     for key in [key for key in os.environ if re.search(r"(TOKEN|SECRET|PASSWORD)$", key)]:
         del os.environ[key]
-
-
-def redact(text: str) -> str:
-    """Take access tokens and passwords in addresses out of a text that goes to a log or a report."""
-    for key, value in os.environ.items():
-        if value and len(value) >= 8 and re.search(r"TOKEN|SECRET|PASSWORD", key) and key != "TOKENIZERS_PARALLELISM":
-            text = text.replace(value, "[redacted]")
-    return TOKEN.sub("[redacted]", text)
-
-
-def say(text: str) -> None:
-    """A line for the log."""
-    print(redact(text), file=sys.stderr, flush=True)
-
-
-def warn(text: str) -> None:
-    """A line for the log and for whoever watches the run."""
-    say(f"WARNING: {text}")
-    if _terminals:
-        print(redact(f"WARNING: {text}"), file=_terminals[-1], flush=True)
 
 
 def _set_threads(threads: int, stage: str) -> None:
@@ -234,11 +190,11 @@ def _redirected(log: str) -> Iterator:
     with Path(log).open("w", encoding="utf-8", buffering=1) as stream, os.fdopen(os.dup(2), "w", buffering=1) as terminal:
         os.dup2(stream.fileno(), 2)
         os.dup2(stream.fileno(), 1)
-        _terminals.append(terminal)
+        log_lines.terminals.append(terminal)
         try:
             yield terminal
         finally:
-            _terminals.pop()
+            log_lines.terminals.pop()
             sys.stdout.flush()
             sys.stderr.flush()
             os.dup2(saved[0], 2)

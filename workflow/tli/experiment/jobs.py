@@ -8,9 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import grid, store, tables
-from tli.config import Config, ConfigError
-from tli.model.files import ModelError, check_folder, linear_modules
+from tli.config import Config
+from tli.config.arms import expand_arms
+from tli.errors import ConfigError, ModelError
+from tli.experiment import grid
+from tli.io import store, tables
+from tli.model.files import check_folder, linear_modules
 
 LONG_LIST = 300_000  # bytes; cleaning and splitting more takes seconds, before every start of Snakemake
 
@@ -65,7 +68,7 @@ def lexicon_settings(config: Config, pair: str) -> dict:
 
 def layers_asked(config: Config) -> list[str]:
     """Every loss layer of the grid as text, in the config's order."""
-    return list(dict.fromkeys(str(layer) for arm in grid.expand_arms(config).values() for layer in arm["loss_layer"]))
+    return list(dict.fromkeys(str(layer) for arm in expand_arms(config).values() for layer in arm["loss_layer"]))
 
 
 def numbers_asked(config: Config) -> list[int]:
@@ -75,7 +78,7 @@ def numbers_asked(config: Config) -> list[int]:
 
 
 def target_modules(config: Config) -> list[str]:
-    return sorted({name for arm in grid.expand_arms(config).values() if arm["method"] == "lora" for name in arm["target_modules"]})
+    return sorted({name for arm in expand_arms(config).values() if arm["method"] == "lora" for name in arm["target_modules"]})
 
 
 def seed_chunks(config: Config) -> list[list[int]]:
@@ -122,7 +125,7 @@ def evaluation_settings(config: Config) -> dict:
 def trained_with(config: Config, part: dict) -> str:
     """A digest of how the runs of a part are trained. It stands in the params of what measures them: where a changed training
     fails, its old measurements must not pass for new ones."""
-    arms = grid.expand_arms(config)
+    arms = expand_arms(config)
     used = sorted({(run["arm"], run["layer"], run["rank"]) for run in part["runs"]})
     return store.digest({"pooling": config.pooling.train, "arms": {name: arms[name] for name, _, _ in used}, "cells": used})
 
@@ -167,12 +170,12 @@ def inspect(config: Config) -> None:
         problems += [
             f"arms.{arm}.target_modules: no block of models.{name} has a module {target!r}; it has "
             + ", ".join(sorted({module.rsplit(".", 1)[-1] for module in there}))
-            for arm, chosen in grid.expand_arms(config).items()
+            for arm, chosen in expand_arms(config).items()
             for target in (chosen["target_modules"] if chosen["method"] == "lora" else ())
             if there and not any(module.endswith("." + target) for module in there)
         ]
     depth = _shallowest(config)
-    for name, arm in grid.expand_arms(config).items():
+    for name, arm in expand_arms(config).items():
         asked = {"reachable": 0, "all": depth}.get(arm["adapted_blocks"], arm["adapted_blocks"])
         shown = "all blocks" if arm["adapted_blocks"] == "all" else f"{asked} blocks"
         if arm["allow_unreached"] or arm["method"] != "lora":
@@ -202,7 +205,7 @@ def inspect(config: Config) -> None:
         except ValueError as error:
             problems.append(f"pairs.{pair}: {error}")
     if config.transfer.tasks and config.transfer.source != "hub":
-        from tli.transfer.items import check_data
+        from tli.probes.task_items import check_data
 
         try:
             check_data(config.transfer.tasks, config.transfer.source, config.transfer.question_from, config.transfer.num_fewshot)
@@ -227,7 +230,7 @@ def _list_problems(config: Config, pair: str, files: list[str]) -> list[str]:
     pairs, _, _ = lexicon.prepare(files, pair=pair, **settings)
     trained = int((pairs["split"] == "train").sum())
     problems = [f"pairs.{pair}: the train split has {trained} pairs; at least 2 are needed"] if trained < 2 else []
-    for name, arm in grid.expand_arms(config).items():
+    for name, arm in expand_arms(config).items():
         if arm["select"] and arm["select"]["budget"] > trained:
             problems.append(f"arms.{name}.select: a budget of {arm['select']['budget']} pairs; the train split of {pair} has {trained}")
     return problems
@@ -277,3 +280,8 @@ def checksum(config: Config, pair: str, number: int) -> str:
     """The checksum that the config names for one of a lexicon's files."""
     listed = config.pairs[pair].sha256
     return listed if isinstance(listed, str) else (listed or [""] * (number + 1))[number]
+
+
+def with_store(model_settings: dict, results: str) -> dict:
+    """A model's settings with the place where its NF4 weights are kept (tli.model.quantized). No param of a rule: it changes no result."""
+    return model_settings | {"store": f"{results}/store"}

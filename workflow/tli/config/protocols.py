@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tli import grid
 from tli.config import Config
+from tli.config.arms import expand_arms
 
 # What the paper trained with; another of these makes another experiment. Model, lists, ranks and seeds are the user's.
 PAPER = {
@@ -20,7 +20,7 @@ def protocol(config: Config) -> str:
     Every arm counts with all that it inherits; zero arms and budgets of pairs do not. An arm that adapts a number of blocks
     below its loss is controlled too, as long as the loss reaches them.
     """
-    arms = [arm for arm in grid.expand_arms(config).values() if arm["epochs"] > 0]
+    arms = [arm for arm in expand_arms(config).values() if arm["epochs"] > 0]
     poolings = (config.pooling.scan[0], config.pooling.train, config.pooling.evaluate[0])
     first = config.evaluation.hidden_states[0]
     like_paper = all(arm[key] == value for arm in arms for key, value in PAPER.items())

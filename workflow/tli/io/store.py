@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tli.tables import whole
+from tli.io.atomic import whole
 
 
 def digest(key: object) -> str:

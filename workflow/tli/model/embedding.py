@@ -9,64 +9,11 @@ import numpy as np
 
 from tli.model import packing
 from tli.model.opening import Opened
+from tli.model.pooling import Tokens, mix, tokenize, weights
 from tli.model.stacked import applied, sides
 from tli.model.states import capture, run
 from tli.model.streaming import Wanted, stream
 from tli.model.weights import free_memory
-
-POOLINGS = ("no-bos", "with-bos", "last-token", "weighted-mean")
-
-
-class EmbedError(ValueError):
-    """A word that cannot be embedded."""
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """One word's token ids, and which of them are the word's own (not BOS, EOS, [CLS] and the like)."""
-
-    ids: tuple[int, ...]
-    first: int
-    last: int  # the word's own tokens are ids[first:last]
-
-
-def tokenize(tokenizer, words: list[str]) -> list[Tokens]:
-    """Token ids of each word as the tokenizer makes them, with the place of the word's own tokens.
-
-    What the tokenizer adds is found by comparing with and without special tokens; nothing is assumed of it.
-    Raises EmbedError for a word without any token of its own.
-    """
-    with_special = tokenizer(words, add_special_tokens=True)["input_ids"]
-    without = tokenizer(words, add_special_tokens=False)["input_ids"]
-    result = []
-    for word, ids, own in zip(words, with_special, without, strict=True):
-        if not own:
-            raise EmbedError(f"the word {word!r} becomes no token at all; take it out of the lexicon")
-        first = next((i for i in range(len(ids) - len(own) + 1) if ids[i : i + len(own)] == own), None)
-        if first is None:
-            raise EmbedError(f"the word {word!r} is cut into other tokens with BOS than without; its own tokens are not clear")
-        result.append(Tokens(tuple(ids), first, first + len(own)))
-    return result
-
-
-def weights(tokens: list[Tokens], pooling: str, width: int) -> np.ndarray:
-    """Weights [words, width] of each token in the pooled vector; a row adds up to 1.
-
-    "weighted-mean" weighs the word's i-th token by i (Muennighoff 2022, arXiv 2202.08904).
-    """
-    result = np.zeros((len(tokens), width), np.float32)
-    for row, word in zip(result, tokens, strict=True):
-        if pooling == "with-bos":
-            row[: len(word.ids)] = 1
-        elif pooling == "no-bos":
-            row[word.first : word.last] = 1
-        elif pooling == "last-token":
-            row[word.last - 1] = 1
-        elif pooling == "weighted-mean":
-            row[word.first : word.last] = np.arange(1, word.last - word.first + 1)
-        else:
-            raise ValueError(f"pooling {pooling!r} is none of {', '.join(POOLINGS)}")
-    return result / result.sum(axis=1, keepdims=True)
 
 
 @dataclass
@@ -179,20 +126,6 @@ class Gathered:
         ratios = {h: _ratio(np.concatenate(self.first_norms[h]), np.concatenate(self.other_norms[h])) for h in self.first_norms}
         counts = np.array([word.last - word.first for word in self.tokens])
         return Embedded(self.vectors, ratios, counts[order])
-
-
-def mix(rows: packing.Rows, token_weights: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
-    """Pooling as a product: float32 [rows, most words of a row, width], and the slot of each word among its first two axes."""
-    count, width = rows.ids.shape
-    row_of = np.array([place[0] // width for place in rows.places])
-    in_row = np.bincount(row_of, minlength=count)
-    order = np.argsort(row_of, kind="stable")
-    rank = np.empty(len(row_of), dtype=np.int64)
-    rank[order] = np.arange(len(row_of)) - np.repeat(np.cumsum(in_row) - in_row, in_row)
-    matrix = np.zeros((count, in_row.max(), width), np.float32)
-    lengths = [len(place) for place in rows.places]
-    matrix[np.repeat(row_of, lengths), np.repeat(rank, lengths), np.concatenate(rows.places) % width] = np.concatenate(token_weights)
-    return matrix, row_of * in_row.max() + rank
 
 
 def _ratio(first: np.ndarray, others: np.ndarray) -> float:

@@ -7,9 +7,10 @@ from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
 
-from tli.store import digest
-from tli.transfer import items
-from tli.transfer.items import HUB, ItemError
+from tli.errors import ItemError
+from tli.io.store import digest
+from tli.probes import task_items as items
+from tli.probes.task_items import HUB
 
 FEWSHOT_SEED = 1234  # the harness's own
 

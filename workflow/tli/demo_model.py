@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tli import tables
+from tli.io import atomic
 
 BOS, EOS = "<s>", "</s>"
 
@@ -261,7 +261,7 @@ def make(
     model = LlamaForCausalLM(config)
     pretrain(model, iter(stream), recipe, progress)
     model = model.to(torch.bfloat16)
-    with tables.whole(output) as folder:
+    with atomic.whole(output) as folder:
         model.generation_config = GenerationConfig(
             bos_token_id=encoder.bos_token_id,
             eos_token_id=encoder.eos_token_id,

@@ -1,13 +1,9 @@
-"""The grid: a config becomes the table of its runs, each with its settings and its place below the results folder."""
+"""The arms of a config, each with all that it inherits."""
 
 from __future__ import annotations
 
-import pandas as pd
-
-from tli import tables
-from tli.config import Arm, Config, ConfigError, Training
-
-BASELINE = "baseline"
+from tli.config.keys import Arm, Config, Training
+from tli.errors import ConfigError
 
 
 def expand_arms(config: Config) -> dict[str, dict]:
@@ -64,60 +60,6 @@ def _settings(config: Config, name: str, parent: str | None) -> dict:
     if is_placebo and not settings["placebo_of"]:
         raise ConfigError(f"arms.{name}: shuffles translations but is like no other arm; name the arm whose placebo it is: like: [tli]")
     settings["control"] = is_placebo or settings["epochs"] == 0
-    return settings
-
-
-def expand(config: Config) -> pd.DataFrame:
-    """The table of runs, columns tables.GRID, one row a run, in the order of the config.
-
-    Raises ConfigError when the grid is empty.
-    """
-    rows = []
-    for model in config.models:
-        for pair in config.pairs:
-            for arm, settings in expand_arms(config).items():
-                full = settings["method"] == "full"
-                for layer in dict.fromkeys(map(str, settings["loss_layer"])):
-                    for rank in ["full"] if full else dict.fromkeys(map(str, settings["rank"])):
-                        for seed in config.seed_list:
-                            rows.append(
-                                {
-                                    "model": model,
-                                    "pair": pair,
-                                    "arm": arm,
-                                    "layer": layer,
-                                    "rank": rank,
-                                    "seed": seed,
-                                    "run": run_name(arm, layer, rank, seed),
-                                    "method": settings["method"],
-                                    "placebo_of": settings["placebo_of"],
-                                    "control": settings["control"],
-                                    # NF4 weights cannot be fully trained: such a run starts from the unquantised ones
-                                    "baseline": f"{BASELINE}-unquantised"
-                                    if full and config.models[model].quantization != "none"
-                                    else BASELINE,
-                                }
-                            )
-    if not rows:
-        raise ConfigError("the grid is empty: models, pairs, arms and seeds must each name at least one")
-    return pd.DataFrame(rows, columns=tables.GRID)
-
-
-def run_name(arm: str, layer: str, rank: str, seed: int | str) -> str:
-    """A run's name, which is its path below the folder of its model and pair too."""
-    return f"{arm}/layer-{layer}/rank-{rank}/seed-{seed}"
-
-
-def training_settings(config: Config, arm: str, layer: str, rank: str) -> dict:
-    """What a training job needs to know of one cell, as plain values (they go into the job's params)."""
-    settings = dict(expand_arms(config)[arm])
-    for key in ("placebo_of", "control", "loss_layer"):
-        settings.pop(key)
-    full = settings["method"] == "full"
-    settings["rank"] = None if full else int(rank)
-    settings["alpha"] = None if full else resolve_alpha(settings["alpha"], int(rank))
-    settings["layer"] = layer
-    settings["pooling"] = config.pooling.train
     return settings
 
 

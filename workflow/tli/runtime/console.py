@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli import tables
 from tli.config import Config
+from tli.io import tables
 
 
 def let_scripts_find(package: str | os.PathLike) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tli import tables
-from tli.transfer.items import family
+from tli.io import tables
+from tli.probes.task_items import family
 
 ITEMS = [name for name in tables.TRANSFER if name not in tables.RUN]
 VALUES = [name for name in tables.GENERATION if name not in tables.RUN]

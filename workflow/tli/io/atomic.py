@@ -1,0 +1,33 @@
+"""Files and folders that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole(path: str | os.PathLike) -> Iterator[Path]:
+    """Yield a path beside `path`; it takes the place of `path` only when the block ends without an error.
+
+    Works for a file and for a folder. A reader sees the old thing or the new thing, never half of one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    try:
+        yield beside / path.name
+        made = beside / path.name
+        for file in [made, *made.rglob("*")]:  # a machine that goes down must not leave names without their content
+            if file.is_file():
+                with file.open("rb") as stream:
+                    os.fsync(stream.fileno())
+        if made.is_dir() and path.is_dir():
+            path.rename(beside / "old")
+        made.replace(path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)

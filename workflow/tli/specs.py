@@ -1,0 +1,164 @@
+"""What a unit of work depends on, as frozen dataclasses. Each stage gets its spec; none sees the config.
+
+They are made from the config in one place (tli.experiment.settings). `plain` gives a spec's values for a digest, a rule's
+params or a record. A field that came after version 0.1.0 is `added`: it is left out where it has its default, so that what
+was finished before it came is still found.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any
+
+# Raised when a stage gives other results than before from the same inputs; docs/decisions/ says when and why.
+STAGE_VERSIONS = {"fetch": 1, "lexicon": 1, "check": 1, "scan": 1, "train": 1, "evaluate": 1, "transfer": 1, "statistics": 1, "report": 1}
+
+
+def added(default: Any) -> Any:
+    """A field with a default that `plain` leaves out while it has it."""
+    return field(default=default, metadata={"added": True})
+
+
+def plain(spec: Any) -> dict:
+    """A spec's fields as plain JSON types, by name."""
+    values = {}
+    for one in dataclasses.fields(spec):
+        value = getattr(spec, one.name)
+        if one.metadata.get("added") and value == one.default:
+            continue
+        values[one.name] = plain(value) if dataclasses.is_dataclass(value) else list(value) if isinstance(value, tuple) else value
+    return values
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model, and how it is opened. The keys are those of the config's section `models`."""
+
+    source: str
+    revision: str | None = None
+    quantization: str = "none"
+    dtype: str = "bfloat16"
+    device: str = "auto"
+    stream: str = "auto"
+    across_gpus: bool = False
+    demo: bool = False
+    trust_remote_code: bool = False
+    store: str = added("")  # where its NF4 weights are written and found; it changes no result
+
+
+@dataclass(frozen=True)
+class SplitSpec:
+    """How the pairs of a lexicon are divided. The keys are those of the config's section `split`."""
+
+    by: str = "forms"
+    shares: dict[str, float] = field(default_factory=lambda: {"train": 0.6, "select": 0.15, "heldout": 0.25})
+    sizes: dict[str, int] | None = None
+    heldout_categories: tuple[str, ...] = ()
+    leaks: str = "error"
+
+
+@dataclass(frozen=True)
+class LexiconSpec:
+    """How a list is read, cleaned and split. The keys are those of the config's section `pairs`."""
+
+    format: str = "tsv"
+    columns: tuple[str, ...] | dict[str, str] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    merge: bool = True
+    splits: tuple[str, ...] | None = None
+    split: SplitSpec = field(default_factory=SplitSpec)
+
+
+@dataclass(frozen=True)
+class ScanSpec:
+    """What the scan measures and how it chooses `best`."""
+
+    poolings: tuple[str, ...] = ("no-bos", "with-bos")
+    best_by: str = "csls_p_at_1"
+    best_at_most: int | None = None
+    csls_k: int = 10
+    bootstrap: int = 1000
+
+
+@dataclass(frozen=True)
+class SelectSpec:
+    """Which training pairs are used."""
+
+    strategy: str
+    budget: int
+    rounds: int = 4
+
+
+@dataclass(frozen=True)
+class TrainSpec:
+    """How one cell is trained: the config's section `training` as its arm has it, for one layer and rank."""
+
+    objective: str = "triplet-hardest"
+    margin: float = 0.4
+    temperature: float = 0.05
+    mask_false_negatives: bool = True
+    learning_rate: float = 2.0e-4
+    weight_decay: float = 0.01
+    epochs: int = 5
+    batch_size: int = 8
+    warmup_steps: int = 50
+    schedule: str = "linear"
+    max_gradient_norm: float | None = None
+    optimizer: str = "adamw"
+    full_dtype: str = "float32"
+    gradient_checkpointing: bool = False
+    alpha: float | None = 32.0  # None for full fine-tuning, as rank
+    dropout: float = 0.05
+    target_modules: tuple[str, ...] = ("q_proj", "v_proj")
+    adapted_blocks: str | int = "reachable"
+    allow_unreached: bool = False
+    select: SelectSpec | None = None
+    method: str = "lora"
+    shuffle_translations: bool = False
+    rank: int | None = 16
+    layer: str = "best"  # as the config asks for it
+    pooling: str = "no-bos"
+
+    @property
+    def is_full(self) -> bool:
+        """All weights are trained, not adapters."""
+        return self.method == "full"
+
+
+@dataclass(frozen=True)
+class MeasureSpec:
+    """What the evaluation measures of every subject."""
+
+    hidden_states: tuple[str | int, ...] = ("output", "loss-layer")
+    poolings: tuple[str, ...] = ("no-bos",)
+    merge: bool = False
+    projected_pairs: int = 80
+    csls_k: int = 10
+
+
+@dataclass(frozen=True)
+class TransferSpec:
+    """Which tasks are scored, and how. The keys are those of the config's section `transfer`."""
+
+    tasks: tuple[str, ...] = ()
+    source: str = "hub"
+    question_from: str | None = None
+    limit: int | None = None
+    num_fewshot: int = 0
+    batch_size: int = 16
+    add_bos: bool | None = None
+
+
+@dataclass(frozen=True)
+class StatisticsSpec:
+    """What is claimed and how it is corrected. The keys are those of the config's section `statistics`, and where claims are made."""
+
+    primary: str = "csls_p_at_1"
+    correction: str = "holm"
+    alpha: float = 0.05
+    minimum_seeds: int = 5
+    equivalence_margin: float | None = None
+    bootstrap: int = 2000
+    claim_at: str | int = "output"  # the hidden state
+    pooling: str = "no-bos"
