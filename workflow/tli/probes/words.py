@@ -7,7 +7,7 @@ import pandas as pd
 
 from tli import metrics
 from tli.model.embedding import embed
-from tli.model.opening import Opened
+from tli.model.opened import Opened
 from tli.model.pooling import tokenize
 
 
@@ -16,9 +16,9 @@ def measure(
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
     """Rows per pair and figures per split, for each hidden state and pooling, and the vectors.
 
-    pairs: columns tables.PAIRS. embedded: what `embed` gave for `forms(pairs)`, where it was done before. Returns (rows with the columns of tables.SIMILARITIES after the run's own,
-    figures with those of tables.RUN_METRICS after the run's own, {(hidden state, pooling): (source vectors [n, d],
-    target vectors [n, d])} by pair, float32).
+    pairs: columns tables.PAIRS. embedded: what `embed` gave for `forms(pairs)`, where it was done before. Returns (rows with
+    the columns of tables.SIMILARITIES after the run's names, figures with those of tables.RUN_METRICS after them, {(hidden
+    state, pooling): (source vectors [n, d], target vectors [n, d])} by pair, float32).
     """
     candidates = metrics.candidates(pairs)
     n, m = len(candidates.source_forms), len(candidates.target_forms)
@@ -28,14 +28,14 @@ def measure(
     splits = pairs["split"].to_numpy()
     for (state, pooling), all_vectors in embedded.vectors.items():
         source, target, reference = all_vectors[:n], all_vectors[n : n + m], all_vectors[n + m :]
-        found, by_split = metrics.evaluate(
+        of_pairs, by_split = metrics.evaluate(
             source, target, candidates, splits, reference_vectors=reference, k=k, sink_ratio=embedded.sink_ratio[state]
         )
-        found.insert(0, "pair_id", pairs["pair_id"].to_numpy())
-        found.insert(1, "split", splits)
-        found.insert(2, "hidden_state", state)
-        found.insert(3, "pooling", pooling)
-        rows.append(found)
+        of_pairs.insert(0, "pair_id", pairs["pair_id"].to_numpy())
+        of_pairs.insert(1, "split", splits)
+        of_pairs.insert(2, "hidden_state", state)
+        of_pairs.insert(3, "pooling", pooling)
+        rows.append(of_pairs)
         normed = state == opened.layers
         figures += [
             {"split": split, "hidden_state": state, "normed": normed, "pooling": pooling, **values} for split, values in by_split.items()
