@@ -57,3 +57,14 @@ def free_memory(root: Path = Path("/")) -> int:
             except (OSError, ValueError):  # "max" is no limit
                 continue
     return max(0, min(free))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that memory did not suffice, the card's or the machine's."""
+    import torch
+
+    text = str(error)
+    words = ("out of memory", "not enough memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and any(part in text for part in words)
+    )
