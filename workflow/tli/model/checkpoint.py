@@ -77,3 +77,28 @@ def signature(auto, config) -> set[str]:
     """Names of the arguments of the class that `auto` takes for this config."""
     kind = auto._model_mapping.get(type(config), None)
     return set(inspect.signature(kind.__init__).parameters) if isinstance(kind, type) else set()
+
+
+def frame(auto, spec: ModelSpec, config):
+    """The model that `auto` (AutoModel, AutoModelForCausalLM) makes of this config, without memory for its weights; buffers are real."""
+    import torch
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        model = auto.from_config(
+            config, dtype=getattr(torch, spec.dtype), trust_remote_code=spec.trust_remote_code, **without_pooler(auto, config)
+        )
+    # Tables of positions, computed just now while `dtype` was the default, are rounded more than from_pretrained leaves them, which
+    # fills them afterwards: as here, with the weights marked as being there already.
+    for parameter in model.parameters():
+        parameter._is_hf_initialized = True
+    for module in model.modules():
+        module._is_hf_initialized = False
+    with torch.no_grad():
+        model.initialize_weights()
+    return model
+
+
+def without_pooler(auto, config) -> dict[str, bool]:
+    """The option that leaves out an encoder's pooler, which is not used and which many checkpoints lack."""
+    return {"add_pooling_layer": False} if "add_pooling_layer" in signature(auto, config) else {}
