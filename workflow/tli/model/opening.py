@@ -5,8 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from tli.errors import ModelError
-from tli.model.checkpoint import checkpoint_folder, frame, is_causal, load_config, load_tokenizer, origin, truncated, without_pooler
-from tli.model.device import resolve_device
+from tli.model.checkpoint import (
+    assert_plain_numbers,
+    checkpoint_folder,
+    frame,
+    is_causal,
+    load_config,
+    load_tokenizer,
+    origin,
+    stored_form,
+    truncated,
+    without_pooler,
+)
+from tli.model.device import is_out_of_memory, resolve_device
+from tli.model.files import read_tensors
 from tli.model.nf4 import assert_covered, coverage, guard_cpu
 from tli.model.opened import Opened, find_blocks
 from tli.model.quantized import reopened
@@ -86,6 +98,9 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
     from safetensors import SafetensorError
 
     device, covered = resolve_device(spec.device), None
+    folder = checkpoint_folder(spec)
+    if folder is not None and any(folder.glob("*.safetensors")):
+        assert_plain_numbers(spec.source, config, read_tensors(folder))
     options: dict[str, Any] = {"dtype": getattr(torch, spec.dtype), "use_safetensors": True, "output_loading_info": True}
     if spec.across_gpus and device.type == "cuda":
         options["device_map"] = "auto"
@@ -106,10 +121,19 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
         )
     if headless:
         options |= without_pooler(auto, config)
+    form = stored_form(config)
     try:
         model, report = auto.from_pretrained(spec.source, config=config, **options, **origin(spec))
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{spec.source}: cannot be opened: {str(error).splitlines()[0]}; copy or make this folder again") from None
+    except (ImportError, ValueError, RuntimeError, NotImplementedError) as error:
+        if not form or is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{spec.source}: its weights are stored in {form}, which cannot be opened here ({reason}). Take the checkpoint in 16 bits; "
+            "with quantization: nf4 it needs as little memory"
+        ) from None
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report.get("mismatched_keys", ()))
     if lacking:
         raise ModelError(

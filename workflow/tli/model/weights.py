@@ -11,7 +11,7 @@ from typing import Any
 
 from tli.errors import ModelError
 from tli.model import files
-from tli.model.checkpoint import frame
+from tli.model.checkpoint import assert_plain_numbers, frame, stored_form
 from tli.model.device import free_memory, resolve_device
 from tli.model.nf4 import assert_covered, coverage, rounded
 from tli.model.opened import Opened, find_blocks
@@ -59,8 +59,15 @@ def open_streamed(spec: ModelSpec, config, folder: Path, quantized: bool):
     """The model's frame, without its weights: (base, Source). Every tensor is looked up now. Raises ModelError."""
     from transformers import AutoModel
 
-    base = frame(AutoModel, spec, config)
+    form = stored_form(config)
+    if form:
+        raise ModelError(
+            f"{spec.source}: its weights are stored in {form}, which cannot be streamed block by block. Set stream: never where memory "
+            "holds it, or take the checkpoint in 16 bits (with quantization: nf4 it is rounded as it streams)"
+        )
     stored = files.read_tensors(folder)
+    assert_plain_numbers(spec.source, config, stored)
+    base = frame(AutoModel, spec, config)
     ignored = [re.compile(pattern) for pattern in base._keys_to_ignore_on_load_missing or ()]
     wanted = {name: list(p.shape) for name, p in [*base.named_parameters(), *base.state_dict().items()]}  # buffers of the checkpoint too
     prefix = _prefix(wanted, stored)
