@@ -193,3 +193,75 @@ def test_identity_of_a_large_file_sees_its_last_bytes_and_its_size(tmp_path):
             stream.write(last)
         seen.add(files.identity(tmp_path))
     assert len(seen) == 3
+
+
+# --- good models that were refused, and refusals that name the cause --------------------------------------------------
+
+
+@pytest.mark.parametrize("family", sorted(files.LLAMA_NAMES))
+def test_where_the_config_is_silent_the_head_is_tied_as_transformers_has_it(family):
+    from transformers import AutoConfig
+
+    assert AutoConfig.for_model(family).tie_word_embeddings is files.LLAMA_NAMES[family]
+
+
+def test_only_the_tied_heads_tensor_in_the_file_is_a_whole_model(test_data):
+    """stories656K: tied, with lm_head.weight alone."""
+    import tiny_models
+
+    from tli.model.embedding import embed
+    from tli.model.opening import open_model, open_whole
+    from tli.model.plain_loop import compare_with_plain_loop
+
+    folder, words = test_data / "models" / "stories656K", ["cat", "dog", "house", "once upon a time"]
+    assert files.check_folder(folder)["tied"]
+    opened, whole = open_model(tiny_models.spec(folder)), open_whole(tiny_models.spec(folder))[0]
+    assert (opened.base.embed_tokens.weight == whole.lm_head.weight).all()
+    assert compare_with_plain_loop(opened, words, [0, 1, 2]) < 1e-4
+    vectors = [embed(open_model(tiny_models.spec(folder, stream=way)), words, [0, 2], ["no-bos"]).vectors for way in ("never", "always")]
+    assert all((vectors[0][key] == vectors[1][key]).all() for key in vectors[0])
+
+
+def test_an_untied_model_without_embeddings_is_refused_by_every_way(folder):
+    import tiny_models
+
+    from tli.model.opening import open_model
+
+    without(folder, "model.embed_tokens.weight")
+    for way in ("never", "always"):
+        with pytest.raises(files.ModelError, match=r"embed_tokens\.weight"):
+            open_model(tiny_models.spec(folder, stream=way))
+
+
+def test_an_adapters_folder_is_told_from_a_models(tmp_path):
+    (tmp_path / "adapter_config.json").write_text("{}")
+    with pytest.raises(files.ModelError, match="is an adapter's folder, not a model's"):
+        files.check_folder(tmp_path)
+
+
+def test_lora_tensors_that_were_not_merged_are_named(folder):
+    import torch
+
+    tensors = load_file(folder / "model.safetensors")
+    tensors["model.layers.0.self_attn.q_proj.lora_A.default.weight"] = torch.zeros(2, 32)
+    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
+    with pytest.raises(files.ModelError, match=r"holds LoRA tensors .*lora_A.*merge"):
+        files.check_folder(folder)
+
+
+def test_a_pointer_of_git_lfs_is_named(folder):
+    (folder / "model.safetensors").write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(files.ModelError, match="pointer of Git LFS.*git lfs pull"):
+        files.check_folder(folder)
+
+
+def test_a_tokenizer_with_ids_beyond_the_embedding_is_named(tmp_path):
+    import tiny_models
+
+    from tli.errors import EmbedError
+    from tli.model.embedding import embed
+    from tli.model.opening import open_model
+
+    opened = open_model(tiny_models.spec(tiny_models.write("llama", tmp_path / "m", vocabulary=20)))
+    with pytest.raises(EmbedError, match=r"'water' has the token id 26 and the model embeds ids below 20"):
+        embed(opened, ["maji"[2], "water"], [1], ["no-bos"])
