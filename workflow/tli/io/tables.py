@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+from typing import Any
 
 import pandas as pd
 
@@ -225,6 +226,17 @@ def read(path: str | os.PathLike, columns: list[str] | None = None, text: list[s
     if missing:
         raise TableError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}")
     return table
+
+
+def of_run(table: pd.DataFrame, run: Any) -> pd.DataFrame:
+    """`table` with the columns RUN, taken from the attributes of `run`."""
+    return table.assign(**{name: getattr(run, name) for name in RUN})
+
+
+def joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The rows of all parts, in the contract's columns; an empty table where there is none."""
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
 
 
 TEXT = {

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 
 from tli import metrics
-from tli.model.embedding import embed
+from tli.io import store
+from tli.metrics.projection import project
+from tli.model.embedding import Embedded, embed, embed_all
 from tli.model.opening import Opened
 from tli.model.pooling import tokenize
+from tli.model.streaming import Wanted
+from tli.specs import STAGE_VERSIONS, MeasureSpec, ModelSpec
+from tli.subjects import Subject
 
 
 def measure(
@@ -83,3 +94,69 @@ def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) 
             "edit_similarity": edit,
         }
     )
+
+
+@dataclass
+class WordsProbe:
+    """The words of a list at hidden states: rows.parquet, figures.parquet and, for some subjects, projections.parquet."""
+
+    spec: MeasureSpec
+    model: ModelSpec
+    identity: str  # of the model
+    pairs: pd.DataFrame  # columns tables.PAIRS
+    states: Mapping[str, Sequence[int]]  # of each subject's run: the hidden states at which it is measured
+    projected: frozenset[str] = frozenset()  # runs whose words are drawn by t-SNE and PCA; baselines always are
+    kind: ClassVar[str] = "evaluate"
+    needs_head: ClassVar[bool] = False
+    _embedded: dict[str, Embedded] = field(default_factory=dict)
+
+    def key(self, subject: Subject) -> dict:
+        return {
+            "version": STAGE_VERSIONS["evaluate"],
+            "identity": self.identity,
+            "dtype": self.model.dtype,
+            "quantization": self.model.quantization if subject.quantized else "none",
+            "unit": subject.unit,
+            "states": list(self.states[subject.run]),
+            "poolings": list(self.spec.poolings),
+            "k": self.spec.csls_k,
+            "merge": self.spec.merge and not subject.is_baseline,
+            "pairs": self._digest,
+            "projected": self._projected_pairs(subject),
+        }
+
+    @cached_property
+    def _digest(self) -> str:
+        return store.digest_table(self.pairs)
+
+    def prepare(self, loaded, subjects: Sequence[Subject]) -> None:
+        """Of a streamed model: all subjects' words in one reading of its files."""
+        opened = loaded.opened
+        if opened.stream is None:
+            return
+        wanted = [Wanted(self.states[subject.run], subject.adapter(opened), self.spec.merge) for subject in subjects]
+        embedded = embed_all(opened, forms(metrics.candidates(self.pairs)), wanted, list(self.spec.poolings))
+        self._embedded = {subject.run: one for subject, one in zip(subjects, embedded, strict=True)}
+
+    def measure(self, loaded, subject: Subject, folder: Path) -> None:
+        states, poolings = list(self.states[subject.run]), list(self.spec.poolings)
+        rows, figures, vectors = measure(
+            loaded.opened, self.pairs, states, poolings, k=self.spec.csls_k, embedded=self._embedded.pop(subject.run, None)
+        )
+        rows.to_parquet(folder / "rows.parquet", index=False)
+        figures.to_parquet(folder / "figures.parquet", index=False)
+        if self._projected_pairs(subject):
+            maps = project(*vectors[states[0], poolings[0]], self.pairs, self.spec.projected_pairs)
+            maps.insert(0, "hidden_state", states[0])
+            maps.to_parquet(folder / "projections.parquet", index=False)
+
+    def _projected_pairs(self, subject: Subject) -> int:
+        return self.spec.projected_pairs if subject.is_baseline or subject.run in self.projected else 0
+
+
+def states_of(asked: Sequence[str | int], layers: int, loss_layers: Sequence[int]) -> list[int]:
+    """Hidden states as numbers, in the config's order, each once. `asked` may name "output" and "loss-layer"."""
+    resolved: list[int] = []
+    for state in asked:
+        resolved += [layers] if state == "output" else loss_layers if state == "loss-layer" else [int(state)]
+    return list(dict.fromkeys(resolved))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pandas as pd
 
 from tli import statistics
+from tli.experiment.job import StatisticsJob
+from tli.experiment.layout import Layout
 from tli.io import tables
+from tli.io.records import read_check
 from tli.log import say
 
 DESCRIPTIVE = ("words", "ranks", "survival", "gains")
@@ -42,44 +44,41 @@ def mark_same(runs: pd.DataFrame) -> pd.DataFrame:
     return runs.assign(same_as=first.where(first != order["run"], "").reindex(runs.index))
 
 
-def analyse(
-    *, parts: list[str], pairs: dict[tuple[str, str], str], words: dict[tuple[str, str], str], checks: dict[str, str], transfer: list[str], settings: dict, pooling: str, claim_at: str | int,
-    output: str,
-) -> None:  # fmt: skip
-    """Write runs.tsv, tests.tsv, verdicts.tsv and the descriptive tables into the folder `output`.
-
-    parts: folders of the evaluation. pairs, words: (model, pair) -> pairs.tsv and the scan's words.tsv. checks: model -> the check's JSON. transfer:
-    folders of the transfer stage, none where it is left out. settings: the config's section `statistics`. claim_at: "output" or
-    the hidden state at which claims are made.
-    """
-    found = gather(parts)
-    lists = pd.concat(
-        [
-            tables.read(path, tables.PAIRS)
-            .assign(model=model, pair=pair)
-            .merge(tables.read(words[model, pair], tables.WORDS), on=["model", "pair", "pair_id"], validate="one_to_one")
-            for (model, pair), path in pairs.items()
-        ],
-        ignore_index=True,
-    )
-    layers = {model: json.loads(Path(path).read_text(encoding="utf-8"))["layers"] for model, path in checks.items()}
+def run(job: StatisticsJob) -> dict:
+    """Write runs, tests, verdicts and the descriptive tables, and those of the transfer where tasks were scored."""
+    experiment, layout, spec = job.experiment, job.layout, job.spec
+    measured = gather([layout.part("evaluate", *place) for place in job.parts_of("evaluate")])
+    lists = pd.concat([_words(layout, model, pair) for model, pair in experiment.model_pairs], ignore_index=True)
+    layers = {model: read_check(layout.check(model)).layers for model in experiment.config.models}
     results = statistics.analyse(
-        found["runs"], found["similarities"], found["metrics"], lists, primary=settings["primary"], correction=settings["correction"],
-        alpha=settings["alpha"], minimum_seeds=settings["minimum_seeds"], equivalence_margin=settings["equivalence_margin"],
-        bootstrap=settings["bootstrap"], number_of_layers=layers,
-        claim_at={model: last if claim_at == "output" else int(claim_at) for model, last in layers.items()}, pooling=pooling,
+        measured["runs"], measured["similarities"], measured["metrics"], lists, primary=spec.primary, correction=spec.correction,
+        alpha=spec.alpha, minimum_seeds=spec.minimum_seeds, equivalence_margin=spec.equivalence_margin,
+        bootstrap=spec.bootstrap, number_of_layers=layers,
+        claim_at={model: last if spec.claim_at == "output" else int(spec.claim_at) for model, last in layers.items()}, pooling=spec.pooling,
     )  # fmt: skip
-    output = Path(output)
-    tables.write(found["runs"], output / "runs.tsv", tables.RUNS)
-    tables.write(results["tests"], output / "tests.tsv", tables.TESTS)
-    tables.write(results["verdicts"], output / "verdicts.tsv", tables.VERDICTS)
+    tables.write(measured["runs"], job.outputs["runs"], tables.RUNS)
+    tables.write(results["tests"], job.outputs["tests"], tables.TESTS)
+    tables.write(results["verdicts"], job.outputs["verdicts"], tables.VERDICTS)
     for name in DESCRIPTIVE:
-        tables.write(results[name], output / f"{name}.tsv")
-    if transfer:
-        items = pd.concat([tables.read(Path(folder) / "transfer.parquet", tables.TRANSFER) for folder in transfer], ignore_index=True)
+        tables.write(results[name], job.outputs[name])
+    if job.inputs["transfer"]:
+        items = pd.concat([tables.read(path, tables.TRANSFER) for path in job.inputs["transfer"]], ignore_index=True)
         for name, table in statistics.transfer(
-            items, found["runs"], **{key: settings[key] for key in ("correction", "alpha", "minimum_seeds", "bootstrap")}
+            items,
+            measured["runs"],
+            correction=spec.correction,
+            alpha=spec.alpha,
+            minimum_seeds=spec.minimum_seeds,
+            bootstrap=spec.bootstrap,
         ).items():
-            tables.write(table, output / f"transfer_{name}.tsv")
-    for _, verdict in results["verdicts"].iterrows():
-        say(f"statistics: {verdict['sentence']}")
+            tables.write(table, layout.transfer_statistics(name))
+    for sentence in results["verdicts"]["sentence"]:
+        say(f"statistics: {sentence}")
+    return {}
+
+
+def _words(layout: Layout, model: str, pair: str) -> pd.DataFrame:
+    """The pairs of a list with what the scan says of their words."""
+    pairs = tables.read(layout.lexicon(pair)["pairs"], tables.PAIRS).assign(model=model, pair=pair)
+    words = tables.read(layout.scan(model, pair)["words"], tables.WORDS)
+    return pairs.merge(words, on=["model", "pair", "pair_id"], validate="one_to_one")

@@ -8,35 +8,35 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
+from tli.experiment.layout import Layout
 from tli.io.atomic import whole
 
 
-def begin(results: str, rules: Iterable[str], cores: int | None) -> None:
+def begin(layout: Layout, rules: Iterable[str], cores: int | None) -> None:
     """Remember what this run is about to do: the rule names of its jobs, as many as there are, and how many run at a time."""
     planned = Counter(rule.split("_")[0] for rule in rules if rule != "all")
-    with whole(Path(results) / "provenance" / "plan.json") as beside:
+    with whole(layout.plan()) as beside:
         beside.write_text(json.dumps({"started": time.time(), "planned": planned, "cores": cores or 1}), encoding="utf-8")
 
 
-def remember(results: str, config: str) -> None:
+def remember(layout: Layout, config: str) -> None:
     """Keep the config of the run beside its results, for a report made of them later."""
-    with whole(Path(results) / "provenance" / "config.json") as beside:
+    with whole(layout.config()) as beside:
         beside.write_text(config, encoding="utf-8")
 
 
-def line(results: str) -> str:
+def line(layout: Layout) -> str:
     """What is done and left of the run under way, in words; "" where none was announced.
 
     The estimate takes the mean time of a stage's finished jobs, for a stage without one the mean of all, and as many jobs at
     a time as there are cores.
     """
-    place = Path(results) / "provenance" / "plan.json"
     try:
-        plan = json.loads(place.read_text(encoding="utf-8"))
+        plan = json.loads(Path(layout.plan()).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return ""
     took: dict[str, list[float]] = {}
-    for path in (Path(results) / "provenance").glob("*/*.json"):
+    for path in Path(layout.provenance()).glob("*/*.json"):
         if path.stat().st_mtime >= plan["started"]:
             took.setdefault(path.parent.name, []).append(json.loads(path.read_text(encoding="utf-8"))["seconds"])
     planned, total = plan["planned"], sum(plan["planned"].values())
