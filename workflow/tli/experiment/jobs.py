@@ -14,6 +14,7 @@ from tli.errors import ConfigError, ModelError
 from tli.experiment import grid
 from tli.io import store, tables
 from tli.model.files import check_folder, linear_modules
+from tli.specs import LexiconSpec, SplitSpec
 
 LONG_LIST = 300_000  # bytes; cleaning and splitting more takes seconds, before every start of Snakemake
 
@@ -50,6 +51,12 @@ def addresses(config: Config, pair: str) -> list[str]:
 
 def is_address(entry: str) -> bool:
     return entry.startswith(("https://", "http://"))
+
+
+def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
+    """How a list is read, cleaned and split."""
+    settings = lexicon_settings(config, pair)
+    return LexiconSpec(**settings | {"split": SplitSpec(**settings["split"])})
 
 
 def lexicon_settings(config: Config, pair: str) -> dict:
@@ -219,15 +226,12 @@ def _list_problems(config: Config, pair: str, files: list[str]) -> list[str]:
     """What the list lacks for what is asked of it. A long list is only read here; its job cleans and splits it. Raises LexiconError."""
     from tli import lexicon
 
-    section, settings = config.pairs[pair], lexicon_settings(config, pair)
+    spec = lexicon_spec(config, pair)
     parts = [part for file in files for part in [Path(file), *Path(file).glob("*")]]
     if sum(part.stat().st_size for part in parts if part.is_file()) > LONG_LIST:
-        source, target = pair.split("-")
-        lexicon.read(
-            files, format=section.format, columns=section.columns, source_language=source, target_language=target, **section.options
-        )
+        lexicon.read(files, pair, spec)
         return []
-    pairs, _, _ = lexicon.prepare(files, pair=pair, **settings)
+    pairs, _, _ = lexicon.prepare(files, pair, spec)
     trained = int((pairs["split"] == "train").sum())
     problems = [f"pairs.{pair}: the train split has {trained} pairs; at least 2 are needed"] if trained < 2 else []
     for name, arm in expand_arms(config).items():
