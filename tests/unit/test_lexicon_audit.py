@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from tli.lexicon import audit, audit_file, audit_lines, clean, read, same_list, split
+from tli.specs import LexiconSpec
 
 
 @pytest.fixture
@@ -84,9 +85,9 @@ def test_a_list_that_is_another_languages_list_is_noticed(tmp_path):
         [str(one), str(copy), True], [str(one), str(near), False], [str(copy), str(near), False]
     ]  # fmt: skip
     assert found["shared_lines"].tolist() == pytest.approx([1, 40 / 41, 40 / 41])
-    lines = audit_file(one, columns=["target", "source"])
+    lines = audit_file(one, LexiconSpec(format="", columns=("target", "source")))
     assert lines[0] == f"error: {one} is byte for byte the list {copy}"
-    assert not any("byte for byte" in line for line in audit_file(other, columns=["target", "source"]))
+    assert not any("byte for byte" in line for line in audit_file(other, LexiconSpec(format="", columns=("target", "source"))))
 
 
 def test_a_list_whose_columns_are_one_list_is_noticed(tmp_path):
@@ -114,7 +115,7 @@ def test_a_long_list_takes_linear_time_and_shows_progress(tmp_path, capsys):
     def seconds(count):
         path = write(tmp_path / f"{count}.tsv", [(f"s{i}w{i % 977}", f"t{i // 2}v{i % 983}") for i in range(count)])
         start = time.process_time()
-        raw = read(path, source_language="swh", target_language="eng")
+        raw = read(path, "swh-eng")
         pairs, _ = clean(raw)
         kept, aside = split(pairs)
         assert len(kept) + len(aside) == count

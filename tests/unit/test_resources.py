@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from tli import lexicon
+from tli.specs import LexiconSpec, SplitSpec
 
 ROOT = Path(__file__).parents[2]
 LISTS = ROOT / "resources" / "lexicons"
@@ -25,8 +26,7 @@ def read(pair: str) -> pd.DataFrame:
 
 
 def cleaned(pair: str) -> pd.DataFrame:
-    source, target = pair.split("-")
-    return lexicon.clean(lexicon.read(str(LISTS / f"{pair}.tsv"), format="tsv", source_language=source, target_language=target))[0]
+    return lexicon.clean(lexicon.read(LISTS / f"{pair}.tsv", pair))[0]
 
 
 @pytest.mark.parametrize(("pair", "least", "phrases"), [("swh-eng", 760, 60), ("lin-eng", 300, 20), ("lug-eng", 300, 20)])
@@ -47,8 +47,7 @@ def test_the_readme_counts_right(pair):
 
 @pytest.mark.parametrize("pair", ["swh-eng", "lin-eng", "lug-eng"])
 def test_the_audit_finds_no_error(pair):
-    source, target = pair.split("-")
-    lines = lexicon.audit_file(str(LISTS / f"{pair}.tsv"), format="tsv", source_language=source, target_language=target)
+    lines = lexicon.audit_file(LISTS / f"{pair}.tsv", LexiconSpec(), pair)
     assert not [line for line in lines if line.startswith("error")]
 
 
@@ -58,7 +57,7 @@ def test_the_papers_pairs_are_there_verbatim():
 
 
 def test_the_papers_sizes_are_reachable():
-    pairs, _ = lexicon.split(cleaned("swh-eng"), sizes={"train": 623, "select": 74, "heldout": 63})
+    pairs, _ = lexicon.split(cleaned("swh-eng"), SplitSpec(sizes={"train": 623, "select": 74, "heldout": 63}))
     assert pairs["split"].value_counts().to_dict() == {"train": 623, "select": 74, "heldout": 63}
     assert lexicon.leaks(pairs, "forms").empty
 

@@ -140,15 +140,15 @@ def _reference(chosen: argparse.Namespace) -> None:
 
 def _audit(chosen: argparse.Namespace) -> int:
     from tli import lexicon
+    from tli.specs import LexiconSpec
 
     pair = chosen.pair or Path(chosen.file[0]).name.split(".")[0]
     if pair.count("-") != 1:
         raise ValueError(f"the file's name does not tell the pair; add --pair, as --pair swh-eng (got {pair!r})")
-    source, target = pair.split("-")
     columns: list | dict | None = chosen.columns.split(",") if chosen.columns else None
     if columns and "=" in columns[0]:
         columns = dict(part.split("=", 1) for part in columns)
-    lines = lexicon.audit_file(chosen.file, format=chosen.format, columns=columns, source_language=source, target_language=target)
+    lines = lexicon.audit_file(chosen.file, LexiconSpec(format=chosen.format, columns=columns), pair)
     for line in lines:
         print(line)
     return 1 if any(line.startswith("error") for line in lines) else 0

@@ -52,9 +52,11 @@ def leaks(pairs: pd.DataFrame, by: str = "forms", function_words: frozenset[str]
     several = table.drop_duplicates(["form", "split"])
     several = several[several.duplicated("form", keep=False)]
     counts = table["form"].value_counts()
-    found = several.groupby("form", sort=False).agg(splits=("split", "|".join), example=("pair", lambda shown: "; ".join(list(shown)[:2])))
-    found["pairs"] = counts.reindex(found.index)
-    return found.reset_index()[["form", "splits", "pairs", "example"]]
+    leaking = several.groupby("form", sort=False).agg(
+        splits=("split", "|".join), example=("pair", lambda shown: "; ".join(list(shown)[:2]))
+    )
+    leaking["pairs"] = counts.reindex(leaking.index)
+    return leaking.reset_index()[["form", "splits", "pairs", "example"]]
 
 
 def components_of(links: list[list[str]], names: list[str]) -> np.ndarray:

@@ -9,15 +9,30 @@ from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import DefusedXMLParser
 
-from tli.lexicon.cldr import same_language
 from tli.lexicon.forms import fail
+from tli.lexicon.languages import same_language
+from tli.lexicon.list_file import ListFile
 
 LANGUAGE = "{http://www.w3.org/XML/1998/namespace}lang"
 POS = {
-    "n": "noun", "v": "verb", "irrv": "verb", "adj": "adjective", "adv": "adverb", "pron": "pronoun", "num": "numeral",
-    "conj": "conjunction", "prep": "preposition", "interj": "interjection", "int": "interjection", "cop": "copula",
-    "prt": "particle", "expr": "expression", "pn": "name", "propn": "name", "phrase": "expression",
-}  # fmt: skip
+    "n": "noun",
+    "v": "verb",
+    "irrv": "verb",
+    "adj": "adjective",
+    "adv": "adverb",
+    "pron": "pronoun",
+    "num": "numeral",
+    "conj": "conjunction",
+    "prep": "preposition",
+    "interj": "interjection",
+    "int": "interjection",
+    "cop": "copula",
+    "prt": "particle",
+    "expr": "expression",
+    "pn": "name",
+    "propn": "name",
+    "phrase": "expression",
+}
 INSIDE_NOTES = {"note", "usg", "lbl"}
 
 
@@ -48,8 +63,9 @@ def _parse(path: str) -> Element:
         raise fail(
             f"declares an entity or an external reference ({type(error).__name__}), which is not opened",
             "remove the declaration or take the dictionary from its own source",
-            file=path, line=parser.parser.CurrentLineNumber,
-        ) from error  # fmt: skip
+            file=path,
+            line=parser.parser.CurrentLineNumber,
+        ) from error
     except (ValueError, LookupError) as error:
         raise fail(f"cannot be read as XML ({error})", "save the file as UTF-8", file=path) from error
     for element in root.iter():
@@ -67,18 +83,18 @@ def _text(element: Element) -> str:
     return re.sub(r" +([,;])", r"\1", " ".join("".join(parts).split()))
 
 
-def _own(entry: Element, wanted: set[str]) -> list[Element]:
+def _descendants(entry: Element, wanted: set[str]) -> list[Element]:
     """Descendants of `entry` with a tag in `wanted`, in order, without those of entries, examples or notes inside it."""
-    found, stack = [], list(reversed(entry))
+    elements, stack = [], list(reversed(entry))
     while stack:
         element = stack.pop()
         if element.tag in wanted:
-            found.append(element)
+            elements.append(element)
         elif element.tag not in {"entry", "re", "note", "etym", "xr"} and not (
             element.tag == "cit" and element.get("type", "") not in {"trans", "translation", "translationEquivalent"}
         ):
             stack.extend(reversed(element))
-    return found
+    return elements
 
 
 def synonyms(text: str) -> list[str]:
@@ -98,49 +114,52 @@ def synonyms(text: str) -> list[str]:
     return [part for part in parts if part]
 
 
-def _headword_language(root: Element, path: str, headword: str | None, languages: tuple[str, str]) -> str:
-    """Which of `languages` the entries are in: as told, by xml:lang of their forms, or by a file name such as swh-eng."""
+def _headword_language(root: Element, file: ListFile, headword: str | None) -> str:
+    """Which of the list's languages the entries are in: as told, by xml:lang of their forms, or by a file name such as swh-eng."""
     if headword is not None:
-        told = [headword]
+        codes = [headword]
     else:
-        told = [form.get(LANGUAGE) for tag in ("form", "orth") for form in root.iter(tag) if form.get(LANGUAGE)][:1]
-        name = re.match(r"([a-z]{2,3})-([a-z]{2,3})(?![a-z])", Path(path).name)
-        told += [name.group(1)] if name else []
-    for code in told:
-        for language in languages:
+        codes = [form.get(LANGUAGE) for tag in ("form", "orth") for form in root.iter(tag) if form.get(LANGUAGE)][:1]
+        name = re.match(r"([a-z]{2,3})-([a-z]{2,3})(?![a-z])", Path(file.path).name)
+        codes += [name.group(1)] if name else []
+    for code in codes:
+        for language in file.languages:
             if same_language(code, language):
                 return language
     raise fail(
-        f"it is not clear which of {languages[0]} and {languages[1]} the entries are in (found: {told or 'nothing'})",
-        "give headword: <language of the entries>", file=path,
-    )  # fmt: skip
+        f"it is not clear which of {' and '.join(file.languages)} the entries are in (found: {codes or 'nothing'})",
+        "give headword: <language of the entries>",
+        file=file.path,
+    )
 
 
-def read_tei(path, *, columns, source_language, target_language, headword: str | None = None) -> list[dict]:
+def read_tei(file: ListFile, *, headword: str | None = None) -> list[dict]:
     """A row a headword (or variant spelling) and translation; generated plurals and entries without one are problems."""
-    root = _parse(path)
+    root = _parse(file.path)
     entries = [element for element in root.iter() if element.tag in {"entry", "re"}]
     if not entries:
-        raise fail(f"has no TEI entries (its root is <{root.tag}>)", "check that it is a TEI dictionary", file=path)
-    language = _headword_language(root, path, headword, (source_language, target_language))
-    sides = ("source", "target") if language == source_language else ("target", "source")
+        raise fail(f"has no TEI entries (its root is <{root.tag}>)", "check that it is a TEI dictionary", file=file.path)
+    language = _headword_language(root, file, headword)
+    sides = ("source", "target") if language == file.source_language else ("target", "source")
     rows = []
     for entry in entries:
         line = int(entry.get("line"))
-        heads = [_text(orth) for orth in _own(entry, {"orth"})]
-        kind = next((_text(pos) for pos in _own(entry, {"pos"})), "")
-        found = [(int(element.get("line")), part) for element in _own(entry, {"def", "quote"}) for part in synonyms(_text(element))]
+        heads = [_text(orth) for orth in _descendants(entry, {"orth"})]
+        kind = next((_text(pos) for pos in _descendants(entry, {"pos"})), "")
+        translations = [
+            (int(element.get("line")), part) for element in _descendants(entry, {"def", "quote"}) for part in synonyms(_text(element))
+        ]
         problem = ""
         if entry.get("type") == "pl":
             problem = "a plural generated from another entry"
         elif not [head for head in heads if head]:
             problem = "no headword"
-        elif not found:
+        elif not translations:
             problem = "no translation"
         if problem:
             rows.append({sides[0]: heads[0] if heads else "", sides[1]: "", "line": line, "problem": problem})
             continue
         for head in heads:
-            for place, part in found:
+            for place, part in translations:
                 rows.append({sides[0]: head, sides[1]: part, "category": POS.get(kind, kind), "line": place})
     return rows
