@@ -8,9 +8,10 @@ import pandas as pd
 
 from tli.io import tables
 from tli.log import say, warn
-from tli.metrics.choice import choose_layer
+from tli.metrics.choice import choice_pooling, choose_layer
 from tli.model.device import device_name
 from tli.probes import words as measure
+from tli.specs import ScanSpec
 
 SINK_WARNING = 10.0
 
@@ -36,13 +37,12 @@ def scan(
     )
     figures.insert(0, "model", model)
     figures.insert(1, "pair", pair)
-    # `best` is chosen without BOS wherever the scan has that pooling: pooled in, it hides what the words do.
-    clean = next((name for name in poolings if name != "with-bos"), poolings[0])
-    chosen = choose_layer(rows, figures, opened.layers, best_by, clean, k=csls_k, at_most=best_at_most, bootstrap=bootstrap)
+    spec = ScanSpec(tuple(poolings), best_by, best_at_most, csls_k, bootstrap)
+    chosen = choose_layer(rows, figures, opened.layers, spec)
     chosen.insert(0, "model", model)
     chosen.insert(1, "pair", pair)
     warn_of_sinks(figures)
-    about = measure.word_facts(opened, table, vectors[opened.layers, clean][0]).assign(model=model, pair=pair)
+    about = measure.word_facts(opened, table, vectors[opened.layers, choice_pooling(spec)][0]).assign(model=model, pair=pair)
     tables.write(about, words, tables.WORDS)
     tables.write(token_audit(opened.tokenizer, table), audit, ["severity", "text"])
     tables.write(figures, output, tables.SCAN)
