@@ -25,6 +25,11 @@ class Candidates:
     accepted: sparse.csr_array  # bool [n_source_forms, n_target_forms]: right translations, the pair's own among them
     references: sparse.csr_array  # bool [n_source_forms, n_reference_forms]
 
+    @property
+    def forms(self) -> list[str]:
+        """Every form that needs a vector: sources, targets, references."""
+        return [*self.source_forms, *self.target_forms, *self.reference_forms]
+
 
 def candidates(pairs: pd.DataFrame) -> Candidates:
     """Build the candidates of a pairs table (columns `source`, `target`, `alternatives` joined by "|").

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tli.io import tables
 from tli.metrics.candidates import Candidates, neighbourhood
+from tli.metrics.vectors import Vectors, normalise
 
 TIE = 3e-7  # what float32 cosines cannot tell apart (measured error 2e-7); cosines this near are tied, against the pair
 MARGIN_NEIGHBOURS = 4
@@ -17,19 +18,15 @@ COLUMNS = tables.SIMILARITIES[tables.SIMILARITIES.index("cosine") :]
 
 
 def per_pair(
-    source_vectors: np.ndarray,
-    target_vectors: np.ndarray,
+    vectors: Vectors,
     candidates: Candidates,
     *,
-    reference_vectors: np.ndarray | None = None,
     k: int = 10,
     block_megabytes: float = 256,
 ) -> pd.DataFrame:
     """Compare every pair with all candidates; one row a pair, in their order, columns SIMILARITIES from `cosine` on.
 
-    `source_vectors` [n_source_forms, d], `target_vectors` [n_target_forms, d] and `reference_vectors`
-    [n_reference_forms, d] (left out: only candidates serve as references) need not be normalised; a zero vector has
-    cosine 0 with everything. Ranks are those of the best accepted form, ties (nearer than TIE) counting against it;
+    `vectors` are those of the candidates' forms; a zero vector has cosine 0 with everything. Ranks are those of the best accepted form, ties (nearer than TIE) counting against it;
     other accepted forms are neither rivals nor in the mismatched mean and sd (ddof 1). Undefined is NaN.
 
     CSLS: 2 S_ij - r_T(i) - r_S(j) (Conneau et al. 2018, k nearest). Margin: S_ij / ((n_T(i) + n_S(j)) / 2), the ratio
@@ -40,8 +37,8 @@ def per_pair(
     Raises ValueError for shapes that do not fit and for vectors that are not finite.
     """
     accepted = candidates.accepted
-    source = normalise(source_vectors, "source", accepted.shape[0])
-    target = normalise(target_vectors, "target", accepted.shape[1])
+    source = normalise(vectors.source, "source", accepted.shape[0])
+    target = normalise(vectors.target, "target", accepted.shape[1])
     if source.shape[1] != target.shape[1]:
         raise ValueError(f"source vectors have {source.shape[1]} dimensions, target vectors {target.shape[1]}")
     near, near_margin = neighbourhood(k, candidates), neighbourhood(MARGIN_NEIGHBOURS, candidates)
@@ -57,17 +54,19 @@ def per_pair(
     half_target = seen["column_top"][:, :near_margin].mean(axis=1) / 2
     ratio = right / np.maximum(half_source[rows] + half_target[columns], TIE)
     ranks = _second_pass(
-        sides, accepted, block_megabytes,
+        sides,
+        accepted,
+        block_megabytes,
         cosine=(_best(right, rows, accepted.shape[0]), _best(right, columns, accepted.shape[1])),
         csls=(_best(csls, rows, accepted.shape[0]), _best(csls, columns, accepted.shape[1]), source_mean, target_mean),
         margin=(_best(ratio, rows, accepted.shape[0]), half_source, half_target),
-    )  # fmt: skip
+    )
 
     i, j = candidates.source_of, candidates.target_of
     cell = np.searchsorted(rows * np.int64(accepted.shape[1]) + columns, i * np.int64(accepted.shape[1]) + j)
     reference = None
-    if reference_vectors is not None:
-        reference = normalise(reference_vectors, "reference", candidates.references.shape[1])
+    if vectors.reference is not None:
+        reference = normalise(vectors.reference, "reference", candidates.references.shape[1])
     return pd.DataFrame(
         {
             "cosine": right[cell],
@@ -85,18 +84,6 @@ def per_pair(
             "margin_target_rank": ranks["margin"][i],
         }
     )[COLUMNS]
-
-
-def normalise(vectors: np.ndarray, side: str = "", rows: int | None = None) -> np.ndarray:
-    """Vectors of length 1 in float32; a zero vector stays zero. ValueError for a wrong shape or a non-finite value."""
-    vectors = np.asarray(vectors, dtype=np.float32)
-    if vectors.ndim != 2 or (rows is not None and len(vectors) != rows):
-        raise ValueError(f"{side} vectors have shape {vectors.shape}; expected ({rows}, d), one row a distinct form")
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    bad = np.flatnonzero(~np.isfinite(norms))
-    if len(bad):
-        raise ValueError(f"{side} vector {bad[0]} (from 0) has values that are not finite")
-    return (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32, copy=False)
 
 
 def _sides(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -151,9 +138,15 @@ def _first_pass(sides, accepted, near: int, block_megabytes: float) -> dict[str,
         mean[part] = centre
         sd[part] = np.sqrt(_ratio(squares, count - 1))
     return {
-        "right": right, "row_top": _descending(row_top), "column_top": _descending(column_top.T),
-        "mean": mean, "sd": sd, "xcs": xcs, "row_rival": row_rival, "column_rival": column_rival,
-    }  # fmt: skip
+        "right": right,
+        "row_top": _descending(row_top),
+        "column_top": _descending(column_top.T),
+        "mean": mean,
+        "sd": sd,
+        "xcs": xcs,
+        "row_rival": row_rival,
+        "column_rival": column_rival,
+    }
 
 
 def _second_pass(sides, accepted, block_megabytes: float, cosine, csls, margin) -> dict:
@@ -216,14 +209,14 @@ def _best_reference(target, reference, candidates: Candidates, block_megabytes: 
     for accepted, vectors in ((candidates.accepted, target), (candidates.references, reference)):
         if vectors is None or not accepted.nnz:
             continue
-        chosen = accepted[candidates.source_of]
-        pair, other = _row_numbers(chosen), chosen.indices
+        by_pair = accepted[candidates.source_of]
+        pair, other = _row_numbers(by_pair), by_pair.indices
         if vectors is target:
-            kept = other != candidates.target_of[pair]
-            pair, other = pair[kept], other[kept]
+            another = other != candidates.target_of[pair]
+            pair, other = pair[another], other[another]
         height = max(1, int(block_megabytes * 2**20 / (target.shape[1] * 4 * 2)))
         for start in range(0, len(pair), height):
             part = slice(start, start + height)
-            own = target[candidates.target_of[pair[part]]]
-            np.maximum.at(best, pair[part], np.einsum("ij,ij->i", own, vectors[other[part]], dtype=np.float64))
+            translation = target[candidates.target_of[pair[part]]]
+            np.maximum.at(best, pair[part], np.einsum("ij,ij->i", translation, vectors[other[part]], dtype=np.float64))
     return _finite(best)

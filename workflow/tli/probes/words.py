@@ -32,16 +32,13 @@ def measure(
     target vectors [n, d])} by pair, float32).
     """
     candidates = metrics.candidates(pairs)
-    n, m = len(candidates.source_forms), len(candidates.target_forms)
     if embedded is None:
         embedded = embed(opened, forms(candidates), hidden_states, poolings, progress=progress)
     rows, figures, vectors = [], [], {}
     splits = pairs["split"].to_numpy()
     for (state, pooling), all_vectors in embedded.vectors.items():
-        source, target, reference = all_vectors[:n], all_vectors[n : n + m], all_vectors[n + m :]
-        found, by_split = metrics.evaluate(
-            source, target, candidates, splits, reference_vectors=reference, k=k, sink_ratio=embedded.sink_ratio[state]
-        )
+        parts = metrics.Vectors.of(all_vectors, candidates)
+        found, by_split = metrics.evaluate(parts, candidates, splits, k=k, sink_ratio=embedded.sink_ratio[state])
         found.insert(0, "pair_id", pairs["pair_id"].to_numpy())
         found.insert(1, "split", splits)
         found.insert(2, "hidden_state", state)
@@ -51,13 +48,13 @@ def measure(
         figures += [
             {"split": split, "hidden_state": state, "normed": normed, "pooling": pooling, **values} for split, values in by_split.items()
         ]
-        vectors[state, pooling] = (source[candidates.source_of], target[candidates.target_of])
+        vectors[state, pooling] = (parts.source[candidates.source_of], parts.target[candidates.target_of])
     return pd.concat(rows, ignore_index=True), pd.DataFrame(figures), vectors
 
 
 def forms(candidates: metrics.Candidates) -> list[str]:
     """The forms that `measure` embeds, in its order."""
-    return [*candidates.source_forms, *candidates.target_forms, *candidates.reference_forms]
+    return candidates.forms
 
 
 EDIT_LIMIT = 4_000_000  # comparisons of two words; beyond, edit similarity is left empty
