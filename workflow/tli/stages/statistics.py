@@ -10,6 +10,7 @@ import pandas as pd
 from tli import statistics
 from tli.io import tables
 from tli.log import say
+from tli.specs import StatisticsSpec
 
 DESCRIPTIVE = ("words", "ranks", "survival", "gains")
 
@@ -63,12 +64,9 @@ def analyse(
         ignore_index=True,
     )
     layers = {model: json.loads(Path(path).read_text(encoding="utf-8"))["layers"] for model, path in checks.items()}
-    results = statistics.analyse(
-        found["runs"], found["similarities"], found["metrics"], lists, primary=settings["primary"], correction=settings["correction"],
-        alpha=settings["alpha"], minimum_seeds=settings["minimum_seeds"], equivalence_margin=settings["equivalence_margin"],
-        bootstrap=settings["bootstrap"], number_of_layers=layers,
-        claim_at={model: last if claim_at == "output" else int(claim_at) for model, last in layers.items()}, pooling=pooling,
-    )  # fmt: skip
+    spec = StatisticsSpec(**settings, pooling=pooling, claim_at=claim_at)
+    measured = statistics.Measured(found["runs"], found["similarities"], found["metrics"], lists, layers)
+    results = statistics.analyse(measured, spec)
     output = Path(output)
     tables.write(found["runs"], output / "runs.tsv", tables.RUNS)
     tables.write(results["tests"], output / "tests.tsv", tables.TESTS)
@@ -77,9 +75,7 @@ def analyse(
         tables.write(results[name], output / f"{name}.tsv")
     if transfer:
         items = pd.concat([tables.read(Path(folder) / "transfer.parquet", tables.TRANSFER) for folder in transfer], ignore_index=True)
-        for name, table in statistics.transfer(
-            items, found["runs"], **{key: settings[key] for key in ("correction", "alpha", "minimum_seeds", "bootstrap")}
-        ).items():
+        for name, table in statistics.transfer(statistics.Scored(items, found["runs"]), spec).items():
             tables.write(table, output / f"transfer_{name}.tsv")
     for _, verdict in results["verdicts"].iterrows():
         say(f"statistics: {verdict['sentence']}")
