@@ -7,7 +7,6 @@ import synthetic
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from tli import statistics
 from tli.io import tables
 from tli.statistics import items
 
@@ -21,7 +20,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def found(made):
-    return statistics.transfer(made["transfer"], made["runs"], bootstrap=500)
+    return synthetic.transfer(made["transfer"], made["runs"], bootstrap=500)
 
 
 @pytest.mark.parametrize("gained, lost, kept, wrong", [(7, 1, 20, 5), (3, 3, 2, 2), (0, 9, 1, 1), (40, 60, 300, 100)])
@@ -90,10 +89,10 @@ def test_gap_intervals_paired_and_unpaired_are_plain_bootstraps():
     random = np.random.default_rng(3)
     a, b, c, d = (random.random((4, 150)) < np.array([[0.8], [0.5], [0.7], [0.6]])).astype(float)
     change = (a - c) - (b - d)
-    paired = items.gap_interval(a, b, c, d, True, 20_000)
+    paired = items.gap_interval((a, b, c, d), True, 20_000)
     draw = random.integers(0, 150, (2, 20_000, 150))
     np.testing.assert_allclose(paired[3:], np.quantile(change[draw[0]].mean(1), [0.025, 0.975]), atol=0.012)
-    apart = items.gap_interval(a, b, c, d, False, 20_000)
+    apart = items.gap_interval((a, b, c, d), False, 20_000)
     plain = (a - c)[draw[0]].mean(1) - (b - d)[draw[1]].mean(1)
     np.testing.assert_allclose(apart[3:], np.quantile(plain, [0.025, 0.975]), atol=0.012)
     assert paired[2] == pytest.approx(change.mean()) == apart[2]
@@ -140,19 +139,19 @@ def test_the_gap_is_paired_only_over_aligned_items(made, found):
     assert gaps.paired.all() and set(gaps.n) == {60}
     t = made["transfer"]
     part = t.assign(aligned_id=t.aligned_id.where(t.item < "0020", ""))
-    some = statistics.transfer(part, made["runs"], bootstrap=50)["gaps"]
+    some = synthetic.transfer(part, made["runs"], bootstrap=50)["gaps"]
     assert some.paired.all() and set(some.n) == {20}
     row = some.query("task == 'xnli_sw' and run == 'tli/layer-2/rank-4/seed-0'").iloc[0]
     own = part[(part.run == row.run) & (part.item < "0020")].groupby("task")["correct"].mean()
     assert row.gap_after == pytest.approx(own["xnli_en"] - own["xnli_sw"])
-    none = statistics.transfer(t.assign(aligned_id=""), made["runs"], bootstrap=50)["gaps"]
+    none = synthetic.transfer(t.assign(aligned_id=""), made["runs"], bootstrap=50)["gaps"]
     assert not none.paired.any() and none.note.str.startswith("unpaired").all()
 
 
 def test_the_worst_of_several_prompts(made):
     t = made["transfer"].query("task in ('xnli_sw', 'xcopa_sw')")
     names = {"xnli_sw": "afrixnli_sw_prompt_1", "xcopa_sw": "afrixnli_sw_prompt_2"}
-    table = statistics.transfer(t.assign(task=t.task.map(names)), made["runs"], bootstrap=50)["cells"]
+    table = synthetic.transfer(t.assign(task=t.task.map(names)), made["runs"], bootstrap=50)["cells"]
     row = table.query("metric == 'worst prompt accuracy' and arm == 'tli' and rank == '4' and contrast == 'after - before'").iloc[0]
     accuracy = t[t["arm"].isin(["tli", "baseline"])].groupby(["run", "task"])["correct"].mean().unstack().min(axis=1)
     after = [accuracy[f"tli/layer-2/rank-4/seed-{s}"] for s in range(5)]
@@ -161,17 +160,17 @@ def test_the_worst_of_several_prompts(made):
 
 def test_too_few_seeds_make_no_claim(made):
     runs = made["runs"][made["runs"].seed < 3]
-    cells = statistics.transfer(made["transfer"], runs, bootstrap=50)["cells"]
+    cells = synthetic.transfer(made["transfer"], runs, bootstrap=50)["cells"]
     assert cells[~cells.control].sentence.str.contains("no claim: 3 seeds").all()
 
 
 def test_errors_name_the_table_the_task_and_the_run(made):
     t = made["transfer"]
     with pytest.raises(tables.TableError, match="aligned_id"):
-        statistics.transfer(t.drop(columns="aligned_id"), made["runs"])
+        synthetic.transfer(t.drop(columns="aligned_id"), made["runs"])
     with pytest.raises(tables.TableError, match="no rows of baseline"):
-        statistics.transfer(t[t.run != "baseline"], made["runs"])
+        synthetic.transfer(t[t.run != "baseline"], made["runs"])
     cut = t[~((t.run == "tli/layer-2/rank-4/seed-0") & (t.task == "copa") & (t.item == "0003"))]
     with pytest.raises(tables.TableError, match=r"copa.*tli/layer-2/rank-4/seed-0.*different items"):
-        statistics.transfer(cut, made["runs"], bootstrap=50)
+        synthetic.transfer(cut, made["runs"], bootstrap=50)
     assert isinstance(t, pd.DataFrame)

@@ -6,58 +6,43 @@ import numpy as np
 import pandas as pd
 
 from tli.io import tables
+from tli.statistics.columns import GAINS, WORDS
 from tli.statistics.families import adjust_families
-from tli.statistics.tests import UNDEFINED, log10_p_of_t
+from tli.statistics.paired import UNDEFINED, log10_p_of_t
 
-GAINS = [
-    *tables.CELL, "loss_layer", "pair_id", "source", "target", "category", "component", "split", "seeds", "metric",
-    "before", "after", "change", "placebo_after", "placebo_change",
-]  # fmt: skip
-WORDS = [
-    *tables.CELL, "condition", "split", "metric", "term", "family", "family_size", "n", "clusters", "estimate", "error", "low",
-    "high", "statistic", "df", "p", "log10_p", "p_holm", "p_bh", "p_by", "r_squared", "note",
-]  # fmt: skip
 # what a list may tell of a word beyond its category; a column that is not there is left out
 COVARIATES = {
-    "token_count": "tokens of the source", "cognate": "edit similarity of the two sides",
-    "nearest_trained": "highest similarity to a trained word", "edit_similarity": "edit similarity to a trained word",
-}  # fmt: skip
+    "token_count": "tokens of the source",
+    "cognate": "edit similarity of the two sides",
+    "nearest_trained": "highest similarity to a trained word",
+    "edit_similarity": "edit similarity to a trained word",
+}
 LEAST_OF_CATEGORY, LEAST_CLUSTERS = 5, 10
 MEASURES = ["cosine", "gap", "csls_hit"]
-
-
-def lexicon(pairs) -> pd.DataFrame:
-    """The pairs of all lists in one table with the column `pair` (and `model` where the lists differ between models).
-
-    pairs: one table with the column pair, or a mapping from pair, or from (model, pair), to its table.
-    """
-    if isinstance(pairs, pd.DataFrame):
-        if "pair" not in pairs.columns:
-            raise tables.TableError("statistics: the table of pairs lacks the column pair, which names the list of each row")
-        return pairs
-    parts = []
-    for key, table in pairs.items():
-        names = {"pair": key} if isinstance(key, str) else dict(zip(("model", "pair"), key, strict=True))
-        parts.append(table.assign(**names))
-    return pd.concat(parts, ignore_index=True)
 
 
 def gains(words: pd.DataFrame, pairs: pd.DataFrame, output: dict[str, int], measures=MEASURES) -> pd.DataFrame:
     """GAINS: one row a cell (no control), word and measure, at the output: means over the seeds, placebo beside.
 
-    words: `seeds.compared` of the similarities by PLACE and pair_id.
+    words: `comparing.compared` of the similarities by PLACE and pair_id.
     """
     at_output = words["hidden_state"] == words["model"].map(output)
     words = words[at_output & ~words["control"].astype(bool)]
     by = [*tables.CELL, "loss_layer", "pair_id"]
     parts = []
     for measure in measures:
-        own = words[by].assign(
-            before=words[measure + "_before"], after=words[measure], placebo_after=words[measure + "_placebo"], seeds=words["seed"],
-        )  # fmt: skip
-        mean = own.groupby(by, sort=True, as_index=False).agg(
-            before=("before", "mean"), after=("after", "mean"), placebo_after=("placebo_after", "mean"), seeds=("seeds", "nunique"),
-        )  # fmt: skip
+        values = words[by].assign(
+            before=words[measure + "_before"],
+            after=words[measure],
+            placebo_after=words[measure + "_placebo"],
+            seeds=words["seed"],
+        )
+        mean = values.groupby(by, sort=True, as_index=False).agg(
+            before=("before", "mean"),
+            after=("after", "mean"),
+            placebo_after=("placebo_after", "mean"),
+            seeds=("seeds", "nunique"),
+        )
         mean["change"] = mean["after"] - mean["before"]
         mean["placebo_change"] = mean["placebo_after"] - mean["before"]
         parts.append(mean.assign(metric=measure))
@@ -75,8 +60,8 @@ def which_words_gain(gains: pd.DataFrame, pairs: pd.DataFrame, split="heldout", 
     the reference; terms that do not vary or follow from others are left out and named in the note.
     """
     on = ["model", "pair", "pair_id"] if "model" in pairs.columns else ["pair", "pair_id"]
-    own = [name for name in COVARIATES if name in pairs.columns]
-    table = gains[gains["split"] == split].merge(pairs[[*on, *own]], on=on, how="left")
+    covariates = [name for name in COVARIATES if name in pairs.columns]
+    table = gains[gains["split"] == split].merge(pairs[[*on, *covariates]], on=on, how="left")
     rows = []
     for key, part in table.groupby([*tables.CELL, "metric"], sort=True):
         head = dict(zip([*tables.CELL, "metric"], key, strict=True)) | {"split": split}
@@ -85,7 +70,7 @@ def which_words_gain(gains: pd.DataFrame, pairs: pd.DataFrame, split="heldout", 
         for condition, column in (("real", "after"), ("placebo", "placebo_after")):
             usable = part[np.isfinite(part[column]) & np.isfinite(part["before"])]
             if len(usable):
-                rows += [{**head, "condition": condition, **term} for term in _regression(usable, column, own, alpha)]
+                rows += [{**head, "condition": condition, **term} for term in _regression(usable, column, covariates, alpha)]
     result = pd.DataFrame(rows, columns=WORDS)
     result["family"] = "which words gain: " + result["metric"].astype(str)
     return adjust_families(result)[WORDS]
@@ -117,13 +102,22 @@ def _regression(table: pd.DataFrame, column: str, covariates: list[str], alpha: 
     rows = []
     for i, name in enumerate(design.columns):
         defined = fit.bse[i] > 1e-12 and np.isfinite(fit.tvalues[i])
-        rows.append({
-            **head, "term": name, "estimate": fit.params[i], "error": fit.bse[i], "r_squared": fit.rsquared, "df": df,
-            "low": interval[i][0] if defined else np.nan, "high": interval[i][1] if defined else np.nan,
-            "statistic": fit.tvalues[i] if defined else np.nan, "p": fit.pvalues[i] if defined else np.nan,
-            "log10_p": log10_p_of_t(fit.tvalues[i], df) if defined else np.nan,
-            "note": note if defined else UNDEFINED + "no error can be estimated",
-        })  # fmt: skip
+        rows.append(
+            {
+                **head,
+                "term": name,
+                "estimate": fit.params[i],
+                "error": fit.bse[i],
+                "r_squared": fit.rsquared,
+                "df": df,
+                "low": interval[i][0] if defined else np.nan,
+                "high": interval[i][1] if defined else np.nan,
+                "statistic": fit.tvalues[i] if defined else np.nan,
+                "p": fit.pvalues[i] if defined else np.nan,
+                "log10_p": log10_p_of_t(fit.tvalues[i], df) if defined else np.nan,
+                "note": note if defined else UNDEFINED + "no error can be estimated",
+            }
+        )
     return rows
 
 
@@ -142,12 +136,12 @@ def _design(table: pd.DataFrame, covariates: list[str]) -> tuple[pd.DataFrame, l
             left_out.append(f"{name} (missing for {int((~np.isfinite(value)).sum())} words)")
         else:
             columns[name] = value
-    kept: dict[str, np.ndarray] = {}
+    independent: dict[str, np.ndarray] = {}
     for name, value in columns.items():
         scaled = value / (np.abs(value).max() or 1.0)
-        trial = np.column_stack([*[v / (np.abs(v).max() or 1.0) for v in kept.values()], scaled])
+        trial = np.column_stack([*[v / (np.abs(v).max() or 1.0) for v in independent.values()], scaled])
         if np.linalg.matrix_rank(trial, tol=1e-8 * np.sqrt(len(table))) == trial.shape[1]:
-            kept[name] = value
+            independent[name] = value
         else:
             left_out.append(name)
-    return pd.DataFrame(kept, index=table.index), left_out
+    return pd.DataFrame(independent, index=table.index), left_out

@@ -73,11 +73,18 @@ def t_of_differences(differences, alpha=0.05) -> dict[str, np.ndarray]:
     note[~np.isfinite(mean)] = TOO_FEW if n < 2 else UNDEFINED + "a value is missing"
     df = np.full(d.shape[1], float(n - 1) if n > 1 else np.nan)
     return {
-        "n": np.full(d.shape[1], n), "df": df, "estimate": mean, "sd": sd,
-        "low": np.where(usable, mean - half, np.nan), "high": np.where(usable, mean + half, np.nan),
-        "statistic": t, "p": 2 * stats.t.sf(np.abs(t), max(n - 1, 1)), "log10_p": log10_p_of_t(t, max(n - 1, 1)),
-        "dz": dz, "note": note,
-    }  # fmt: skip
+        "n": np.full(d.shape[1], n),
+        "df": df,
+        "estimate": mean,
+        "sd": sd,
+        "low": np.where(usable, mean - half, np.nan),
+        "high": np.where(usable, mean + half, np.nan),
+        "statistic": t,
+        "p": 2 * stats.t.sf(np.abs(t), max(n - 1, 1)),
+        "log10_p": log10_p_of_t(t, max(n - 1, 1)),
+        "dz": dz,
+        "note": note,
+    }
 
 
 def paired_t(before, after, alpha=0.05) -> dict:
@@ -94,19 +101,6 @@ def paired_t(before, after, alpha=0.05) -> dict:
     if after.ndim == 1:
         return {name: value[0] if name == "note" else value[0].item() for name, value in result.items()}
     return result
-
-
-def paired_t_from_summary(n: int, mean: float, t: float, alpha=0.05) -> dict:
-    """What a published "n, mean difference, t" implies: df, sd, interval, two-sided p, log10 p, dz."""
-    from scipy import stats
-
-    df, dz = n - 1, t / np.sqrt(n)
-    sd = abs(mean / dz) if t else np.nan
-    half = stats.t.isf(alpha / 2, df) * sd / np.sqrt(n)
-    return {
-        "n": n, "df": df, "estimate": mean, "sd": float(sd), "low": float(mean - half), "high": float(mean + half),
-        "statistic": t, "p": float(2 * stats.t.sf(abs(t), df)), "log10_p": log10_p_of_t(t, df), "dz": float(dz),
-    }  # fmt: skip
 
 
 def resamples(size: int, times: int, random: np.random.Generator) -> np.ndarray:
@@ -154,8 +148,8 @@ def wilcoxon(differences) -> dict[str, np.ndarray]:
     some = (d != 0).any(0)
     statistic, z = np.full(d.shape[1], np.nan), np.full(d.shape[1], np.nan)
     if some.any():
-        found = stats.wilcoxon(d[:, some], zero_method="wilcox", method="asymptotic", axis=0)
-        statistic[some], z[some] = found.statistic, found.zstatistic
+        tested = stats.wilcoxon(d[:, some], zero_method="wilcox", method="asymptotic", axis=0)
+        statistic[some], z[some] = tested.statistic, tested.zstatistic
     log10_p = (special.log_ndtr(-np.abs(z)) + np.log(2)) / np.log(10)
     note = np.where(some, "", UNDEFINED + "no word changes").astype(object)
     return {"statistic": statistic, "p": 2 * special.ndtr(-np.abs(z)), "log10_p": np.minimum(log10_p, 0.0), "note": note}

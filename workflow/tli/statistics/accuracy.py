@@ -7,62 +7,40 @@ import re
 import numpy as np
 import pandas as pd
 
+from tli import facts
 from tli.io import tables
-from tli.statistics import items, seeds
-from tli.statistics.families import adjust_families, named
-from tli.statistics.ranks import RANKS, trend
-from tli.statistics.seeds import AFTER_BEFORE, PLACE, REAL_PLACEBO
-from tli.statistics.tests import smallest_detectable
+from tli.specs import StatisticsSpec
+from tli.statistics import comparing, items, seeds
+from tli.statistics.columns import CELLS, GAPS, PER_RUN, TREND
+from tli.statistics.families import adjust_families
+from tli.statistics.inputs import Scored
+from tli.statistics.paired import smallest_detectable
+from tli.statistics.ranks import trend
 
-PER_RUN = [
-    *tables.RUN, "control", "task", "language", "n", "chance", "before", "before_low", "above_chance", "after", "change", "low",
-    "high", "gained", "lost", "p", "log10_p", "family", "family_size", "p_holm", "p_bh", "p_by", "detectable", "retention", "note",
-]  # fmt: skip
-GAPS = [
-    *tables.RUN, "control", "task", "english_task", "paired", "n", "gap_before", "gap_after", "change", "low", "high", "note",
-]  # fmt: skip
-CELLS = [
-    *tables.CELL, "loss_layer", "control", "task", "language", "metric", "contrast", "seeds", "chance", "before", "after",
-    "placebo", "estimate", "sd", "low", "high", "df", "statistic", "p", "log10_p", "family", "family_size", "p_holm", "p_bh", "p_by",
-    "detectable", "note", "sentence",
-]  # fmt: skip
-TREND = [name for name in RANKS if name not in PLACE]
-TREND.insert(TREND.index("metric"), "task")
 ENGLISH = {"en", "eng", "eng_Latn"}
 PROMPT = r"_prompt_?\d+"  # how the harness numbers the prompts of a task
 WORST = "worst prompt of "
 
 
-def transfer(
-    transfer_table: pd.DataFrame, runs: pd.DataFrame, *, correction="holm", alpha=0.05, minimum_seeds=5, bootstrap=2000, seed=0,
-    english: dict[str, str] | None = None,
-) -> dict[str, pd.DataFrame]:  # fmt: skip
+def transfer(scored: Scored, spec: StatisticsSpec) -> dict[str, pd.DataFrame]:
     """All statistics of the transfer tasks.
 
-    transfer_table: TRANSFER of tli.io.tables with the baselines' rows; runs: RUNS. english: the English task of each task in
-    another language; where not given it is found by name (`english_task`).
-
     Returns: runs (PER_RUN: McNemar, bootstrap, retention), gaps (GAPS: English minus target, per run), cells (CELLS: t over
-    the seeds, after - before and real - placebo, of accuracy, of the worst prompt, of the transfer gap), trend (over log2
-    rank). Claims rest on `cells`. Errors are tables.TableError.
+    the seeds, after - before and real - placebo, of accuracy, of the worst prompt, of the transfer gap), trend (TREND: over
+    log2 rank). Claims rest on `cells`. Errors are TableError.
     """
-    correction = named(correction)
-    missing = [name for name in tables.TRANSFER if name not in transfer_table.columns]
-    if missing:
-        raise tables.TableError(f"statistics: the table transfer lacks the columns {', '.join(missing)}")
-    runs = runs.assign(**{name: runs[name].fillna("") for name in ("placebo_of", "same_as")})
-    correct = {
-        task: part.assign(name=list(zip(part["model"], part["pair"], part["run"], strict=True)))
-        .pivot(index="item", columns="name", values="correct").astype(float)
-        for task, part in transfer_table.groupby("task", sort=True)
-    }  # fmt: skip
-    about = transfer_table.groupby("task", sort=True).agg(language=("language", "first"), choices=("choices", "mean"))
-    inverse = (1 / transfer_table["choices"].astype(float)).groupby(transfer_table["task"]).mean()
+    table, runs = scored.items, scored.runs
+    correct = {}
+    for task, part in table.groupby("task", sort=True):
+        part = part.assign(name=list(zip(part["model"], part["pair"], part["run"], strict=True)))
+        correct[task] = part.pivot(index="item", columns="name", values="correct").astype(float)
+    about = table.groupby("task", sort=True).agg(language=("language", "first"), choices=("choices", "mean"))
+    inverse = (1 / table["choices"].astype(float)).groupby(table["task"]).mean()
     about["chance"] = inverse.where(np.isfinite(inverse))
-    per_run = _per_run(correct, about, runs, bootstrap, seed, alpha)
-    aligned = transfer_table[["task", "item", "aligned_id"]].drop_duplicates(["task", "item"])
-    gaps = _gaps(correct, about, aligned, runs, english or english_task(about), bootstrap, seed, alpha)
-    cells, slopes = _cells(per_run, gaps, about, runs, correction, alpha, minimum_seeds)
+    aligned = table[["task", "item", "aligned_id"]].drop_duplicates(["task", "item"])
+    per_run = _per_run(correct, about, runs, spec)
+    gaps = _gaps(correct, aligned, scored, english_task(about) | scored.english, spec)
+    cells, slopes = _cells(per_run, gaps, about, runs, spec)
     return {"runs": per_run, "gaps": gaps, "cells": cells, "trend": slopes}
 
 
@@ -84,15 +62,15 @@ def english_task(about: pd.DataFrame) -> dict[str, str]:
 def _trained(runs: pd.DataFrame, columns) -> pd.DataFrame:
     """The runs that count and have items in `columns` (names: model, pair, run), with their baseline there too."""
     there = set(columns)
-    kept = seeds.counted(runs)
-    names = list(zip(kept["model"], kept["pair"], kept["run"], strict=True))
-    bases = list(zip(kept["model"], kept["pair"], kept["baseline"], strict=True))
-    kept = kept.assign(name=names, base=bases)[[name in there for name in names]]
-    lost = [base for base in kept["base"] if base not in there]
+    counting = comparing.counted(runs)
+    names = list(zip(counting["model"], counting["pair"], counting["run"], strict=True))
+    bases = list(zip(counting["model"], counting["pair"], counting["baseline"], strict=True))
+    counting = counting.assign(name=names, base=bases)[[name in there for name in names]]
+    lost = [base for base in counting["base"] if base not in there]
     if lost:
         model, pair, run = lost[0]
         raise tables.TableError(f"statistics: the table transfer has no rows of {run} (model {model}, pair {pair})")
-    return kept
+    return counting
 
 
 def _items(matrix: pd.DataFrame, task: str, run) -> tuple[np.ndarray, np.ndarray]:
@@ -103,7 +81,7 @@ def _items(matrix: pd.DataFrame, task: str, run) -> tuple[np.ndarray, np.ndarray
     return before[here], after[here]
 
 
-def _per_run(correct, about, runs, bootstrap, seed, alpha) -> pd.DataFrame:
+def _per_run(correct, about, runs, spec) -> pd.DataFrame:
     rows = []
     for task, matrix in correct.items():
         chance = float(about.loc[task, "chance"])
@@ -111,23 +89,32 @@ def _per_run(correct, about, runs, bootstrap, seed, alpha) -> pd.DataFrame:
             before, after = _items(matrix, task, run)
             if not len(before):
                 continue
-            found = items.paired_bootstrap_accuracy(before, after, bootstrap, seed, alpha)
+            change = items.paired_bootstrap_accuracy(before, after, spec.bootstrap, alpha=spec.alpha)
             binary = np.isin(np.concatenate([before, after]), (0, 1)).all()
             test = items.mcnemar_exact(before, after) if binary else {"note": "graded items: no McNemar test"}
-            low = items.accuracy_interval(before.sum(), found["n"], alpha)[0]
-            kept, why = items.retention(found["after"], found["before"], chance, found["n"], alpha)
+            low = items.accuracy_interval(before.sum(), change["n"], spec.alpha)[0]
+            retention, why = items.retention(change["after"], change["before"], chance, change["n"], spec.alpha)
             floor = run.control and not run.placebo_of
-            rows.append({
-                **{name: getattr(run, name) for name in [*tables.RUN, "control"]}, **found, **test, "task": task,
-                "language": about.loc[task, "language"], "chance": chance, "before_low": low, "above_chance": bool(low > chance),
-                "retention": kept, "family": "" if floor or not binary else "transfer, within one run",
-                "detectable": items.smallest_detectable_accuracy_change(found["n"], (before != after).mean(), alpha),
-                "note": "; ".join(text for text in (test["note"], why) if text),
-            })  # fmt: skip
+            rows.append(
+                {
+                    **{name: getattr(run, name) for name in [*tables.RUN, "control"]},
+                    **change,
+                    **test,
+                    "task": task,
+                    "language": about.loc[task, "language"],
+                    "chance": chance,
+                    "before_low": low,
+                    "above_chance": bool(low > chance),
+                    "retention": retention,
+                    "family": "" if floor or not binary else "transfer, within one run",
+                    "detectable": items.smallest_detectable_accuracy_change(change["n"], (before != after).mean(), spec.alpha),
+                    "note": "; ".join(text for text in (test["note"], why) if text),
+                }
+            )
     return adjust_families(pd.DataFrame(rows, columns=PER_RUN))[PER_RUN]
 
 
-def _gaps(correct, about, aligned, runs, english, bootstrap, seed, alpha) -> pd.DataFrame:
+def _gaps(correct, aligned, scored, english, spec) -> pd.DataFrame:
     rows = []
     for task, theirs in sorted(english.items()):
         if task not in correct or theirs not in correct:
@@ -138,18 +125,27 @@ def _gaps(correct, about, aligned, runs, english, bootstrap, seed, alpha) -> pd.
             target, other = target.loc[at_target], other.loc[at_english]
         note = f"{len(target)} aligned items" if paired else "unpaired: the items of the two tasks are not aligned"
         both = target.columns.intersection(other.columns)
-        for run in _trained(runs, both).itertuples(index=False):
+        for run in _trained(scored.runs, both).itertuples(index=False):
             before_target, after_target = _items(target, task, run)
             before_english, after_english = _items(other, theirs, run)
             together = paired and len(after_target) == len(after_english)
-            before, after, change, low, high = items.gap_interval(
-                after_english, after_target, before_english, before_target, together, bootstrap, seed, alpha
+            accuracies = (after_english, after_target, before_english, before_target)
+            before, after, change, low, high = items.gap_interval(accuracies, together, spec.bootstrap, alpha=spec.alpha)
+            rows.append(
+                {
+                    **{name: getattr(run, name) for name in [*tables.RUN, "control"]},
+                    "task": task,
+                    "english_task": theirs,
+                    "paired": together,
+                    "n": len(after_target),
+                    "gap_before": before,
+                    "gap_after": after,
+                    "change": change,
+                    "low": low,
+                    "high": high,
+                    "note": note,
+                }
             )
-            rows.append({
-                **{name: getattr(run, name) for name in [*tables.RUN, "control"]}, "task": task, "english_task": theirs,
-                "paired": together, "n": len(after_target), "gap_before": before, "gap_after": after, "change": change,
-                "low": low, "high": high, "note": note,
-            })  # fmt: skip
     return pd.DataFrame(rows, columns=GAPS)
 
 
@@ -160,21 +156,21 @@ def _aligned(aligned: pd.DataFrame, task: str, theirs: str):
     return bool(len(joined)), joined["item"].tolist(), joined["item_english"].tolist()
 
 
-def _cells(per_run, gaps, about, runs, correction, alpha, minimum_seeds):
+def _cells(per_run, gaps, about, runs, spec):
     """t over seeds per cell of every measure, and its trend over log2 rank."""
     cells, slopes = [], []
     for measure, values in _measures(per_run, gaps, runs):
-        table = seeds.compared(runs, values, ["task"], [measure])
+        table = comparing.compared(runs, values, ["task"], [measure])
         if table.empty:
             continue
         by = [*tables.CELL, "loss_layer", "task"]
-        for contrast in (AFTER_BEFORE, REAL_PLACEBO):
-            found = seeds.over_seeds(table, [measure], contrast, by, alpha)
-            if len(found):
+        for contrast in (facts.AFTER_BEFORE, facts.REAL_PLACEBO):
+            tested = seeds.over_seeds(table, [measure], contrast, by, spec.alpha)
+            if len(tested):
                 means = table.groupby(by, as_index=False)[[measure, f"{measure}_before", f"{measure}_placebo"]].mean()
                 means.columns = [*by, "after", "before", "placebo"]
-                cells.append(found.merge(means, on=by, how="left"))
-        slopes.append(trend(table, runs, ["task"], [measure], "transfer, rank trend", alpha))
+                cells.append(tested.merge(means, on=by, how="left"))
+        slopes.append(trend(table, runs, ["task"], [measure], "transfer, rank trend", spec.alpha))
     if not cells:
         return pd.DataFrame(columns=CELLS), pd.DataFrame(columns=TREND)
     table = pd.concat(cells, ignore_index=True)
@@ -187,10 +183,10 @@ def _cells(per_run, gaps, about, runs, correction, alpha, minimum_seeds):
         table[name] = table["task"].map(about[name]).fillna(table["task"].str.removeprefix(WORST).map(plain[name]))
     table["chance"] = table["chance"].where(table["metric"] != "transfer gap")
     table["detectable"] = [
-        smallest_detectable(row.sd, row.seeds, max(row.family_size, 1), alpha) if row.sd > 0 and not row.zero else np.nan
+        smallest_detectable(row.sd, row.seeds, max(row.family_size, 1), spec.alpha) if row.sd > 0 and not row.zero else np.nan
         for row in table.itertuples()
     ]
-    table["sentence"] = [sentence(row, correction, alpha, minimum_seeds) for row in table.to_dict("records")]
+    table["sentence"] = [sentence(row, spec) for row in table.to_dict("records")]
     slopes = pd.concat(slopes, ignore_index=True) if slopes else pd.DataFrame(columns=TREND)
     return table[CELLS], slopes[TREND]
 
@@ -214,15 +210,15 @@ def _with_baselines(table, before, after, measure, runs) -> pd.DataFrame:
     return pd.concat([table.rename(columns={after: measure})[[*key, measure]], theirs.drop_duplicates(key)], ignore_index=True)
 
 
-def sentence(row: dict, correction="holm", alpha=0.05, minimum_seeds=5) -> str:
+def sentence(row: dict, spec: StatisticsSpec) -> str:
     """One line of the answer to "what did it do to other tasks?", from a row of CELLS."""
     what = f"{row['task']}, {row['metric']}, {row['contrast']}: {row['estimate']:+.3f}"
-    if row["seeds"] < minimum_seeds:
-        return f"{what}; no claim: {row['seeds']} seeds, and a claim needs at least {minimum_seeds}."
+    if row["seeds"] < spec.minimum_seeds:
+        return f"{what}; no claim: {row['seeds']} seeds, and a claim needs at least {spec.minimum_seeds}."
     if not np.isfinite(row["p"]):
         return f"{what}; {row['note']}."
-    p = row[f"p_{correction}"]
-    interval = f"{100 * (1 - alpha):g} % interval {row['low']:+.3f} to {row['high']:+.3f}, adjusted p {p:.2g}, {row['seeds']} seeds"
-    if p <= alpha:
+    p = row[facts.CORRECTIONS[spec.correction]]
+    interval = f"{100 * (1 - spec.alpha):g} % interval {row['low']:+.3f} to {row['high']:+.3f}, adjusted p {p:.2g}, {row['seeds']} seeds"
+    if p <= spec.alpha:
         return f"{what} ({interval}): {'higher' if row['estimate'] > 0 else 'lower'}."
     return f"{what} ({interval}): no detectable difference; one of {row['detectable']:.3f} or more would have been found with 80 % power."
