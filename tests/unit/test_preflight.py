@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tli import config
+from tli.config import parse
+from tli.experiment import Experiment
 from tli.__main__ import main
 from tli.cluster import preflight
 
@@ -32,15 +33,17 @@ def look(
     **changes,
 ):
     """Findings for a profile and a cluster."""
-    experiment = config.parse(
-        {
-            "models": {"m": MODEL},
-            "pairs": {"swh-eng": {"lexicon": "absent.tsv"}},
-            "arms": {"tli": {}},
-            "seeds": 10,
-            "results": str(tmp_path / "r"),
-        }
-        | changes
+    experiment = Experiment(
+        parse(
+            {
+                "models": {"m": MODEL},
+                "pairs": {"swh-eng": {"lexicon": "absent.tsv"}},
+                "arms": {"tli": {}},
+                "seeds": 10,
+                "results": str(tmp_path / "r"),
+            }
+            | changes
+        )
     )
     file = tmp_path / "config.yaml"
     file.write_text(PROFILE + f"default-resources: {{{resources}}}\n")
