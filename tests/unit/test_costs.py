@@ -91,7 +91,7 @@ def test_words_seeds_and_quantisation_cost_time(tmp_path):
 
 
 def test_steps_are_counted_as_the_training_counts_them(tmp_path):
-    from tli.training.steps import steps_of
+    from tli.training.loop import steps_of
 
     sized = made(split={"sizes": {"train": 623, "select": 74, "heldout": 63}})
     assert costs.steps(sized, "tli", "swh-eng") == steps_of(623, sized.arms["tli"].training)

@@ -10,9 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tli.model.lora import Adapter, applied, merged, read_adapter
+from tli.model import lora
+from tli.model.full_weights import replaced_weights
 from tli.model.opened import Opened
-from tli.model.replaced import replaced_weights
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,9 @@ class Subject:
         """Subjects of one form are measured on one opened model."""
         return self.quantized, self.is_full
 
-    def adapter(self, opened: Opened) -> Adapter | None:
+    def adapter(self, opened: Opened) -> lora.Adapter | None:
         """Its adapter, for a model that is streamed; None for the model as it came."""
-        return None if self.is_baseline else read_adapter(opened, self.folder / "adapter")
+        return None if self.is_baseline else lora.read(opened, self.folder / "adapter")
 
     @contextmanager
     def worn(self, opened: Opened, merge: bool = False) -> Iterator[None]:
@@ -56,8 +56,8 @@ class Subject:
             with replaced_weights(opened, self.folder / "weights" / "model.safetensors"):
                 yield
         else:
-            adapter = read_adapter(opened, self.folder / "adapter")
-            with merged(opened, adapter) if merge else applied(opened, adapter):
+            adapter = lora.read(opened, self.folder / "adapter")
+            with lora.merged(opened, adapter) if merge else lora.applied(opened, adapter):
                 yield
 
 

@@ -47,7 +47,7 @@ def run(job: CheckJob) -> dict:
         tokenizer, parameters = opened.tokenizer, sum(p.numel() for p in opened.base.parameters())
         del opened
     if experiment.target_modules:
-        target_names(open_model(spec, 1), experiment.target_modules, 1)
+        target_names(open_model(spec, 1), tuple(experiment.target_modules), 1)
     word = tokenize(tokenizer, ["a"])[0]
     record = CheckRecord(
         model=model,

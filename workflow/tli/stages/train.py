@@ -16,7 +16,7 @@ from tli.io.records import CheckRecord, read_check, read_json, write_json
 from tli.log import say, warn
 from tli.model.device import device_name, peak_memory_mib
 from tli.specs import STAGE_VERSIONS, ModelSpec, TrainSpec, plain
-from tli.training.steps import steps_of
+from tli.training.loop import steps_of
 
 
 def run(job: TrainJob) -> dict:
