@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tli.config import parse
-from tli.experiment import Experiment
 from tli.__main__ import main
 from tli.cluster import preflight
+from tli.config import parse
+from tli.experiment import Experiment
 
 MODEL = {"source": "owner/name", "revision": "0" * 40, "parameters": 8.03e9, "quantization": "nf4"}
 PROFILE = "executor: slurm\nslurm-status-command: squeue\nslurm-init-seconds-before-status-checks: 20\n"

@@ -332,18 +332,18 @@ def test_maps_are_made_for_the_baseline_and_one_run_of_each_cell_alone(done):
     assert set(maps["hidden_state"]) == {LAYERS} and np.isfinite(maps[["x", "y"]].to_numpy()).all()
 
 
-def test_evaluation_is_taken_from_the_store_and_a_new_seed_alone_is_measured(done, measured, trained):
-    old = {name: done.measured(name) for name in ("similarities", "metrics")}
-    done.run("evaluate", part="part-1")
+def test_evaluation_is_taken_from_the_store_and_a_new_seed_alone_is_measured(done, measured, trained, tmp_path):
+    shutil.copytree(done.folder, tmp_path / "copy")
+    copy = done.changed(results=str(tmp_path / "copy"))
+    job = copy.run("evaluate", part="part-1")
     assert measured == []
-    for name, table in old.items():
-        pd.testing.assert_frame_equal(table, done.measured(name))
-    # a fresh folder that shares the store, so that the module's experiment stays as it is
-    two = done.changed(seeds=[1, 2], arms={"tli": ARMS["tli"] | {"loss_layer": [2]}})
-    two.train()
+    for name in ("similarities", "metrics"):
+        pd.testing.assert_frame_equal(tables.read(job.outputs[name]), done.measured(name))
+    two = copy.changed(seeds=[1, 2], arms={name: ARMS[name] for name in ("tli", "full-ft")})
+    units = {run: record["unit"] for run, record in ((f"tli/layer-{x}/rank-4/seed-2", two.train(layer=x)[2]) for x in ("best", "2"))}
     two.run("evaluate", part="part-1")
-    assert trained == [2] and measured == ["tli/layer-2/rank-4/seed-2"]
-    done.run("evaluate", part="part-1")
+    assert trained == [2] * len(set(units.values()))
+    assert measured == list({unit: run for run, unit in reversed(units.items())}.values())[::-1]
 
 
 def test_a_grid_of_full_trainings_gives_the_baseline_and_empty_tables_in_its_first_part(done, measured):

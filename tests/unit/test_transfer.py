@@ -57,6 +57,7 @@ class Trained:
     arm: str
     seed: int
     rank: str
+    modules: tuple[str, ...] = ("q_proj", "v_proj")
 
     @property
     def run(self) -> str:
@@ -85,13 +86,16 @@ def adapter(source, output: Path, seed: int, strength: float, modules=("q_proj",
     place = output / f"seed-{seed}"
     lora.save(opened, place / "adapter", tensors, shape, Card(str(source), None, ""))
     (place / "run.json").write_text(json.dumps({"unit": f"unit-{seed}"}))
-    return Trained(place, "tli", seed, "4")
+    return Trained(place, "tli", seed, "4", tuple(modules))
 
 
 def stage(folder, output: Path, runs=(), **transfer) -> dict[str, pd.DataFrame]:
     """The tables of the transfer stage for the baseline and `runs`; transfer: keys of the config's section."""
     # A grid of full trainings alone has the baseline in a part of its own.
-    arms = {"full-ft": {"method": "full", "loss_layer": [2]}, "tli": {"loss_layer": [2], "rank": [4]}}
+    arms = {
+        "full-ft": {"method": "full", "loss_layer": [2]},
+        "tli": {"loss_layer": [2], "rank": [4], "target_modules": list(runs[0].modules if runs else ())},
+    }
     used = {name: arms[name] for name in arms if name in {run.arm for run in runs} or (name == "full-ft" and not runs)}
     asked = {"tasks": ["xcopa_sw", "xnli_en"], "source": str(DEMO), "limit": 6, "batch_size": 16} | transfer
     seeds = sorted({run.seed for run in runs}) or [1]

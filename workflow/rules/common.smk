@@ -8,7 +8,7 @@ from snakemake.exceptions import WorkflowError
 sys.path.insert(0, workflow.basedir)
 
 from tli.cluster import costs, starts
-from tli.config import parse
+from tli import config as tli_config
 from tli.errors import ConfigError, InUseError
 from tli.experiment import Experiment
 from tli.experiment.inspect import inspect, unpinned
@@ -23,7 +23,7 @@ if workflow.exec_mode.name == "REMOTE":
     forget_tokens()
 
 try:
-    EXPERIMENT = Experiment(parse(dict(config), workflow.overwrite_configfiles or workflow.configfiles))
+    EXPERIMENT = Experiment(tli_config.parse(dict(config), workflow.overwrite_configfiles or workflow.configfiles))
     if workflow.is_main_process:
         inspect(EXPERIMENT)
     EXPERIMENT.runs

@@ -21,11 +21,12 @@ from tli.model.streaming import Wanted
 from tli.specs import STAGE_VERSIONS, MeasureSpec, ModelSpec
 from tli.subjects import Subject
 
-
 Figures = tuple[pd.DataFrame, pd.DataFrame, dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]]
 
 
-def measure(opened: Opened, pairs: pd.DataFrame, hidden_states: Sequence[int], poolings: Sequence[str], *, k: int = 10, progress=None) -> Figures:
+def measure(
+    opened: Opened, pairs: pd.DataFrame, hidden_states: Sequence[int], poolings: Sequence[str], *, k: int = 10, progress=None
+) -> Figures:
     """Embed the forms of a list on an opened model, then take `figures_of` them."""
     forms = metrics.candidates(pairs).forms
     return figures_of(embed(opened, forms, list(hidden_states), list(poolings), progress=progress), pairs, opened.layers, k)

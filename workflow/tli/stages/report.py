@@ -97,7 +97,9 @@ def audits(experiment: Experiment) -> tuple[AuditLine, ...]:
     """The lines of the lexicons' audits, and of what each model's tokenizer makes of them."""
     layout, lines = experiment.layout, []
     for pair in experiment.config.pairs:
-        files = {"": layout.lexicon(pair)["audit"]} | {f"{model}: ": layout.scan(model, pair)["audit"] for model in experiment.config.models}
+        files = {"": layout.lexicon(pair)["audit"]} | {
+            f"{model}: ": layout.scan(model, pair)["audit"] for model in experiment.config.models
+        }
         for before, path in files.items():
             if Path(path).exists():
                 audit = tables.read(path, text=["severity", "text"])
