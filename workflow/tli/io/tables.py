@@ -135,6 +135,19 @@ SIMILARITIES = RUN + [
 ]
 RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS]
 STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
+LADDER = [
+    "model",
+    "pair",
+    "rung",  # before, spelling, own-word, shuffled, map or arm
+    "name",  # of the map or the arm
+    "twin",  # True for a map that was fitted on shuffled pairs
+    "value",  # the endpoint on held-out words
+    "low",
+    "high",
+    "seeds",
+    "units",
+    "behind",  # how far below the best free map
+]
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
