@@ -31,14 +31,15 @@ def geometry(vectors: Vectors, candidates: Candidates, queries: np.ndarray, *, r
 def robustness(vectors: Vectors, candidates: Candidates) -> dict[str, np.ndarray]:
     """Cosine and gap of every pair, each [n_pairs], when what all words share is taken off.
 
-    - cosine_centred, gap_centred: after the mean of all distinct forms of both sides together is taken off.
-    - cosine_no_sink, gap_no_sink: without the dimensions that dominate the norm (see `sink_dimensions`).
+    - cosine_centred, gap_centred: after the mean of all competing forms of both sides together is taken off.
+    - cosine_no_sink, gap_no_sink: without the dimensions that dominate the competing forms' norm (see `sink_dimensions`).
     """
     source, target = np.asarray(vectors.source, np.float32), np.asarray(vectors.target, np.float32)
-    total = source.sum(axis=0, dtype=np.float64) + target.sum(axis=0, dtype=np.float64)
-    mean = (total / (len(source) + len(target))).astype(np.float32)
+    n, m = candidates.rivals
+    total = source[:n].sum(axis=0, dtype=np.float64) + target[:m].sum(axis=0, dtype=np.float64)
+    mean = (total / (n + m)).astype(np.float32)
     centred = _cosine_and_gap(source - mean, target - mean, candidates)
-    others = np.setdiff1d(np.arange(source.shape[1]), sink_dimensions(source, target))
+    others = np.setdiff1d(np.arange(source.shape[1]), sink_dimensions(source[:n], target[:m]))
     no_sink = _cosine_and_gap(source[:, others], target[:, others], candidates)
     return {"cosine_centred": centred[0], "gap_centred": centred[1], "cosine_no_sink": no_sink[0], "gap_no_sink": no_sink[1]}
 
@@ -75,14 +76,14 @@ def sink_dimensions(source: np.ndarray, target: np.ndarray) -> np.ndarray:
 
 
 def _cosine_and_gap(source: np.ndarray, target: np.ndarray, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and gap of every pair; the sum over all candidates is one product with the sum of their vectors."""
+    """Cosine and gap of every pair; the sum over all rivals is one product with the sum of their vectors."""
     source, target = normalise(source), normalise(target)
-    accepted = candidates.accepted
-    everything = np.einsum("ij,j->i", source, target.sum(axis=0, dtype=np.float64), dtype=np.float64)
-    counts = np.diff(accepted.indptr)
-    rows = np.repeat(np.arange(len(source)), counts)
-    right = np.bincount(rows, _cosines(source, target, rows, accepted.indices), minlength=len(source))
-    wrong = accepted.shape[1] - counts
+    accepted, competing = candidates.accepted, candidates.rivals[1]
+    everything = np.einsum("ij,j->i", source, target[:competing].sum(axis=0, dtype=np.float64), dtype=np.float64)
+    rows, columns = np.repeat(np.arange(len(source)), np.diff(accepted.indptr)), accepted.indices
+    rows, columns = rows[columns < competing], columns[columns < competing]
+    right = np.bincount(rows, _cosines(source, target, rows, columns), minlength=len(source))
+    wrong = competing - np.bincount(rows, minlength=len(source))
     mismatched = np.divide(everything - right, wrong, out=np.full(len(source), np.nan), where=wrong > 0)
     cosine = _cosines(source, target, candidates.source_of, candidates.target_of)
     return cosine, cosine - mismatched[candidates.source_of]
@@ -90,7 +91,7 @@ def _cosine_and_gap(source: np.ndarray, target: np.ndarray, candidates: Candidat
 
 def _cosines(source: np.ndarray, target: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     height = max(1, 2**24 // max(1, source.shape[1]))  # 64 MB of gathered rows a side
-    parts = [slice(start, start + height) for start in range(0, len(i), height)]
+    parts = [slice(start, start + height) for start in range(0, max(1, len(i)), height)]
     return np.concatenate([_dots(source[i[part]], target[j[part]]) for part in parts])
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Metric:
-    """A figure of tables.METRICS, for people."""
+    """A figure of tables.METRICS, or one of tables.POOLS that stands beside it, for people."""
 
     label: str
     meaning: str
@@ -26,11 +26,14 @@ ROGUE = "Timkey and van Schijndel 2021, arXiv:2109.04404"
 SINK = "Sun et al. 2024, arXiv:2402.17762"
 
 _CSLS_MEANING = "P@1 where each cosine is corrected for hubs: 2 cos - mean cosine of either word to its k nearest neighbours."
+_SPELLING = "Share of words whose right target is spelt most like them: what cognates and loans give for nothing; ties count against."
 _FORWARD = {
     "p_at_1": Metric("P@1", "Share of words whose nearest target by cosine is a right one; ties count against.", +1, CSLS),
     "p_at_5": Metric("P@5", "Share of words with a right target among the 5 nearest.", +1, CSLS),
     "mrr": Metric("MRR", "Mean of 1 / rank of the best right target.", +1, CSLS),
     "csls_p_at_1": Metric("CSLS P@1", _CSLS_MEANING, +1, CSLS),
+    "chance": Metric("chance", "P@1 of guessing: accepted / pool.", 0),
+    "string_p_at_1": Metric("P@1 by spelling", _SPELLING, 0),
 }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -31,7 +32,8 @@ def per_pair(
 
     CSLS: 2 S_ij - r_T(i) - r_S(j) (Conneau et al. 2018, k nearest). Margin: S_ij / ((n_T(i) + n_S(j)) / 2), the ratio
     of Artetxe & Schwenk 2019 with the 4 nearest, searched over all candidates; a neighbourhood without a positive mean,
-    where a ratio means nothing, is set to TIE. Both neighbourhoods come from the whole pool (see `neighbourhood`).
+    where a ratio means nothing, is set to TIE. Rivals, mismatched targets and both neighbourhoods are the forms that
+    compete (`Candidates.rivals`; all of them in a whole list); how many neighbours, `neighbourhood` says.
 
     Temporary matrices stay within `block_megabytes`, beside the normalised vectors themselves.
     Raises ValueError for shapes that do not fit and for vectors that are not finite.
@@ -42,8 +44,8 @@ def per_pair(
     if source.shape[1] != target.shape[1]:
         raise ValueError(f"source vectors have {source.shape[1]} dimensions, target vectors {target.shape[1]}")
     near, near_margin = neighbourhood(k, candidates), neighbourhood(MARGIN_NEIGHBOURS, candidates)
-    sides = _sides(source, target)
-    seen = _first_pass(sides, accepted, max(near, near_margin), block_megabytes)
+    sides = _sides(source, target, candidates.rivals)
+    seen = _first_pass(sides, candidates, max(near, near_margin), block_megabytes)
 
     rows, columns = _row_numbers(accepted), accepted.indices
     right = seen["right"].astype(np.float64)  # cosine of every accepted cell, in the order of the sparse matrix
@@ -55,7 +57,7 @@ def per_pair(
     ratio = right / np.maximum(half_source[rows] + half_target[columns], TIE)
     ranks = _second_pass(
         sides,
-        accepted,
+        candidates,
         block_megabytes,
         cosine=(_best(right, rows, accepted.shape[0]), _best(right, columns, accepted.shape[1])),
         csls=(_best(csls, rows, accepted.shape[0]), _best(csls, columns, accepted.shape[1]), source_mean, target_mean),
@@ -86,55 +88,70 @@ def per_pair(
     )[COLUMNS]
 
 
-def _sides(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, ...]:
-    """What float32 needs to get cosines near 1 right: the sides less their common mean, and that mean's share.
+def _sides(source: np.ndarray, target: np.ndarray, rivals: tuple[int, int]) -> tuple[np.ndarray, ...]:
+    """What float32 needs to get cosines near 1 right: the sides less the rivals' common mean, and that mean's share.
 
     s.t = (s - c).(t - c) + s.c + t.c - c.c; with a sink the first term is small, and its rounding with it.
     """
-    total = source.sum(axis=0, dtype=np.float64) + target.sum(axis=0, dtype=np.float64)
-    less = (total / (len(source) + len(target))).astype(np.float32)
+    total = source[: rivals[0]].sum(axis=0, dtype=np.float64) + target[: rivals[1]].sum(axis=0, dtype=np.float64)
+    less = (total / sum(rivals)).astype(np.float32)
     centre = less.astype(np.float64)
     rows = np.einsum("ij,j->i", source, centre, dtype=np.float64) - centre @ centre
     columns = np.einsum("ij,j->i", target, centre, dtype=np.float64)
     return source - less, target - less, rows.astype(np.float32), columns.astype(np.float32)
 
 
-def _blocks(sides: tuple[np.ndarray, ...], accepted, block_megabytes: float) -> Iterator[tuple]:
-    """Yield row slice, cosines [rows, n_targets], the block's accepted cells as rows and columns, slice of cells."""
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Cosines of some rows with all columns. `wide` and `tall` are views: what competes for the rows, and for the columns."""
+
+    part: slice  # its rows among all
+    cosines: np.ndarray  # [rows, n_targets]
+    wide: np.ndarray  # [rows, competing targets]
+    tall: np.ndarray  # [competing sources among the rows, n_targets]
+    cells: slice  # its accepted cells among all
+    accepted: tuple[np.ndarray, np.ndarray]  # rows and columns of those cells
+
+
+def _blocks(sides: tuple[np.ndarray, ...], candidates: Candidates, block_megabytes: float) -> Iterator[_Block]:
     source, target, row_share, column_share = sides
+    indptr, (competing_rows, competing_columns) = candidates.accepted.indptr, candidates.rivals
     height = max(1, int(block_megabytes * 2**20 / (len(target) * 4 * 4)))  # a float32 block and three like it
     for start in range(0, len(source), height):
         part = slice(start, min(start + height, len(source)))
-        cells = slice(accepted.indptr[part.start], accepted.indptr[part.stop])
-        counts = np.diff(accepted.indptr[part.start : part.stop + 1])
+        cells = slice(indptr[part.start], indptr[part.stop])
+        counts = np.diff(indptr[part.start : part.stop + 1])
         block = source[part] @ target.T
         block += row_share[part, None]
         block += column_share
-        yield part, block, np.repeat(np.arange(len(counts)), counts), accepted.indices[cells], cells
+        accepted = np.repeat(np.arange(len(counts)), counts), candidates.accepted.indices[cells]
+        yield _Block(part, block, block[:, :competing_columns], block[: max(0, competing_rows - start)], cells, accepted)
 
 
-def _first_pass(sides, accepted, near: int, block_megabytes: float) -> dict[str, np.ndarray]:
+def _first_pass(sides, candidates: Candidates, near: int, block_megabytes: float) -> dict[str, np.ndarray]:
     """Nearest cosines of both sides, mismatched means and sd of the rows, best rivals, cosines of accepted cells."""
-    n, m = accepted.shape
-    right = np.empty(accepted.nnz, np.float32)
+    n, m = candidates.accepted.shape
+    competing = candidates.rivals[1]
+    right = np.empty(candidates.accepted.nnz, np.float32)
     row_top, column_top = np.empty((n, near), np.float32), np.full((near, m), -np.inf, np.float32)
     row_rival, column_rival = np.empty(n, np.float32), np.full(m, -np.inf, np.float32)
-    wrong = m - np.diff(accepted.indptr)
+    wrong = competing - np.bincount(_row_numbers(candidates.accepted)[candidates.accepted.indices < competing], minlength=n)
     mean, sd, xcs = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
-    for part, block, rows, columns, cells in _blocks(sides, accepted, block_megabytes):
-        right[cells] = block[rows, columns]
-        row_top[part] = np.partition(block, m - near, axis=1)[:, m - near :]
-        column_top = _largest(column_top, block, near)
-        block[rows, columns] = -np.inf
-        row_rival[part] = block.max(axis=1)
-        np.maximum(column_rival, block.max(axis=0), out=column_rival)
-        block[rows, columns] = 0
+    for block in _blocks(sides, candidates, block_megabytes):
+        cosines, wide, part = block.cosines, block.wide, block.part
+        right[block.cells] = cosines[block.accepted]
+        row_top[part] = np.partition(wide, competing - near, axis=1)[:, competing - near :]
+        column_top = _largest(column_top, block.tall, near)
+        cosines[block.accepted] = -np.inf
+        row_rival[part] = wide.max(axis=1)
+        np.maximum(column_rival, block.tall.max(axis=0, initial=-np.inf), out=column_rival)
+        cosines[block.accepted] = 0
         count = wrong[part]
-        centre = _ratio(block.sum(axis=1, dtype=np.float64), count)
-        xcs[part] = XCS_SCALE * _ratio(np.maximum(block, 0).sum(axis=1, dtype=np.float64), count)
-        block -= np.nan_to_num(centre)[:, None].astype(np.float32)
-        block[rows, columns] = 0
-        squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
+        centre = _ratio(wide.sum(axis=1, dtype=np.float64), count)
+        xcs[part] = XCS_SCALE * _ratio(np.maximum(wide, 0).sum(axis=1, dtype=np.float64), count)
+        cosines -= np.nan_to_num(centre)[:, None].astype(np.float32)
+        cosines[block.accepted] = 0
+        squares = np.einsum("ij,ij->i", wide, wide, dtype=np.float64)
         mean[part] = centre
         sd[part] = np.sqrt(_ratio(squares, count - 1))
     return {
@@ -149,27 +166,28 @@ def _first_pass(sides, accepted, near: int, block_megabytes: float) -> dict[str,
     }
 
 
-def _second_pass(sides, accepted, block_megabytes: float, cosine, csls, margin) -> dict:
-    """Ranks: 1 + how many wrong candidates reach the best accepted one."""
-    n, m = accepted.shape
+def _second_pass(sides, candidates: Candidates, block_megabytes: float, *, cosine, csls, margin) -> dict:
+    """Ranks: 1 + how many wrong rivals reach the best accepted one."""
+    n, m = candidates.accepted.shape
     ranks = {name: (np.ones(n, int), np.ones(m, int)) for name in ("cosine", "csls")} | {"margin": np.ones(n, int)}
     single = [np.asarray(values, np.float32) for values in (cosine[0] - TIE, cosine[1] - TIE)]
     double = [np.asarray(values, np.float32) for values in (csls[0] - 2 * TIE, csls[1] - 2 * TIE, csls[2], csls[3])]
     best, half_source, half_target = (np.asarray(values, np.float32) for values in margin)
-    for part, block, rows, columns, _ in _blocks(sides, accepted, block_megabytes):
-        block[rows, columns] = -np.inf
-        ranks["cosine"][0][part] += np.count_nonzero(block >= single[0][part, None], axis=1)
-        ranks["cosine"][1][:] += np.count_nonzero(block >= single[1], axis=0)
-        reach = half_source[part, None] + half_target
+    for block in _blocks(sides, candidates, block_megabytes):
+        cosines, part, competing = block.cosines, block.part, block.wide.shape[1]
+        cosines[block.accepted] = -np.inf
+        ranks["cosine"][0][part] += np.count_nonzero(block.wide >= single[0][part, None], axis=1)
+        ranks["cosine"][1][:] += np.count_nonzero(block.tall >= single[1], axis=0)
+        reach = half_source[part, None] + half_target[:competing]
         np.maximum(reach, np.float32(TIE), out=reach)
         reach *= best[part, None]  # S_ij / d_ij >= best, written S_ij >= best d_ij: the tolerance stays one of cosine
         reach -= np.float32(TIE)
-        ranks["margin"][part] += np.count_nonzero(block >= reach, axis=1)
-        block *= 2
-        block -= double[2][part, None]
-        block -= double[3]
-        ranks["csls"][0][part] += np.count_nonzero(block >= double[0][part, None], axis=1)
-        ranks["csls"][1][:] += np.count_nonzero(block >= double[1], axis=0)
+        ranks["margin"][part] += np.count_nonzero(block.wide >= reach, axis=1)
+        cosines *= 2
+        cosines -= double[2][part, None]
+        cosines -= double[3]
+        ranks["csls"][0][part] += np.count_nonzero(block.wide >= double[0][part, None], axis=1)
+        ranks["csls"][1][:] += np.count_nonzero(block.tall >= double[1], axis=0)
     return ranks
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
 import numpy as np
 import pandas as pd
 
@@ -10,6 +13,8 @@ from tli.metrics.candidates import Candidates, neighbourhood
 from tli.metrics.geometry import geometry, robustness
 from tli.metrics.retrieval import TIE, XCS_SCALE, per_pair
 from tli.metrics.vectors import Vectors
+
+K = TypeVar("K", bound=Hashable)
 
 
 def summary(rows: pd.DataFrame, k: int) -> dict[str, float]:
@@ -74,15 +79,21 @@ def evaluate(
     if splits.shape != (n,):
         raise ValueError(f"splits has shape {splits.shape}; expected one name for each of {n} pairs")
     rows = per_pair(vectors, candidates, k=k, block_megabytes=block_megabytes)
+    queries = {split: splits == split for split in sorted(set(splits.tolist()))}
+    return rows, figures_of(rows, vectors, candidates, queries, k=k, sink_ratio=sink_ratio)
+
+
+def figures_of(
+    rows: pd.DataFrame, vectors: Vectors, candidates: Candidates, queries: Mapping[K, np.ndarray], *, k: int, sink_ratio: float = np.nan
+) -> dict[K, dict[str, float]]:
+    """Every figure of tables.METRICS for each group of `queries`, masks [n_pairs] by name; rows: what `per_pair` gave with `k`."""
     used = neighbourhood(k, candidates)
     robust = robustness(vectors, candidates)
     figures = {}
-    for split in sorted(set(splits.tolist())):
-        queries = splits == split
-        values = summary(rows[queries], used) | geometry(vectors, candidates, queries, robust=robust)
-        values["sink_ratio"] = float(sink_ratio)
-        figures[split] = {name: values[name] for name in tables.METRICS}
-    return rows, figures
+    for name, mask in queries.items():
+        values = summary(rows[mask], used) | geometry(vectors, candidates, mask, robust=robust) | {"sink_ratio": float(sink_ratio)}
+        figures[name] = {metric: values[metric] for metric in tables.METRICS}
+    return figures
 
 
 def _mean(values: np.ndarray) -> float:
