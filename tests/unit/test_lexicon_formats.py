@@ -119,7 +119,8 @@ def test_several_files_are_one_list(tmp_path):
 def test_json_with_named_keys_lists_and_lines(tmp_path):
     text = '[{"swahili": "afya",\n  "english": "health"},\n {"swahili": "a", "english": ["b", "c"]},\n {"swahili": 3, "english": "x"},\n 7]'
     raw = read(write(tmp_path / "a.json", text), format="json", columns={"source": "swahili", "target": "english"})
-    assert forms(raw)[:2] == [("afya", "health"), ("a", "b|c")]
+    assert forms(raw)[:2] == [("afya", "health"), ("a", "b")]
+    assert raw["alternatives"][1] == "c"
     assert list(raw["line"]) == [1, 3, 4, 5]
     assert list(raw["problem"])[2:] == ["'swahili' is no text", "is no object"]
 

@@ -68,6 +68,12 @@ class LexiconSpec:
     merge: bool = True
     splits: tuple[str, ...] | None = None
     split: SplitSpec = field(default_factory=SplitSpec)
+    clean: str = added("normalised")  # or "verbatim"
+
+    @property
+    def is_verbatim(self) -> bool:
+        """Every row and string stays as the file has it."""
+        return self.clean == "verbatim"
 
 
 @dataclass(frozen=True)

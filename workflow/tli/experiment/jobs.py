@@ -70,7 +70,7 @@ def lexicon_settings(config: Config, pair: str) -> dict:
         "merge": section.merge,
         "splits": section.splits,
         "split": split.model_dump(),
-    }
+    } | ({} if section.clean == "normalised" else {"clean": section.clean})  # a list without the key keeps its params
 
 
 def layers_asked(config: Config) -> list[str]:

@@ -14,10 +14,10 @@ import pandas as pd
 from tli.errors import LexiconError
 from tli.lexicon.audit import audit
 from tli.lexicon.audit_lines import audit_lines, worst_first
-from tli.lexicon.clean import Rules, clean
 from tli.lexicon.copies import same_list
-from tli.lexicon.formats import FORMATS, read
+from tli.lexicon.formats import FORMATS, read, repeated
 from tli.lexicon.forms import fail
+from tli.lexicon.prepare import cleaned
 from tli.lexicon.split import split
 from tli.specs import LexiconSpec
 
@@ -85,12 +85,12 @@ def audit_file(
     raw = read(paths, pair or _guess_pair(paths[0]), spec, strict=False)
     with tqdm(total=4, file=sys.stderr, disable=len(raw) < LONG, desc=f"{len(raw)} rows", unit="step") as progress:
         if FORMATS[spec.format].strict:
-            lines += _strict_lines(raw)
-        pairs, changes = clean(raw, Rules(merge=spec.merge))
+            lines += _strict_lines(raw, may_repeat=spec.is_verbatim)
+        pairs, changes = cleaned(raw, spec)
         progress.update()
         aside = pd.DataFrame()
         try:
-            pairs, aside = split(pairs, spec.split)
+            pairs, aside = split(pairs, spec.split, repeats="keep" if spec.is_verbatim else "set aside")
         except LexiconError as error:
             lines.append(f"error: {error}")
         progress.update()
@@ -104,12 +104,12 @@ def audit_file(
     return worst_first([f"info: {paths[0]}: format {spec.format}, {len(raw)} entries read", *lines])
 
 
-def _strict_lines(raw: pd.DataFrame) -> list[str]:
+def _strict_lines(raw: pd.DataFrame, may_repeat: bool) -> list[str]:
     wrong = raw[raw["problem"] != ""]
     lines = [f"error: {row.file}, line {row.line}: {row.problem}" for row in wrong.head(10).itertuples()]
     if len(wrong) > 10:
         lines.append(f"error: ... and {len(wrong) - 10} more lines like these")
-    again = raw[raw.drop(columns=["file", "line", "provenance"]).duplicated() & (raw["problem"] == "")]
+    again = raw[repeated(raw) & (raw["problem"] == "") & (not may_repeat)]
     lines += [f"error: {row.file}, line {row.line}: repeats {row.source} = {row.target}" for row in again.head(5).itertuples()]
     if len(again) > 5:
         lines.append(f"error: ... and {len(again) - 5} more repeated rows")
