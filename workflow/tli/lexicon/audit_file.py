@@ -24,7 +24,7 @@ from tli.specs import LexiconSpec
 LONG = 20_000  # rows from which on progress is shown
 
 
-def guess_format(path: str) -> str:
+def guess_format(path: str, pair: str = "") -> str:
     """The format that a file's name and first line point to. Raises LexiconError where nothing does."""
     place = Path(path)
     if place.is_dir() or place.name.endswith("-metadata.json"):
@@ -41,7 +41,8 @@ def guess_format(path: str) -> str:
     with place.open("rb") as stream:
         head = stream.readline(100_000).decode("utf-8", "replace").removeprefix("\ufeff")
     cells = head.rstrip("\r\n").split("\t")
-    if "source" in cells and "target" in cells:
+    titles = {cell.strip().casefold() for cell in cells}
+    if {"source", "target"} <= titles or (pair and set(pair.split("-")) <= titles):
         return "tsv"
     if len(cells) == 2:
         return "gatitos"
@@ -79,10 +80,10 @@ def audit_file(
     from tqdm import tqdm
 
     paths = [str(path) for path in ([files] if isinstance(files, (str, os.PathLike)) else files)]
-    spec = spec or LexiconSpec(format="")
-    spec = replace(spec, format=spec.format or guess_format(paths[0]), split=replace(spec.split, leaks="report"))
+    spec, pair = spec or LexiconSpec(format=""), pair or _guess_pair(paths[0])
+    spec = replace(spec, format=spec.format or guess_format(paths[0], pair), split=replace(spec.split, leaks="report"))
     lines = []
-    raw = read(paths, pair or _guess_pair(paths[0]), spec, strict=False)
+    raw = read(paths, pair, spec, strict=False)
     with tqdm(total=4, file=sys.stderr, disable=len(raw) < LONG, desc=f"{len(raw)} rows", unit="step") as progress:
         if FORMATS[spec.format].strict:
             lines += _strict_lines(raw, may_repeat=spec.is_verbatim)

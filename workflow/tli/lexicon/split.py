@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import pandas as pd
 
 from tli.io.tables import PAIRS
-from tli.lexicon.assign import by_shares, by_sizes
+from tli.lexicon.assign import LARGE, by_shares, by_sizes
 from tli.lexicon.components import complete, components_of, links_of, pair_ids
 from tli.lexicon.components import leaks as forms_that_leak
 from tli.lexicon.forms import FUNCTION_WORDS, SPLITS, fail
@@ -145,10 +145,15 @@ def _hold_categories(pairs: pd.DataFrame, links: list[list[str]], given: pd.Seri
 
 
 def _stop_at_an_empty_split(pairs: pd.DataFrame, links: list[list[str]], wanted: set[str]) -> None:
-    """Raise where a split that should have pairs has none, naming the largest component."""
+    """Raise where a split that should have pairs has none, naming what is the cause: few pairs, or the largest component."""
     empty = [name for name in SPLITS if name in wanted and not (pairs["split"] == name).any()]
     if empty:
         counts = pairs["component"].value_counts()
+        if counts.iloc[0] <= max(1, LARGE * len(pairs)):
+            raise fail(
+                f"{len(pairs)} pairs in {len(counts)} components are too few: {' and '.join(empty)} would be empty",
+                "add pairs, or give sizes instead of shares",
+            )
         inside = pairs.index[pairs["component"] == counts.index[0]]
         form, times = Counter(form for place in inside for form in links[place]).most_common(1)[0]
         raise fail(
