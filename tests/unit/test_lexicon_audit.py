@@ -111,6 +111,29 @@ def test_formats_are_guessed(tmp_path):
     assert "format muse" in "".join(audit_file(tmp_path / "c.txt"))
 
 
+def command(*arguments, capsys):
+    from tli.__main__ import main
+
+    status = main(["lexicon", "audit", *map(str, arguments)])
+    return status, capsys.readouterr()
+
+
+def test_the_command_guesses_the_format_and_takes_options(tmp_path, capsys):
+    rows = [(f"s{i}x", f"t{i}y") for i in range(80)]
+    status, printed = command(write(tmp_path / "swh-eng.txt", rows, ""), capsys=capsys)
+    assert status == 0 and "format gatitos, 80 entries read" in printed.out
+    status, printed = command(write(tmp_path / "lin-eng.tsv", rows, "lin\teng\n"), capsys=capsys)
+    assert status == 0 and "format tsv, 80 entries read" in printed.out
+    path = tmp_path / "swh-eng.csv"
+    path.write_text("source;target\n" + "".join(f"{s};{t}\n" for s, t in rows))
+    status, printed = command(path, "--option", "delimiter=;", capsys=capsys)
+    assert status == 0 and "80 pairs" in printed.out
+    status, printed = command(path, "--option", "gloss=true", capsys=capsys)
+    assert status == 2 and "the option 'gloss' is unknown to the format csv; use encoding, delimiter" in printed.err
+    status, printed = command(path, "--option", "gloss", capsys=capsys)
+    assert status == 2 and "key=value" in printed.err
+
+
 def test_a_long_list_takes_linear_time_and_shows_progress(tmp_path, capsys):
     def seconds(count):
         path = write(tmp_path / f"{count}.tsv", [(f"s{i}w{i % 977}", f"t{i // 2}v{i % 983}") for i in range(count)])

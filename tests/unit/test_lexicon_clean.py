@@ -168,6 +168,10 @@ def test_strict_and_wrong_arguments():
 
 def test_keys():
     assert key("  Ng’ombe! ") == key("ng'ombe") == "ng'ombe"
+    # Typed as an acute accent, a grave one, a prime, a modifier letter, a full-width or a curly sign: one apostrophe for keys.
+    for sign in "`\u00b4\u2032\u02bc\u02bb\u02bd\u2018\u2019\u201b\uff07\u02b9\u2035\ua78c":
+        assert key(f"ng{sign}ombe") == "ng'ombe", f"U+{ord(sign):04X}"
+    assert key("ng\u2011ombe") == key("ng-ombe") != key("ng'ombe")
     assert key("-chafuka") == "chafuka" and key("?!") == "?!"
     assert key("e\u0301te\u0301") == key("ÉTÉ") != key("ete")
     assert content_words(key("Thank you very much")) == ["thank"]

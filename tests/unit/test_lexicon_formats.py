@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tli import lexicon
 from tli.errors import LexiconError
-from tli.lexicon.tei import synonyms
+from tli.lexicon.strings import synonyms
 from tli.specs import LexiconSpec
 
 
@@ -119,7 +119,8 @@ def test_several_files_are_one_list(tmp_path):
 def test_json_with_named_keys_lists_and_lines(tmp_path):
     text = '[{"swahili": "afya",\n  "english": "health"},\n {"swahili": "a", "english": ["b", "c"]},\n {"swahili": 3, "english": "x"},\n 7]'
     raw = read(write(tmp_path / "a.json", text), format="json", columns={"source": "swahili", "target": "english"})
-    assert forms(raw)[:2] == [("afya", "health"), ("a", "b|c")]
+    assert forms(raw)[:2] == [("afya", "health"), ("a", "b")]
+    assert raw["alternatives"][1] == "c"
     assert list(raw["line"]) == [1, 3, 4, 5]
     assert list(raw["problem"])[2:] == ["'swahili' is no text", "is no object"]
 
@@ -176,10 +177,10 @@ TEI = """<?xml version="1.0"?>
 def test_tei_entries_senses_variants_hints_and_plurals(tmp_path):
     raw = read(write(tmp_path / "d.tei", TEI), format="freedict-tei")
     good = raw[raw["problem"] == ""]
-    translations = ["(paternal) uncle", "elder (of men, old)", "chief"]
-    expected = [(head, one) for head in ("baba mkubwa", "bamkubwa") for one in translations]
+    translations = "(paternal) uncle, elder (of men, old), chief"
+    expected = [(head, translations) for head in ("baba mkubwa", "bamkubwa")]
     assert forms(good) == [*expected, ("kata", "cut"), ("kata", "headpad")]
-    assert list(good["line"]) == [5] * 6 + [7, 8]
+    assert list(good["line"]) == [5] * 2 + [7, 8]
     assert good["category"][0] == "noun"
     assert dict(zip(raw["source"], raw["problem"]))["mababa"] == "a plural generated from another entry"
     assert dict(zip(raw["source"], raw["problem"]))["tupu"] == "no translation"
@@ -221,7 +222,22 @@ def test_a_broken_tei_is_an_error(tmp_path, text):
 
 
 def test_commas_in_brackets_and_quotes_part_nothing():
-    assert synonyms('worship, revere (a god, a man); say "yes, sir",') == ["worship", "revere (a god, a man)", 'say "yes, sir"']
+    assert synonyms('worship, revere (a god, a man), say "yes, sir",') == ["worship", "revere (a god, a man)", 'say "yes, sir"']
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Our mission: to enable everyone, everywhere to understand the world.",
+        "are you married, or single",
+        "1,000",
+        "a holder of power, one who has it over many others, king",
+        "yes, he will go there tomorrow",
+        "Stop, thief!",
+    ],
+)
+def test_a_sentence_is_no_list_of_synonyms(text):
+    assert synonyms(text) == [text]
 
 
 def test_cldr_gives_each_locale_its_own_months():
@@ -287,3 +303,133 @@ def test_cldf_can_take_the_gloss_and_says_what_languages_it_has(word_list, tmp_p
         read(word_list, format="cldf", pair="lin-eng")
     with pytest.raises(LexiconError, match="CLDF"):
         read(tmp_path, format="cldf")
+
+
+def dictionary(entries: str) -> str:
+    return f'<TEI xmlns="http://www.tei-c.org/ns/1.0"><text><body>{entries}</body></text></TEI>'
+
+
+def entry(head: str, body: str) -> str:
+    return f'<entry><form xml:lang="fr"><orth>{head}</orth></form>{body}</entry>'
+
+
+DROPS = {
+    # body of the entry -> translations into English, reasons of what is dropped
+    '<cit type="trans" xml:lang="en"><quote>cat</quote></cit><sense><def>Petit animal, poilu</def></sense>': (
+        ["cat"],
+        ["a definition, where"],
+    ),
+    '<cit type="trans" xml:lang="en"><quote>cat</quote></cit><sense><def xml:lang="fr">Petit animal</def></sense>': (
+        ["cat"],
+        ["a definition in fr"],
+    ),
+    '<sense><cit type="trans" xml:lang="de"><quote>Brot</quote></cit><cit type="trans" xml:lang="eng"><quote>bread</quote></cit></sense>': (
+        ["bread"],
+        ["a translation into de"],
+    ),
+    '<sense><cit xml:lang="de"><quote>Brot</quote></cit></sense>': ([], ["a translation into de", "no translation"]),
+    '<sense><cit xml:lang="en"><quote>bread</quote></cit></sense>': (["bread"], []),
+    "<sense><cit><quote>bread</quote></cit></sense>": ([], ["a <cit> that says neither", "no translation"]),
+    '<sense xml:lang="de"><cit type="trans"><quote>Brot</quote></cit></sense>': ([], ["a translation into de", "no translation"]),
+    '<cit type="trans"><quote xml:lang="en">bread</quote><quote xml:lang="de">Brot</quote></cit>': (["bread"], ["a translation into de"]),
+    '<cit type="trans"><quote>bread</quote></cit><cit type="example"><quote>du pain</quote><cit type="trans"><quote>some bread</quote></cit></cit>': (
+        ["bread"],
+        ["a <cit> of type example"],
+    ),
+    '<sense><def xml:lang="de">Ein Tier, klein</def></sense>': ([], ["a definition in de", "no translation"]),
+}
+
+
+BESIDE = '<cit type="trans"><quote>bee</quote></cit><def>Insecte</def>'
+
+
+@pytest.mark.parametrize("body", DROPS)
+def test_a_definition_or_another_language_is_no_translation_and_on_the_record(tmp_path, body):
+    wanted, reasons = DROPS[body]
+    raw = read(
+        write(
+            tmp_path / "fra-eng.tei",
+            dictionary(entry("mot", body) + entry("b", BESIDE)),
+        ),
+        pair="fra-eng",
+        format="freedict-tei",
+    )
+    of_word = raw[raw["source"] == "mot"]
+    assert list(of_word.loc[of_word["problem"] == "", "target"]) == wanted
+    problems = list(of_word.loc[of_word["problem"] != "", "problem"])
+    assert len(problems) == len(reasons) and all(problem.startswith(reason) for problem, reason in zip(problems, reasons))
+    pairs, changes = lexicon.clean(raw)
+    assert len(changes[changes["action"] == "dropped"]) == len(reasons) + 1  # and the definition of the other entry
+
+
+def test_a_dictionary_with_definitions_only_keeps_them(tmp_path):
+    raw = read(
+        write(tmp_path / "fra-eng.tei", dictionary(entry("chat", "<sense><def>cat, puss</def></sense>"))),
+        pair="fra-eng",
+        format="freedict-tei",
+    )
+    pairs, changes = lexicon.clean(raw)
+    assert pairs[["target", "alternatives"]].to_numpy().tolist() == [["cat", "puss"]]
+    assert changes["reason"].tolist() == ["several translations"]
+
+
+@pytest.mark.parametrize("format", ["tsv", "gatitos", "muse", "json", "freedict-tei", "csv"])
+def test_one_rule_for_commas_in_every_format(tmp_path, format):
+    texts = {
+        "tsv": "source\ttarget\nkitabu\tbook, volume\n",
+        "gatitos": "kitabu\tbook, volume\n",
+        "muse": "kitabu\tbook, volume\n",
+        "json": '[{"swh": "kitabu", "eng": "book, volume"}]',
+        "csv": 'source,target\nkitabu,"book, volume"\n',
+        "freedict-tei": dictionary('<entry><form xml:lang="sw"><orth>kitabu</orth></form><sense><def>book, volume</def></sense></entry>'),
+    }
+    pairs, changes = lexicon.clean(read(write(tmp_path / "list", texts[format]), format=format))
+    assert pairs[["source", "target", "alternatives"]].to_numpy().tolist() == [["kitabu", "book", "volume"]]
+    assert changes[["action", "before", "after", "reason"]].to_numpy().tolist() == [
+        ["changed", "book, volume", "book|volume", "several translations"]
+    ]
+
+
+def test_a_phrase_and_its_translation_keep_their_commas(tmp_path):
+    pairs, changes = lexicon.clean(read(write(tmp_path / "a.tsv", "hujambo, bwana\thello, sir\n"), format="gatitos"))
+    assert pairs[["source", "target", "alternatives"]].to_numpy().tolist() == [["hujambo, bwana", "hello, sir", ""]] and changes.empty
+    pairs, changes = lexicon.clean(read(write(tmp_path / "a.tsv", "yee, butereevu\tyes of course\n"), format="gatitos", pair="lug-eng"))
+    assert pairs["source"].tolist() == ["yee, butereevu"] and changes.empty
+
+
+def test_the_last_synonym_may_be_long():
+    assert synonyms("these, those, the ones that are close to the hearer") == ["these", "those", "the ones that are close to the hearer"]
+
+
+def test_a_comma_at_the_edge_goes_on_the_record(tmp_path):
+    pairs, changes = lexicon.clean(read(write(tmp_path / "a.txt", "moto fire,\nmaji |water;\n"), format="muse"))
+    assert pairs["target"].tolist() == ["fire", "water"] and (pairs["alternatives"] == "").all()
+    assert changes["before"].tolist() == ["fire,", "|water;"] and changes["after"].tolist() == ["fire", "water"]
+
+
+@pytest.mark.parametrize("header", ["en\tsw", "English\tSwahili", "eng\tswh", "source\ttarget", "Word\tTranslation", "#src\ttgt"])
+@pytest.mark.parametrize("format", ["gatitos", "muse"])
+def test_a_header_where_none_belongs_is_noticed(tmp_path, header, format):
+    raw = read(write(tmp_path / "a.tsv", f"{header}\nhealth\tafya\n"), format=format, columns=("target", "source"))
+    assert list(raw["problem"]) == ["names the columns, where no header is expected", ""]
+    with pytest.raises(LexiconError, match="line 1: names the columns"):
+        read(write(tmp_path / "b.tsv", f"{header}\nhealth\tafya\n"), columns=("target", "source"))
+
+
+def test_a_first_pair_that_holds_a_title_is_no_header(tmp_path):
+    raw = read(write(tmp_path / "a.tsv", "neno\tword\nKiswahili\tSwahili\n"), format="gatitos")
+    assert list(raw["problem"]) == ["", ""]
+
+
+def test_cldf_with_an_empty_form_drops_it_on_the_record(word_list):
+    path = word_list / "forms.csv"
+    path.write_text(path.read_text().replace("kamba", "").replace("siha", " "))
+    raw = read(word_list, format="cldf")
+    assert forms(raw[raw["problem"] == ""]) == [("afya", "health")]
+    assert sorted(raw.loc[raw["problem"] == "empty form in sw", "line"]) == [4, 7]
+    assert forms(read(word_list, format="cldf", options={"gloss": True}).query("problem == ''")) == [("afya", "HEALTH")]
+
+
+def test_kinds_of_cldr_are_named_with_commas(tmp_path):
+    raw = read("", pair="swh-eng", format="cldr", options={"kinds": "months, days"})
+    assert set(raw["category"]) == {"month", "day"}

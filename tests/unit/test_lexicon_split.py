@@ -166,6 +166,18 @@ def test_an_unsplittable_list_names_its_largest_component():
         split(table([]))
 
 
+def test_a_short_list_says_that_it_is_short():
+    with pytest.raises(LexiconError, match="^5 pairs in 5 components are too few: (select|heldout)[a-z ]* would be empty; add pairs"):
+        split(table(singles(5)))
+
+
+@pytest.mark.parametrize("sign", ["`", "\u00b4", "\u2019", "\u02bc"])
+def test_an_apostrophe_of_another_kind_leaks_too(sign):
+    pairs = table([("ng'ombe", "cow"), (f"ng{sign}ombe", "cattle")] + singles(3), split=["train", "heldout", "train", "select", "heldout"])
+    with pytest.raises(LexiconError, match='1 form leaks.*"ng\'ombe" in train and heldout'):
+        split(pairs)
+
+
 def test_sizes_are_met_exactly():
     rows = [(f"a{i}", f"b{i // 3}") for i in range(300)] + singles(500)
     kept, aside = split(table(rows), sizes={"train": 623, "heldout": 63, "select": 74})

@@ -65,8 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     lexicon.add_argument("action", choices=["audit"])
     lexicon.add_argument("file", nargs="+")
     lexicon.add_argument("--pair", default="", help="<source>-<target>, as swh-eng; by default from the file's name")
-    lexicon.add_argument("--format", default="tsv", help="one of the config's formats")
+    lexicon.add_argument("--format", default="", help="one of the config's formats; by default from the file's name and first line")
     lexicon.add_argument("--columns", default="", help="columns in the file's order (target,source) or as name=theirs,...")
+    lexicon.add_argument(
+        "--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the format, as gloss=true; may be repeated"
+    )
     report = add("report", _report, "Make the report of a results folder again, also of a grid half done.", config=False)
     report.add_argument("results", help="the results folder")
     report.add_argument("--partial", action="store_true", help="make do with what is finished and say what is missing")
@@ -148,7 +151,13 @@ def _audit(chosen: argparse.Namespace) -> int:
     columns: list | dict | None = chosen.columns.split(",") if chosen.columns else None
     if columns and "=" in columns[0]:
         columns = dict(part.split("=", 1) for part in columns)
-    lines = lexicon.audit_file(chosen.file, LexiconSpec(format=chosen.format, columns=columns), pair)
+    options = {}
+    for option in chosen.option:
+        name, equals, value = option.partition("=")
+        if not (name and equals):
+            raise ValueError(f"--option {option}: write it as key=value, such as --option gloss=true")
+        options[name] = {"true": True, "false": False}.get(value.lower(), int(value) if value.isdigit() else value)
+    lines = lexicon.audit_file(chosen.file, LexiconSpec(format=chosen.format, columns=columns, options=options), pair)
     for line in lines:
         print(line)
     return 1 if any(line.startswith("error") for line in lines) else 0

@@ -124,6 +124,12 @@ class Pair(Section):
         description="Make one pair of the rows with the same source; their other translations become alternatives. Off in "
         "the paper's protocols, which kept repeated sources.",
     )
+    clean: Literal["normalised", "verbatim"] = Field(
+        "normalised",
+        description="`verbatim` keeps every row and every string byte for byte (no Unicode normalisation, nothing taken off, split "
+        "or merged; repeated rows stay and are reported), as a replication needs it. `merge` then changes nothing.",
+        examples=["verbatim"],
+    )
     sha256: str | list[str] | None = Field(
         None, description="Checksum of each address's file, needed for an address.", examples=["<64 hexadecimal digits>"]
     )

@@ -34,7 +34,8 @@ def audit(
         "figures": {name: number}; and tables: "duplicates" (the same source and target), "repeated_anchors" (a source
         in several pairs), "shared_translations" (a target form that several sources accept), "cognates", "mixed_scripts",
         "categories", "tokens" (per side, split), "shared_tokens", "splits", "balance" (train against held-out;
-        standardised = difference / pooled sd), "components" (the largest), "leaks", "dropped" (reason, rows).
+        standardised = difference / pooled sd), "components" (the largest), "leaks", "dropped" (reason, rows), "changed" (reason, strings) by cleaning, and "left"
+        (reason, strings): what cleaning would have done to a verbatim list.
     """
     pairs = pairs.reset_index(drop=True).copy()
     for name in ("alternatives", "category", "split", "component"):
@@ -75,6 +76,8 @@ def audit(
     ).head(20)
     dropped = changes[changes["action"] == "dropped"] if changes is not None else pd.DataFrame({"reason": []})
     result["dropped"] = dropped["reason"].value_counts().rename_axis("reason").reset_index(name="rows")
+    result["changed"] = _changed(changes, "changed")
+    result["left"] = _changed(changes, "left")
     result["figures"] = _figures(pairs, accepted, result, changes)
     return result
 
@@ -165,6 +168,13 @@ def _balance(pairs: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def _changed(changes: pd.DataFrame | None, action: str) -> pd.DataFrame:
+    """How many records of `changes` have this action, by reason; a string that was changed twice stands in two rows."""
+    reasons = changes.loc[changes["action"] == action, "reason"] if changes is not None else pd.Series([], dtype=object)
+    reasons = reasons.str.replace(r"^(the same pair as|further translation of the source of) .*", r"\1 another row", regex=True)
+    return reasons.value_counts().rename_axis("reason").reset_index(name="strings")
+
+
 def _splits(pairs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name in _present(pairs):
@@ -198,9 +208,13 @@ def _figures(pairs: pd.DataFrame, accepted: pd.DataFrame, result: dict, changes:
     if "shared_tokens" in pairs.columns:
         figures["shared_tokens_share"] = float((pairs["shared_tokens"] > 0).mean()) if len(pairs) else 0.0
     if changes is not None:
-        ended = changes[changes["action"] != "changed"]
+        ended = changes[changes["action"].isin(["dropped", "merged"])]
         figures["rows_dropped"] = int((changes["action"] == "dropped").sum())
         figures["rows_merged"] = int((changes["action"] == "merged").sum())
+        for name, action in (("strings_changed", "changed"), ("strings_left", "left")):
+            strings = changes[(changes["action"] == action) & (changes["field"] != "pair")]
+            figures[name] = len(strings.drop_duplicates(["file", "line", "field"]))
+        figures["rows_left"] = int(((changes["action"] == "left") & (changes["field"] == "pair")).sum())
         same = int((ended["reason"] == "source and target are the same").sum())
         figures["identical_share"] = max(figures["identical_share"], same / max(1, len(pairs) + len(ended)))
     return figures

@@ -14,17 +14,17 @@ import pandas as pd
 from tli.errors import LexiconError
 from tli.lexicon.audit import audit
 from tli.lexicon.audit_lines import audit_lines, worst_first
-from tli.lexicon.clean import Rules, clean
 from tli.lexicon.copies import same_list
-from tli.lexicon.formats import FORMATS, read
+from tli.lexicon.formats import FORMATS, read, repeated
 from tli.lexicon.forms import fail
+from tli.lexicon.prepare import cleaned
 from tli.lexicon.split import split
 from tli.specs import LexiconSpec
 
 LONG = 20_000  # rows from which on progress is shown
 
 
-def guess_format(path: str) -> str:
+def guess_format(path: str, pair: str = "") -> str:
     """The format that a file's name and first line point to. Raises LexiconError where nothing does."""
     place = Path(path)
     if place.is_dir() or place.name.endswith("-metadata.json"):
@@ -41,7 +41,8 @@ def guess_format(path: str) -> str:
     with place.open("rb") as stream:
         head = stream.readline(100_000).decode("utf-8", "replace").removeprefix("\ufeff")
     cells = head.rstrip("\r\n").split("\t")
-    if "source" in cells and "target" in cells:
+    titles = {cell.strip().casefold() for cell in cells}
+    if {"source", "target"} <= titles or (pair and set(pair.split("-")) <= titles):
         return "tsv"
     if len(cells) == 2:
         return "gatitos"
@@ -79,18 +80,18 @@ def audit_file(
     from tqdm import tqdm
 
     paths = [str(path) for path in ([files] if isinstance(files, (str, os.PathLike)) else files)]
-    spec = spec or LexiconSpec(format="")
-    spec = replace(spec, format=spec.format or guess_format(paths[0]), split=replace(spec.split, leaks="report"))
+    spec, pair = spec or LexiconSpec(format=""), pair or _guess_pair(paths[0])
+    spec = replace(spec, format=spec.format or guess_format(paths[0], pair), split=replace(spec.split, leaks="report"))
     lines = []
-    raw = read(paths, pair or _guess_pair(paths[0]), spec, strict=False)
+    raw = read(paths, pair, spec, strict=False)
     with tqdm(total=4, file=sys.stderr, disable=len(raw) < LONG, desc=f"{len(raw)} rows", unit="step") as progress:
         if FORMATS[spec.format].strict:
-            lines += _strict_lines(raw)
-        pairs, changes = clean(raw, Rules(merge=spec.merge))
+            lines += _strict_lines(raw, may_repeat=spec.is_verbatim)
+        pairs, changes = cleaned(raw, spec)
         progress.update()
         aside = pd.DataFrame()
         try:
-            pairs, aside = split(pairs, spec.split)
+            pairs, aside = split(pairs, spec.split, repeats="keep" if spec.is_verbatim else "set aside")
         except LexiconError as error:
             lines.append(f"error: {error}")
         progress.update()
@@ -104,12 +105,12 @@ def audit_file(
     return worst_first([f"info: {paths[0]}: format {spec.format}, {len(raw)} entries read", *lines])
 
 
-def _strict_lines(raw: pd.DataFrame) -> list[str]:
+def _strict_lines(raw: pd.DataFrame, may_repeat: bool) -> list[str]:
     wrong = raw[raw["problem"] != ""]
     lines = [f"error: {row.file}, line {row.line}: {row.problem}" for row in wrong.head(10).itertuples()]
     if len(wrong) > 10:
         lines.append(f"error: ... and {len(wrong) - 10} more lines like these")
-    again = raw[raw.drop(columns=["file", "line", "provenance"]).duplicated() & (raw["problem"] == "")]
+    again = raw[repeated(raw) & (raw["problem"] == "") & (not may_repeat)]
     lines += [f"error: {row.file}, line {row.line}: repeats {row.source} = {row.target}" for row in again.head(5).itertuples()]
     if len(again) > 5:
         lines.append(f"error: ... and {len(again) - 5} more repeated rows")

@@ -91,6 +91,14 @@ def audit_lines(result: dict) -> list[str]:
     if len(splits):
         say("info", "splits: " + some(result["splits"], "{split} {pairs} ({share:.0%})"))
         say("info", f"the largest component has {figures['largest_component']} pairs")
+    if figures.get("strings_changed"):
+        say("info", f"{figures['strings_changed']} strings changed by cleaning: " + some(result["changed"], "{reason} ({strings})", 6))
+    if figures.get("strings_left") or figures.get("rows_left"):
+        say(
+            "info",
+            f"strings verbatim (no NFC, nothing cleaned or merged): cleaning would change {figures['strings_left']} of them and "
+            f"touch {figures['rows_left']} rows: " + some(result["left"], "{reason} ({strings})", 8),
+        )
     if len(result["dropped"]):
         say("info", f"{figures['rows_dropped']} rows dropped: " + some(result["dropped"], "{reason} ({rows})", 6))
     if figures.get("rows_merged"):

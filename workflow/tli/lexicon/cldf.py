@@ -33,18 +33,25 @@ def read_cldf(
         rows = list(data.iter_rows("FormTable", "languageReference", "parameterReference", "form"))
     except Exception as error:  # csvw raises many kinds for a broken table
         raise fail(f"its form table cannot be read ({error})", "run `cldf validate` on it", file=file.path) from error
-    table = data["FormTable"]
+    place = Path(file.path)
+    origin = str((place.parent if place.is_file() else place) / str(data["FormTable"].url))
+    empty = []
     for line, row in enumerate(rows, 2):
         side = side_of.get(row["languageReference"])
         if side is None:
             continue
+        if not (row["form"] or "").strip():
+            empty.append({"line": line, "problem": f"empty form in {row['languageReference']}", "file": origin})
+            continue
         named = row["parameterReference"]
+        if not named:
+            empty.append({side: row["form"], "line": line, "problem": "names no concept", "file": origin})
+            continue
         for concept in named if isinstance(named, list) else [named]:
-            forms[side].setdefault(concept, []).append((row["form"] or "", line))
+            forms[side].setdefault(concept, []).append((row["form"], line))
     if gloss:
         forms["target"] = {concept: [(concepts.get(concept, ("", ""))[0], 0)] for concept in forms["source"]}
-    place = Path(file.path)
-    return _joined(forms, concepts, str((place.parent if place.is_file() else place) / str(table.url)), file.languages)
+    return _joined(forms, concepts, origin, file.languages) + empty
 
 
 def _joined(forms, concepts, file, languages) -> list[dict]:
@@ -75,7 +82,8 @@ def _open(path):
         place = described[0] if described else place / "forms.csv"
     try:
         data = Dataset.from_metadata(place) if place.suffix == ".json" else Dataset.from_data(place)
-        data["FormTable"]
+        for column in data["FormTable"].tableSchema.columns:
+            column.required = False  # an empty cell is dropped on the record, and no error of the reader
     except KeyError as error:
         raise fail("has no FormTable", "give a CLDF word list (module Wordlist)", file=path) from error
     except Exception as error:

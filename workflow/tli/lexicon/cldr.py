@@ -72,9 +72,12 @@ def _named(data, kind: str) -> dict[str, str]:
 def read_cldr(
     file: ListFile, *, source_locale: str | None = None, target_locale: str | None = None, kinds: str | list[str] | None = None
 ) -> list[dict]:
-    """A row for each key that either locale names, kind by kind; a key that one of them lacks is a problem."""
+    """A row for each key that either locale names, kind by kind; a key that one of them lacks is a problem.
+
+    kinds: some of KINDS, as a list or with commas between; all without it.
+    """
     locales = {"source": source_locale or file.source_language, "target": target_locale or file.target_language}
-    kinds = list(KINDS) if kinds is None else [kinds] if isinstance(kinds, str) else list(kinds)
+    kinds = list(KINDS) if kinds is None else [kind.strip() for kind in kinds.split(",")] if isinstance(kinds, str) else list(kinds)
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise fail(f"CLDR kind {unknown[0]!r} is not known", f"use some of {', '.join(KINDS)}", file="cldr")

@@ -16,11 +16,14 @@ from tli.lexicon.languages import same_language
 from tli.lexicon.merging import merged, shown
 from tli.lexicon.scripts import in_script, majority_script
 from tli.lexicon.strings import (
+    has_comma,
     homonyms,
+    is_phrase,
     parts,
     single_spaces,
     without_brackets,
     without_control,
+    without_edges,
     without_gloss_words,
     without_number,
     without_quotes,
@@ -33,7 +36,7 @@ class Rules:
 
     source_script, target_script: ISO 15924 (Latn, Ethi, Arab, ...); None takes the column's majority, "" no check.
     source_language, target_language: ISO 639 codes, "" for those that `read` noted.
-    separators: what parts several forms in one cell.
+    separators: what parts several forms in one cell, in this order; a comma parts lists of synonyms only (strings.synonyms).
     identical: "drop" or "keep" rows whose sides are equal (names, loans).
     merge: rows of one source (and split) become one pair, its first translation the target, the others alternatives;
         False merges exact repetitions only.
@@ -44,7 +47,7 @@ class Rules:
     target_script: str | None = None
     source_language: str = ""
     target_language: str = ""
-    separators: str = "|;/"
+    separators: str = "|;,/"
     identical: str = "drop"
     merge: bool = True
     max_characters: int = 200
@@ -58,8 +61,8 @@ class Rules:
 def clean(raw: pd.DataFrame, rules: Rules | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Clean the rows of `read` and merge those of one source.
 
-    Each cell: control and direction marks off, NFC, single spaces, bracketed hints off, several forms at `separators`
-    apart, enumeration and homonym numbers off, enclosing quotes off, on an English side "to", "the", "a", "an" off. Then a row is
+    Each cell: control and direction marks off, NFC, single spaces, bracketed hints off, commas at the
+    edges off, several forms at `separators` apart, enumeration and homonym numbers off, enclosing quotes off, on an English side "to", "the", "a", "an" off. Then a row is
     dropped that has an empty side, no or mostly foreign letters, more than `max_characters`, or two equal sides.
 
     Args:
@@ -121,6 +124,7 @@ def _side(changes: Changes, usable: pd.DataFrame, side: str, language: str, sepa
         ("Unicode NFC", lambda text: unicodedata.normalize("NFC", text)),
         ("white space", single_spaces),
         ("bracketed hint", without_brackets),
+        ("comma, semicolon or bar at the edge", without_edges),
     ]
     fields = [side] + (["alternatives"] if side == "target" and "alternatives" in usable.columns else [])
     tables = []
@@ -130,6 +134,11 @@ def _side(changes: Changes, usable: pd.DataFrame, side: str, language: str, sepa
             column = _step(changes, column, column.index, field, reason, step)
         marks = separators if side == "source" or "|" in separators else separators + "|"  # "|" joins alternatives
         joined = _mapped(column, lambda text, marks=marks: "\x1f".join(parts(text, marks)))
+        commas = column.index[_mapped(column, has_comma).astype(bool)] if "," in marks else column.index[:0]
+        phrases = commas[usable.loc[commas, "target" if side == "source" else "source"].map(is_phrase).astype(bool)]
+        if len(phrases):
+            others = marks.replace(",", "")
+            joined[phrases] = _mapped(column[phrases], lambda text, marks=others: "\x1f".join(parts(text, marks)))
         split = [text.split("\x1f") for text in joined.tolist()]
         counts = np.array([len(forms) for forms in split], dtype=np.int64)
         if field == side:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,17 @@ from tli.lexicon.similarity import edit_similarity
 def pair_id(source: str, target: str) -> str:
     """The first 12 hex digits of sha256 of "source<tab>target"."""
     return hashlib.sha256(f"{source}\t{target}".encode()).hexdigest()[:12]
+
+
+def pair_ids(pairs: pd.DataFrame, apart: bool = False) -> list[str]:
+    """The id of each pair; with `apart` a pair that repeats earlier ones counts them in its id, so that no two are equal."""
+    counts: Counter = Counter()
+    ids = []
+    for source, target in zip(pairs["source"].tolist(), pairs["target"].tolist()):
+        counts[source, target] += apart
+        again = counts[source, target]
+        ids.append(pair_id(source, target if again < 2 else f"{target}\t{again}"))
+    return ids
 
 
 def complete(pairs: pd.DataFrame) -> pd.DataFrame:

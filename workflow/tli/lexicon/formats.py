@@ -69,6 +69,7 @@ def read(
             source_lemma, target_lemma. `options`: encoding (utf-8) for text files; delimiter for csv; headword (the
             language of the entries) for freedict-tei; source_id, target_id, gloss for cldf; source_locale,
             target_locale, kinds for cldr. `splits`: the split of each file.
+            `clean`: verbatim lets rows repeat.
         strict: whether an empty cell, a repeated row, a NUL byte, text in another encoding or a line with too few
             columns is an error (default for tsv and csv) or a row to be dropped on the record (the others).
 
@@ -88,11 +89,18 @@ def read(
         raise fail("no file is named", "give the path of a word list")
     by_file = [_rows(path, languages, spec, format) for path in paths]
     rows = [{"file": path, **row} for path, of_file in zip(paths, by_file) for row in of_file]
-    table = _table(rows, format.strict if strict is None else strict)
+    table = _table(rows)
+    if format.strict if strict is None else strict:
+        _stop_at_a_problem(table, may_repeat=spec.is_verbatim)
     if spec.splits:
         table["split"] = [split for split, of_file in zip(spec.splits, by_file, strict=True) for _ in of_file]
     table.attrs = dict(zip(("source_language", "target_language"), languages))
     return table
+
+
+def repeated(table: pd.DataFrame) -> pd.Series:
+    """Which raw rows repeat an earlier one, wherever they stand."""
+    return table.drop(columns=["file", "line", "provenance"]).duplicated()
 
 
 def _rows(path: str, languages: tuple[str, str], spec: LexiconSpec, format: Format) -> list[dict]:
@@ -117,8 +125,8 @@ def _rows(path: str, languages: tuple[str, str], spec: LexiconSpec, format: Form
     return rows
 
 
-def _table(rows: list[dict], strict: bool) -> pd.DataFrame:
-    """Fill in the optional columns and, if strict, stop at the first problem."""
+def _table(rows: list[dict]) -> pd.DataFrame:
+    """The rows with the optional columns filled in, and empty sides as problems."""
     table = pd.DataFrame(rows)
     names = RAW + [name for name in LEMMAS if name in table.columns] + ["problem"]
     if "line" not in table.columns:
@@ -133,16 +141,15 @@ def _table(rows: list[dict], strict: bool) -> pd.DataFrame:
     empty = (table["problem"] == "") & ((table["source"].str.strip() == "") | (table["target"].str.strip() == ""))
     side = table["source"].str.strip().eq("").map({True: "source", False: "target"})
     table.loc[empty, "problem"] = "empty " + side[empty]
-    if strict:
-        _stop_at_a_problem(table)
     named = table["provenance"] != ""
     table.loc[~named, "provenance"] = table.loc[~named, "file"].map(os.path.basename)
     return table
 
 
-def _stop_at_a_problem(table: pd.DataFrame) -> None:
+def _stop_at_a_problem(table: pd.DataFrame, may_repeat: bool) -> None:
+    """Raise LexiconError for the first row with a problem, or that repeats another."""
     wrong = table.index[table["problem"] != ""]
-    again = table.index[table.drop(columns=["file", "line", "provenance"]).duplicated()]
+    again = table.index[:0] if may_repeat else table.index[repeated(table)]
     first = min([*wrong[:1], *again[:1]], default=None)
     if first is None:
         return

@@ -17,7 +17,10 @@ def fail(reason: str, mend: str, *, file: str = "", line: int = 0) -> LexiconErr
     return LexiconError(f"{where}{reason}; {mend}")
 
 
-_SAME = str.maketrans(dict.fromkeys("‘’ʼʻ`´ʹ′", "'") | dict.fromkeys("‐‑–—−", "-"))
+# One sign for all that people type as an apostrophe (or a glottal stop written with one), and one for all hyphens. For keys only.
+_APOSTROPHES = "`\u00b4\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u055a\u05f3\u1fbd\u1fbf\u1fef\u1ffd\u1ffe\u2018\u2019\u201b\u2032\u2035\ua78b\ua78c\uff07\uff40"
+_HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
+_SAME = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_HYPHENS, "-"))
 _SPACE = re.compile(r"\s+")
 
 
@@ -28,7 +31,7 @@ def key(form: str) -> str:
     NFKC, case folded, apostrophes and hyphens of one kind, single spaces, no punctuation at the edges (unless there is
     nothing else). Diacritics count: "bàyyi" is not "bayyi".
     """
-    text = form
+    text = form.translate(_SAME)  # before NFKC, which parts the acute accent into a space and a mark
     if not text.isascii():
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_SAME)
     text = _SPACE.sub(" ", text.casefold()).strip()

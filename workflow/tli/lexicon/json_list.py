@@ -14,7 +14,8 @@ _GAP = re.compile(r"[\s,]*")
 
 
 def read_json(file: ListFile, *, encoding: str = "utf-8") -> list[dict]:
-    """A list of objects, or one object a line; `columns` names the keys, a value may be a text or a list of texts.
+    """A list of objects, or one object a line; `columns` names the keys, a value may be a text or a list of texts (of a target,
+    the first is the translation and the others are alternatives).
 
     Raises LexiconError where the text is no JSON or an object lacks the keys in all of the list.
     """
@@ -62,11 +63,11 @@ def _keys(file: ListFile) -> dict[str, str]:
 
 def _row(item: dict, keys: dict[str, str], by_our_names: bool) -> tuple[dict[str, str], str]:
     """What an object gives under our names, and what is wrong with it; `by_our_names`: a key of ours stands for one that is not there."""
-    row, problem = {}, ""
+    row, problem, further = {}, "", {}
     for name, key in keys.items():
         value = item.get(key, item.get(name) if by_our_names else None)
         if isinstance(value, list) and all(isinstance(part, str) for part in value):
-            value = "|".join(value)
+            further[name], value = (value[1:], (value or [""])[0]) if name == "target" else ([], "|".join(value))
         if value is None:
             if name in {"source", "target"}:
                 problem = problem or f"has no key {key!r} for the {name}"
@@ -76,6 +77,8 @@ def _row(item: dict, keys: dict[str, str], by_our_names: bool) -> tuple[dict[str
         if "\0" in value:
             problem, value = problem or "holds a NUL byte", value.replace("\0", "")
         row[name] = value
+    if further.get("target"):
+        row["alternatives"] = "|".join([*further["target"], *filter(None, [row.get("alternatives")])])
     return row, problem
 
 

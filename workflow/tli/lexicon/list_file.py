@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tli.lexicon.forms import fail
+from tli.lexicon.languages import short
 
 # Our names of what a row can hold.
 NAMES = ("source", "target", "alternatives", "category", "split", "provenance", "source_lemma", "target_lemma")
@@ -59,3 +60,20 @@ def _decoded(line: str | bytes, encoding: str) -> tuple[str, str]:
     if "\0" in line:
         problem, line = problem or "holds a NUL byte", line.replace("\0", "")
     return line.rstrip("\r"), problem
+
+
+_TITLES = {
+    *("word", "words", "term", "lemma", "headword", "entry", "form", "phrase", "text", "translation", "translations", "gloss", "meaning"),
+    *("src", "tgt", "trg", "source", "target", "source_text", "target_text", "source text", "target text", "l1", "l2"),
+}
+
+
+def is_header(cells: list[str], file: ListFile) -> bool:
+    """Whether a first line names its columns: both cells are titles, or codes or (English) names of the list's languages."""
+    from babel import Locale
+
+    names = Locale("en").languages
+    codes = {one for language in file.languages for one in (language, short(language))}
+    titles = _TITLES | {code.casefold() for code in codes} | {names[code].casefold() for code in codes if code in names}
+    cells = [cell.strip().strip('"#').casefold() for cell in cells]
+    return len(cells) > 1 and all(cell in titles for cell in cells)

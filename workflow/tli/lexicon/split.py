@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import pandas as pd
 
 from tli.io.tables import PAIRS
-from tli.lexicon.assign import by_shares, by_sizes
-from tli.lexicon.components import complete, components_of, links_of, pair_id
+from tli.lexicon.assign import LARGE, by_shares, by_sizes
+from tli.lexicon.components import complete, components_of, links_of, pair_ids
 from tli.lexicon.components import leaks as forms_that_leak
 from tli.lexicon.forms import FUNCTION_WORDS, SPLITS, fail
 from tli.specs import SplitSpec
@@ -18,7 +18,12 @@ ASIDE = ["pair_id", "source", "target", "alternatives", "category", "provenance"
 
 
 def split(
-    pairs: pd.DataFrame, spec: SplitSpec | None = None, *, salt: str = "", function_words: Iterable[str] = FUNCTION_WORDS
+    pairs: pd.DataFrame,
+    spec: SplitSpec | None = None,
+    *,
+    repeats: str = "set aside",
+    salt: str = "",
+    function_words: Iterable[str] = FUNCTION_WORDS,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give each pair its id, component and split.
 
@@ -37,6 +42,7 @@ def split(
             target_lemma; in the order of the list.
         spec: `leaks` is "error", or "report" to let the file's own split column leak (the protocols of the paper).
             `shares` are not used where `sizes` are given.
+        repeats: "set aside" or "keep" a pair whose source and target an earlier one has.
 
     Returns:
         The pairs (columns tables.PAIRS, order kept), and the pairs set aside (ASIDE), each with its reason.
@@ -51,9 +57,10 @@ def split(
     if not len(pairs):
         raise fail("no pair is left to split", "see the table of dropped rows for the reasons")
     words = frozenset(function_words)
-    pairs["pair_id"] = [pair_id(source, target) for source, target in zip(pairs["source"].tolist(), pairs["target"].tolist())]
+    pairs["pair_id"] = pair_ids(pairs, apart=repeats == "keep")
     reasons = pd.Series("", index=pairs.index, dtype=object)
-    reasons[pairs["pair_id"].duplicated()] = "repeats an earlier pair"
+    if repeats != "keep":
+        reasons[pairs.duplicated(["source", "target"])] = "repeats an earlier pair"
     given = _given(pairs)
     links = links_of(pairs, spec.by, words)
     if spec.leaks == "error":
@@ -138,10 +145,15 @@ def _hold_categories(pairs: pd.DataFrame, links: list[list[str]], given: pd.Seri
 
 
 def _stop_at_an_empty_split(pairs: pd.DataFrame, links: list[list[str]], wanted: set[str]) -> None:
-    """Raise where a split that should have pairs has none, naming the largest component."""
+    """Raise where a split that should have pairs has none, naming what is the cause: few pairs, or the largest component."""
     empty = [name for name in SPLITS if name in wanted and not (pairs["split"] == name).any()]
     if empty:
         counts = pairs["component"].value_counts()
+        if counts.iloc[0] <= max(1, LARGE * len(pairs)):
+            raise fail(
+                f"{len(pairs)} pairs in {len(counts)} components are too few: {' and '.join(empty)} would be empty",
+                "add pairs, or give sizes instead of shares",
+            )
         inside = pairs.index[pairs["component"] == counts.index[0]]
         form, times = Counter(form for place in inside for form in links[place]).most_common(1)[0]
         raise fail(

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable
 
 from tli.lexicon.forms import fail
-from tli.lexicon.list_file import NAMES, ListFile, lines_of
+from tli.lexicon.list_file import NAMES, ListFile, is_header, lines_of
 
 Record = tuple[int, list[str], str]  # line, cells, problem
 
@@ -66,6 +66,11 @@ def _row(record: Record, places: dict[str, int], width: int) -> dict:
     return {**row, "line": line, "problem": problem}
 
 
+def _header_problem(cells: list[str], file: ListFile) -> str:
+    """What is wrong with the first line of a file that should have no header, "" if it names no columns."""
+    return "names the columns, where no header is expected" if is_header(cells, file) else ""
+
+
 def _header_rows(records: Iterable[Record], file: ListFile) -> list[dict]:
     """Rows of a file with a header (columns: None or a map) or without (columns: a list)."""
     rows, places, width, exact = [], None, 0, True
@@ -79,6 +84,8 @@ def _header_rows(records: Iterable[Record], file: ListFile) -> list[dict]:
             places = _places(cells, file)
             width = len(cells)
             continue
+        if not exact and not rows:
+            problem = problem or _header_problem(cells, file)
         if not problem and not any(cell.strip() for cell in cells):
             problem = "empty line"
         elif not problem and exact and len(cells) > width:
@@ -126,6 +133,8 @@ def read_gatitos(file: ListFile, *, encoding: str = "utf-8") -> list[dict]:
             problem = f"has {len(cells)} columns where {width} are expected"
         if not problem and not text.strip():
             problem = "empty line"
+        if number == 1:
+            problem = problem or _header_problem(cells, file)
         rows.append(_row((number, cells, problem), places, width))
     return rows
 
@@ -139,5 +148,7 @@ def read_muse(file: ListFile, *, encoding: str = "utf-8") -> list[dict]:
         if not problem and len(cells) != 2:
             problem = f"has {len(cells)} words where 2 are expected" if cells else "empty line"
             cells = cells if len(cells) < 2 else [cells[0], " ".join(cells[1:])]
+        if number == 1:
+            problem = problem or _header_problem(cells, file)
         rows.append(_row((number, cells, problem), places, 2))
     return rows
