@@ -9,7 +9,7 @@ import numpy as np
 
 from tli.model import packing
 from tli.model.device import free_memory
-from tli.model.layouts import can_pack
+from tli.model.layouts import is_exact
 from tli.model.lora import applied
 from tli.model.opened import Opened, is_linear, sides
 from tli.model.pooling import Tokens, mix, tokenize, weights
@@ -79,7 +79,7 @@ def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int | None = 
     """The forward passes that embed these words: packed with shared beginnings where that is exact, else by equal length."""
     ids = [word.ids for word in tokens]
     tokens_per_batch = tokens_per_batch or _suitable(opened)
-    if can_pack(opened, ids):
+    if is_exact(opened, "share", tokens):
         return packing.share(ids, tokens_per_batch)
     return packing.equal_lengths(ids, tokens_per_batch)
 

@@ -6,23 +6,24 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tli.errors import DivergedError, TrainingError
+from tli.log import say
 from tli.model import lora
 from tli.model.full_weights import save_weights
 from tli.model.lora.folder import Card
 from tli.model.opening import open_model
 from tli.specs import ModelSpec, TrainSpec
-from tli.training import loop, pairing
+from tli.training import grouping, loop, pairing
 from tli.training.batches import Batches
 from tli.training.checkpoint import Checkpoint
 from tli.training.weights import AllWeights
 
-TOGETHER_BELOW = 200_000_000  # parameters that are open
 Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 
@@ -56,28 +57,49 @@ class Trainer:
             self.shape = lora.LoraShape(spec.rank, spec.alpha, spec.dropout, spec.target_modules, self.blocks)
         self._weights: AllWeights | None = None
         self._choices: dict[int, np.ndarray] = {}
+        self._expected: list[int] = []
         self._ready: dict[int, _Trained] = {}
 
     @property
     def trains_together(self) -> bool:
-        """Whether a cell is done so soon that its seeds may be lost together when the job is killed."""
-        return sum(p.numel() for p in self.opened.base.parameters()) < TOGETHER_BELOW
+        """Whether several seeds are trained in one pass; `prepare` then tells which there are."""
+        return self.seeds_at_a_time > 1
+
+    @cached_property
+    def seeds_at_a_time(self) -> int:
+        """How many seeds share their passes: 1 where they would not each be what it is alone, else by memory and time."""
+        if self.spec.is_full:
+            return 1
+        batches = self._batches(np.arange(len(self.trained)), 0, shuffled=False)
+        if not loop.can_stack(self.opened, [batches], self.spec):
+            return 1
+        tokens = sum(len(word.ids) for word in (*batches.sources, *batches.targets)) / len(batches) * self.spec.batch_size
+        values = sum(tensor.numel() for tensor in lora.initial(self.opened, self.shape, 0).values())
+        cost = grouping.step_cost(self.opened, self.spec, tokens, values)
+        device = self.opened.device
+        return cost.seeds_at_a_time(loop.steps_of(len(batches), self.spec), device.type, grouping.free_on(device))
 
     def prepare(self, seeds: list[int], progress: Progress) -> None:
-        """Train these seeds in one pass where each is then what it would be alone; `run` hands them out."""
-        if self.spec.is_full or not seeds:
+        """Say which seeds are to come. `run` trains those that fit in one pass with the one it is asked for, and hands them out."""
+        self._expected = list(seeds)
+        self._train_group(self._expected[: self.seeds_at_a_time], progress)
+
+    def _train_group(self, seeds: list[int], progress: Progress) -> None:
+        """Train these seeds in one pass, where that is possible and each is then what it would be alone."""
+        if len(seeds) < 2:
             return
         chosen = [self._chosen(seed) for seed in seeds]
         batches = [self._batches(rows, seed) for rows, seed in zip(chosen, seeds, strict=True)]
         if not loop.can_stack(self.opened, batches, self.spec):
             return
+        say(f"train: {len(seeds)} seeds in one pass")
         stack = lora.Stack(self.opened, [lora.initial(self.opened, self.shape, seed) for seed in seeds], self.shape, seeds)
         try:
             outcomes = loop.train(stack, batches, seeds, self.task, self._counted(progress, len(chosen[0])))
-        except TrainingError:
-            if len(seeds) > 1:
-                return  # a seed diverged: trained alone, each comes to its own end
-            raise
+        except TrainingError as error:
+            say(f"train: {error}; trained one by one, each comes to its end")
+            self._expected = []
+            return
         for number, seed in enumerate(seeds):
             self._ready[seed] = _Trained(chosen[number], outcomes[number], stack.tensors(number))
 
@@ -88,26 +110,31 @@ class Trainer:
         finite is recorded as failed, and leaves what it started from: that can be measured.
         """
         chosen = self._chosen(seed)
-        if checkpoint:  # a choice is made anew at each try, and another GPU may choose otherwise
-            checkpoint.key = checkpoint.key | {"chosen": self.trained["pair_id"].iloc[chosen].tolist()}
-        batches, progress = self._batches(chosen, seed), self._counted(progress, len(chosen))
         if self.spec.is_full:
-            with self._all_weights().free():
-                outcome = self._outcome(self._all_weights(), batches, seed, progress, checkpoint)
-                if outcome.failed:
-                    self._all_weights().restore()
-                save_weights(self.opened, folder / "weights", self.model.dtype)
-            return self._record(folder, chosen, outcome, sum(p.numel() for p in self._all_weights().parameters.values()))
+            return self._run_full(seed, folder, progress, checkpoint)
+        if seed not in self._ready and seed in self._expected:
+            self._train_group(self._expected[self._expected.index(seed) :][: self.seeds_at_a_time], progress)
         if seed not in self._ready:
+            batches, start = self._batches(chosen, seed), lora.initial(self.opened, self.shape, seed)
             laid = loop.can_stack(self.opened, [batches], self.spec)
-            start = lora.initial(self.opened, self.shape, seed)
             stack = lora.Stack(self.opened, [start], self.shape, [seed] if laid else None)
-            outcome = self._outcome(stack, batches, seed, progress)
+            outcome = self._outcome(stack, batches, seed, self._counted(progress, len(chosen)))
             self._ready[seed] = _Trained(chosen, outcome, start if outcome.failed else stack.tensors(0))
         done = self._ready.pop(seed)
         note = f"Loss at hs[{self.loss_layer}], seed {seed}, {len(done.outcome.losses)} steps on {len(chosen)} pairs."
         lora.save(self.opened, folder / "adapter", done.tensors, self.shape, Card(self.model.source, self.model.revision, note))
         return self._record(folder, chosen, done.outcome, sum(t.numel() for t in done.tensors.values()))
+
+    def _run_full(self, seed: int, folder: Path, progress: Progress, checkpoint: Checkpoint | None) -> dict:
+        chosen, weights = self._chosen(seed), self._all_weights()
+        if checkpoint:  # a choice is made anew at each try, and another GPU may choose otherwise
+            checkpoint.key = checkpoint.key | {"chosen": self.trained["pair_id"].iloc[chosen].tolist()}
+        with weights.free():
+            outcome = self._outcome(weights, self._batches(chosen, seed), seed, self._counted(progress, len(chosen)), checkpoint)
+            if outcome.failed:
+                weights.restore()
+            save_weights(self.opened, folder / "weights", self.model.dtype)
+        return self._record(folder, chosen, outcome, sum(p.numel() for p in weights.parameters.values()))
 
     def _outcome(
         self, trained: loop.Trainable, batches: Batches, seed: int, progress, checkpoint: Checkpoint | None = None
