@@ -56,6 +56,7 @@ class SplitSpec:
     sizes: dict[str, int] | None = None
     heldout_categories: tuple[str, ...] = ()
     leaks: str = "error"
+    folds: int = added(1)
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,17 @@ class TrainSpec:
     def is_full(self) -> bool:
         """All weights are trained, not adapters."""
         return self.method == "full"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a cell: a seed, and with folds the one that it does not learn from (0 without folds)."""
+
+    seed: int
+    fold: int = 0
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, fold {self.fold}" if self.fold else f"seed {self.seed}"
 
 
 @dataclass(frozen=True)

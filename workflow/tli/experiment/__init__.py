@@ -58,6 +58,10 @@ class Experiment:
         return Layout(self.config.results)
 
     @property
+    def has_folds(self) -> bool:
+        return self.config.split.folds > 1
+
+    @property
     def model_pairs(self) -> list[tuple[str, str]]:
         return [(model, pair) for model in self.config.models for pair in self.config.pairs]
 

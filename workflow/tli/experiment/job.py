@@ -13,9 +13,9 @@ from typing import Any, ClassVar
 from tli.errors import ConfigError
 from tli.experiment import Experiment, Part, is_address
 from tli.experiment import settings as specs_of
-from tli.experiment.grid import run_name
+from tli.experiment.grid import folds_of, run_name
 from tli.io import store
-from tli.specs import STAGE_VERSIONS, LexiconSpec, ModelSpec, TrainSpec, plain
+from tli.specs import STAGE_VERSIONS, LexiconSpec, Member, ModelSpec, TrainSpec, plain
 
 Paths = dict[str, Any]  # a name -> a path, or a list of paths
 
@@ -98,6 +98,12 @@ class _OfModel(Job):
     @property
     def model_spec(self) -> ModelSpec:
         return self.experiment.model(self.model)
+
+    @property
+    def list_files(self) -> Paths:
+        """The pairs of the job's list, and with folds their deal."""
+        files = self.layout.lexicon(self.pair)
+        return {name: files[name] for name in (["pairs", "folds"] if self.experiment.has_folds else ["pairs"])}
 
     @property
     def plain_model(self) -> dict:
@@ -186,7 +192,8 @@ class LexiconJob(Job):
 
     @property
     def outputs(self) -> Paths:
-        return self.layout.lexicon(self.pair)
+        files = self.layout.lexicon(self.pair)
+        return files if self.experiment.has_folds else {name: path for name, path in files.items() if name != "folds"}
 
     @property
     def depends(self) -> dict[str, Any]:
@@ -273,30 +280,37 @@ class TrainJob(_OfModel):
         return self.experiment.seed_chunks[self.chunk - 1]
 
     @property
+    def members(self) -> list[Member]:
+        """The runs of this job: each fold of each seed."""
+        return [Member(seed, fold) for seed in self.seeds for fold in folds_of(self.experiment.config)]
+
+    @property
     def spec(self) -> TrainSpec:
         return self.experiment.arms[self.arm].cell(self.layer, self.rank)
 
     @property
     def inputs(self) -> Paths:
-        files: Paths = {"pairs": self.layout.lexicon(self.pair)["pairs"], "check": self.layout.check(self.model)}
+        files: Paths = self.list_files | {"check": self.layout.check(self.model)}
         if self.layer == "best":  # it waits for the layers that the grid lists by number: if it is one of them, the run is made once
             numbers = [layer for layer in self.experiment.arms[self.arm].loss_layers if layer.isdigit()]
             files["choice"] = self.layout.scan(self.model, self.pair)["choice"]
             files["listed"] = [
-                self.layout.record(self.model, self.pair, run_name(self.arm, layer, self.rank, seed))
+                self.layout.record(self.model, self.pair, run_name(self.arm, layer, self.rank, seed, fold))
                 for layer in numbers
                 for seed in self.experiment.config.seed_list
+                for fold in folds_of(self.experiment.config)
             ]
         return files
 
     @property
     def outputs(self) -> Paths:
         method = self.method or self.spec.method
-        return self.layout.trained(self.model, self.pair, (self.arm, self.layer, self.rank), self.seeds, method)
+        runs = [run_name(self.arm, self.layer, self.rank, member.seed, member.fold) for member in self.members]
+        return self.layout.trained(self.model, self.pair, runs, method)
 
-    def folder(self, seed: int) -> str:
-        """Where a seed's run goes."""
-        return self.layout.run(self.model, self.pair, run_name(self.arm, self.layer, self.rank, seed))
+    def folder(self, seed: int, fold: int = 0) -> str:
+        """Where a run goes."""
+        return self.layout.run(self.model, self.pair, run_name(self.arm, self.layer, self.rank, seed, fold))
 
     @property
     def depends(self) -> dict[str, Any]:
@@ -354,7 +368,7 @@ class EvaluateJob(_MeasuringJob):
     @property
     def inputs(self) -> Paths:
         return {
-            "pairs": self.layout.lexicon(self.pair)["pairs"],
+            **self.list_files,
             "check": self.layout.check(self.model),
             "choice": self.layout.scan(self.model, self.pair)["choice"],
             "trained": self.trained,
