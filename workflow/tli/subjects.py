@@ -37,6 +37,11 @@ class Subject:
         return not self.unit
 
     @property
+    def place(self) -> tuple[str, int, int]:
+        """Run, seed and fold: with folds a baseline is a subject for each of them."""
+        return self.run, self.seed, self.fold
+
+    @property
     def form(self) -> tuple[bool, bool]:
         """Subjects of one form are measured on one opened model."""
         return self.quantized, self.is_full

@@ -14,6 +14,7 @@ MEASURED = {
     "evaluate": {
         "similarities": "similarities.parquet",
         "metrics": "metrics.tsv",
+        "strata": "strata.tsv",
         "projections": "projections.parquet",
         "runs": "runs.tsv",
         "losses": "losses.parquet",

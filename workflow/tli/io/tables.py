@@ -79,7 +79,7 @@ POOLS = [
     "string_p_at_1_reverse",
 ]
 POOL_ROWS = ["pool", "leaked", "chance", "chance_reverse", "string_rank", "string_rank_reverse"]  # of one query
-SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS]
+SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
 WORDS = [
     "model",
@@ -121,6 +121,7 @@ SIMILARITIES = RUN + [
     "split",
     "hidden_state",
     "pooling",
+    *POOL_ROWS,
     "cosine",
     "mismatched_mean",
     "mismatched_sd",
@@ -135,7 +136,7 @@ SIMILARITIES = RUN + [
     "margin",  # the right pair's ratio margin
     "margin_target_rank",
 ]
-RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS]
+RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
 STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
 LADDER = [
     "model",

@@ -214,11 +214,12 @@ class Trainer:
 
     def _score(self, member: Member, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Margin of each pair of the train split, and its source's vector, at the loss layer: after training on `rows`."""
-        from tli.probes.words import measure
+        from tli.probes.words import Listed, measure
 
         def measured() -> tuple[np.ndarray, np.ndarray]:
-            table, _, vectors = measure(self.opened, self.trained(member), [self.loss_layer], [self.spec.pooling])
-            return (table["cosine"] - table["best_rival"]).to_numpy(), vectors[self.loss_layer, self.spec.pooling][0]
+            result = measure(self.opened, Listed.of(self.trained(member)), [self.loss_layer], [self.spec.pooling])
+            margins = (result.rows["cosine"] - result.rows["best_rival"]).to_numpy()
+            return margins, result.vectors[self.loss_layer, self.spec.pooling][0]
 
         if not len(rows):
             return measured()
