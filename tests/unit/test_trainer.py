@@ -100,7 +100,7 @@ def test_full_training_in_bfloat16_models_moves_nearly_every_weight(models, tmp_
             models("llama", dtype="bfloat16"), settings(method="full", learning_rate=1e-5, full_dtype=dtype), 2, 2, lambda member: TRAINED
         )
         before = {name: p.float().clone() for name, p in trainer.opened.base.named_parameters() if "layers.0" in name}
-        with trainer._trained_on(np.arange(len(TRAINED)), 1) as weights:
+        with trainer._trained_on(np.arange(len(TRAINED)), Member(1)) as weights:
             changed = [(weights.parameters[name].float() != value).float().mean() for name, value in before.items()]
         moved[dtype] = float(torch.stack(changed).mean())
     assert moved["float32"] > 0.9 > 0.5 > moved["bfloat16"]
