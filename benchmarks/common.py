@@ -18,11 +18,11 @@ sys.path.insert(0, str(ROOT / "workflow"))
 COLUMNS = ["what", "model", "against", "unit", "ours", "ours_spread", "other", "other_spread", "ratio", "asked", "rounds"]
 
 
-def settings(folder: Path | str, **changes) -> dict:
-    """A model section of the config, as the stages get it."""
-    from tli.config import Model
+def spec(folder: Path | str, **changes):
+    """A model as the stages get it, in float32 unless asked otherwise."""
+    from tli.specs import ModelSpec
 
-    return Model(source=str(folder)).model_dump() | {"device": "auto", "dtype": "float32"} | changes
+    return ModelSpec(str(folder), **{"dtype": "float32"} | changes)
 
 
 def lexicon_words(count: int) -> list[str]:
@@ -62,9 +62,16 @@ def write_llama(folder: Path, *, hidden: int = 512, layers: int = 32, vocabulary
     torch.manual_seed(0)
     heads = hidden // 64
     config = LlamaConfig(
-        hidden_size=hidden, intermediate_size=int(2.75 * hidden), num_hidden_layers=layers, num_attention_heads=heads,
-        num_key_value_heads=max(1, heads // 4), vocab_size=vocabulary, tie_word_embeddings=False, bos_token_id=0, eos_token_id=1,
-    )  # fmt: skip
+        hidden_size=hidden,
+        intermediate_size=int(2.75 * hidden),
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=max(1, heads // 4),
+        vocab_size=vocabulary,
+        tie_word_embeddings=False,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
     LlamaForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(str(folder), max_shard_size="200MB")
     write_tokenizer(folder)
     return Path(folder)
@@ -77,9 +84,16 @@ def write_qwen2(folder: Path, dtype: str = "bfloat16") -> Path:
 
     torch.manual_seed(0)
     config = Qwen2Config(
-        hidden_size=896, intermediate_size=4864, num_hidden_layers=24, num_attention_heads=14, num_key_value_heads=2,
-        vocab_size=151936, tie_word_embeddings=True, bos_token_id=0, eos_token_id=1,
-    )  # fmt: skip
+        hidden_size=896,
+        intermediate_size=4864,
+        num_hidden_layers=24,
+        num_attention_heads=14,
+        num_key_value_heads=2,
+        vocab_size=151936,
+        tie_word_embeddings=True,
+        bos_token_id=0,
+        eos_token_id=1,
+    )
     Qwen2ForCausalLM(config).to(getattr(torch, dtype)).save_pretrained(str(folder), max_shard_size="200MB")
     write_tokenizer(folder)
     return Path(folder)
@@ -116,10 +130,18 @@ def row(what: str, model: str, against: str, ours: list[float], other: list[floa
     """One line of the table: medians, spread (lowest to highest) and the ratio of the medians."""
     a, b = statistics.median(ours), statistics.median(other)
     return {
-        "what": what, "model": model, "against": against, "unit": unit, "ours": f"{a:.4g}", "ours_spread": f"{min(ours):.4g}-{max(ours):.4g}",
-        "other": f"{b:.4g}", "other_spread": f"{min(other):.4g}-{max(other):.4g}", "ratio": f"{b / a:.2f}",
-        "asked": "" if asked is None else asked, "rounds": min(len(ours), len(other)),
-    }  # fmt: skip
+        "what": what,
+        "model": model,
+        "against": against,
+        "unit": unit,
+        "ours": f"{a:.4g}",
+        "ours_spread": f"{min(ours):.4g}-{max(ours):.4g}",
+        "other": f"{b:.4g}",
+        "other_spread": f"{min(other):.4g}-{max(other):.4g}",
+        "ratio": f"{b / a:.2f}",
+        "asked": "" if asked is None else asked,
+        "rounds": min(len(ours), len(other)),
+    }
 
 
 def machine() -> str:

@@ -17,10 +17,19 @@ import sys
 import time
 from pathlib import Path
 
-from common import lexicon_words, peak_mib, quiet, settings, write_table, write_tokenizer
+from common import lexicon_words, peak_mib, quiet, spec, write_table, write_tokenizer
 
-SHAPE = dict(hidden_size=4096, intermediate_size=14336, num_hidden_layers=32, num_attention_heads=32, num_key_value_heads=8,
-             vocab_size=128256, rope_theta=500000.0, max_position_embeddings=8192, tie_word_embeddings=False)  # fmt: skip
+SHAPE = dict(
+    hidden_size=4096,
+    intermediate_size=14336,
+    num_hidden_layers=32,
+    num_attention_heads=32,
+    num_key_value_heads=8,
+    vocab_size=128256,
+    rope_theta=500000.0,
+    max_position_embeddings=8192,
+    tie_word_embeddings=False,
+)
 PAIRS, STEPS = 686, 390
 
 
@@ -87,8 +96,8 @@ def stage(name: str, folder: Path, threads: int) -> dict:
     import transformers.models.llama.modeling_llama  # noqa: F401
 
     quiet(threads)
-    from tli.model import adapters, stacked
     from tli.model import embedding as embed
+    from tli.model import lora
     from tli.model.opening import open_model
     from tli.model.pooling import tokenize
     from tli.model.streaming import Wanted
@@ -96,37 +105,15 @@ def stage(name: str, folder: Path, threads: int) -> dict:
     words = lexicon_words(2 * PAIRS)
     start = time.perf_counter()
     adapter = folder.parent / "adapter-8b"
-    model = settings(folder, dtype="bfloat16", device="cpu", stream="always")
-    lora = dict(rank=16, alpha=32.0, dropout=0.05, target_modules=["q_proj", "v_proj"], blocks=2)
+    model = spec(folder, dtype="bfloat16", device="cpu", stream="always")
     steps = 1
     if name == "training":
-        import numpy as np
-
-        from tli.training import loop, together
-
-        opened = open_model(model, 2)
-        pairs = 623
-        chosen = dict(
-            method="lora", epochs=5, batch_size=8, objective="triplet-hardest", margin=0.4, temperature=0.05, mask_false_negatives=True,
-            optimizer="adamw", learning_rate=2e-4, weight_decay=0.01, warmup_steps=50, schedule="linear", max_gradient_norm=1.0,
-            rank=16, alpha=32.0, dropout=0.05,
-        )  # fmt: skip
-        batches = loop.Batches(opened, words[:pairs], words[PAIRS : PAIRS + pairs], np.eye(pairs, dtype=bool), "no-bos")
-        members = [stacked.initial(opened, seed=1, **lora)]
-        steps = loop.steps_of(pairs, chosen)
-        assert steps == STEPS
-        (result,) = together.train_together([batches], 2, chosen, [1], members, lambda s, v: s % 50 or print(s, v, file=sys.stderr))
-        with stacked.worn(opened, result["tensors"], **lora):
-            adapters.save(opened, adapter, **lora, source=str(folder), revision=None, note="")
-        lengths = [len(word.ids) for word in (*batches.sources, *batches.targets)]
-        tokens = int(sum(lengths) * chosen["epochs"] / steps)
+        steps, tokens = train(model, words, adapter)
     else:
         opened = open_model(model)
         layers = opened.layers
         wanted = (
-            [Wanted(list(range(layers + 1)))]
-            if name == "scan"
-            else [Wanted([2, layers]), Wanted([2, layers], stacked.read(opened, adapter))]
+            [Wanted(list(range(layers + 1)))] if name == "scan" else [Wanted([2, layers]), Wanted([2, layers], lora.read(opened, adapter))]
         )
         embed.embed_all(opened, words, wanted, ["no-bos"])
         tokens = len(wanted) * sum(rows.ids.size for rows in embed.passes(opened, tokenize(opened.tokenizer, words)))
@@ -136,6 +123,28 @@ def stage(name: str, folder: Path, threads: int) -> dict:
         "steps": steps,
         "peak_mib": peak_mib(),
     }
+
+
+def train(model, words: list[str], adapter: Path) -> tuple[int, int]:
+    """One seed of the published protocol by the trainer, as the train stage calls it: (steps, tokens a step)."""
+    import pandas as pd
+
+    from tli.model.pooling import tokenize
+    from tli.specs import TrainSpec
+    from tli.training.trainer import Trainer
+
+    pairs = 623
+    given = TrainSpec(max_gradient_norm=1.0)
+    table = pd.DataFrame({"source": words[:pairs], "target": words[PAIRS : PAIRS + pairs], "alternatives": ""})
+    trainer = Trainer(model, given, 2, 2, table.assign(pair_id=[str(i) for i in range(pairs)], split="train"))
+    folder = adapter.parent / "run-8b"
+    folder.mkdir(exist_ok=True)
+    record = trainer.run(1, folder, lambda step, steps, loss: step % 50 or print(step, loss, file=sys.stderr))
+    assert record["steps"] == STEPS
+    shutil.rmtree(adapter, ignore_errors=True)
+    (folder / "adapter").rename(adapter)
+    lengths = [len(word.ids) for word in tokenize(trainer.opened.tokenizer, [*table["source"], *table["target"]])]
+    return STEPS, int(sum(lengths) * given.epochs / STEPS)
 
 
 def main() -> None:
@@ -163,20 +172,29 @@ def main() -> None:
         for name in ("scan", "training", "evaluation"):
             command = [sys.executable, __file__, "--scratch", str(given.scratch), "--threads", str(given.threads), "--stage", name]
             out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-            found = json.loads(out.splitlines()[-1])
+            measured = json.loads(out.splitlines()[-1])
             quiet(given.threads)
             training = name == "training"
-            bare = bare_products(found["tokens"], given.threads, 2 if training else given.layers, found["steps"], training)
-            rows.append({
-                "stage": name, "seconds": f"{found['seconds']:.1f}", "peak_mib": f"{found['peak_mib']:.0f}", "tokens": found["tokens"],
-                "steps": found["steps"], "bare_products_s": f"{bare:.1f}", "ratio_to_bare": f"{found['seconds'] / bare:.2f}",
-                "threads": given.threads, "blocks": given.layers,
-            })  # fmt: skip
+            bare = bare_products(measured["tokens"], given.threads, 2 if training else given.layers, measured["steps"], training)
+            rows.append(
+                {
+                    "stage": name,
+                    "seconds": f"{measured['seconds']:.1f}",
+                    "peak_mib": f"{measured['peak_mib']:.0f}",
+                    "tokens": measured["tokens"],
+                    "steps": measured["steps"],
+                    "bare_products_s": f"{bare:.1f}",
+                    "ratio_to_bare": f"{measured['seconds'] / bare:.2f}",
+                    "threads": given.threads,
+                    "blocks": given.layers,
+                }
+            )
             print(rows[-1], flush=True)
     finally:
         if not given.keep:
             shutil.rmtree(folder, ignore_errors=True)
-            shutil.rmtree(given.scratch / "adapter-8b", ignore_errors=True)
+            for place in ("adapter-8b", "run-8b"):
+                shutil.rmtree(given.scratch / place, ignore_errors=True)
             print(f"deleted {folder}")
     total = sum(float(row["seconds"]) for row in rows)
     print("wrote", write_table("eight-billion", rows, f"Llama-3-8B shape, {PAIRS} pairs, {total / 60:.1f} minutes in all"))

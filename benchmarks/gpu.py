@@ -8,14 +8,13 @@ Writes 15 GiB of random weights into FOLDER and deletes them. Says so and ends w
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import shutil
 import statistics
 import time
 from pathlib import Path
 
-from common import interleaved, lexicon_words, quiet, settings, write_table
-
-LORA = dict(rank=16, alpha=32.0, dropout=0.05, target_modules=["q_proj", "v_proj"], blocks=2)
+from common import interleaved, lexicon_words, quiet, spec, write_table
 
 
 def limits() -> tuple[float, float]:
@@ -42,14 +41,21 @@ def measure(folder: Path, quantization: str, bandwidth: float, arithmetic: float
 
     def add(what, unit, value, limit=None, share=None):
         peak = torch.cuda.max_memory_allocated() / 2**20
-        rows.append({
-            "what": what, "weights": quantization if quantization == "nf4" else "bfloat16", "value": f"{value:.4g}", "unit": unit,
-            "share_of_the_limit": "" if share is None else f"{share:.3f}", "limit": limit or "", "peak_mib": f"{peak:.0f}",
-        })  # fmt: skip
+        rows.append(
+            {
+                "what": what,
+                "weights": quantization if quantization == "nf4" else "bfloat16",
+                "value": f"{value:.4g}",
+                "unit": unit,
+                "share_of_the_limit": "" if share is None else f"{share:.3f}",
+                "limit": limit or "",
+                "peak_mib": f"{peak:.0f}",
+            }
+        )
         print(rows[-1], flush=True)
         torch.cuda.reset_peak_memory_stats()
 
-    model = settings(folder, dtype="bfloat16", quantization=quantization, device="cuda", stream="never")
+    model = spec(folder, dtype="bfloat16", quantization=quantization, device="cuda", stream="never")
     start = time.perf_counter()
     opened = open_model(model, 2)
     torch.cuda.synchronize()
@@ -72,7 +78,7 @@ def measure(folder: Path, quantization: str, bandwidth: float, arithmetic: float
     torch.cuda.synchronize()
     add("opening all blocks", "s", time.perf_counter() - start)
     if quantization == "nf4":
-        keeping = model | {"store": str(folder.parent / "nf4-store")}
+        keeping = dataclasses.replace(model, store=str(folder.parent / "nf4-store"))
         quantized.write(keeping, folder, open_whole(model)[0])
         start = time.perf_counter()
         opened = open_model(keeping)

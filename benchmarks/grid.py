@@ -42,9 +42,16 @@ def run(given, scratch: Path, one_by_one: bool) -> tuple[float, float]:
     folder.mkdir()
     (folder / "config.yaml").write_text(json.dumps(config(given, one_by_one)), encoding="utf-8")  # JSON is YAML
     command = [
-        str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "workflow" / "Snakefile"),
-        "--configfile", "config.yaml", "--cores", str(given.cores), "--quiet", "all",
-    ]  # fmt: skip
+        str(Path(sys.executable).parent / "snakemake"),
+        "--snakefile",
+        str(ROOT / "workflow" / "Snakefile"),
+        "--configfile",
+        "config.yaml",
+        "--cores",
+        str(given.cores),
+        "--quiet",
+        "all",
+    ]
     environment = os.environ | {"PYTHONPATH": str(ROOT / "workflow"), "SNAKEMAKE_OUTPUT_CACHE": "", "OMP_NUM_THREADS": "1"}
     before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     subprocess.run(command, cwd=folder, env=environment, check=True)

@@ -72,7 +72,12 @@ def lora(model, *, blocks=None, rank: int = 16, dropout: float = 0.05, seed: int
 
     torch.manual_seed(seed)
     config = LoraConfig(
-        r=rank, lora_alpha=2 * rank, lora_dropout=dropout, target_modules=["q_proj", "v_proj"], bias="none", task_type="CAUSAL_LM",
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=dropout,
+        target_modules=["q_proj", "v_proj"],
+        bias="none",
+        task_type="CAUSAL_LM",
         layers_to_transform=None if blocks is None else list(range(blocks)),
-    )  # fmt: skip
+    )
     return get_peft_model(model, config)

@@ -10,6 +10,7 @@ Competent way: padded batches of 32, one load, one fused forward, full depth, Lo
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import shutil
 import statistics
@@ -19,14 +20,10 @@ import tempfile
 from pathlib import Path
 
 import plain
-from common import ROOT, interleaved, lexicon_words, quiet, row, settings, timed, write_llama, write_qwen2, write_table
+from common import ROOT, interleaved, lexicon_words, quiet, row, spec, timed, write_llama, write_qwen2, write_table
 
-TRAINING = dict(
-    method="lora", epochs=1, batch_size=8, objective="triplet-hardest", margin=0.4, temperature=0.05, mask_false_negatives=False,
-    optimizer="adamw", learning_rate=2e-4, weight_decay=0.01, warmup_steps=2, schedule="linear", max_gradient_norm=None,
-    rank=16, alpha=32.0, dropout=0.05,
-)  # fmt: skip
-LORA = dict(rank=16, alpha=32.0, dropout=0.05, target_modules=["q_proj", "v_proj"], blocks=2)
+SHAPE = {"rank": 16, "alpha": 32.0, "dropout": 0.05, "target_modules": ("q_proj", "v_proj")}
+TRAINING = {"epochs": 1, "warmup_steps": 2, "mask_false_negatives": False, **SHAPE}
 
 
 def whole(folder, dtype, nf4=False):
@@ -52,14 +49,17 @@ def our_training(opened, pairs: int, seeds: list[int], changes: dict | None = No
     """A function that trains these seeds together on the first `pairs` pairs."""
     import numpy as np
 
-    from tli.model import stacked
-    from tli.training import loop, together
+    from tli.model import lora
+    from tli.specs import TrainSpec
+    from tli.training import loop
+    from tli.training.batches import Batches
 
-    words = words or lexicon_words(2 * pairs)
-    chosen = TRAINING | (changes or {})
-    batches = [loop.Batches(opened, words[:pairs], words[pairs : 2 * pairs], np.eye(pairs, dtype=bool), "no-bos") for _ in seeds]
-    members = [stacked.initial(opened, seed=seed, **LORA) for seed in seeds]
-    return lambda: together.train_together(batches, 2, chosen, seeds, members)
+    words, shape = words or lexicon_words(2 * pairs), lora.LoraShape(**SHAPE, blocks=2)
+    task = loop.Task(TrainSpec(**TRAINING | (changes or {})), 2)
+    batches = [Batches(opened, words[:pairs], words[pairs : 2 * pairs], np.eye(pairs, dtype=bool), "no-bos") for _ in seeds]
+    assert loop.can_stack(opened, batches, task.spec), "what is timed must be what the product does"
+    members = [lora.initial(opened, shape, seed) for seed in seeds]
+    return lambda: loop.train(lora.Stack(opened, members, shape, seeds), batches, seeds, task)
 
 
 def train_step(scratch, rounds, *, folder=None, hidden=None, dtype, nf4=False, asked, steps=4, shape=None):
@@ -70,19 +70,19 @@ def train_step(scratch, rounds, *, folder=None, hidden=None, dtype, nf4=False, a
 
     folder = folder or write_llama(scratch / "model", hidden=hidden, dtype=dtype)
     words = lexicon_words(16 * steps)
-    ways, kept = {}, []
+    ways, models = {}, []
     for name, blocks, fused in (("published", None, False), ("competent", 2, True)):
         model, tokenizer = whole(folder, dtype, nf4)
         model = plain.lora(model, blocks=blocks).train()
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-4)
-        kept.append(model)
+        models.append(model)
 
         def run(model=model, tokenizer=tokenizer, optimizer=optimizer, fused=fused):
             for i in range(0, 16 * steps, 16):
                 plain.train_step(model, tokenizer, words[i : i + 8], words[i + 8 : i + 16], 2, optimizer, fused=fused)
 
         ways[name] = run
-    opened = open_model(settings(folder, dtype=dtype, quantization="nf4" if nf4 else "none"), 2)
+    opened = open_model(spec(folder, dtype=dtype, quantization="nf4" if nf4 else "none"), 2)
     ways["ours"] = our_training(opened, 8 * steps, [1])
     for way in ways.values():
         way()
@@ -90,21 +90,23 @@ def train_step(scratch, rounds, *, folder=None, hidden=None, dtype, nf4=False, a
     shutil.rmtree(folder)
     model = f"{shape or f'Llama, 32 blocks, hidden {hidden}'}, {'NF4' if nf4 else dtype}, 8 pairs"
     what = "training step, loss at hs[2]"
-    return [row(what, model, against, seconds["ours"], seconds[against], asked if against == "published" else None)
-            for against in ("published", "competent")]  # fmt: skip
+    return [
+        row(what, model, against, seconds["ours"], seconds[against], asked if against == "published" else None)
+        for against in ("published", "competent")
+    ]
 
 
 MEMORY = """
 import sys; sys.path[:0] = [{workflow!r}, {here!r}]
 import torch, transformers.models.llama.modeling_llama, peft
 import plain, ratios
-from common import peak_mib, quiet, settings
+from common import peak_mib, quiet, spec
 quiet()
 from tli.model.opening import open_model
 before = peak_mib()
 folder, way = sys.argv[1:]
 if way == "ours":
-    opened = open_model(settings(folder, dtype="bfloat16"), 2)
+    opened = open_model(spec(folder, dtype="bfloat16"), 2)
     ratios.our_training(opened, 8, [1])()
 else:
     model, tokenizer = ratios.whole(folder, "bfloat16")
@@ -126,8 +128,18 @@ def memory(scratch, rounds):
             out = subprocess.run([sys.executable, "-c", code, str(folder), way], capture_output=True, text=True, check=True).stdout
             values.setdefault(way, []).append(float(out.split()[-1]))
     shutil.rmtree(folder)
-    return [row("memory above the imports, training", "Llama, 32 blocks, hidden 1024, bfloat16", against, values["ours"], values[against],
-                6 if against == "published" else None, "MiB") for against in ("published", "competent")]  # fmt: skip
+    return [
+        row(
+            "memory above the imports, training",
+            "Llama, 32 blocks, hidden 1024, bfloat16",
+            against,
+            values["ours"],
+            values[against],
+            6 if against == "published" else None,
+            "MiB",
+        )
+        for against in ("published", "competent")
+    ]
 
 
 def scan(scratch, rounds, *, folder=None, hidden=None, asked, dtype="float32", count=1372, shape=None):
@@ -138,7 +150,7 @@ def scan(scratch, rounds, *, folder=None, hidden=None, asked, dtype="float32", c
     from tli.model.opening import open_model
 
     folder = folder or write_llama(scratch / "model", hidden=hidden, dtype=dtype)
-    opened, words = open_model(settings(folder, dtype=dtype)), lexicon_words(count)
+    opened, words = open_model(spec(folder, dtype=dtype)), lexicon_words(count)
     states, every = list(range(opened.layers + 1)), words[::8]
     ours = embed(opened, words[:64], states, ["no-bos"])
     other = plain.scan_competent(opened.base, opened.tokenizer, words[:64])
@@ -153,8 +165,17 @@ def scan(scratch, rounds, *, folder=None, hidden=None, asked, dtype="float32", c
     )
     seconds["published"] = [value * len(words) / len(every) for value in seconds["published"]]
     shutil.rmtree(folder)
-    return [row("scan of all hidden states", f"{shape or f'Llama, 32 blocks, hidden {hidden}'}, {dtype}, {count} strings", against, seconds["ours"],
-                seconds[against], asked if against == "published" else None) for against in ("published", "competent")]  # fmt: skip
+    return [
+        row(
+            "scan of all hidden states",
+            f"{shape or f'Llama, 32 blocks, hidden {hidden}'}, {dtype}, {count} strings",
+            against,
+            seconds["ours"],
+            seconds[against],
+            asked if against == "published" else None,
+        )
+        for against in ("published", "competent")
+    ]
 
 
 def other_shape(scratch, rounds):
@@ -172,22 +193,23 @@ def many_adapters(scratch, rounds, *, hidden=512, adapters_count=20, count=1372,
     """
     from peft import PeftModel
 
-    from tli.model import adapters, stacked
+    from tli.model import lora
     from tli.model.embedding import embed_all
+    from tli.model.lora.folder import Card
     from tli.model.opening import open_model
     from tli.model.streaming import Wanted
 
     folder = write_llama(scratch / "model", hidden=hidden, dtype=dtype)
-    words, opened = lexicon_words(count), open_model(settings(folder, dtype=dtype), 2)
-    tensors = stacked.initial(opened, seed=1, **LORA)
+    words, opened = lexicon_words(count), open_model(spec(folder, dtype=dtype), 2)
+    shape = lora.LoraShape(**SHAPE, blocks=2)
+    tensors = lora.initial(opened, shape, 1)
     adapters_at = [scratch / f"adapter-{i}" for i in range(adapters_count)]
-    with stacked.worn(opened, tensors, **LORA):
-        for place in adapters_at:
-            adapters.save(opened, place, **LORA, source=str(folder), revision=None, note="")
+    for place in adapters_at:
+        lora.save(opened, place, tensors, shape, Card(str(folder)))
 
     def ours():
-        whole_model = open_model(settings(folder, dtype=dtype))
-        wanted = [Wanted([2, 32])] + [Wanted([2, 32], stacked.read(whole_model, place)) for place in adapters_at]
+        whole_model = open_model(spec(folder, dtype=dtype))
+        wanted = [Wanted([2, 32])] + [Wanted([2, 32], lora.read(whole_model, place)) for place in adapters_at]
         embed_all(whole_model, words, wanted, ["no-bos"])
 
     def load():
@@ -224,27 +246,23 @@ def seeds(scratch, rounds, *, hidden=1024, dtype="bfloat16", members=10, pairs=2
     """Seconds to train 10 seeds of a cell, lengths skewed (every eighth source is a long phrase), both with two blocks."""
     import numpy as np
 
-    from tli.model import adapters
+    from tli.model import lora
     from tli.model.opening import open_model
+    from tli.specs import TrainSpec
     from tli.training import loop
+    from tli.training.batches import Batches
 
     folder = write_llama(scratch / "model", hidden=hidden, dtype=dtype, layers=3)
-    opened = open_model(settings(folder, dtype=dtype), 2)
-    words = lexicon_words(2 * pairs)
+    opened = open_model(spec(folder, dtype=dtype), 2)
+    words, shape = lexicon_words(2 * pairs), lora.LoraShape(**SHAPE, blocks=2)
     words = [word if i % 8 or i >= pairs else " ".join(words[:8]) for i, word in enumerate(words)]
     together = our_training(opened, pairs, list(range(members)), words=words)
 
     def padded():
-        opened.packs = False
+        batch = Batches(opened, words[:pairs], words[pairs:], np.eye(pairs, dtype=bool), "no-bos")
+        batch.packed = False
         for seed in range(members):
-            batch = loop.Batches(opened, words[:pairs], words[pairs:], np.eye(pairs, dtype=bool), "no-bos")
-            tuner = adapters.attach(opened, **LORA, seed=seed)
-            trainable = adapters.parameters(opened)
-            for parameter in trainable.values():
-                parameter.requires_grad_(True)
-            loop.train(batch, 2, TRAINING, seed, trainable)
-            adapters.detach(tuner)
-        opened.packs = True
+            loop.train(lora.Stack(opened, [lora.initial(opened, shape, seed)], shape), [batch], [seed], loop.Task(TrainSpec(**TRAINING), 2))
 
     seconds = interleaved({"ours": together, "padded": padded}, rounds)
     shutil.rmtree(folder)
@@ -258,8 +276,8 @@ def nf4_once(scratch, rounds, *, hidden=1024):
     from tli.model.opening import open_model, open_whole
 
     folder = write_llama(scratch / "model", hidden=hidden, dtype="bfloat16")
-    plain_way = settings(folder, dtype="bfloat16", quantization="nf4", stream="never")
-    keeping = plain_way | {"store": str(scratch / "store")}
+    plain_way = spec(folder, dtype="bfloat16", quantization="nf4", stream="never")
+    keeping = dataclasses.replace(plain_way, store=str(scratch / "store"))
     quantized.write(keeping, folder, open_whole(plain_way)[0])
     seconds = interleaved({"reopened": lambda: open_model(keeping), "made": lambda: open_model(plain_way)}, rounds)
     shutil.rmtree(folder), shutil.rmtree(scratch / "store")
@@ -271,7 +289,7 @@ def start(scratch, rounds):
     """Processor seconds of importing what training needs, against the same with PEFT."""
     code = "import time; {}; print(time.process_time())"
     ways = {
-        "ours": "import tli.training.together, torch, transformers.models.llama.modeling_llama",
+        "ours": "import tli.training.loop, torch, transformers.models.llama.modeling_llama",
         "with PEFT": "import torch, transformers.models.llama.modeling_llama, peft",
     }
     seconds: dict[str, list[float]] = {name: [] for name in ways}
@@ -279,8 +297,10 @@ def start(scratch, rounds):
         for name, what in ways.items():
             out = subprocess.run(
                 [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(ROOT / 'workflow')!r}); " + code.format(what)],
-                capture_output=True, text=True, check=True,
-            ).stdout  # fmt: skip
+                capture_output=True,
+                text=True,
+                check=True,
+            ).stdout
             seconds[name].append(float(out.split()[-1]))
     return [row("start-up of a training job", "imports", "with PEFT", seconds["ours"], seconds["with PEFT"], None)]
 

@@ -10,9 +10,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from common import interleaved, lexicon_words, quiet, settings, write_llama, write_table
-
-LORA = dict(rank=16, alpha=32.0, dropout=0.05, target_modules=["q_proj", "v_proj"], blocks=2)
+from common import interleaved, lexicon_words, quiet, spec, write_llama, write_table
 
 
 def line(what: str, hidden: int, layers: int, count: int, seconds: list[float]) -> dict:
@@ -20,9 +18,13 @@ def line(what: str, hidden: int, layers: int, count: int, seconds: list[float]) 
 
     middle = median(seconds)
     return {
-        "what": what, "count": count, "model": f"Llama, {layers} blocks, hidden {hidden}", "seconds": f"{middle:.3g}",
-        "spread": f"{min(seconds):.3g}-{max(seconds):.3g}", "milliseconds_each": f"{1000 * middle / count:.3g}",
-    }  # fmt: skip
+        "what": what,
+        "count": count,
+        "model": f"Llama, {layers} blocks, hidden {hidden}",
+        "seconds": f"{middle:.3g}",
+        "spread": f"{min(seconds):.3g}-{max(seconds):.3g}",
+        "milliseconds_each": f"{1000 * middle / count:.3g}",
+    }
 
 
 def words(scratch: Path, hidden: int, rounds: int) -> list[dict]:
@@ -31,7 +33,7 @@ def words(scratch: Path, hidden: int, rounds: int) -> list[dict]:
     from tli.model.opening import open_model
 
     folder = write_llama(scratch / "m", hidden=hidden, layers=8)
-    opened, rows = open_model(settings(folder)), []
+    opened, rows = open_model(spec(folder)), []
     for count in (100, 1000, 5000, 20000):
         strings = lexicon_words(count)
         seconds = interleaved({"": lambda strings=strings: embed(opened, strings, list(range(9)), ["no-bos"])}, rounds)[""]
@@ -42,20 +44,22 @@ def words(scratch: Path, hidden: int, rounds: int) -> list[dict]:
 
 def adapters(scratch: Path, hidden: int, rounds: int) -> list[dict]:
     """A baseline and more and more adapters, 500 strings on 8 blocks, loads included."""
-    from tli.model import adapters as peft_folders
-    from tli.model import stacked
+    from ratios import SHAPE
+
+    from tli.model import lora
     from tli.model.embedding import embed_all
+    from tli.model.lora.folder import Card
     from tli.model.opening import open_model
     from tli.model.streaming import Wanted
 
     folder = write_llama(scratch / "m", hidden=hidden, layers=8)
-    opened, rows, strings = open_model(settings(folder), 2), [], lexicon_words(500)
-    with stacked.worn(opened, stacked.initial(opened, seed=1, **LORA), **LORA):
-        peft_folders.save(opened, scratch / "a", **LORA, source=str(folder), revision=None, note="")
+    opened, rows, strings = open_model(spec(folder), 2), [], lexicon_words(500)
+    shape = lora.LoraShape(**SHAPE, blocks=2)
+    lora.save(opened, scratch / "a", lora.initial(opened, shape, 1), shape, Card(str(folder)))
 
     def measure(count):
-        whole = open_model(settings(folder))
-        embed_all(whole, strings, [Wanted([2, 8])] + [Wanted([2, 8], stacked.read(whole, scratch / "a"))] * count, ["no-bos"])
+        whole = open_model(spec(folder))
+        embed_all(whole, strings, [Wanted([2, 8])] + [Wanted([2, 8], lora.read(whole, scratch / "a"))] * count, ["no-bos"])
 
     for count in (1, 10, 100):
         rows.append(line("adapters evaluated", hidden, 8, count, interleaved({"": lambda count=count: measure(count)}, rounds)[""]))
@@ -73,7 +77,7 @@ def blocks(scratch: Path, hidden: int, rounds: int) -> list[dict]:
     rows, strings = [], lexicon_words(500)
     for layers in (8, 16, 32):
         folder = write_llama(scratch / "m", hidden=hidden, layers=layers)
-        few, whole = open_model(settings(folder), 2), open_model(settings(folder))
+        few, whole = open_model(spec(folder), 2), open_model(spec(folder))
         ways = {
             "train": our_training(few, 32, [1]),
             "scan": lambda whole=whole, layers=layers: embed(whole, strings, list(range(layers + 1)), ["no-bos"]),

@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,20 +14,24 @@ if not torch.cuda.is_available():
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 import tiny_models  # noqa: E402
+import with_peft  # noqa: E402
 
-from tli.model import adapters, quantized, stacked  # noqa: E402
+from tli.model import lora, quantized  # noqa: E402
 from tli.model.embedding import embed  # noqa: E402
 from tli.model.opening import open_model, open_whole  # noqa: E402
-from tli.training import loop, together  # noqa: E402
+from tli.specs import TrainSpec  # noqa: E402
+from tli.training import loop  # noqa: E402
+from tli.training.batches import Batches  # noqa: E402
 from tli.training.checkpoint import Checkpoint  # noqa: E402
+from tli.training.weights import AllWeights  # noqa: E402
 
 DEVICE = "cuda"
-LORA = dict(rank=4, alpha=8.0, dropout=0.0, target_modules=["q_proj", "v_proj"], blocks=2)
-SETTINGS = dict(
-    method="lora", epochs=2, batch_size=4, objective="triplet-hardest", margin=0.4, temperature=0.05, mask_false_negatives=True,
-    optimizer="adamw", learning_rate=1e-3, weight_decay=0.01, warmup_steps=1, schedule="linear", max_gradient_norm=1.0,
-    rank=4, alpha=8.0, dropout=0.0,
-)  # fmt: skip
+LORA = lora.LoraShape(rank=4, alpha=8.0, dropout=0.0, target_modules=("q_proj", "v_proj"), blocks=2)
+SPEC = TrainSpec(epochs=2, batch_size=4, learning_rate=1e-3, warmup_steps=1, max_gradient_norm=1.0, rank=4, alpha=8.0, dropout=0.0)
+
+
+def batch_of(opened):
+    return Batches(opened, tiny_models.WORDS[:6], tiny_models.WORDS[6:], np.eye(6, dtype=bool), "no-bos")
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +40,7 @@ def folder(tmp_path_factory):
 
 
 def vectors(folder, blocks=None, **changes):
-    opened = open_model(tiny_models.settings(folder, **changes), blocks)
+    opened = open_model(tiny_models.spec(folder, **changes), blocks)
     return embed(opened, tiny_models.WORDS, [0, 1, 2, *([] if blocks else [4])], ["no-bos"]).vectors
 
 
@@ -64,30 +69,39 @@ def test_nf4_streamed_is_nf4_opened(folder):
 @pytest.mark.parametrize("quantization", ["none", "nf4"])
 def test_seeds_together_are_seeds_alone(folder, quantization):
     dtype = "float32" if quantization == "none" else "bfloat16"
-    opened = open_model(tiny_models.settings(folder, device="cuda", dtype=dtype, quantization=quantization), 2)
-    batch = loop.Batches(opened, tiny_models.WORDS[:6], tiny_models.WORDS[6:], np.eye(6, dtype=bool), "no-bos")
-    members = [stacked.initial(opened, seed=seed, **LORA) for seed in (1, 2)]
-    assert together.can_stack(opened, [batch, batch], SETTINGS)
-    both = together.train_together([batch, batch], 2, SETTINGS, [1, 2], members)
-    for number, seed in enumerate((1, 2)):
-        tuner = adapters.attach(opened, seed=seed, **LORA)
-        trainable = adapters.parameters(opened)
-        for parameter in trainable.values():
-            parameter.requires_grad_(True)
-        alone = loop.train(batch, 2, SETTINGS, seed, trainable)
+    opened = open_model(tiny_models.spec(folder, device="cuda", dtype=dtype, quantization=quantization), 2)
+    batch, seeds = batch_of(opened), [1, 2]
+    assert loop.can_stack(opened, [batch, batch], SPEC)
+    both = lora.Stack(opened, [lora.initial(opened, LORA, seed) for seed in seeds], LORA, seeds)
+    outcomes = loop.train(both, [batch, batch], seeds, loop.Task(SPEC, 2))
+    for number, seed in enumerate(seeds):
+        stack = lora.Stack(opened, [lora.initial(opened, LORA, seed)], LORA)
+        (alone,) = loop.train(stack, [batch], [seed], loop.Task(SPEC, 2))
         # bfloat16: Adam turns a rounded gradient of the other sign into a whole step of 1e-3
         loose = 1e-4 if quantization == "none" else 4e-3
-        np.testing.assert_allclose(both[number]["losses"], alone["losses"], atol=10 * loose)
-        for name, parameter in trainable.items():
-            np.testing.assert_allclose(both[number]["tensors"][name].cpu(), parameter.detach().cpu(), atol=loose)
-        adapters.detach(tuner)
+        np.testing.assert_allclose(outcomes[number].losses, alone.losses, atol=10 * loose)
+        for name, tensor in stack.tensors(0).items():
+            np.testing.assert_allclose(both.tensors(number)[name].cpu(), tensor.cpu(), atol=loose)
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+def test_an_adapter_beside_the_weights_is_pefts(folder, quantization):
+    opened = open_model(tiny_models.spec(folder, device=DEVICE, quantization=quantization), 2)
+    tensors = with_peft.random_adapter(opened, LORA)
+    with lora.applied(opened, lora.Adapter(tensors, LORA.scaling)):
+        ours = embed(opened, tiny_models.WORDS, [2], ["no-bos"]).vectors[2, "no-bos"]
+    with_peft.attach(opened, LORA, 0)
+    for name, parameter in with_peft.parameters(opened).items():
+        parameter.data.copy_(tensors[name])
+    theirs = embed(opened, tiny_models.WORDS, [2], ["no-bos"]).vectors[2, "no-bos"]
+    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 def test_written_nf4_weights_are_what_rounding_gives(folder, tmp_path):
-    settings = tiny_models.settings(folder, device=DEVICE, dtype="bfloat16", quantization="nf4")
-    keeping = settings | {"store": str(tmp_path)}
+    settings = tiny_models.spec(folder, device=DEVICE, dtype="bfloat16", quantization="nf4")
+    keeping = replace(settings, store=str(tmp_path))
     quantized.write(keeping, folder, open_whole(settings)[0])
-    assert "nf4" in quantized.reopened(keeping, folder)["source"]
+    assert "nf4" in quantized.reopened(keeping, folder).source
     made, again = (embed(open_model(one), tiny_models.WORDS, [2, 4], ["no-bos"]).vectors for one in (settings, keeping))
     for key in made:
         np.testing.assert_array_equal(made[key], again[key])
@@ -99,7 +113,7 @@ class Stopped(Exception):
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adamw-8bit"])
 def test_full_training_goes_on_from_its_checkpoint(folder, tmp_path, optimizer):
-    settings = SETTINGS | {"method": "full", "optimizer": optimizer, "epochs": 3}
+    spec = replace(SPEC, method="full", optimizer=optimizer, epochs=3)
     ends = []
     for stop in (None, 3):
         place = Checkpoint(tmp_path / str(stop), 1e-9, {})
@@ -109,14 +123,11 @@ def test_full_training_goes_on_from_its_checkpoint(folder, tmp_path, optimizer):
                 raise Stopped
 
         for progress in ([stopped] if stop else []) + [lambda step, loss: None]:
-            opened = open_model(tiny_models.settings(folder, device=DEVICE), 2)
-            trainable = dict(opened.base.named_parameters())
-            for parameter in trainable.values():
-                parameter.requires_grad_(True)
-            batch = loop.Batches(opened, tiny_models.WORDS[:6], tiny_models.WORDS[6:], np.eye(6, dtype=bool), "no-bos")
+            weights = AllWeights(open_model(tiny_models.spec(folder, device=DEVICE), 2))
+            weights.opened.base.requires_grad_(True)
             with contextlib.suppress(Stopped):
-                found = loop.train(batch, 2, settings, 1, trainable, progress, place)
-        ends.append((found["losses"], {name: p.detach().cpu() for name, p in trainable.items()}))
+                (outcome,) = loop.train(weights, [batch_of(weights.opened)], [1], loop.Task(spec, 2), progress, place)
+        ends.append((outcome.losses, {name: p.detach().cpu() for name, p in weights.parameters.items()}))
     assert len(ends[0][0]) == 6 and ends[0][0][:3] == ends[1][0][:3]
     np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-5)  # sums of gradients come in any order on a GPU
     for name, tensor in ends[0][1].items():

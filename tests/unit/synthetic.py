@@ -11,7 +11,9 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+from tli import statistics
 from tli.io import tables as columns
+from tli.specs import StatisticsSpec
 
 CATEGORIES = ["body", "food", "kinship", "time"]
 TASKS = {"xcopa_sw": ("sw", 2), "copa": ("en", 2), "xnli_sw": ("sw", 3), "xnli_en": ("en", 3)}
@@ -19,11 +21,41 @@ POOLING = "no-bos"
 LEVEL, SPREAD, SIGNAL = 0.30, 0.08, 0.15  # mismatched cosine, its standard deviation, what a translation has above it
 
 
+def analyse(made: dict[str, pd.DataFrame], layers: dict[str, int] | None = None, **spec) -> dict[str, pd.DataFrame]:
+    """The statistics of such tables; spec: fields of StatisticsSpec."""
+    measured = statistics.Measured(made["runs"], made["similarities"], made["metrics"], made["pairs"], layers or {})
+    return statistics.analyse(measured, StatisticsSpec(**{"bootstrap": 50, **spec}))
+
+
+def transfer(items: pd.DataFrame, runs: pd.DataFrame, **spec) -> dict[str, pd.DataFrame]:
+    """The statistics of such tasks; spec: fields of StatisticsSpec."""
+    return statistics.transfer(statistics.Scored(items, runs), StatisticsSpec(**{"bootstrap": 50, **spec}))
+
+
 def tables(
-    models=1, pairs=2, layers=("best", "2"), ranks=("16",), arms=("tli",), seeds=5, words=80,
-    effect=0.12, placebo=0.0, collapse=0.0, seed=0, *, train_effect=None, rank_slope=0.0, run_sd=0.02, noise=0.02,
-    with_placebo=True, zero=True, best=3, number_of_layers=4, items=60, transfer_effect=0.0,
-) -> dict[str, pd.DataFrame]:  # fmt: skip
+    models=1,
+    pairs=2,
+    layers=("best", "2"),
+    ranks=("16",),
+    arms=("tli",),
+    seeds=5,
+    words=80,
+    effect=0.12,
+    placebo=0.0,
+    collapse=0.0,
+    seed=0,
+    *,
+    train_effect=None,
+    rank_slope=0.0,
+    run_sd=0.02,
+    noise=0.02,
+    with_placebo=True,
+    zero=True,
+    best=3,
+    number_of_layers=4,
+    items=60,
+    transfer_effect=0.0,
+) -> dict[str, pd.DataFrame]:
     """Tables of a whole experiment: pairs, grid, runs, losses, similarities, metrics, scan, choice, projections, ...
 
     effect, placebo   what training adds to the cosine of a translation at the output, in the real and the placebo arms
@@ -107,20 +139,44 @@ def _runs(names, layers, ranks, arms, seeds, with_placebo, zero, best, depth):
                         run = f"{arm}/layer-{layer}/rank-{rank}/seed-{number}"
                         first = kept.setdefault((arm, loss_layer, rank, number), run)
                         size = int(rank) if rank.isdigit() else 64
-                        rows.append({
-                            "model": model, "pair": pair, "arm": arm, "layer": layer, "rank": rank, "seed": number, "run": run,
-                            "method": "full" if full else "lora", "placebo_of": placebo_of, "control": control,
-                            "baseline": "baseline-full" if full else "baseline", "loss_layer": loss_layer,
-                            "same_as": "" if first == run else first, "objective": "triplet", "margin": 0.4,
-                            "learning_rate": 2e-4, "epochs": 0 if arm == "zero" else 5, "batch_size": 8, "warmup_steps": 5,
-                            "alpha": 2.0 * size, "dropout": 0.05, "adapted_blocks": loss_layer,
-                            "trainable_parameters": 1024 * size * loss_layer, "reached_parameters": 1024 * size * loss_layer,
-                            "train_pairs": 40, "steps": 0 if arm == "zero" else 25,
-                            "first_loss": np.nan if arm == "zero" else 0.4, "last_loss": np.nan if arm == "zero" else 0.1,
-                            "seconds": 1.5, "peak_memory_mib": 300.0, "device": "cpu",
-                            "unit": hashlib.sha256(f"{model}/{pair}/{first}".encode()).hexdigest()[:16],
-                            "adapter": f"adapters/{model}/{pair}/{run}", "stage_versions": "train=1",
-                        })  # fmt: skip
+                        rows.append(
+                            {
+                                "model": model,
+                                "pair": pair,
+                                "arm": arm,
+                                "layer": layer,
+                                "rank": rank,
+                                "seed": number,
+                                "run": run,
+                                "method": "full" if full else "lora",
+                                "placebo_of": placebo_of,
+                                "control": control,
+                                "baseline": "baseline-full" if full else "baseline",
+                                "loss_layer": loss_layer,
+                                "same_as": "" if first == run else first,
+                                "objective": "triplet",
+                                "margin": 0.4,
+                                "learning_rate": 2e-4,
+                                "epochs": 0 if arm == "zero" else 5,
+                                "batch_size": 8,
+                                "warmup_steps": 5,
+                                "alpha": 2.0 * size,
+                                "dropout": 0.05,
+                                "adapted_blocks": loss_layer,
+                                "trainable_parameters": 1024 * size * loss_layer,
+                                "reached_parameters": 1024 * size * loss_layer,
+                                "train_pairs": 40,
+                                "steps": 0 if arm == "zero" else 25,
+                                "first_loss": np.nan if arm == "zero" else 0.4,
+                                "last_loss": np.nan if arm == "zero" else 0.1,
+                                "seconds": 1.5,
+                                "peak_memory_mib": 300.0,
+                                "device": "cpu",
+                                "unit": hashlib.sha256(f"{model}/{pair}/{first}".encode()).hexdigest()[:16],
+                                "adapter": f"adapters/{model}/{pair}/{run}",
+                                "stage_versions": "train=1",
+                            }
+                        )
     return pd.DataFrame(rows)
 
 
@@ -129,12 +185,20 @@ def _lexicon(pair, words, random):
     split = np.concatenate([split, np.repeat("heldout", words - len(split))])
     order = random.permutation(words)  # no order in the file tells the split
     number = np.arange(words)
-    return pd.DataFrame({
-        "pair": pair, "pair_id": [f"{pair}-w{i:03d}" for i in number], "source": [f"neno{i}" for i in number],
-        "target": [f"word{i}" for i in number], "alternatives": "", "category": np.array(CATEGORIES)[number % len(CATEGORIES)],
-        "component": [f"{pair}-c{i // 2 if i % 10 == 1 else i:03d}" for i in number], "split": split[np.argsort(order)],
-        "cognate": random.beta(1, 4, words).round(3), "provenance": "synthetic",
-    })  # fmt: skip
+    return pd.DataFrame(
+        {
+            "pair": pair,
+            "pair_id": [f"{pair}-w{i:03d}" for i in number],
+            "source": [f"neno{i}" for i in number],
+            "target": [f"word{i}" for i in number],
+            "alternatives": "",
+            "category": np.array(CATEGORIES)[number % len(CATEGORIES)],
+            "component": [f"{pair}-c{i // 2 if i % 10 == 1 else i:03d}" for i in number],
+            "split": split[np.argsort(order)],
+            "cognate": random.beta(1, 4, words).round(3),
+            "provenance": "synthetic",
+        }
+    )
 
 
 def _matrix(words, h, depth, random):
@@ -158,13 +222,28 @@ def _measure(key, s, lexicon, h, depth, similarities, metrics):
     csls = 2 * s - near_t - near_s
     margin = s / (np.sort(s, 1)[:, -k_margin:].mean(1)[:, None] + np.sort(s, 0)[-k_margin:].mean(0)[None]) * 2
     rival, reverse = wrong.max(1), s.T[off].reshape(n, n - 1).max(1)
-    words = pd.DataFrame({
-        **key, "pair_id": lexicon.pair_id, "split": lexicon.split, "hidden_state": h, "pooling": POOLING, "cosine": right,
-        "mismatched_mean": wrong.mean(1), "mismatched_sd": wrong.std(1),
-        "mismatched_xcs": 2.5 * wrong.clip(min=0).mean(1), "best_rival": rival, "best_rival_reverse": reverse,
-        "best_reference": np.nan, "target_rank": _ranks(s), "source_rank": _ranks(s.T), "csls_target_rank": _ranks(csls),
-        "csls_source_rank": _ranks(csls.T), "margin": np.diag(margin), "margin_target_rank": _ranks(margin),
-    })  # fmt: skip
+    words = pd.DataFrame(
+        {
+            **key,
+            "pair_id": lexicon.pair_id,
+            "split": lexicon.split,
+            "hidden_state": h,
+            "pooling": POOLING,
+            "cosine": right,
+            "mismatched_mean": wrong.mean(1),
+            "mismatched_sd": wrong.std(1),
+            "mismatched_xcs": 2.5 * wrong.clip(min=0).mean(1),
+            "best_rival": rival,
+            "best_rival_reverse": reverse,
+            "best_reference": np.nan,
+            "target_rank": _ranks(s),
+            "source_rank": _ranks(s.T),
+            "csls_target_rank": _ranks(csls),
+            "csls_source_rank": _ranks(csls.T),
+            "margin": np.diag(margin),
+            "margin_target_rank": _ranks(margin),
+        }
+    )
     similarities.append(words)
     for split, part in words.groupby("split", sort=True):
         metrics.append({**key, "split": split, "hidden_state": h, "normed": h == depth, "pooling": POOLING, **_summary(part, k)})
@@ -173,28 +252,54 @@ def _measure(key, s, lexicon, h, depth, similarities, metrics):
 def _summary(w, k):
     gap = (w.cosine - w.mismatched_mean).mean()
     return {
-        "k": k, "n": len(w), "cosine": w.cosine.mean(), "mismatched": w.mismatched_mean.mean(), "gap": gap,
+        "k": k,
+        "n": len(w),
+        "cosine": w.cosine.mean(),
+        "mismatched": w.mismatched_mean.mean(),
+        "gap": gap,
         "z": ((w.cosine - w.mismatched_mean) / w.mismatched_sd).mean(),
-        "p_at_1": (w.target_rank <= 1).mean(), "p_at_5": (w.target_rank <= 5).mean(), "mrr": (1 / w.target_rank).mean(),
-        "p_at_1_reverse": (w.source_rank <= 1).mean(), "p_at_5_reverse": (w.source_rank <= 5).mean(),
-        "mrr_reverse": (1 / w.source_rank).mean(), "csls_p_at_1": (w.csls_target_rank <= 1).mean(),
+        "p_at_1": (w.target_rank <= 1).mean(),
+        "p_at_5": (w.target_rank <= 5).mean(),
+        "mrr": (1 / w.target_rank).mean(),
+        "p_at_1_reverse": (w.source_rank <= 1).mean(),
+        "p_at_5_reverse": (w.source_rank <= 5).mean(),
+        "mrr_reverse": (1 / w.source_rank).mean(),
+        "csls_p_at_1": (w.csls_target_rank <= 1).mean(),
         "csls_p_at_1_reverse": (w.csls_source_rank <= 1).mean(),
         "mexa": ((w.cosine > w.best_rival) & (w.cosine > w.best_rival_reverse)).mean(),
-        "margin_error": (w.margin_target_rank > 1).mean(), "xcs": 2.5 * w.cosine.clip(lower=0).mean(),
-        "xcs_mismatched": w.mismatched_xcs.mean(), "ref_xcs": np.nan, "ref_xcs_mismatched": np.nan,
-        "cka": 0.5 + gap / 2, "cosine_centred": gap, "gap_centred": gap, "cosine_no_sink": w.cosine.mean() - 0.05,
-        "gap_no_sink": gap, "sink_ratio": 1.5,
-    }  # fmt: skip
+        "margin_error": (w.margin_target_rank > 1).mean(),
+        "xcs": 2.5 * w.cosine.clip(lower=0).mean(),
+        "xcs_mismatched": w.mismatched_xcs.mean(),
+        "ref_xcs": np.nan,
+        "ref_xcs_mismatched": np.nan,
+        "cka": 0.5 + gap / 2,
+        "cosine_centred": gap,
+        "gap_centred": gap,
+        "cosine_no_sink": w.cosine.mean() - 0.05,
+        "gap_no_sink": gap,
+        "sink_ratio": 1.5,
+    }
 
 
 def _side_tables(key, lexicon, depth, gain, made, random):
     n = len(lexicon)
     centre = random.normal(0, 1, (n, 2))
     for side, form, shift in (("source", lexicon.source, 0.0), ("target", lexicon.target, 1.0 - gain)):
-        made["projections"].append(pd.DataFrame({
-            **key, "hidden_state": depth, "method": "pca", "side": side, "pair_id": lexicon.pair_id, "split": lexicon.split,
-            "form": form, "x": centre[:, 0] + shift, "y": centre[:, 1],
-        }))  # fmt: skip
+        made["projections"].append(
+            pd.DataFrame(
+                {
+                    **key,
+                    "hidden_state": depth,
+                    "method": "pca",
+                    "side": side,
+                    "pair_id": lexicon.pair_id,
+                    "split": lexicon.split,
+                    "form": form,
+                    "x": centre[:, 0] + shift,
+                    "y": centre[:, 1],
+                }
+            )
+        )
     for number, language in enumerate(key["pair"].replace("pair", "language").split("-", 1)):
         made["perplexity"].append(
             {**key, "language": language, "sentences": 4, "tokens": 60, "perplexity": 20.0 + number + gain, "uniform": 512.0}
@@ -210,10 +315,17 @@ def _scan(model, pair, base, lexicon, depth, best, made):
         made["scan"] += [{**row, "pooling": "with-bos", "cosine": 0.99, "mismatched": 0.98, "gap": 0.01} for row in rows]
         value[h] = next(row["csls_p_at_1"] for row in rows if row["split"] == "select")
     for h in range(1, depth):
-        made["choice"].append({
-            "model": model, "pair": pair, "hidden_state": h, "criterion": "csls_p_at_1", "value": value[h],
-            "win_share": 0.6 if h == best else 0.4 / max(depth - 2, 1), "chosen": h == best,
-        })  # fmt: skip
+        made["choice"].append(
+            {
+                "model": model,
+                "pair": pair,
+                "hidden_state": h,
+                "criterion": "csls_p_at_1",
+                "value": value[h],
+                "win_share": 0.6 if h == best else 0.4 / max(depth - 2, 1),
+                "chosen": h == best,
+            }
+        )
 
 
 def _losses(runs, random):
@@ -236,11 +348,22 @@ def _transfer(own, items, gain, random):
         label = np.arange(items) % choices
         family = "copa" if "copa" in task else "xnli"
         number = [f"{i:04d}" for i in range(items)]
-        rows.append(pd.DataFrame({
-            **key, "task": task, "language": language, "item": number, "label": label,
-            "predicted": np.where(correct, label, (label + 1) % choices), "correct": correct,
-            "margin": np.where(correct, 0.5, -0.5), "choices": choices, "aligned_id": [f"{family}-{i}" for i in number],
-        }))  # fmt: skip
+        rows.append(
+            pd.DataFrame(
+                {
+                    **key,
+                    "task": task,
+                    "language": language,
+                    "item": number,
+                    "label": label,
+                    "predicted": np.where(correct, label, (label + 1) % choices),
+                    "correct": correct,
+                    "margin": np.where(correct, 0.5, -0.5),
+                    "choices": choices,
+                    "aligned_id": [f"{family}-{i}" for i in number],
+                }
+            )
+        )
 
     for task in TASKS:
         for baseline in sorted(set(own.baseline)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +23,7 @@ from tli.model.opening import open_model
 from tli.model.pooling import POOLINGS, Tokens, tokenize
 from tli.model.pooling import weights as pooling_weights
 from tli.probes import words as measure
+from tli.specs import ScanSpec
 from tli.stages.scan import warn_of_sinks
 
 STATES = list(range(LAYERS + 1))
@@ -44,7 +46,7 @@ def pooled(state: torch.Tensor, own: list[int], pooling: str) -> np.ndarray:
 
 def by_hand(settings: dict, words: list[str], before: int, after: int) -> dict:
     """(state, pooling) -> [words, hidden], one word at a time through Transformers."""
-    model, tokenizer = whole_model(settings), AutoTokenizer.from_pretrained(settings["source"])
+    model, tokenizer = whole_model(settings), AutoTokenizer.from_pretrained(settings.source)
     found = {(h, p): [] for h in STATES for p in POOLINGS}
     for word in words:
         ids = tokenizer(word)["input_ids"]
@@ -59,9 +61,16 @@ def cosine(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return (a * b).sum(1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1)
 
 
-@pytest.mark.parametrize(("family", "bos", "before", "after"), [
-    ("llama", True, 1, 0), ("llama", False, 0, 0), ("gpt2", True, 1, 0), ("bert", True, 1, 1), ("xlmr", False, 0, 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("family", "bos", "before", "after"),
+    [
+        ("llama", True, 1, 0),
+        ("llama", False, 0, 0),
+        ("gpt2", True, 1, 0),
+        ("bert", True, 1, 1),
+        ("xlmr", False, 0, 1),
+    ],
+)
 def test_cosine_at_every_state_is_that_of_one_word_at_a_time(models, family, bos, before, after):
     settings = models(family, bos=bos)
     pairs = pairs_table()
@@ -89,7 +98,7 @@ def test_half_and_four_bits_do_not_depend_on_the_company_in_a_batch(models, opti
 def test_pooling_is_float32_also_where_the_model_is_not(models):
     settings = models("llama", dtype="bfloat16")
     found = embed.embed(open_model(settings), WORDS[:6], [2], ["no-bos"]).vectors[2, "no-bos"]
-    model, tokenizer = whole_model(settings), AutoTokenizer.from_pretrained(settings["source"])
+    model, tokenizer = whole_model(settings), AutoTokenizer.from_pretrained(settings.source)
     for word, vector in zip(WORDS[:6], found, strict=True):
         state = hidden_states(model, tokenizer(word)["input_ids"])[2].float()
         np.testing.assert_allclose(vector, state[1:].mean(0).numpy(), rtol=2e-2, atol=2e-2)
@@ -125,7 +134,7 @@ def test_the_batch_size_and_the_order_of_words_do_not_matter(models):
     [("llama", True, [1], []), ("llama", False, [], []), ("bert", True, [1], [2]), ("bert", False, [], [2])],
 )
 def test_what_the_tokenizer_adds_is_found(models, family, bos, before, after):
-    tokenizer = AutoTokenizer.from_pretrained(models(family, bos=bos)["source"])
+    tokenizer = AutoTokenizer.from_pretrained(models(family, bos=bos).source)
     counts = set()
     for word, found in zip(WORDS, tokenize(tokenizer, WORDS), strict=True):
         assert list(found.ids) == tokenizer(word)["input_ids"]
@@ -136,7 +145,7 @@ def test_what_the_tokenizer_adds_is_found(models, family, bos, before, after):
 
 
 def test_a_word_that_becomes_no_token_is_named(models):
-    tokenizer = AutoTokenizer.from_pretrained(models("llama")["source"])
+    tokenizer = AutoTokenizer.from_pretrained(models("llama").source)
     with pytest.raises(EmbedError, match="''"):
         tokenize(tokenizer, ["maji", ""])
 
@@ -191,7 +200,7 @@ def sunk(models, tmp_path_factory):
     constant in dimension 1. The blocks above are small, so that the sink decays slowly, and the last norm ends it.
     """
     settings = models("llama")
-    folder = Path(shutil.copytree(settings["source"], tmp_path_factory.mktemp("sunk") / "m"))
+    folder = Path(shutil.copytree(settings.source, tmp_path_factory.mktemp("sunk") / "m"))
     tensors = load_file(folder / "model.safetensors")
     random = torch.Generator().manual_seed(0)
     for name, tensor in tensors.items():
@@ -218,7 +227,7 @@ def sunk(models, tmp_path_factory):
         tensors[name + "down_proj.weight"][2:] *= 250
     tensors["model.norm.weight"][1] = 0.01  # the rogue dimension is damped at the end, as trained models do
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    return settings | {"source": str(folder)}
+    return replace(settings, source=str(folder))
 
 
 @pytest.fixture(scope="module")
@@ -229,7 +238,7 @@ def sunk_figures(sunk):
 
 
 def test_the_sink_is_hundreds_of_times_the_words(sunk, sunk_figures):
-    model, tokenizer = whole_model(sunk), AutoTokenizer.from_pretrained(sunk["source"])
+    model, tokenizer = whole_model(sunk), AutoTokenizer.from_pretrained(sunk.source)
     first, others = {h: [] for h in STATES}, {h: [] for h in STATES}
     words = list(dict.fromkeys([*pairs_table()["source"], *pairs_table()["target"], "physician", "home", "month", "arm"]))
     for word in words:
@@ -278,22 +287,30 @@ def test_no_warning_without_a_sink_or_without_bos(models, capsys):
 def test_the_choice_of_best_is_the_argmax_of_select_and_ties_go_down():
     import pandas as pd
 
-    figures = pd.DataFrame([
-        {"split": split, "pooling": pooling, "hidden_state": h, "gap": value}
-        for split, pooling, values in [
-            ("select", "no-bos", [9, 0.2, 0.5, 0.5, 9]), ("train", "no-bos", [9, 9, 0, 0, 0]), ("select", "with-bos", [0, 1, 0, 0, 0]),
-        ] for h, value in enumerate(values)
-    ])  # fmt: skip
+    figures = pd.DataFrame(
+        [
+            {"split": split, "pooling": pooling, "hidden_state": h, "gap": value}
+            for split, pooling, values in [
+                ("select", "no-bos", [9, 0.2, 0.5, 0.5, 9]),
+                ("train", "no-bos", [9, 9, 0, 0, 0]),
+                ("select", "with-bos", [0, 1, 0, 0, 0]),
+            ]
+            for h, value in enumerate(values)
+        ]
+    )
     scores = {1: [0.0, 0.4], 2: [1.0, 0.0], 3: [0.4, 0.6]}
-    rows = pd.DataFrame([
-        {"split": "select", "pooling": "no-bos", "hidden_state": h, "pair_id": str(i), "cosine": v, "mismatched_mean": 0.0}
-        for h, values in scores.items() for i, v in enumerate(values)
-    ])  # fmt: skip
-    table = choose_layer(rows, figures, 4, "gap", "no-bos", k=10, bootstrap=4000)
+    rows = pd.DataFrame(
+        [
+            {"split": "select", "pooling": "no-bos", "hidden_state": h, "pair_id": str(i), "cosine": v, "mismatched_mean": 0.0}
+            for h, values in scores.items()
+            for i, v in enumerate(values)
+        ]
+    )
+    table = choose_layer(rows, figures, 4, ScanSpec(best_by="gap", bootstrap=4000))
     assert table["hidden_state"].tolist() == [1, 2, 3] and table.loc[table["chosen"], "hidden_state"].tolist() == [2]
     # of two words drawn with replacement: both the first (1/4) or one of each, tied at 1.0 (1/2) -> hs[2]; both the second -> hs[3]
     np.testing.assert_allclose(table["win_share"], [0, 0.75, 0.25], atol=0.03)
-    assert choose_layer(rows, figures, 4, "gap", "no-bos", k=10, at_most=1)["chosen"].tolist() == [True]
+    assert choose_layer(rows, figures, 4, ScanSpec(best_by="gap", best_at_most=1))["chosen"].tolist() == [True]
     # A model of one block, a list without a select split: nothing to choose from, and no error unless `best` is asked for.
-    assert choose_layer(rows, figures, 1, "gap", "no-bos", k=10).empty
-    assert choose_layer(rows, figures[figures["split"] == "train"], 4, "gap", "no-bos", k=10).empty
+    assert choose_layer(rows, figures, 1, ScanSpec(best_by="gap")).empty
+    assert choose_layer(rows, figures[figures["split"] == "train"], 4, ScanSpec(best_by="gap")).empty

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from tiny import HIDDEN, LAYERS, edit_json, whole_model
 
 from tli.model import files
+from tli.specs import ModelSpec
 
 FAMILIES = ["llama", "qwen2", "gpt2", "neox", "bert", "xlmr"]
 
@@ -19,12 +20,12 @@ FAMILIES = ["llama", "qwen2", "gpt2", "neox", "bert", "xlmr"]
 @pytest.fixture
 def folder(models, tmp_path):
     """A fresh copy of a tiny Llama's folder, to be spoilt."""
-    return Path(shutil.copytree(models("llama")["source"], tmp_path / "model"))
+    return Path(shutil.copytree(models("llama").source, tmp_path / "model"))
 
 
 @pytest.fixture
 def sharded(models, tmp_path):
-    return Path(shutil.copytree(models("llama", shards=True)["source"], tmp_path / "model"))
+    return Path(shutil.copytree(models("llama", shards=True).source, tmp_path / "model"))
 
 
 def without(folder: Path, *names: str) -> None:
@@ -36,7 +37,7 @@ def without(folder: Path, *names: str) -> None:
 def test_a_whole_folder_is_counted_right(models, family):
     settings = models(family)
     model = whole_model(settings)
-    facts = files.check_folder(Path(settings["source"]))
+    facts = files.check_folder(Path(settings.source))
     assert facts["layers"] == LAYERS and facts["hidden_size"] == HIDDEN
     blocks = [m for m in model.modules() if type(m).__name__ == "ModuleList" and len(m) == LAYERS][0]
     assert facts["block_parameters"] == sum(p.numel() for p in blocks[0].parameters())
@@ -44,14 +45,21 @@ def test_a_whole_folder_is_counted_right(models, family):
 
 
 def test_shards_are_counted_as_one_model(models):
-    one, many = (files.check_folder(Path(models("llama", shards=shards)["source"])) for shards in (False, True))
+    one, many = (files.check_folder(Path(models("llama", shards=shards).source)) for shards in (False, True))
     assert {k: v for k, v in one.items() if k != "bytes"} == {k: v for k, v in many.items() if k != "bytes"}
 
 
-@pytest.mark.parametrize("name", [
-    "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight", "model.layers.0.self_attn.q_proj.weight",
-    "model.layers.3.input_layernorm.weight", "model.layers.2.mlp.down_proj.weight",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    [
+        "model.embed_tokens.weight",
+        "model.norm.weight",
+        "lm_head.weight",
+        "model.layers.0.self_attn.q_proj.weight",
+        "model.layers.3.input_layernorm.weight",
+        "model.layers.2.mlp.down_proj.weight",
+    ],
+)
 def test_each_removed_tensor_is_named(folder, name):
     without(folder, name)
     with pytest.raises(files.ModelError, match=name.replace(".", r"\.")) as error:
@@ -66,8 +74,8 @@ def test_a_removed_block_is_named(folder):
 
 
 def test_a_tied_head_may_be_absent(models):
-    facts = files.check_folder(Path(models("llama", tied=True)["source"]))
-    assert facts["tied"] and "lm_head.weight" not in files.read_tensors(Path(models("llama", tied=True)["source"]))
+    facts = files.check_folder(Path(models("llama", tied=True).source))
+    assert facts["tied"] and "lm_head.weight" not in files.read_tensors(Path(models("llama", tied=True).source))
 
 
 @pytest.mark.parametrize("keep", [0, 4, 8, 200, -1, -1000])
@@ -104,8 +112,7 @@ def test_a_pickle_is_not_opened(folder):
     from tli.model.opening import open_model
 
     with pytest.raises(files.ModelError):
-        open_model({"source": str(folder), "revision": None, "trust_remote_code": False, "device": "cpu", "dtype": "float32",
-                    "across_gpus": False, "quantization": "none"})  # fmt: skip
+        open_model(ModelSpec(str(folder), device="cpu", dtype="float32"))
     assert (folder / "pytest.flag").exists()
 
 

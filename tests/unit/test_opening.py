@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ from tiny import HIDDEN, LAYERS, edit_json, hidden_states, whole_model
 
 from tli.errors import ModelError
 from tli.model import opening
+from tli.model.checkpoint import is_causal, load_config
 from tli.model.device import resolve_device
-from tli.model.opening import is_causal, load_config, open_model, open_whole
+from tli.model.opening import open_model, open_whole
 from tli.model.states import capture
+from tli.specs import plain
 
 IDS = [1, 70, 120, 280, 33]
 FAMILIES = ["llama", "qwen2", "gpt2", "neox", "bert", "xlmr"]
@@ -76,7 +79,7 @@ def test_odd_head_count(tmp_path, models):
     sizes = dict(vocab_size=300, hidden_size=36, num_attention_heads=3, num_key_value_heads=1, intermediate_size=20, num_hidden_layers=3)
     transformers.LlamaForCausalLM(transformers.LlamaConfig(**sizes, initializer_range=0.2)).save_pretrained(tmp_path)
     save_tokenizer(tmp_path)
-    settings = models("llama") | {"source": str(tmp_path)}
+    settings = replace(models("llama"), source=str(tmp_path))
     expected = hidden_states(whole_model(settings), IDS)
     for blocks in (1, 2, 3, None):
         last = 3 if blocks is None else blocks
@@ -109,7 +112,7 @@ def test_nf4_on_the_cpu_equals_transformers_own_nf4(models, blocks):
 
     settings = models("llama", quantization="nf4")
     quantized = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
-    whole = AutoModelForCausalLM.from_pretrained(settings["source"], dtype=torch.float32, quantization_config=quantized)
+    whole = AutoModelForCausalLM.from_pretrained(settings.source, dtype=torch.float32, quantization_config=quantized)
     for module in whole.modules():  # outputs are off on CPUs with AVX512-BF16 otherwise
         if type(module).__name__ == "Linear4bit":
             module.support_avx512bf16_for_cpu = False
@@ -119,12 +122,12 @@ def test_nf4_on_the_cpu_equals_transformers_own_nf4(models, blocks):
     indices = list(range((LAYERS if blocks is None else blocks) + 1))
     expected, found = hidden_states(whole.eval(), IDS), captured(opened, indices)
     again = captured(opened, indices)  # the first eval forward must not have repacked anything
-    plain = hidden_states(whole_model(settings | {"quantization": "none"}), IDS)
+    unquantised = hidden_states(whole_model(replace(settings, quantization="none")), IDS)
     for index in indices:
         torch.testing.assert_close(found[index], expected[index], rtol=1e-6, atol=1e-6)
         assert torch.equal(found[index], again[index])
         if index:
-            assert float((found[index] - plain[index]).abs().max()) > 1e-3  # it is quantised indeed
+            assert float((found[index] - unquantised[index]).abs().max()) > 1e-3  # it is quantised indeed
 
 
 def test_unquantised_opening_of_a_model_asked_for_in_4_bits(models):
@@ -153,37 +156,43 @@ def test_opened_is_frozen_in_eval_mode_and_without_head(models):
 # --- errors ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("family", "name"), [
-    ("llama", "model.layers.1.mlp.up_proj.weight"), ("llama", "model.embed_tokens.weight"), ("llama", "model.norm.weight"),
-    ("gpt2", "transformer.h.1.attn.c_attn.bias"), ("neox", "gpt_neox.layers.0.mlp.dense_4h_to_h.weight"),
-    ("bert", "bert.encoder.layer.1.output.dense.weight"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("family", "name"),
+    [
+        ("llama", "model.layers.1.mlp.up_proj.weight"),
+        ("llama", "model.embed_tokens.weight"),
+        ("llama", "model.norm.weight"),
+        ("gpt2", "transformer.h.1.attn.c_attn.bias"),
+        ("neox", "gpt_neox.layers.0.mlp.dense_4h_to_h.weight"),
+        ("bert", "bert.encoder.layer.1.output.dense.weight"),
+    ],
+)
 @pytest.mark.parametrize("blocks", [2, None])
 def test_a_missing_tensor_is_an_error_and_never_random(models, tmp_path, family, name, blocks):
-    folder = Path(shutil.copytree(models(family)["source"], tmp_path / "m"))
+    folder = Path(shutil.copytree(models(family).source, tmp_path / "m"))
     tensors = load_file(folder / "model.safetensors")
     assert tensors.pop(name) is not None
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     with pytest.raises(ModelError, match=r"1 tensors are missing.*random"):
-        open_model(models(family) | {"source": str(folder)}, blocks)
+        open_model(replace(models(family), source=str(folder)), blocks)
 
 
 def test_a_missing_head_matters_only_where_the_head_is_used(models, tmp_path):
-    folder = Path(shutil.copytree(models("llama")["source"], tmp_path / "m"))
+    folder = Path(shutil.copytree(models("llama").source, tmp_path / "m"))
     tensors = load_file(folder / "model.safetensors")
     del tensors["lm_head.weight"]
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    settings = models("llama") | {"source": str(folder)}
+    settings = replace(models("llama"), source=str(folder))
     assert open_model(settings).layers == LAYERS
     with pytest.raises(ModelError, match=r"lm_head\.weight"):
         open_whole(settings)
 
 
 def test_a_tensor_of_another_shape_is_an_error(models, tmp_path):
-    folder = Path(shutil.copytree(models("llama")["source"], tmp_path / "m"))
+    folder = Path(shutil.copytree(models("llama").source, tmp_path / "m"))
     edit_json(folder / "config.json", intermediate_size=48)
     with pytest.raises((ModelError, RuntimeError), match="mlp|size|shape"):
-        open_model(models("llama") | {"source": str(folder)})
+        open_model(replace(models("llama"), source=str(folder)))
 
 
 @pytest.mark.parametrize("blocks", [-1, LAYERS + 1])
@@ -207,7 +216,7 @@ def test_no_gpu_is_said(monkeypatch):
 
 
 def test_real_model_of_odd_head_count(test_data, models):
-    settings = models("llama") | {"source": str(test_data / "models" / "stories260K")}
+    settings = replace(models("llama"), source=str(test_data / "models" / "stories260K"))
     expected = hidden_states(whole_model(settings), [1, 5, 9, 20])
     layers = len(expected) - 1
     for blocks in (2, None):
@@ -228,7 +237,8 @@ class OwnForCausalLM(LlamaForCausalLM):
 OPEN_REMOTE = """
 import json, sys
 from tli.model.opening import open_model, open_whole
-settings = json.loads(sys.argv[1])
+from tli.specs import ModelSpec
+settings = ModelSpec(**json.loads(sys.argv[1]))
 opened = open_model(settings, 2)
 print(json.dumps([type(opened.base).__name__, opened.layers, len(opened.blocks), opened.prefix, type(open_whole(settings)[0]).__name__]))
 """
@@ -237,7 +247,7 @@ print(json.dumps([type(opened.base).__name__, opened.layers, len(opened.blocks),
 @pytest.mark.parametrize("allowed", [True, False])
 def test_code_that_comes_with_a_model_runs_only_where_the_user_allows_it(models, tmp_path, allowed):
     folder = tmp_path / "model"
-    shutil.copytree(models("llama")["source"], folder)
+    shutil.copytree(models("llama").source, folder)
     (folder / "own.py").write_text(REMOTE)
     auto = {"AutoConfig": "own.OwnConfig", "AutoModel": "own.OwnModel", "AutoModelForCausalLM": "own.OwnForCausalLM"}
     record = json.loads((folder / "config.json").read_text()) | {
@@ -246,9 +256,11 @@ def test_code_that_comes_with_a_model_runs_only_where_the_user_allows_it(models,
         "auto_map": auto,
     }
     (folder / "config.json").write_text(json.dumps(record))
-    settings = models("llama") | {"source": str(folder), "trust_remote_code": allowed}
+    settings = replace(models("llama"), source=str(folder), trust_remote_code=allowed)
     place = {"HF_MODULES_CACHE": str(tmp_path / "modules"), "PYTHONPATH": str(Path(opening.__file__).parents[2])}
-    ran = subprocess.run([sys.executable, "-c", OPEN_REMOTE, json.dumps(settings)], env=os.environ | place, capture_output=True, text=True)
+    ran = subprocess.run(
+        [sys.executable, "-c", OPEN_REMOTE, json.dumps(plain(settings))], env=os.environ | place, capture_output=True, text=True
+    )
     if allowed:
         assert ran.returncode == 0, ran.stderr[-2000:]
         assert json.loads(ran.stdout.splitlines()[-1]) == ["OwnModel", LAYERS, 2, "model.", "OwnForCausalLM"]

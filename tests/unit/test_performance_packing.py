@@ -27,7 +27,7 @@ def plainly(folder, words, no_bos_from=1):
 def test_every_family_embeds_as_word_by_word(family, tmp_path):
     folder = tiny_models.write(family, tmp_path / family)
     expected = plainly(folder, tiny_models.WORDS)
-    opened = open_model(tiny_models.settings(folder))
+    opened = open_model(tiny_models.spec(folder))
     found = embed(opened, tiny_models.WORDS, list(range(5)), ["no-bos"])
     assert opened.packs is (True if family in tiny_models.CAUSAL else None)
     for state in range(5):
@@ -39,7 +39,7 @@ def test_every_family_embeds_as_word_by_word(family, tmp_path):
 def test_first_blocks_alone_give_the_same_unnormed_states(family, tmp_path):
     folder = tiny_models.write(family, tmp_path / family)
     expected = plainly(folder, tiny_models.WORDS)
-    opened = open_model(tiny_models.settings(folder), 2)
+    opened = open_model(tiny_models.spec(folder), 2)
     assert len(opened.blocks) == 2
     found = embed(opened, tiny_models.WORDS, [0, 1, 2], ["no-bos"])
     for state in range(3):
@@ -52,7 +52,7 @@ def test_alibi_is_noticed_and_goes_by_equal_lengths(tmp_path):
     model = BloomForCausalLM(BloomConfig(vocab_size=64, hidden_size=32, n_layer=3, n_head=4, initializer_range=0.15, bos_token_id=1))
     model.save_pretrained(str(tmp_path))
     tiny_models.tokenizer(tmp_path)
-    opened = open_model(tiny_models.settings(tmp_path))
+    opened = open_model(tiny_models.spec(tmp_path))
     found = embed(opened, tiny_models.WORDS, [1, 3], ["no-bos"])
     assert opened.packs is False
     expected = plainly(tmp_path, tiny_models.WORDS)
@@ -64,7 +64,7 @@ def test_alibi_is_noticed_and_goes_by_equal_lengths(tmp_path):
 def test_odd_word_lists(words, bos, tmp_path):
     """One word; one longer than a row, twice with the same beginning; repeats; with a BOS in the vocabulary and without."""
     folder = tiny_models.write("llama", tmp_path / "m", bos=bos, max_position_embeddings=256)
-    found = embed(open_model(tiny_models.settings(folder)), words, [0, 4], ["no-bos", "with-bos"])
+    found = embed(open_model(tiny_models.spec(folder)), words, [0, 4], ["no-bos", "with-bos"])
     for state in (0, 4):
         expected = plainly(folder, words, no_bos_from=int(bos))[:, state]
         np.testing.assert_allclose(found.vectors[state, "no-bos"], expected, rtol=1e-5, atol=1e-5)
@@ -77,7 +77,7 @@ def test_odd_head_count_and_tied_embeddings(tmp_path):
         "llama", tmp_path / "m", hidden=36, num_attention_heads=3, num_key_value_heads=1, head_dim=12, tie_word_embeddings=True
     )
     expected = plainly(folder, tiny_models.WORDS)
-    found = embed(open_model(tiny_models.settings(folder)), tiny_models.WORDS, [2, 4], ["no-bos"])
+    found = embed(open_model(tiny_models.spec(folder)), tiny_models.WORDS, [2, 4], ["no-bos"])
     np.testing.assert_allclose(found.vectors[4, "no-bos"], expected[:, 4], rtol=1e-5, atol=1e-5)
 
 
@@ -93,7 +93,7 @@ def test_sink_ratio_is_over_words_not_over_shared_places(tmp_path):
             norms = model(torch.tensor([tokenizer(word)["input_ids"]]), output_hidden_states=True).hidden_states[2][0].norm(dim=-1)
         first.append(float(norms[0]))
         others += norms[1:].tolist()
-    found = embed(open_model(tiny_models.settings(folder)), tiny_models.WORDS, [2], ["no-bos"])
+    found = embed(open_model(tiny_models.spec(folder)), tiny_models.WORDS, [2], ["no-bos"])
     assert found.sink_ratio[2] == pytest.approx(np.median(first) / np.median(others), rel=1e-5)
 
 

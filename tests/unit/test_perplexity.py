@@ -13,7 +13,7 @@ def test_perplexity_is_that_of_transformers(models):
     from tli.probes.perplexity import perplexity, shipped_sentences, verdict
 
     settings = models("llama")
-    model, tokenizer = whole_model(settings), AutoTokenizer.from_pretrained(settings["source"])
+    model, tokenizer = whole_model(settings), AutoTokenizer.from_pretrained(settings.source)
     for language in ("eng", "swh", "lin", "lug"):
         assert len(shipped_sentences(language)) == 8
     assert shipped_sentences("xxx") == []

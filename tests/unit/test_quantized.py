@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import errno
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import tiny_models
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
 from tli.errors import ModelError
 from tli.io import store
-from tli.model import opening, quantized
+from tli.model import lora, opening, quantized
 from tli.model.opening import open_model, open_whole
-from tli.stages import check
+from tli.specs import TrainSpec
+from tli.training import loop
+from tli.training.batches import Batches
 
 
 @pytest.fixture(params=["llama", "gemma3", "gpt2", "gpt_neox", "tied"])
@@ -23,14 +26,14 @@ def written(request, tmp_path):
     """(settings with the written weights, settings without) of a model whose check job is through."""
     family, changes = ("llama", {"tie_word_embeddings": True}) if request.param == "tied" else (request.param, {})
     folder = tiny_models.write(family, tmp_path / "model", dtype="bfloat16", hidden=64, **changes)
-    plain = tiny_models.settings(folder, dtype="bfloat16", quantization="nf4")
-    keeping = plain | {"store": str(tmp_path / "store")}
+    plain = tiny_models.spec(folder, dtype="bfloat16", quantization="nf4")
+    keeping = replace(plain, store=str(tmp_path / "store"))
     quantized.write(keeping, folder, open_whole(plain)[0])
     return keeping, plain
 
 
 def places(settings) -> list[Path]:
-    return sorted(Path(settings["store"]).glob("nf4/*/model"))
+    return sorted(Path(settings.store).glob("nf4/*/model"))
 
 
 def states(opened) -> torch.Tensor:
@@ -52,7 +55,7 @@ def test_reopened_is_what_rounding_gives(written, blocks, monkeypatch):
         opening, "_load", lambda auto, settings, *rest, **more: given.append(settings) or load(auto, settings, *rest, **more)
     )
     again = open_model(keeping, blocks)
-    assert [Path(settings["source"]) for settings in given] == places(keeping), "read from the written weights"
+    assert [Path(settings.source) for settings in given] == places(keeping), "read from the written weights"
     assert count_of_4_bit(made.base) == count_of_4_bit(again.base) > 0
     assert torch.equal(states(made), states(again))
     assert (again.layers, again.prefix, len(again.blocks)) == (made.layers, made.prefix, len(made.blocks))
@@ -69,9 +72,13 @@ def test_the_head_too(written):
 
 def test_only_for_nf4_of_this_very_model(written, tmp_path):
     keeping, _ = written
-    folder = Path(keeping["source"])
-    assert quantized.reopened(keeping, folder)["source"] != str(folder)
-    for other in (keeping | {"quantization": "none"}, keeping | {"dtype": "float32"}, keeping | {"store": str(tmp_path / "elsewhere")}):
+    folder = Path(keeping.source)
+    assert quantized.reopened(keeping, folder).source != str(folder)
+    for other in (
+        replace(keeping, quantization="none"),
+        replace(keeping, dtype="float32"),
+        replace(keeping, store=str(tmp_path / "elsewhere")),
+    ):
         assert quantized.reopened(other, folder) == other
     assert count_of_4_bit(open_model(keeping, 1, quantized=False).base) == 0
     weights = folder / "model.safetensors"
@@ -84,7 +91,7 @@ def test_only_for_nf4_of_this_very_model(written, tmp_path):
 @pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), SafetensorError("No space left on device")])
 def test_a_full_disk_costs_speed_and_not_the_run(tmp_path, monkeypatch, capsys, error):
     folder = tiny_models.write("llama", tmp_path / "model", dtype="bfloat16", hidden=64)
-    settings = tiny_models.settings(folder, dtype="bfloat16", quantization="nf4", store=str(tmp_path / "store"))
+    settings = tiny_models.spec(folder, dtype="bfloat16", quantization="nf4", store=str(tmp_path / "store"))
     whole_model = open_whole(settings)[0]
 
     def full(*_, **__):
@@ -97,30 +104,6 @@ def test_a_full_disk_costs_speed_and_not_the_run(tmp_path, monkeypatch, capsys, 
     assert quantized.reopened(settings, folder) == settings
 
 
-def test_the_check_reads_the_models_own_files_and_writes_anew(tmp_path, monkeypatch):
-    """A file that was mended where its digest takes no sample has the old digest; what lies in the store is then another model's."""
-    folder = tiny_models.write("llama", tmp_path / "model", dtype="bfloat16", hidden=64)
-    settings = tiny_models.settings(folder, dtype="bfloat16", quantization="nf4", store=str(tmp_path / "store"), demo=True)
-    monkeypatch.setattr(quantized, "identity", lambda folder: "the same")
-    given = dict(model="m", model_settings=settings, layers_asked=[2], target_modules=["q_proj"], output=str(tmp_path / "c.json"), facts={})
-    check.check(**given)
-    tiny_models.write("llama", folder, dtype="bfloat16", hidden=64, seed=1)
-    check.check(**given)
-    assert torch.equal(states(open_model(settings)), states(open_model(settings | {"store": ""})))
-
-
-def test_weights_that_are_no_numbers_are_told_before_they_are_rounded(tmp_path):
-    folder = tiny_models.write("llama", tmp_path / "model", dtype="bfloat16", hidden=64)
-    tensors = load_file(folder / "model.safetensors")
-    tensors["model.layers.1.self_attn.q_proj.weight"][63, 5] = float("nan")
-    save_file(tensors, folder / "model.safetensors", {"format": "pt"})
-    settings = tiny_models.settings(folder, dtype="bfloat16", quantization="nf4", store=str(tmp_path / "store"), demo=True)
-    with pytest.raises(ModelError, match=r"layers\.1\.self_attn\.q_proj\.weight holds NaN"):
-        check.check(model="m", model_settings=settings, layers_asked=[], target_modules=[], output=str(tmp_path / "c.json"), facts={})
-    assert check.not_numbers(folder, values=100) == "model.layers.1.self_attn.q_proj.weight", "in pieces too"
-    assert places(settings) == []
-
-
 def test_damaged_written_weights_are_named(written):
     keeping, _ = written
     (folder,) = places(keeping)
@@ -131,23 +114,25 @@ def test_damaged_written_weights_are_named(written):
 
 
 def test_adapters_learn_on_it_as_on_the_other(written):
-    import numpy as np
-
-    from tli.model import stacked
-    from tli.training import loop, together
-
     results = []
-    for settings in written:
-        opened = open_model(settings, 2)
+    for spec in written:
+        opened = open_model(spec, 2)
         target = "c_attn" if opened.prefix == "transformer." else "query_key_value" if opened.prefix == "gpt_neox." else "q_proj"
-        lora = dict(rank=4, alpha=8.0, dropout=0.0, target_modules=[target], blocks=2)
-        batches = loop.Batches(opened, tiny_models.WORDS[:6], tiny_models.WORDS[6:], np.eye(6, dtype=bool), "no-bos")
-        chosen = dict(
-            method="lora", epochs=3, batch_size=3, objective="triplet-hardest", margin=2.0, temperature=0.05, mask_false_negatives=False,
-            optimizer="adamw", learning_rate=1e-3, weight_decay=0.0, warmup_steps=0, schedule="linear", max_gradient_norm=None,
-            rank=4, alpha=8.0, dropout=0.0,
-        )  # fmt: skip
-        results.append(together.train_together([batches], 2, chosen, [1], [stacked.initial(opened, seed=1, **lora)])[0]["tensors"])
+        shape = lora.LoraShape(4, 8.0, 0.0, (target,), 2)
+        batches = Batches(opened, tiny_models.WORDS[:6], tiny_models.WORDS[6:], np.eye(6, dtype=bool), "no-bos")
+        chosen = TrainSpec(
+            epochs=3,
+            batch_size=3,
+            margin=2.0,
+            mask_false_negatives=False,
+            learning_rate=1e-3,
+            weight_decay=0.0,
+            warmup_steps=0,
+            dropout=0.0,
+        )
+        stack = lora.Stack(opened, [lora.initial(opened, shape, 1)], shape, [1])
+        loop.train(stack, [batches], [1], loop.Task(chosen, 2))
+        results.append(stack.tensors(0))
     assert all(torch.equal(tensor, results[1][name]) for name, tensor in results[0].items())
     assert any(tensor.any() for name, tensor in results[0].items() if "lora_B" in name)
 
@@ -155,12 +140,12 @@ def test_adapters_learn_on_it_as_on_the_other(written):
 def test_a_streamed_model_is_read_from_its_own_files(written):
     """Streaming rounds each block as it comes; the written weights have another form."""
     keeping, _ = written
-    opened = open_model(keeping | {"stream": "always"})
-    assert str(opened.stream.folder) == keeping["source"] and opened.stream.nf4
+    opened = open_model(replace(keeping, stream="always"))
+    assert str(opened.stream.folder) == keeping.source and opened.stream.nf4
 
 
 def test_the_store_sweeps_and_finds_it_like_any_unit(written):
     keeping, _ = written
-    (unit,) = Path(keeping["store"]).glob("nf4/*")
-    assert store.find(Path(keeping["store"]), "nf4", quantized.key(keeping, Path(keeping["source"]))) == unit
-    assert store.sweep(Path(keeping["store"]), idle=0) == 0 and unit.is_dir()
+    (unit,) = Path(keeping.store).glob("nf4/*")
+    assert store.find(Path(keeping.store), "nf4", quantized.key(keeping, Path(keeping.source))) == unit
+    assert store.sweep(Path(keeping.store), idle=0) == 0 and unit.is_dir()

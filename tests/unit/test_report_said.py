@@ -5,7 +5,6 @@ from __future__ import annotations
 import pandas as pd
 import synthetic
 
-from tli import statistics
 from tli.report.said import same_runs, transfer_words
 
 
@@ -22,7 +21,7 @@ def test_cells_that_are_one_run_are_named_once():
 
 def test_transfer_is_counted_and_told_for_the_first_cell():
     made = synthetic.tables(pairs=1, seeds=5)
-    cells = statistics.transfer(made["transfer"], made["runs"], bootstrap=200)["cells"]
+    cells = synthetic.transfer(made["transfer"], made["runs"], bootstrap=200)["cells"]
     config = {"statistics": {"correction": "holm", "alpha": 0.05}}
     group = [("model-1", "pair-1")] if "model-1" in set(cells["model"]) else [tuple(cells[["model", "pair"]].iloc[0])]
     told = transfer_words({"transfer_cells": cells}, config, group)

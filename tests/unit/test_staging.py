@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 import tiny
 
-from tli.config import Model
 from tli.model import staging
 from tli.model.opening import open_model
+from tli.specs import ModelSpec
 
 
 @pytest.fixture
-def settings(tmp_path) -> dict:
+def settings(tmp_path) -> ModelSpec:
     tiny.save_model(tmp_path / "shared", "llama")
     tiny.save_tokenizer(tmp_path / "shared")
-    return Model(source=str(tmp_path / "shared"), dtype="float32", device="cpu").model_dump()
+    return ModelSpec(str(tmp_path / "shared"), dtype="float32", device="cpu")
 
 
 def test_the_copy_is_read_and_gives_the_same_hidden_states(settings, tmp_path, monkeypatch):
@@ -40,11 +40,11 @@ def test_the_copy_is_read_and_gives_the_same_hidden_states(settings, tmp_path, m
         shutil.move(tmp_path / "gone", tmp_path / "shared" / "model.safetensors")
         copied = staging_of(settings, monkeypatch, tmp_path)
         local = open_model(copied).base(ids).last_hidden_state.numpy()
-    assert copied["source"].startswith(str(tmp_path / "node"))
+    assert copied.source.startswith(str(tmp_path / "node"))
     np.testing.assert_array_equal(shared, local)
 
 
-def staging_of(settings, monkeypatch, tmp_path) -> dict:
+def staging_of(settings, monkeypatch, tmp_path) -> ModelSpec:
     monkeypatch.setenv(staging.VARIABLE, str(tmp_path / "node"))
     return staging.staged(settings, tmp_path / "shared")
 
@@ -54,7 +54,7 @@ def test_a_changed_model_is_copied_again(settings, tmp_path, monkeypatch):
     assert staging_of(settings, monkeypatch, tmp_path) == first
     path = tmp_path / "shared" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"rope_theta": 5000.0}))
-    assert staging_of(settings, monkeypatch, tmp_path)["source"] != first["source"]
+    assert staging_of(settings, monkeypatch, tmp_path).source != first.source
 
 
 def test_without_room_or_without_the_variable_nothing_changes(settings, tmp_path, monkeypatch, capsys):
@@ -70,9 +70,9 @@ def test_without_room_or_without_the_variable_nothing_changes(settings, tmp_path
 
 def test_jobs_that_begin_together_copy_once(settings, tmp_path, monkeypatch):
     code = (
-        "import sys, shutil; from pathlib import Path; from tli.model import staging; copy = shutil.copyfile\n"
+        "import sys, shutil; from pathlib import Path; from tli.model import staging; from tli.specs import ModelSpec; copy = shutil.copyfile\n"
         f"staging.shutil.copyfile = lambda a, b: (print('copied', a), copy(a, b))\n"
-        f"staging.staged({{}}, Path({str(tmp_path / 'shared')!r}))"
+        f"staging.staged(ModelSpec('x'), Path({str(tmp_path / 'shared')!r}))"
     )
     monkeypatch.setenv(staging.VARIABLE, str(tmp_path / "node"))
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]

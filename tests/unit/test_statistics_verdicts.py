@@ -10,21 +10,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 
-from tli import statistics
+from tli import facts
 from tli.io import tables
 from tli.statistics import seeds, verdicts
 
 PLANTED = [
-    (verdicts.BETTER, {"effect": 0.12}),
-    (verdicts.ALIKE, {"effect": 0.0, "collapse": 0.3}),
-    (verdicts.ALIKE, {"effect": 0.0, "collapse": 0.3, "run_sd": 0.0, "noise": 0.0}),  # the same in every seed
-    (verdicts.NOTHING, {"effect": 0.0}),
-    (verdicts.NOTHING, {"effect": 0.12, "placebo": 0.12}),  # what the placebo shares is no effect of the translations
-    (verdicts.WORSE, {"effect": -0.05, "words": 320}),
-    (verdicts.PLACEBO_HARMS, {"effect": 0.0, "placebo": -0.15, "words": 240}),
-    (verdicts.MEMORISED, {"effect": 0.0, "train_effect": 0.2}),
-    (verdicts.TOO_FEW, {"seeds": 3}),
-    (verdicts.NO_PLACEBO, {"with_placebo": False}),
+    (facts.BETTER, {"effect": 0.12}),
+    (facts.ALIKE, {"effect": 0.0, "collapse": 0.3}),
+    (facts.ALIKE, {"effect": 0.0, "collapse": 0.3, "run_sd": 0.0, "noise": 0.0}),  # the same in every seed
+    (facts.NOTHING, {"effect": 0.0}),
+    (facts.NOTHING, {"effect": 0.12, "placebo": 0.12}),  # what the placebo shares is no effect of the translations
+    (facts.WORSE, {"effect": -0.05, "words": 320}),
+    (facts.PLACEBO_HARMS, {"effect": 0.0, "placebo": -0.15, "words": 240}),
+    (facts.MEMORISED, {"effect": 0.0, "train_effect": 0.2}),
+    (facts.TOO_FEW, {"seeds": 3}),
+    (facts.NO_PLACEBO, {"with_placebo": False}),
 ]
 
 
@@ -32,7 +32,7 @@ def analysed(changes=None, **planted):
     made = synthetic.tables(**{"pairs": 1, "layers": ("2",), "zero": False, "items": 2, **planted})
     if changes:
         changes(made)
-    return made, statistics.analyse(made["runs"], made["similarities"], made["metrics"], made["pairs"], bootstrap=50)
+    return made, synthetic.analyse(made, bootstrap=50)
 
 
 @pytest.mark.parametrize("verdict, planted", PLANTED, ids=[f"{name}-{i}" for i, (name, _) in enumerate(PLANTED)])
@@ -56,7 +56,7 @@ def test_a_collapse_has_an_enormous_t_over_words_and_no_claim():
     _, found = analysed(effect=0.0, collapse=0.3)
     words = found["tests"].query("test == 'paired t over words' and metric == 'cosine' and arm == 'tli' and split == 'train'")
     assert (words.statistic > 30).all() and (words.log10_p < -25).all()
-    assert found["verdicts"].verdict.tolist() == [verdicts.ALIKE]
+    assert found["verdicts"].verdict.tolist() == [facts.ALIKE]
 
 
 def test_a_diverged_run_fails_its_cell_and_is_not_left_out():
@@ -65,7 +65,7 @@ def test_a_diverged_run_fails_its_cell_and_is_not_left_out():
 
     _, found = analysed(diverge)
     row = found["verdicts"].iloc[0]
-    assert row.verdict == verdicts.FAILED and "seed 3" in row.sentence
+    assert row.verdict == facts.FAILED and "seed 3" in row.sentence
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_missing_figures_fail_the_cell(run, text):
         made["metrics"] = made["metrics"][made["metrics"].run != run]
 
     _, found = analysed(drop)
-    assert found["verdicts"].verdict.tolist() == [verdicts.FAILED] and text in found["verdicts"].sentence[0]
+    assert found["verdicts"].verdict.tolist() == [facts.FAILED] and text in found["verdicts"].sentence[0]
 
 
 def test_the_same_change_in_every_seed_is_undefined_not_nan_in_silence():
@@ -86,7 +86,7 @@ def test_the_same_change_in_every_seed_is_undefined_not_nan_in_silence():
 
     _, found = analysed(freeze)
     row = found["verdicts"].iloc[0]
-    assert row.verdict == verdicts.NOTHING and "in every seed" in row.sentence and math.isnan(row.detectable)
+    assert row.verdict == facts.NOTHING and "in every seed" in row.sentence and math.isnan(row.detectable)
     undefined = found["tests"][found["tests"].p.isna()]
     assert len(undefined) and (undefined.note != "").all()
 
@@ -101,7 +101,7 @@ def test_a_repeated_run_is_counted_once_and_named():
 
 def test_the_larger_p_enters_one_family_over_all_cells():
     made = synthetic.tables(pairs=1, layers=("2", "best", "output"), ranks=("4",), effect=0.04, items=2, words=120, zero=False)
-    found = statistics.analyse(made["runs"], made["similarities"], made["metrics"], made["pairs"], bootstrap=50)
+    found = synthetic.analyse(made, bootstrap=50)
     table = found["verdicts"]
     m = made["metrics"].query("hidden_state == 4 and split == 'heldout'").set_index(["pair", "run"])["csls_p_at_1"]
     larger = []
@@ -115,18 +115,15 @@ def test_the_larger_p_enters_one_family_over_all_cells():
     order = np.argsort(larger)
     holm = np.maximum.accumulate(np.sort(larger) * np.arange(len(larger), 0, -1)).clip(max=1)
     np.testing.assert_allclose(table.p_family.to_numpy()[order], holm)
-    by_bh = statistics.analyse(
-        made["runs"], made["similarities"], made["metrics"], made["pairs"], bootstrap=50, correction="bh"
-    )["verdicts"]  # fmt: skip
+    by_bh = synthetic.analyse(made, correction="benjamini-hochberg")["verdicts"]
     assert (by_bh.p_family <= table.p_family + 1e-12).all() and (by_bh.p_family < table.p_family).any()
 
 
 def test_where_the_output_was_not_evaluated_the_sentence_says_where():
     made = synthetic.tables(pairs=1, layers=("2",), zero=False, items=2)
-    early = [made[name][made[name].hidden_state == 2] for name in ("similarities", "metrics")]
-    arguments = made["runs"], *early, made["pairs"]
-    row = statistics.analyse(*arguments, bootstrap=50, number_of_layers={"model-1": 4})["verdicts"].iloc[0]
-    assert row.verdict == verdicts.BETTER and "at hs[2], not the output" in row.sentence
+    early = {name: made[name][made[name].hidden_state == 2] for name in ("similarities", "metrics")}
+    row = synthetic.analyse({**made, **early}, layers={"model-1": 4})["verdicts"].iloc[0]
+    assert row.verdict == facts.BETTER and "at hs[2], not the output" in row.sentence
 
 
 def without(split):
@@ -148,13 +145,13 @@ def only_controls(made):
 @pytest.mark.parametrize(
     "changes, planted, expected",
     [
-        (None, {"seeds": 1}, [verdicts.TOO_FEW]),
-        (None, {"seeds": 1, "with_placebo": False}, [verdicts.TOO_FEW]),
-        (without("heldout"), {}, [verdicts.FAILED]),
-        (without("train"), {}, [verdicts.BETTER]),
-        (fewer_placebos, {}, [verdicts.TOO_FEW]),
+        (None, {"seeds": 1}, [facts.TOO_FEW]),
+        (None, {"seeds": 1, "with_placebo": False}, [facts.TOO_FEW]),
+        (without("heldout"), {}, [facts.FAILED]),
+        (without("train"), {}, [facts.BETTER]),
+        (fewer_placebos, {}, [facts.TOO_FEW]),
         (only_controls, {}, []),
-        (None, {"arms": ("tli", "full-ft"), "layers": ("output",)}, [verdicts.BETTER] * 2),  # a baseline of its own
+        (None, {"arms": ("tli", "full-ft"), "layers": ("output",)}, [facts.BETTER] * 2),  # a baseline of its own
     ],
 )
 def test_thin_grids_are_judged_all_the_same(changes, planted, expected):
@@ -166,41 +163,45 @@ def test_thin_grids_are_judged_all_the_same(changes, planted, expected):
 def figures():
     pair = st.tuples(st.floats(-1, 1), st.floats(0, 1) | st.just(math.nan) | st.sampled_from([0.0, 0.05]))
     names = [*verdicts.CONTRASTS, "train_over_heldout"]
-    return st.fixed_dictionaries({
-        "failed": st.sampled_from(["", "", "", "seed 1: its loss is not finite"]), "seeds": st.integers(1, 12),
-        "placebo_seeds": st.none() | st.integers(0, 12), "p_family": st.floats(0, 1) | st.just(math.nan),
-        **dict.fromkeys(names, pair),
-    })  # fmt: skip
+    return st.fixed_dictionaries(
+        {
+            "failed": st.sampled_from(["", "", "", "seed 1: its loss is not finite"]),
+            "seeds": st.integers(1, 12),
+            "placebo_seeds": st.none() | st.integers(0, 12),
+            "p_family": st.floats(0, 1) | st.just(math.nan),
+            **dict.fromkeys(names, pair),
+        }
+    )
 
 
 @settings(max_examples=500, deadline=None)
 @given(figures())
 def test_any_input_gets_exactly_one_verdict_and_claims_keep_their_conditions(cell):
     found = verdicts.judge(cell)
-    assert verdicts.VERDICTS.count(found) == 1
-    assert (found == verdicts.FAILED) == bool(cell["failed"])
+    assert facts.VERDICTS.count(found) == 1
+    assert (found == facts.FAILED) == bool(cell["failed"])
     few = min(cell["seeds"], 12 if cell["placebo_seeds"] is None else cell["placebo_seeds"]) < 5
-    if found not in (verdicts.FAILED, verdicts.TOO_FEW):
+    if found not in (facts.FAILED, facts.TOO_FEW):
         assert not few
-    if found == verdicts.BETTER:
+    if found == facts.BETTER:
         assert cell["change"][0] > 0 and cell["against_placebo"][0] > 0 and cell["p_family"] <= 0.05
         assert cell["placebo_seeds"] is not None
-    if found == verdicts.WORSE:
+    if found == facts.WORSE:
         assert cell["change"][0] < 0 and cell["change"][1] <= 0.05
 
 
 def test_sentences_exist_for_every_verdict():
     from tli.statistics.sentences import OPENINGS
 
-    assert list(OPENINGS) == verdicts.VERDICTS
+    assert list(OPENINGS) == facts.VERDICTS
 
 
 def test_errors_name_what_is_wrong():
     made = synthetic.tables(pairs=1, layers=("2",), seeds=2, words=40, items=2)
     with pytest.raises(tables.TableError, match="no-bos"):
-        statistics.analyse(made["runs"], made["similarities"], made["metrics"].assign(pooling="last"), made["pairs"])
+        synthetic.analyse({**made, "metrics": made["metrics"].assign(pooling="last")})
     with pytest.raises(tables.TableError, match="loss_layer"):
-        statistics.analyse(made["runs"].drop(columns="loss_layer"), made["similarities"], made["metrics"], made["pairs"])
+        synthetic.analyse({**made, "runs": made["runs"].drop(columns="loss_layer")})
     with pytest.raises(ValueError, match="accuracy"):
-        statistics.analyse(made["runs"], made["similarities"], made["metrics"], made["pairs"], primary="accuracy")
+        synthetic.analyse(made, primary="accuracy")
     assert isinstance(made["pairs"], pd.DataFrame)

@@ -10,27 +10,26 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from tli.config import Arm, Training
-from tli.training.trainer import Trainer
+from tli.specs import ModelSpec, SelectSpec, TrainSpec
+from tli.training.trainer import Trainer, no_progress
 
 TRAINED = tiny.pairs_table().query("split == 'train'").reset_index(drop=True)
 
 
-def settings(**changes) -> dict:
-    plain = {**Training().model_dump(), **{k: Arm().model_dump()[k] for k in ("method", "shuffle_translations")}}
-    plain |= {"rank": 4, "alpha": 8.0, "pooling": "no-bos", "epochs": 2, "learning_rate": 1e-2, "warmup_steps": 0, "batch_size": 4}
-    return plain | changes
+def settings(**changes) -> TrainSpec:
+    shape = {"rank": None, "alpha": None} if changes.get("method") == "full" else {"rank": 4, "alpha": 8.0}
+    return TrainSpec(**shape | {"epochs": 2, "learning_rate": 1e-2, "warmup_steps": 0, "batch_size": 4} | changes)
 
 
-def trained(folder, model: dict, seed: int = 1, **changes) -> dict:
+def trained(folder, model: ModelSpec, seed: int = 1, **changes) -> dict:
     trainer = Trainer(model, settings(**changes), 2, 2, TRAINED)
     folder.mkdir(parents=True)
-    return trainer.run(seed, folder, lambda step, steps, loss: None)
+    return trainer.run(seed, folder, no_progress)
 
 
 @pytest.mark.parametrize("strategy", ["random", "lowest-margin", "diverse", "uncertainty"])
 def test_budget_is_kept_and_named(strategy, models, tmp_path):
-    select = {"strategy": strategy, "budget": 6, "rounds": 2}
+    select = SelectSpec(strategy, 6, 2)
     record = trained(tmp_path / "a", models("llama"), select=select)
     chosen = json.loads((tmp_path / "a" / "pairs.json").read_text())
     assert record["train_pairs"] == len(set(chosen)) == 6 and set(chosen) <= set(TRAINED["pair_id"])
@@ -39,16 +38,16 @@ def test_budget_is_kept_and_named(strategy, models, tmp_path):
 
 
 def test_lowest_margin_takes_what_the_model_separates_worst(models, tmp_path):
-    trainer = Trainer(models("llama"), settings(select={"strategy": "lowest-margin", "budget": 3, "rounds": 1}), 2, 2, TRAINED)
+    trainer = Trainer(models("llama"), settings(select=SelectSpec("lowest-margin", 3, 1)), 2, 2, TRAINED)
     margins, _ = trainer._score(1, np.array([], dtype=int))
-    trainer.run(1, tmp_path, lambda *_: None)
+    trainer.run(1, tmp_path, no_progress)
     chosen = TRAINED["pair_id"].isin(json.loads((tmp_path / "pairs.json").read_text())).to_numpy()
     assert margins[chosen].max() <= margins[~chosen].min()
 
 
 def test_uncertainty_scores_again_after_training(models):
     """The second round sees a model that was trained on the first round's pairs."""
-    trainer = Trainer(models("llama"), settings(select={"strategy": "uncertainty", "budget": 6, "rounds": 2}), 2, 2, TRAINED)
+    trainer = Trainer(models("llama"), settings(select=SelectSpec("uncertainty", 6, 2)), 2, 2, TRAINED)
     before, _ = trainer._score(1, np.array([], dtype=int))
     after, _ = trainer._score(1, np.arange(6))
     again, _ = trainer._score(1, np.array([], dtype=int))
@@ -70,7 +69,7 @@ def test_checkpointing_changes_memory_and_nothing_else(method, models, tmp_path)
 def test_full_training_leaves_the_model_as_it_was(models, tmp_path):
     trainer = Trainer(models("llama"), settings(method="full", learning_rate=1e-3), 2, 2, TRAINED)
     before = {name: p.clone() for name, p in trainer.opened.base.named_parameters()}
-    trainer.run(1, tmp_path, lambda *_: None)
+    trainer.run(1, tmp_path, no_progress)
     assert all(torch.equal(before[name], p) for name, p in trainer.opened.base.named_parameters())
     stored = load_file(tmp_path / "weights" / "model.safetensors")
     assert any(not torch.equal(stored["model." + name], value) for name, value in before.items())
@@ -85,7 +84,7 @@ def test_a_run_that_diverges_is_recorded_as_failed_and_can_be_measured(models, t
 
 
 def test_a_placebo_learns_from_the_same_words_as_its_arm(models, tmp_path):
-    select = {"strategy": "uncertainty", "budget": 6, "rounds": 3}
+    select = SelectSpec("uncertainty", 6, 3)
     chosen = []
     for shuffled in (False, True):
         trained(tmp_path / str(shuffled), models("llama"), select=select, shuffle_translations=shuffled)
@@ -99,7 +98,7 @@ def test_full_training_in_bfloat16_models_moves_nearly_every_weight(models, tmp_
     for dtype in ("float32", "bfloat16"):
         trainer = Trainer(models("llama", dtype="bfloat16"), settings(method="full", learning_rate=1e-5, full_dtype=dtype), 2, 2, TRAINED)
         before = {name: p.float().clone() for name, p in trainer.opened.base.named_parameters() if "layers.0" in name}
-        with trainer._fitted(np.arange(len(TRAINED)), 1, False) as found:
-            changed = [(found["trainable"][name].float() != value).float().mean() for name, value in before.items()]
+        with trainer._trained_on(np.arange(len(TRAINED)), 1) as weights:
+            changed = [(weights.parameters[name].float() != value).float().mean() for name, value in before.items()]
         moved[dtype] = float(torch.stack(changed).mean())
     assert moved["float32"] > 0.9 > 0.5 > moved["bfloat16"]

@@ -14,32 +14,24 @@ from tiny import LAYERS, pairs_table, whole_model
 from torch.nn import functional
 from transformers import AutoTokenizer, get_constant_schedule_with_warmup, get_cosine_schedule_with_warmup, get_linear_schedule_with_warmup
 
-from tli.config import parse
-from tli.experiment import grid
-from tli.model import adapters
+from tli.errors import TrainingError
+from tli.model import lora
 from tli.model.opening import open_model
-from tli.training import loop, together
-from tli.training.trainer import Trainer, assignments
+from tli.specs import SelectSpec, TrainSpec
+from tli.training import batches as batching
+from tli.training import loop
+from tli.training.batches import Batches
+from tli.training.pairing import assignments
+from tli.training.trainer import Trainer, no_progress
 
 TRAIN = pairs_table().query("split == 'train'").reset_index(drop=True)
 QUICK = {"epochs": 2, "batch_size": 5, "warmup_steps": 2, "learning_rate": 5e-3, "dropout": 0.0}
 
 
-def settings_of(**changes) -> dict:
-    """Settings of a training as the grid hands them on."""
-    arm = {key: changes.pop(key) for key in ("method", "rank", "shuffle_translations") if key in changes}
-    pooling = changes.pop("pooling", "no-bos")
-    config = parse(
-        {
-            "models": {"m": {"source": "x"}},
-            "pairs": {"a-b": {"lexicon": "x"}},
-            "arms": {"a": arm},
-            "training": QUICK | changes,
-            "pooling": {"train": pooling},
-        }
-    )
-    full = arm.get("method") == "full"
-    return grid.training_settings(config, "a", "2", "full" if full else str(arm.get("rank", [16])[0]))
+def settings_of(**changes) -> TrainSpec:
+    """How a quick training is done."""
+    full = {"rank": None, "alpha": None} if changes.get("method") == "full" else {}
+    return TrainSpec(**QUICK | full | changes)
 
 
 def train_with_trainer(model_settings, settings, layer, folder, seeds=(1,), adapted=None, trained=TRAIN):
@@ -47,8 +39,8 @@ def train_with_trainer(model_settings, settings, layer, folder, seeds=(1,), adap
     made = {}
     for seed in seeds:
         (folder / str(seed)).mkdir(parents=True)
-        record = trainer.run(seed, folder / str(seed), lambda step, steps, loss: None)
-        file = folder / str(seed) / ("weights/model.safetensors" if settings["method"] == "full" else "adapter/adapter_model.safetensors")
+        record = trainer.run(seed, folder / str(seed), no_progress)
+        file = folder / str(seed) / ("weights/model.safetensors" if settings.is_full else "adapter/adapter_model.safetensors")
         made[seed] = record | {"tensors": load_file(file), "losses": pd.read_parquet(folder / str(seed) / "losses.parquet")}
     return made
 
@@ -69,39 +61,39 @@ def plain_loop(model_settings, settings, layer: int, seed: int, accepted: np.nda
     """
     from peft import LoraConfig, get_peft_model
 
-    tokenizer = AutoTokenizer.from_pretrained(model_settings["source"])
+    tokenizer = AutoTokenizer.from_pretrained(model_settings.source)
     base = whole_model(model_settings)
     torch.manual_seed(seed)
     lora = LoraConfig(
-        r=settings["rank"],
-        lora_alpha=settings["alpha"],
+        r=settings.rank,
+        lora_alpha=settings.alpha,
         lora_dropout=0.0,
-        target_modules=settings["target_modules"],
+        target_modules=list(settings.target_modules),
         bias="none",
         task_type="CAUSAL_LM",
     )
     model = get_peft_model(base, lora)
     trainable = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trainable, lr=settings["learning_rate"], weight_decay=settings["weight_decay"])
-    steps = settings["epochs"] * -(-len(TRAIN) // settings["batch_size"])
-    schedule = get_linear_schedule_with_warmup(optimizer, settings["warmup_steps"], steps)
+    optimizer = torch.optim.AdamW(trainable, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    steps = settings.epochs * -(-len(TRAIN) // settings.batch_size)
+    schedule = get_linear_schedule_with_warmup(optimizer, settings.warmup_steps, steps)
     order, losses, rates = np.random.default_rng(seed), [], []
 
     def vector(word):
         ids = tokenizer(word, return_tensors="pt")["input_ids"]
         return model(input_ids=ids, output_hidden_states=True).hidden_states[layer][0, 1:].float().mean(0)
 
-    for _ in range(settings["epochs"]):
+    for _ in range(settings.epochs):
         shuffled = order.permutation(len(TRAIN))
-        for first in range(0, len(TRAIN), settings["batch_size"]):
-            rows = shuffled[first : first + settings["batch_size"]]
+        for first in range(0, len(TRAIN), settings.batch_size):
+            rows = shuffled[first : first + settings.batch_size]
             anchors = [vector(TRAIN["source"][i]) for i in rows]
             positives = [vector(TRAIN["target"][i]) for i in rows]
             terms = []
             for a, i in enumerate(rows):
                 right = functional.cosine_similarity(anchors[a], positives[a], dim=0)
                 wrong = [functional.cosine_similarity(anchors[a], positives[b], dim=0) for b, j in enumerate(rows) if not accepted[i, j]]
-                terms.append(torch.relu(settings["margin"] + max(wrong) - right) if wrong else right * 0)
+                terms.append(torch.relu(settings.margin + max(wrong) - right) if wrong else right * 0)
             loss = sum(terms) / len(terms)
             optimizer.zero_grad()
             loss.backward()
@@ -112,7 +104,7 @@ def plain_loop(model_settings, settings, layer: int, seed: int, accepted: np.nda
     return model, losses, rates
 
 
-MODULES = {"llama": ["q_proj", "v_proj"], "qwen2": ["q_proj", "v_proj"], "neox": ["query_key_value"]}
+MODULES = {"llama": ("q_proj", "v_proj"), "qwen2": ("q_proj", "v_proj"), "neox": ("query_key_value",)}
 
 
 @pytest.mark.parametrize(
@@ -120,7 +112,7 @@ MODULES = {"llama": ["q_proj", "v_proj"], "qwen2": ["q_proj", "v_proj"], "neox":
 )
 def test_adapters_are_those_of_a_full_depth_peft_training(models, tmp_path, family, layer, masked):
     model_settings = models(family)
-    settings = settings_of(target_modules=MODULES[family], mask_false_negatives=masked, rank=[4], learning_rate=1e-3)
+    settings = settings_of(target_modules=MODULES[family], mask_false_negatives=masked, rank=4, learning_rate=1e-3)
     alternatives = [set(filter(None, text.split("|"))) for text in TRAIN["alternatives"]]
     accepted = (
         accepted_by_hand(TRAIN["source"].tolist(), TRAIN["target"].tolist(), alternatives) if masked else np.eye(len(TRAIN), dtype=bool)
@@ -148,39 +140,41 @@ def test_adapters_are_those_of_a_full_depth_peft_training(models, tmp_path, fami
 @pytest.mark.parametrize("layer", range(1, LAYERS + 1))
 def test_exactly_the_blocks_below_the_loss_get_a_gradient(models, family, layer):
     opened = open_model(models(family))
-    modules = ["q_proj", "v_proj"] if family == "llama" else ["c_attn"]
-    adapters.attach(opened, rank=2, alpha=4.0, dropout=0.0, target_modules=modules, blocks=LAYERS, seed=0)
-    trainable = adapters.parameters(opened)
-    for p in trainable.values():
-        p.requires_grad_(True)
-    sources, targets, accepted = assignments(TRAIN, False, 0)
-    batches = loop.Batches(opened, sources, targets, accepted, "no-bos")
+    modules = ("q_proj", "v_proj") if family == "llama" else ("c_attn",)
+    stack = stacked(opened, lora.LoraShape(2, 4.0, 0.0, modules, LAYERS))
+    batches = Batches(opened, *assignments(TRAIN, False, 0), "no-bos")
     settings = settings_of(margin=2.0)  # so that no term of the loss is cut off
-    reached = loop.measure_reach(batches, layer, settings, trainable)
-    below = {name: p for name, p in trainable.items() if any(p is q for block in opened.blocks[:layer] for q in block.parameters())}
-    assert len(below) == len(trainable) * layer // LAYERS
-    assert reached == sum(p.numel() for p in below.values()) < sum(p.numel() for p in trainable.values()) or layer == LAYERS
-    assert all(p.grad is None for p in trainable.values())  # measured, and left no trace
-    batches.loss(layer, np.arange(6), settings).backward()
-    assert {name for name, p in trainable.items() if p.grad is not None} == set(below)
+    with stack.applied():
+        reached = loop.measure_reach(stack, [batches], loop.Task(settings, layer))
+    inside = {id(m) for block in opened.blocks[:layer] for m in block.modules()}
+    below = {name: p for name, p in stack.parameters.items() if id(opened.base.get_submodule(name.split(".lora_")[0])) in inside}
+    assert len(below) == len(stack.parameters) * layer // LAYERS
+    every = sum(p.numel() for p in stack.parameters.values())
+    assert reached == sum(p.numel() for p in below.values()) < every or layer == LAYERS
+    assert all(p.grad is None for p in stack.parameters.values())  # measured, and left no trace
+    with stack.applied():
+        batching.losses([batches], [np.arange(6)], layer, settings).sum().backward()
+    assert {name for name, p in stack.parameters.items() if p.grad is not None} == set(below)
     assert all(p.grad.abs().max() > 0 for name, p in below.items() if "lora_B" in name)
+
+
+def stacked(opened, shape, seeds=None) -> lora.Stack:
+    """A fresh adapter, ready to be trained: alone, or as one of a stack."""
+    return lora.Stack(opened, [lora.initial(opened, shape, 0)], shape, seeds)
 
 
 def test_what_is_never_reached_stays_under_weight_decay(models):
     opened = open_model(models("llama"))
-    adapters.attach(opened, rank=2, alpha=4.0, dropout=0.0, target_modules=["q_proj"], blocks=LAYERS, seed=0)
-    trainable = adapters.parameters(opened)
-    for p in trainable.values():
-        p.requires_grad_(True)
-    before = {name: p.detach().clone() for name, p in trainable.items()}
-    batches = loop.Batches(opened, *assignments(TRAIN, False, 0), "no-bos")
-    loop.train(batches, 2, settings_of(weight_decay=0.5), 1, trainable)
-    for name, p in trainable.items():
+    stack = stacked(opened, lora.LoraShape(2, 4.0, 0.0, ("q_proj",), LAYERS))
+    before = {name: p.detach().clone() for name, p in stack.parameters.items()}
+    batches = Batches(opened, *assignments(TRAIN, False, 0), "no-bos")
+    loop.train(stack, [batches], [1], loop.Task(settings_of(weight_decay=0.5), 2))
+    for name, p in stack.parameters.items():
         assert torch.equal(before[name], p) == (".layers.2." in "." + name or ".layers.3." in "." + name)
 
 
 def test_counts_of_the_record(models, tmp_path):
-    made = train_with_trainer(models("llama"), settings_of(rank=[4], epochs=1), 2, tmp_path, adapted=LAYERS)[1]
+    made = train_with_trainer(models("llama"), settings_of(rank=4, epochs=1), 2, tmp_path, adapted=LAYERS)[1]
     per_block = 4 * (32 + 32) + 4 * (32 + 16)  # q_proj 32 -> 32, v_proj 32 -> 16 (grouped heads)
     assert (made["trainable_parameters"], made["reached_parameters"]) == (LAYERS * per_block, 2 * per_block)
     assert (made["adapted_blocks"], made["loss_layer"], made["train_pairs"], made["steps"]) == (LAYERS, 2, len(TRAIN), 3)
@@ -190,9 +184,14 @@ def test_counts_of_the_record(models, tmp_path):
 # --- schedule, steps, seeds -----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "theirs"), [
-    ("linear", get_linear_schedule_with_warmup), ("cosine", get_cosine_schedule_with_warmup), ("constant", lambda o, w, s: get_constant_schedule_with_warmup(o, w)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("linear", get_linear_schedule_with_warmup),
+        ("cosine", get_cosine_schedule_with_warmup),
+        ("constant", lambda o, w, s: get_constant_schedule_with_warmup(o, w)),
+    ],
+)
 @pytest.mark.parametrize(("steps", "warmup"), [(20, 5), (20, 0), (7, 6), (5, 50), (1, 0), (1, 1)])
 def test_schedule_is_transformers(name, theirs, steps, warmup):
     optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=0.1)
@@ -207,14 +206,11 @@ def test_schedule_is_transformers(name, theirs, steps, warmup):
 def test_steps_are_those_that_are_made(models, pairs, batch, epochs):
     settings = settings_of(batch_size=batch, epochs=epochs)
     opened = open_model(models("llama"), 1)
-    adapters.attach(opened, rank=1, alpha=2.0, dropout=0.0, target_modules=["q_proj"], blocks=1, seed=0)
-    trainable = adapters.parameters(opened)
-    for p in trainable.values():
-        p.requires_grad_(True)
+    stack = stacked(opened, lora.LoraShape(1, 2.0, 0.0, ("q_proj",), 1))
     seen = []
-    batches = loop.Batches(opened, *assignments(TRAIN[:pairs], False, 0), "no-bos")
-    found = loop.train(batches, 1, settings, 1, trainable, lambda step, loss: seen.append(step))
-    assert seen == list(range(1, loop.steps_of(pairs, settings) + 1)) and len(found["losses"]) == len(seen)
+    batches = Batches(opened, *assignments(TRAIN[:pairs], False, 0), "no-bos")
+    (outcome,) = loop.train(stack, [batches], [1], loop.Task(settings, 1), lambda step, loss: seen.append(step))
+    assert seen == list(range(1, loop.steps_of(pairs, settings) + 1)) and len(outcome.losses) == len(seen)
 
 
 def test_seeds_do_not_depend_on_their_order_or_company(models, tmp_path):
@@ -263,58 +259,60 @@ def test_epochs_zero_gives_the_start(models, tmp_path):
 # --- what must not go on silently -----------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def ready(models):
-    """A model with adapters, ready to train: (batches, trainable)."""
+@pytest.fixture(params=["alone", "stacked"])
+def ready(request, models):
+    """A model with adapters, ready to train: (batches, what is trained)."""
     opened = open_model(models("llama"), 2)
-    adapters.attach(opened, rank=2, alpha=4.0, dropout=0.0, target_modules=["q_proj", "v_proj"], blocks=2, seed=0)
-    trainable = adapters.parameters(opened)
-    for p in trainable.values():
-        p.requires_grad_(True)
-    return loop.Batches(opened, *assignments(TRAIN, False, 0), "no-bos"), trainable
+    shape = lora.LoraShape(2, 4.0, 0.0, ("q_proj", "v_proj"), 2)
+    return Batches(opened, *assignments(TRAIN, False, 0), "no-bos"), stacked(opened, shape, [1] if request.param == "stacked" else None)
+
+
+def trained(ready, settings, progress=lambda step, loss: None):
+    batches, stack = ready
+    return loop.train(stack, [batches], [1], loop.Task(settings, 2), progress)[0]
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_a_loss_that_is_not_finite_stops_with_its_step(ready, value):
-    batches, trainable = ready
+    batches, stack = ready
 
     def spoil(step, loss):
         if step == 3:
-            next(p for name, p in trainable.items() if "lora_B" in name).data.fill_(value)
+            next(p for name, p in stack.parameters.items() if "lora_B" in name).data.fill_(value)
 
-    with pytest.raises(loop.TrainingError, match=r"the loss is nan at step 4; lower learning_rate"):
-        loop.train(batches, 2, settings_of(), 1, trainable, spoil)
+    with pytest.raises(TrainingError, match=r"the loss is nan at step 4; lower learning_rate"):
+        trained(ready, settings_of(), spoil)
     assert not batches.opened.base.training
 
 
 def test_a_training_that_moves_nothing_is_an_error(ready):
-    batches, trainable = ready
-    for p in trainable.values():
+    for p in ready[1].parameters.values():
         p.requires_grad_(False)
-    with pytest.raises(loop.TrainingError, match="moved no weight"):
-        loop.train(batches, 2, settings_of(), 1, trainable)
+    with pytest.raises(TrainingError, match="moved no weight"):
+        trained(ready, settings_of())
 
 
 def test_a_loss_of_zero_that_moves_nothing_is_no_error(ready):
-    batches, trainable = ready
+    batches, stack = ready
     batches.accepted = np.ones_like(batches.accepted)  # no negative is left in any batch
-    before = {name: p.detach().clone() for name, p in trainable.items()}
-    found = loop.train(batches, 2, settings_of(weight_decay=0.0), 1, trainable)
-    assert len(found["losses"]) == 6 and set(found["losses"]) == {0.0}
-    assert all(torch.equal(before[name], p) for name, p in trainable.items())
+    before = {name: p.detach().clone() for name, p in stack.parameters.items()}
+    outcome = trained(ready, settings_of(weight_decay=0.0))
+    assert len(outcome.losses) == 6 and set(outcome.losses) == {0.0}
+    assert all(torch.equal(before[name], p) for name, p in stack.parameters.items())
 
 
 def test_the_gradient_is_clipped_to_its_norm(ready):
-    batches, trainable = ready
+    _, stack = ready
     norms = []
 
-    def look(step, loss):
-        norms.append(float(torch.linalg.vector_norm(torch.cat([p.grad.flatten() for p in trainable.values() if p.grad is not None]))))
+    def note(step, loss):
+        gradients = [p.grad.flatten() for p in stack.parameters.values() if p.grad is not None]
+        norms.append(float(torch.linalg.vector_norm(torch.cat(gradients))))
 
-    loop.train(batches, 2, settings_of(margin=2.0), 1, trainable, look)
+    trained(ready, settings_of(margin=2.0), note)
     free = list(norms)
     norms.clear()
-    loop.train(batches, 2, settings_of(margin=2.0, max_gradient_norm=1e-3), 1, trainable, look)
+    trained(ready, settings_of(margin=2.0, max_gradient_norm=1e-3), note)
     assert min(free) > 1e-3 and max(norms) <= 1e-3 * (1 + 1e-4)
 
 
@@ -365,27 +363,26 @@ def test_a_placebo_gives_no_source_any_translation_of_its_own(seed):
 
 
 def test_a_placebo_has_the_start_and_the_order_of_its_arm(models, tmp_path):
-    settings = settings_of()
     seen = {}
-    for name in (False, True):
-        trainer = Trainer(models("llama"), settings | {"shuffle_translations": name}, 2, 2, TRAIN)
+    for shuffled in (False, True):
+        trainer = Trainer(models("llama"), settings_of(shuffle_translations=shuffled), 2, 2, TRAIN)
         started, orders = [], []
-        words, train_together = loop.Batches.words, together.train_together
+        words, train = Batches.words, loop.train
 
         def spy(self, rows, orders=orders, words=words):
             orders.append(rows.tolist())
             return words(self, rows)
 
-        def spy_on_start(each, layer, given, seeds, members, *rest, started=started, train_together=train_together):
-            started += [dict(members[0])]
-            return train_together(each, layer, given, seeds, members, *rest)
+        def spy_on_start(stack, *rest, started=started, train=train):
+            started.append(stack.tensors(0))
+            return train(stack, *rest)
 
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop.Batches, "words", spy)
-            patch.setattr(together, "train_together", spy_on_start)
-            (tmp_path / str(name)).mkdir()
-            trainer.run(3, tmp_path / str(name), lambda step, steps, loss: None)
-        seen[name] = (started[0], orders)
+            patch.setattr(Batches, "words", spy)
+            patch.setattr(loop, "train", spy_on_start)
+            (tmp_path / str(shuffled)).mkdir()
+            trainer.run(3, tmp_path / str(shuffled), no_progress)
+        seen[shuffled] = (started[0], orders)
     assert seen[True][1] == seen[False][1] and len(seen[True][1]) == 6
     assert all(torch.equal(p, seen[True][0][name]) for name, p in seen[False][0].items())
 
@@ -393,9 +390,10 @@ def test_a_placebo_has_the_start_and_the_order_of_its_arm(models, tmp_path):
 def test_false_negatives_are_masked_and_counted_where_the_protocol_says_so(models):
     opened = open_model(models("llama"), 2)
     pairs = table([("ndege", "bird", ""), ("ndege", "aeroplane", "")])
-    batches = loop.Batches(opened, *assignments(pairs, False, 0), "no-bos")
-    masked = batches.loss(2, np.arange(2), settings_of(margin=3.0))
-    counted = batches.loss(2, np.arange(2), settings_of(margin=3.0, mask_false_negatives=False))
+    batches = Batches(opened, *assignments(pairs, False, 0), "no-bos")
+    masked, counted = (
+        batching.losses([batches], [np.arange(2)], 2, settings_of(margin=3.0, mask_false_negatives=mask)) for mask in (True, False)
+    )
     with torch.no_grad():
         anchors, positives = batches.embed(2, np.arange(2))
     cosines = [[float(functional.cosine_similarity(a, p, dim=0)) for p in positives] for a in anchors]
@@ -408,7 +406,7 @@ def test_false_negatives_are_masked_and_counted_where_the_protocol_says_so(model
 
 @pytest.mark.parametrize("strategy", ["random", "lowest-margin", "diverse", "uncertainty"])
 def test_a_budget_is_kept_and_said(models, tmp_path, strategy):
-    settings = settings_of(select={"strategy": strategy, "budget": 6, "rounds": 2}, epochs=1)
+    settings = settings_of(select=SelectSpec(strategy, 6, 2), epochs=1)
     made = train_with_trainer(models("llama"), settings, 2, tmp_path)[1]
     chosen = json.loads((tmp_path / "1" / "pairs.json").read_text())
     assert made["train_pairs"] == 6 == len(set(chosen)) and set(chosen) <= set(TRAIN["pair_id"])

@@ -12,18 +12,36 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from tli.specs import ModelSpec
+
 LAYERS, HIDDEN, VOCABULARY = 4, 32, 300
 # Swahili, English, further English, split.
 LEXICON = [
-    ("kitabu", "book", "", "train"), ("dirisha", "window", "", "train"), ("daktari", "doctor", "physician", "train"),
-    ("mkate", "bread", "", "train"), ("maji", "water", "", "train"), ("moto", "fire", "", "train"),
-    ("nyumba", "house", "home", "train"), ("mti", "tree", "", "train"), ("ndege", "bird", "", "train"),
-    ("ndege", "aeroplane", "", "train"), ("samaki", "fish", "", "train"), ("jua", "sun", "", "train"),
-    ("mwezi", "moon", "month", "select"), ("nyota", "star", "", "select"), ("mvua", "rain", "", "select"),
-    ("upepo", "wind", "", "select"), ("chumvi", "salt", "", "select"), ("asali", "honey", "", "select"),
-    ("habari za asubuhi", "good morning", "", "heldout"), ("moja", "one", "", "heldout"), ("mbili", "two", "", "heldout"),
-    ("mkono", "hand", "arm", "heldout"), ("kichwa", "head", "", "heldout"), ("jicho", "eye", "", "heldout"),
-]  # fmt: skip
+    ("kitabu", "book", "", "train"),
+    ("dirisha", "window", "", "train"),
+    ("daktari", "doctor", "physician", "train"),
+    ("mkate", "bread", "", "train"),
+    ("maji", "water", "", "train"),
+    ("moto", "fire", "", "train"),
+    ("nyumba", "house", "home", "train"),
+    ("mti", "tree", "", "train"),
+    ("ndege", "bird", "", "train"),
+    ("ndege", "aeroplane", "", "train"),
+    ("samaki", "fish", "", "train"),
+    ("jua", "sun", "", "train"),
+    ("mwezi", "moon", "month", "select"),
+    ("nyota", "star", "", "select"),
+    ("mvua", "rain", "", "select"),
+    ("upepo", "wind", "", "select"),
+    ("chumvi", "salt", "", "select"),
+    ("asali", "honey", "", "select"),
+    ("habari za asubuhi", "good morning", "", "heldout"),
+    ("moja", "one", "", "heldout"),
+    ("mbili", "two", "", "heldout"),
+    ("mkono", "hand", "arm", "heldout"),
+    ("kichwa", "head", "", "heldout"),
+    ("jicho", "eye", "", "heldout"),
+]
 WORDS = list(dict.fromkeys([row[0] for row in LEXICON] + [row[1] for row in LEXICON]))
 
 
@@ -82,19 +100,17 @@ def save_model(folder: Path, family: str, *, heads: int = 4, tied: bool = False,
 
 
 @pytest.fixture(scope="session")
-def models(tmp_path_factory) -> Callable[..., dict]:
-    """models(family, heads=, tied=, shards=, bos=, **settings) -> dumped tli.config.Model of a folder made once."""
-    from tli.config import Model
-
+def models(tmp_path_factory) -> Callable[..., ModelSpec]:
+    """models(family, heads=, tied=, shards=, bos=, **fields of ModelSpec) -> ModelSpec of a folder made once."""
     folders: dict[tuple, Path] = {}
 
-    def make(family: str = "llama", *, heads: int = 4, tied: bool = False, shards: bool = False, bos: bool = True, **settings) -> dict:
+    def make(family: str = "llama", *, heads: int = 4, tied: bool = False, shards: bool = False, bos: bool = True, **fields) -> ModelSpec:
         key = (family, heads, tied, shards, bos)
         if key not in folders:
             folders[key] = tmp_path_factory.mktemp(family)
             save_model(folders[key], family, heads=heads, tied=tied, shards=shards)
             save_tokenizer(folders[key], before="<s>" if bos else "", after="</s>" if family in ("bert", "xlmr") else "")
-        return Model(source=str(folders[key]), **{"dtype": "float32", "device": "cpu"} | settings).model_dump()
+        return ModelSpec(source=str(folders[key]), **{"dtype": "float32", "device": "cpu"} | fields)
 
     return make
 
@@ -112,12 +128,12 @@ def hidden_states(model, ids: list[int]) -> list:
         return [state[0] for state in model(torch.tensor([ids]), output_hidden_states=True).hidden_states]
 
 
-def whole_model(settings: dict):
+def whole_model(spec: ModelSpec):
     """The model with its head as Transformers opens it, without any code of ours."""
     import torch
     from transformers import AutoModelForCausalLM, AutoModelForMaskedLM, logging
 
     logging.set_verbosity_error()
-    masked = json.loads((Path(settings["source"]) / "config.json").read_text())["model_type"] in ("bert", "xlm-roberta")
+    masked = json.loads((Path(spec.source) / "config.json").read_text())["model_type"] in ("bert", "xlm-roberta")
     auto = AutoModelForMaskedLM if masked else AutoModelForCausalLM
-    return auto.from_pretrained(settings["source"], dtype=getattr(torch, settings["dtype"])).eval()
+    return auto.from_pretrained(spec.source, dtype=getattr(torch, spec.dtype)).eval()

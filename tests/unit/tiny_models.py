@@ -3,26 +3,36 @@
 import string
 from pathlib import Path
 
+from tli.specs import ModelSpec
+
 FAMILIES = ["llama", "mistral", "qwen2", "qwen3", "gemma2", "gemma3", "gpt2", "gpt_neox", "xlm-roberta", "bert"]
 CAUSAL = FAMILIES[:8]
 WORDS = ["nyumba", "nyumbani", "house", "maji", "water", "a", "maji moto", "hot water", "mtu", "watu", "person", "kitabu cha hadithi ndefu"]
 
 
-def settings(folder, **changes):
-    return {
-        "source": str(folder), "revision": None, "dtype": "float32", "quantization": "none", "device": "cpu",
-        "across_gpus": False, "trust_remote_code": False,
-    } | changes  # fmt: skip
+def spec(folder, **changes) -> ModelSpec:
+    """How a tiny model is opened: float32 on the processor."""
+    return ModelSpec(str(folder), **{"dtype": "float32", "device": "cpu"} | changes)
 
 
 def config(family, layers=4, hidden=32, vocabulary=64, **changes):
     from transformers import AutoConfig
 
     common = dict(
-        vocab_size=vocabulary, hidden_size=hidden, intermediate_size=2 * hidden, num_hidden_layers=layers, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=hidden // 4, max_position_embeddings=128, initializer_range=0.15,
-        bos_token_id=1, eos_token_id=2, pad_token_id=0, tie_word_embeddings=False,
-    )  # fmt: skip
+        vocab_size=vocabulary,
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=hidden // 4,
+        max_position_embeddings=128,
+        initializer_range=0.15,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=0,
+        tie_word_embeddings=False,
+    )
     for key in ("hidden_dropout_prob", "attention_probs_dropout_prob", "resid_pdrop", "embd_pdrop", "attn_pdrop"):
         common[key] = 0.0
     if family in ("gpt2", "gpt_neox", "xlm-roberta", "bert"):

@@ -55,9 +55,9 @@ class TrainingError(TliError):
 class DivergedError(TrainingError):
     """The loss is not finite any more; the run has failed, others may go on."""
 
-    def __init__(self, value: float, losses: list[float], learning_rates: list[float], seconds: float):
+    def __init__(self, value: float, losses: list[float], learning_rates: list[float], seconds: float, reached: int = 0):
         super().__init__(f"the loss is {value} at step {len(losses) + 1}; lower learning_rate, or take dtype float32")
-        self.losses, self.learning_rates, self.seconds = losses, learning_rates, seconds
+        self.losses, self.learning_rates, self.seconds, self.reached = losses, learning_rates, seconds, reached
 
 
 class InUseError(TliError):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+from typing import Any
 
 import pandas as pd
 
@@ -65,6 +66,18 @@ METRICS = [
     "gap_no_sink",
     "sink_ratio",
 ]
+UNTRAINED, WHOLE_LIST = "untrained", "whole-list"  # the names of the two pools of candidates
+POOLS = [
+    "pool",  # UNTRAINED or WHOLE_LIST: what the queries were ranked among
+    "pool_sources",  # forms of each side that compete
+    "pool_targets",
+    "leaked",  # queries in whose rank a trained form has a part
+    "chance",  # P@1 of guessing: accepted / pool
+    "chance_reverse",
+    "string_p_at_1",  # P@1 by edit similarity in the same pool, NaN where it was too long to compute
+    "string_p_at_1_reverse",
+]
+POOL_ROWS = ["pool", "leaked", "chance", "chance_reverse", "string_rank", "string_rank_reverse"]  # of one query
 SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
 WORDS = [
@@ -122,6 +135,20 @@ SIMILARITIES = RUN + [
     "margin_target_rank",
 ]
 RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS]
+STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
+LADDER = [
+    "model",
+    "pair",
+    "rung",  # before, spelling, own-word, shuffled, map or arm
+    "name",  # of the map or the arm
+    "twin",  # True for a map that was fitted on shuffled pairs
+    "value",  # the endpoint on held-out words
+    "low",
+    "high",
+    "seeds",
+    "units",
+    "behind",  # how far below the best free map
+]
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
@@ -227,9 +254,20 @@ def read(path: str | os.PathLike, columns: list[str] | None = None, text: list[s
     return table
 
 
+def of_run(table: pd.DataFrame, run: Any) -> pd.DataFrame:
+    """`table` with the columns RUN, taken from the attributes of `run`."""
+    return table.assign(**{name: getattr(run, name) for name in RUN})
+
+
+def joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The rows of all parts, in the contract's columns; an empty table where there is none."""
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
 TEXT = {
     "model", "pair", "arm", "layer", "rank", "run", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "verdict", "sentence", "aligned_id", "reason",
+    "note", "pool", "stratum", "part", "verdict", "sentence", "aligned_id", "reason",
 }  # fmt: skip

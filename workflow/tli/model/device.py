@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tli.errors import ModelError
@@ -34,3 +35,25 @@ def peak_memory_mib() -> int:
         return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) // 1024
     except (OSError, StopIteration):
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+
+
+def free_memory(root: Path = Path("/")) -> int:
+    """Bytes that this process may still take: the machine's, or less where a cluster's job has a limit."""
+    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
+    try:
+        lines = dict(line.split(":") for line in (root / "proc/meminfo").read_text().splitlines())
+        free = [int(lines["MemAvailable"].split()[0]) * 1024]
+    except (OSError, KeyError, ValueError):
+        pass
+    group = root / "sys/fs/cgroup"
+    try:
+        job = (root / "proc/self/cgroup").read_text().splitlines()[-1].split(":", 2)[2].strip().lstrip("/")
+    except (OSError, IndexError):
+        job = ""
+    for folder in (group / job, group, group / "memory" / job):
+        for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
+            try:
+                free.append(int((folder / limit).read_text()) - int((folder / used).read_text()))
+            except (OSError, ValueError):  # "max" is no limit
+                continue
+    return max(0, min(free))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tli.model import packing
-from tli.model.opening import Opened
+from tli.model.device import free_memory
+from tli.model.layouts import can_pack
+from tli.model.lora import applied
+from tli.model.opened import Opened, is_linear, sides
 from tli.model.pooling import Tokens, mix, tokenize, weights
-from tli.model.stacked import applied, sides
 from tli.model.states import capture, run
 from tli.model.streaming import Wanted, stream
-from tli.model.weights import free_memory
 
 
 @dataclass
@@ -30,7 +31,8 @@ def embed(
 ) -> Embedded:
     """Embed `words` in order, each distinct word once and without padding (see tli.model.packing).
 
-    tokens_per_batch bounds the memory of a batch; by default it suits the model and the device. progress: called with the number of words done after each batch.
+    tokens_per_batch bounds the memory of a batch; by default it suits the model and the device. progress: called with the
+    number of words done after each batch.
     """
     return embed_all(opened, words, [Wanted(hidden_states)], poolings, tokens_per_batch, progress)[0]
 
@@ -77,7 +79,7 @@ def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int | None = 
     """The forward passes that embed these words: packed with shared beginnings where that is exact, else by equal length."""
     ids = [word.ids for word in tokens]
     tokens_per_batch = tokens_per_batch or _suitable(opened)
-    if packing.can_pack(opened, ids):
+    if can_pack(opened, ids):
         return packing.share(ids, tokens_per_batch)
     return packing.equal_lengths(ids, tokens_per_batch)
 
@@ -86,7 +88,7 @@ def _suitable(opened: Opened) -> int:
     """Tokens of a pass. On a processor the widest product between two layers is kept at 32 MiB: more takes memory and gains no time."""
     if opened.device.type != "cpu":
         return 8192
-    linear = [m for m in opened.blocks[0].modules() if hasattr(m, "in_features") or type(m).__name__ == "Conv1D"]
+    linear = [m for m in opened.blocks[0].modules() if is_linear(m)]
     widest = max((side for module in linear for side in sides(module)), default=opened.hidden_size)
     return min(8192, max(256, 2**25 // (widest * opened.dtype.itemsize)))
 

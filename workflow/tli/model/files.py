@@ -35,9 +35,27 @@ def number_of_layers(config: dict, where: str = "config.json") -> int:
 
 
 UNIFORM = {
-    "bert", "bloom", "gemma", "gemma2", "gemma3_text", "gpt2", "gpt_neox", "llama", "mistral", "olmo", "olmo2", "opt", "phi", "phi3",
-    "qwen2", "qwen3", "roberta", "stablelm", "starcoder2", "xlm-roberta",
-}  # fmt: skip
+    "bert",
+    "bloom",
+    "gemma",
+    "gemma2",
+    "gemma3_text",
+    "gpt2",
+    "gpt_neox",
+    "llama",
+    "mistral",
+    "olmo",
+    "olmo2",
+    "opt",
+    "phi",
+    "phi3",
+    "qwen2",
+    "qwen3",
+    "roberta",
+    "stablelm",
+    "starcoder2",
+    "xlm-roberta",
+}
 
 
 class Stored(NamedTuple):

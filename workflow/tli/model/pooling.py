@@ -30,13 +30,13 @@ def tokenize(tokenizer, words: list[str]) -> list[Tokens]:
     with_special = tokenizer(words, add_special_tokens=True)["input_ids"]
     without = tokenizer(words, add_special_tokens=False)["input_ids"]
     result = []
-    for word, ids, own in zip(words, with_special, without, strict=True):
-        if not own:
+    for word, ids, plain in zip(words, with_special, without, strict=True):
+        if not plain:
             raise EmbedError(f"the word {word!r} becomes no token at all; take it out of the lexicon")
-        first = next((i for i in range(len(ids) - len(own) + 1) if ids[i : i + len(own)] == own), None)
+        first = next((i for i in range(len(ids) - len(plain) + 1) if ids[i : i + len(plain)] == plain), None)
         if first is None:
             raise EmbedError(f"the word {word!r} is cut into other tokens with BOS than without; its own tokens are not clear")
-        result.append(Tokens(tuple(ids), first, first + len(own)))
+        result.append(Tokens(tuple(ids), first, first + len(plain)))
     return result
 
 

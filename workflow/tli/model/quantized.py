@@ -3,45 +3,47 @@
 from __future__ import annotations
 
 import shutil
-import sys
+from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 
 from tli.io import store
+from tli.log import say
 from tli.model.files import identity
 from tli.model.staging import KINDS
+from tli.specs import ModelSpec
 
 KIND = "nf4"
 
 
-def key(settings: dict, folder: Path) -> dict:
+def key(spec: ModelSpec, folder: Path) -> dict:
     """All that the rounded weights depend on."""
     versions = {name: metadata.version(name) for name in ("bitsandbytes", "transformers")}
-    return {"identity": identity(folder), "dtype": settings["dtype"], **versions}
+    return {"identity": identity(folder), "dtype": spec.dtype, **versions}
 
 
-def reopened(settings: dict, folder: Path | None) -> dict:
-    """The settings with `source` at the written NF4 weights; as they were where NF4 is not asked for or none are written.
+def reopened(spec: ModelSpec, folder: Path | None) -> ModelSpec:
+    """The model with `source` at the written NF4 weights; as it was where NF4 is not asked for or none are written.
 
-    folder: where the model's own files lie. The weights are found in `settings["store"]` (see tli.io.store).
+    folder: where the model's own files lie. The weights are found in `spec.store` (see tli.io.store).
     """
-    if settings["quantization"] != "nf4" or folder is None or not settings.get("store"):
-        return settings
-    written = store.find(Path(settings["store"]), KIND, key(settings, folder))
-    return settings if written is None else settings | {"source": str(written / "model"), "revision": None}
+    if spec.quantization != "nf4" or folder is None or not spec.store:
+        return spec
+    written = store.find(Path(spec.store), KIND, key(spec, folder))
+    return spec if written is None else replace(spec, source=str(written / "model"), revision=None)
 
 
-def write(settings: dict, folder: Path | None, whole_model) -> None:
+def write(spec: ModelSpec, folder: Path | None, whole_model) -> None:
     """Write `whole_model`, opened in NF4 with its head, with the tokenizer's files of `folder`, in place of what was written
     before. A full disk costs speed, not the run."""
-    if settings["quantization"] != "nf4" or folder is None or not settings.get("store"):
+    if spec.quantization != "nf4" or folder is None or not spec.store:
         return
     try:
-        with store.make(Path(settings["store"]), KIND, key(settings, folder)) as unit:
+        with store.make(Path(spec.store), KIND, key(spec, folder)) as unit:
             for file in sorted({file for kind in KINDS for file in Path(folder).glob(kind)}):
                 if not file.name.endswith((".safetensors", ".safetensors.index.json")):
                     (unit / "model").mkdir(exist_ok=True)
                     shutil.copyfile(file, unit / "model" / file.name)
             whole_model.save_pretrained(str(unit / "model"), max_shard_size="2GB")
     except Exception as error:  # noqa: BLE001 (whatever the libraries raise here, the run can do without)
-        print(f"NF4 weights are not kept, every job rounds the model anew ({error})", file=sys.stderr, flush=True)
+        say(f"NF4 weights are not kept, every job rounds the model anew ({error})")

@@ -10,25 +10,27 @@ from __future__ import annotations
 import fcntl
 import os
 import shutil
-import sys
+from dataclasses import replace
 from pathlib import Path
 
 from tli.io.atomic import whole
+from tli.log import say
 from tli.model.files import identity
+from tli.specs import ModelSpec
 
 VARIABLE = "TLI_NODE_DISK"
 KINDS = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.py")
 
 
-def staged(settings: dict, folder: Path | None) -> dict:
-    """The model's settings with `source` on the node's disk; as they were where that is not asked for or has no room.
+def staged(spec: ModelSpec, folder: Path | None) -> ModelSpec:
+    """The model with `source` on the node's disk; as it was where that is not asked for or has no room.
 
     folder: where the model's files lie now, None where they are not on disk. The copy's name is a digest of the model, so a
     changed model is copied again. Two jobs that begin together copy once.
     """
     disk = os.path.expandvars(os.environ.get(VARIABLE, ""))
     if not disk or "$" in disk or folder is None:
-        return settings
+        return spec
     place = Path(disk) / "tli-weights"
     files = sorted({file for kind in KINDS for file in Path(folder).glob(kind)})
     try:
@@ -45,6 +47,6 @@ def staged(settings: dict, folder: Path | None) -> dict:
                     for file in files:
                         shutil.copyfile(file, beside / file.name)
     except OSError as error:
-        print(f"{VARIABLE}={disk}: not used, the weights are read from {folder} ({error})", file=sys.stderr, flush=True)
-        return settings
-    return settings | {"source": str(target), "revision": None}
+        say(f"{VARIABLE}={disk}: not used, the weights are read from {folder} ({error})")
+        return spec
+    return replace(spec, source=str(target), revision=None)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from tli.errors import ModelError
-from tli.model.opening import Opened
+from tli.model.opened import Opened
 
 
 def run(opened: Opened, given: dict) -> None:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from tli.model import packing
-from tli.model.weights import loaded, outside, read_ahead, rounded
+from tli.model import lora, packing
+from tli.model.opened import Opened
+from tli.model.weights import loaded, outside, read_ahead
 
 
 @dataclass(frozen=True)
@@ -21,11 +22,11 @@ class Wanted:
     """One of the models that ride in a pass: the base with an adapter or without, and the hidden states it is asked for."""
 
     hidden_states: Sequence[int]
-    adapter: Any = None  # tli.model.stacked.Adapter
+    adapter: lora.Adapter | None = None
     merge: bool = False  # add the adapter to the weights (and round them to NF4 again) instead of beside them
 
 
-def stream(opened, passes: list[packing.Rows], wanted: list[Wanted], take: Callable[[int, packing.Rows, int, Any], None]) -> None:
+def stream(opened: Opened, passes: list[packing.Rows], wanted: list[Wanted], take: Callable[[int, packing.Rows, int, Any], None]) -> None:
     """Run `passes` through the streamed `opened` up to the highest hidden state asked for.
 
     take(number in `wanted`, rows, hidden state, values [rows, width, hidden]) is called for each state asked for, in the
@@ -64,37 +65,17 @@ def stream(opened, passes: list[packing.Rows], wanted: list[Wanted], take: Calla
                         take(number, rows, last, _finish(opened, rows, states[which][number]))
 
 
-def states_at(opened, passes: list[packing.Rows], index: int) -> list:
+def states_at(opened: Opened, passes: list[packing.Rows], index: int) -> list:
     """hs[index] of each pass, [rows, width, hidden]."""
-    found: dict[int, Any] = {}
-    stream(opened, passes, [Wanted([index])], lambda _, rows, __, values: found.__setitem__(id(rows), values))
-    return [found[id(rows)] for rows in passes]
+    states: dict[int, Any] = {}
+    stream(opened, passes, [Wanted([index])], lambda _, rows, __, values: states.__setitem__(id(rows), values))
+    return [states[id(rows)] for rows in passes]
 
 
-def _adapted(opened, one: Wanted, index: int):
+def _adapted(opened: Opened, one: Wanted, index: int) -> AbstractContextManager:
     if one.adapter is None:
         return nullcontext()
-    if one.merge:
-        return _merged(opened, one.adapter, index)
-    from tli.model.stacked import applied
-
-    return applied(opened, one.adapter, index)
-
-
-@contextmanager
-def _merged(opened, adapter, index: int) -> Iterator[None]:
-    """Within the block, the adapter is part of the weights of block `index`."""
-    kept = []
-    try:
-        for module, a, b in adapter.places(opened, index):
-            update = adapter.scaling * (b.float() @ a.float()).to(module.weight.device)
-            kept.append((module.weight, module.weight.data))
-            total = module.weight.data.float() + (update.T if type(module).__name__ == "Conv1D" else update)
-            module.weight.data = (rounded(total, module) if opened.stream.nf4 else total).to(module.weight.dtype)
-        yield
-    finally:
-        for weight, data in kept:
-            weight.data = data
+    return (lora.merged if one.merge else lora.applied)(opened, one.adapter, index)
 
 
 @dataclass
@@ -104,7 +85,7 @@ class _Call:
     first: Any  # hs[0]
     arguments: list[tuple[tuple, dict]]  # of each block, all but the states
 
-    def run(self, opened, index: int, states):
+    def run(self, opened: Opened, index: int, states):
         args, kwargs = self.arguments[index]
         output = opened.blocks[index](states, *args, **kwargs)
         return output[0] if isinstance(output, tuple) else output
@@ -114,7 +95,7 @@ class _Stop(Exception):
     pass
 
 
-def _record(opened, rows: packing.Rows) -> _Call:
+def _record(opened: Opened, rows: packing.Rows) -> _Call:
     """Run the model with its blocks left out, and keep what each would have been given."""
     given = packing.inputs(rows, opened.device, opened.dtype)
     arguments: list[tuple[tuple, dict]] = []
@@ -145,7 +126,7 @@ def _record(opened, rows: packing.Rows) -> _Call:
     return _Call(first[0], arguments)
 
 
-def _finish(opened, rows: packing.Rows, states):
+def _finish(opened: Opened, rows: packing.Rows, states):
     """hs[L]: what the model makes of its last block's output."""
     end = len(opened.blocks) - 1
 
@@ -157,16 +138,16 @@ def _finish(opened, rows: packing.Rows, states):
     return output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0]
 
 
-def _forward(opened, given: dict):
+def _forward(opened: Opened, given: dict):
     return opened.base(**given, **({"use_cache": False} if opened.prefix else {}))
 
 
-def _wrap(opened, states):
+def _wrap(opened: Opened, states):
     return (states,) if opened.stream.returns_tuple else states
 
 
 @contextmanager
-def _replaced(opened, call: Callable) -> Iterator[None]:
+def _replaced(opened: Opened, call: Callable) -> Iterator[None]:
     """Within the block, each block's forward is call(index, args, kwargs)."""
     try:
         for index, block in enumerate(opened.blocks):

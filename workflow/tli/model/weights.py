@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -10,7 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from tli.errors import ModelError
-from tli.model import files, packing
+from tli.model import files
+from tli.model.checkpoint import signature
+from tli.model.device import free_memory, resolve_device
+from tli.model.nf4 import rounded
+from tli.model.opened import Opened, is_linear
+from tli.model.packing import Rows
+from tli.specs import ModelSpec
 
 AHEAD = 2**22  # bytes read at a time; asking Linux for a block ahead (posix_fadvise) was tried, and it read a part of it
 
@@ -27,58 +32,32 @@ class Source:
     returns_tuple: bool | None = None  # what the blocks of this architecture return
 
 
-def must_stream(settings: dict, folder: Path | None, nf4: bool) -> bool:
+def must_stream(spec: ModelSpec, folder: Path | None, nf4: bool) -> bool:
     """Whether the model is to be streamed: by `stream` (always, never), or where free memory is below 1.2 x its weights."""
     import torch
 
-    wish = settings.get("stream", "auto")
-    if wish != "auto" or folder is None:
-        return wish == "always"
+    if spec.stream != "auto" or folder is None:
+        return spec.stream == "always"
     if not any(folder.glob("*.safetensors")):
         return False
-    from tli.model.device import resolve_device
-
-    device = resolve_device(settings["device"])
-    if device.type == "cuda" and settings["across_gpus"]:
+    device = resolve_device(spec.device)
+    if device.type == "cuda" and spec.across_gpus:
         return False
-    itemsize = getattr(torch, settings["dtype"]).itemsize
+    itemsize = getattr(torch, spec.dtype).itemsize
     values = sum(files.product(tensor.shape) for tensor in files.read_tensors(folder).values())
     free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else free_memory()
     return 1.2 * values * (0.6 + 0.1 * itemsize if nf4 else itemsize) > free
 
 
-def free_memory(root: Path = Path("/")) -> int:
-    """Bytes that this process may still take: the machine's, or less where a cluster's job has a limit."""
-    free = [os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")]
-    try:
-        lines = dict(line.split(":") for line in (root / "proc/meminfo").read_text().splitlines())
-        free = [int(lines["MemAvailable"].split()[0]) * 1024]
-    except (OSError, KeyError, ValueError):
-        pass
-    group = root / "sys/fs/cgroup"
-    try:
-        own = (root / "proc/self/cgroup").read_text().splitlines()[-1].split(":", 2)[2].strip().lstrip("/")
-    except (OSError, IndexError):
-        own = ""
-    for folder in (group / own, group, group / "memory" / own):
-        for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
-            try:
-                free.append(int((folder / limit).read_text()) - int((folder / used).read_text()))
-            except (OSError, ValueError):  # "max" is no limit
-                continue
-    return max(0, min(free))
-
-
-def open_streamed(settings: dict, config, folder: Path, quantized: bool):
+def open_streamed(spec: ModelSpec, config, folder: Path, quantized: bool):
     """The model's frame, without its weights: (base, Source). Every tensor is looked up now. Raises ModelError."""
     import torch
     from accelerate import init_empty_weights
     from transformers import AutoModel
 
-    from tli.model.device import resolve_device
-
+    options = {"add_pooling_layer": False} if "add_pooling_layer" in signature(AutoModel, config) else {}
     with init_empty_weights(include_buffers=False):
-        base = AutoModel.from_config(config, dtype=getattr(torch, settings["dtype"]), **_no_pooler(AutoModel, config))
+        base = AutoModel.from_config(config, dtype=getattr(torch, spec.dtype), **options)
     stored = files.read_tensors(folder)
     wanted = {name: list(p.shape) for name, p in base.named_parameters()}
     prefix = _prefix(wanted, stored)
@@ -89,10 +68,10 @@ def open_streamed(settings: dict, config, folder: Path, quantized: bool):
             "streamed; copy the checkpoint again, or set stream: never"
         )
     names = {name: prefix + name for name in wanted}
-    nf4 = quantized and settings["quantization"] == "nf4"
+    nf4 = quantized and spec.quantization == "nf4"
     source = Source(folder, names, {name: stored[name] for name in names.values()}, nf4)
     base.eval().requires_grad_(False)
-    device = resolve_device(settings["device"])
+    device = resolve_device(spec.device)
     for module in base.modules():
         for name, buffer in module._buffers.items():
             module._buffers[name] = None if buffer is None else buffer.to(device)
@@ -102,35 +81,18 @@ def open_streamed(settings: dict, config, folder: Path, quantized: bool):
 def _prefix(wanted: dict, stored: dict) -> str:
     """What the checkpoint puts before the names of the model without its head."""
     probe = next(name for name in wanted if ".0." in name)
-    found = [name[: -len(probe)] for name in stored if name == probe or name.endswith("." + probe)]
-    return min(found, key=len) if found else ""
-
-
-def _no_pooler(auto, config) -> dict:
-    from tli.model.opening import signature
-
-    return {"add_pooling_layer": False} if "add_pooling_layer" in signature(auto, config) else {}
-
-
-def rounded(weight, module):
-    """The values that NF4 keeps of a linear module's weight: bitsandbytes' blocks of 64, no double quantisation."""
-    from bitsandbytes import functional
-
-    transposed = type(module).__name__ == "Conv1D"  # bitsandbytes turns it around before it cuts it into blocks
-    weight = weight.T if transposed else weight
-    packed, state = functional.quantize_4bit(weight.contiguous(), blocksize=64, compress_statistics=False, quant_type="nf4")
-    values = functional.dequantize_4bit(packed, state).view(weight.shape)
-    return values.T if transposed else values
+    prefixes = [name[: -len(probe)] for name in stored if name == probe or name.endswith("." + probe)]
+    return min(prefixes, key=len, default="")
 
 
 @contextmanager
-def loaded(opened, index: int) -> Iterator[None]:
+def loaded(opened: Opened, index: int) -> Iterator[None]:
     """Within the block, the weights of block `index` are in memory."""
     import torch
 
     source, module = opened.stream, opened.blocks[index]
     stem = _stem(opened, index)
-    linear = {name + ".weight": m for name, m in module.named_modules() if isinstance(m, torch.nn.Linear) or type(m).__name__ == "Conv1D"}
+    linear = {name + ".weight": m for name, m in module.named_modules() if is_linear(m)}
     memory, spare = {}, source.spare
     with _reader(source) as read:
         for name, parameter in module.named_parameters():
@@ -148,12 +110,12 @@ def loaded(opened, index: int) -> Iterator[None]:
         _fill(module, frame)
 
 
-def _stem(opened, index: int) -> str:
+def _stem(opened: Opened, index: int) -> str:
     """What the names of block `index` below `base` begin with."""
     return next(name for name, module in opened.base.named_modules() if module is opened.blocks[index]) + "."
 
 
-def read_ahead(opened, index: int) -> None:
+def read_ahead(opened: Opened, index: int) -> None:
     """Bring a block from the disk into the system's cache while the one before it computes. It takes a few MiB of this process."""
     source, stem = opened.stream, _stem(opened, index)
     scratch = memoryview(bytearray(AHEAD))
@@ -207,7 +169,7 @@ def _reader(source: Source) -> Iterator[Callable]:
 
 
 @contextmanager
-def outside(opened, passes: list[packing.Rows]) -> Iterator[None]:
+def outside(opened: Opened, passes: list[Rows]) -> Iterator[None]:
     """Within the block, all that lies outside the blocks is in memory; of the word embeddings, the rows that occur."""
     import numpy as np
     import torch

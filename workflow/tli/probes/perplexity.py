@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+
+from tli.io import tables
+from tli.log import say
+from tli.subjects import Subject
 
 SENTENCES = Path(__file__).resolve().parents[3] / "resources" / "sentences"
+COLUMNS = [name for name in tables.PERPLEXITY if name not in tables.RUN]
 
 
 def shipped_sentences(language: str) -> list[str]:
@@ -52,3 +62,32 @@ def verdict(perplexity: float, vocabulary: int) -> str | None:
         f"perplexity {perplexity:,.0f} where uniform guessing has {vocabulary:,}: the model does not know these sentences. "
         "Its head may be random (a broken checkpoint), or it never saw the language"
     )
+
+
+@dataclass(frozen=True)
+class PerplexityProbe:
+    """Perplexity on the shipped sentences: perplexity.parquet, one row a language."""
+
+    depends: dict  # what else the answer depends on: see tli.stages.transfer
+    quantization: str  # of a subject that is measured quantised
+    sentences: Mapping[str, list[str]]  # language -> sentences
+    kind: ClassVar[str] = "transfer"
+    needs_head: ClassVar[bool] = True
+
+    def key(self, subject: Subject) -> dict:
+        quantization = self.quantization if subject.quantized else "none"
+        return self.depends | {"quantization": quantization, "unit": subject.unit, "sentences": dict(self.sentences)}
+
+    def prepare(self, loaded, subjects: Sequence[Subject]) -> None:
+        pass
+
+    def measure(self, loaded, subject: Subject, folder: Path) -> None:
+        uniform = loaded.whole.config.get_text_config().vocab_size
+        rows = []
+        for language, texts in self.sentences.items():
+            value, tokens = perplexity(loaded.whole, loaded.opened.tokenizer, texts)
+            rows.append([language, len(texts), tokens, value, float(uniform)])
+            warning = verdict(value, uniform) if subject.is_baseline else None
+            if warning:
+                say(f"transfer: NOTE: {language}: {warning}")
+        pd.DataFrame(rows, columns=COLUMNS).to_parquet(folder / "perplexity.parquet", index=False)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from tli.io import tables
 from tli.probes.task_items import family
+from tli.subjects import Subject
 
 ITEMS = [name for name in tables.TRANSFER if name not in tables.RUN]
 VALUES = [name for name in tables.GENERATION if name not in tables.RUN]
@@ -99,3 +103,48 @@ def _item(sample: dict[str, Any], task) -> dict:
         "choices": len(choices),
         "aligned_id": sample["doc"].get("aligned_id", f"{known.name}:{number}" if known and known.parallel else ""),
     }
+
+
+@dataclass
+class Harness:
+    """The harness around the model that is opened, shared by the probes of all tasks."""
+
+    batch_size: int
+    add_bos: bool
+    _whole: Any = None
+    _model: Any = None
+
+    def around(self, loaded) -> Any:
+        """The harness's model object; made anew for another opened model."""
+        if self._whole is not loaded.whole:
+            self._whole = loaded.whole
+            self._model = harness_model(loaded.whole, loaded.opened.tokenizer, batch_size=self.batch_size, add_bos=self.add_bos)
+        return self._model
+
+
+@dataclass
+class TaskProbe:
+    """A task of the harness: items.parquet, one row an item, or values.parquet for a task without choices."""
+
+    task: str
+    depends: dict  # what else the answer depends on: see tli.stages.transfer
+    quantization: str  # of a subject that is measured quantised
+    harness: Harness
+    build: Callable[[str], Any]  # the harness's task object, made when it is first asked for
+    limit: int | None = None
+    kind: ClassVar[str] = "transfer"
+    needs_head: ClassVar[bool] = True
+    _task: Any = field(default=None)
+
+    def key(self, subject: Subject) -> dict:
+        quantization = self.quantization if subject.quantized else "none"
+        return self.depends | {"quantization": quantization, "unit": subject.unit, "task": self.task}
+
+    def prepare(self, loaded, subjects: Sequence[Subject]) -> None:
+        pass
+
+    def measure(self, loaded, subject: Subject, folder: Path) -> None:
+        if self._task is None:
+            self._task = self.build(self.task)
+        rows, values = score(self.harness.around(loaded), self._task, self.limit)
+        (rows if len(rows) else values).to_parquet(folder / f"{'items' if len(rows) else 'values'}.parquet", index=False)

@@ -2,61 +2,51 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas as pd
 
+from tli import lexicon
+from tli.experiment.job import ScanJob
 from tli.io import tables
 from tli.log import say, warn
-from tli.metrics.choice import choose_layer
+from tli.metrics.choice import choice_pooling, choose_layer
 from tli.model.device import device_name
-from tli.probes import words as measure
+from tli.model.opening import open_model
+from tli.model.pooling import tokenize
+from tli.probes import words
 
 SINK_WARNING = 10.0
 
 
-def scan(
-    *, model: str, pair: str, model_settings: dict, pairs: str, poolings: list[str], best_by: str, best_at_most: int | None,
-    csls_k: int, bootstrap: int, output: str, choice: str, words: str, audit: str, facts: dict,
-) -> None:  # fmt: skip
-    """Write scan.tsv (tables.SCAN) to `output`, the choice of `best` (tables.CHOICE) to `choice`, facts of words (tables.WORDS) to
-    `words`, what the model's tokenizer makes of the lexicon to `audit` (severity, text).
+def run(job: ScanJob) -> dict:
+    """Write scan (tables.SCAN), the choice of `best` (tables.CHOICE), facts of words (tables.WORDS), and what the model's tokenizer
+    makes of the lexicon as an audit (severity, text).
 
-    One pass over the distinct forms gives every hidden state 0..L and every pooling.
+    One pass over the distinct forms gives every hidden state 0..L and every pooling. Returns the facts for the provenance.
     """
-    from tli.model.opening import open_model
-
-    table = tables.read(pairs, tables.PAIRS)
-    opened = open_model(model_settings)
-    facts["device"] = device_name(opened.device)
+    spec, names = job.spec, {"model": job.model, "pair": job.pair}
+    pairs = tables.read(job.inputs["pairs"], tables.PAIRS)
+    opened = open_model(job.model_spec)
     states = list(range(opened.layers + 1))
-    say(f"scan: {len(table)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(poolings)}")
-    rows, figures, vectors = measure.measure(
-        opened, table, states, poolings, k=csls_k, progress=lambda done: say(f"  {done} forms embedded")
+    say(f"scan: {len(pairs)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(spec.poolings)}")
+    rows, figures, vectors = words.measure(
+        opened, pairs, states, list(spec.poolings), k=spec.csls_k, progress=lambda done: say(f"  {done} forms embedded")
     )
-    figures.insert(0, "model", model)
-    figures.insert(1, "pair", pair)
-    # `best` is chosen without BOS wherever the scan has that pooling: pooled in, it hides what the words do.
-    clean = next((name for name in poolings if name != "with-bos"), poolings[0])
-    chosen = choose_layer(rows, figures, opened.layers, best_by, clean, k=csls_k, at_most=best_at_most, bootstrap=bootstrap)
-    chosen.insert(0, "model", model)
-    chosen.insert(1, "pair", pair)
+    choice = choose_layer(rows, figures, opened.layers, spec)
     warn_of_sinks(figures)
-    about = measure.word_facts(opened, table, vectors[opened.layers, clean][0]).assign(model=model, pair=pair)
-    tables.write(about, words, tables.WORDS)
-    tables.write(token_audit(opened.tokenizer, table), audit, ["severity", "text"])
-    tables.write(figures, output, tables.SCAN)
-    tables.write(chosen, choice, tables.CHOICE)
-    if len(chosen):
-        say(f"scan: best by {best_by} is hs[{int(chosen.loc[chosen['chosen'], 'hidden_state'].iloc[0])}]; wrote {Path(output).name}")
+    about = words.word_facts(opened, pairs, vectors[opened.layers, choice_pooling(spec)][0])
+    tables.write(about.assign(**names), job.outputs["words"], tables.WORDS)
+    tables.write(token_audit(opened.tokenizer, pairs), job.outputs["audit"], ["severity", "text"])
+    tables.write(figures.assign(**names), job.outputs["scan"], tables.SCAN)
+    tables.write(choice.assign(**names), job.outputs["choice"], tables.CHOICE)
+    if len(choice):
+        say(f"scan: best by {spec.best_by} is hs[{int(choice.loc[choice['chosen'], 'hidden_state'].iloc[0])}]")
     else:
         say("scan: no select split (or a single block), so no best hidden state is chosen")
+    return {"device": device_name(opened.device)}
 
 
-def token_audit(tokenizer, pairs) -> pd.DataFrame:
+def token_audit(tokenizer, pairs: pd.DataFrame) -> pd.DataFrame:
     """The lines of the lexicon's audit that need a tokenizer: tokens a form, pairs that share a token."""
-    from tli import lexicon
-    from tli.model.pooling import tokenize
 
     def own_tokens(forms: list[str]) -> list[list[int]]:
         return [list(word.ids[word.first : word.last]) for word in tokenize(tokenizer, forms)]
@@ -65,7 +55,7 @@ def token_audit(tokenizer, pairs) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["severity", "text"])
 
 
-def warn_of_sinks(figures) -> None:
+def warn_of_sinks(figures: pd.DataFrame) -> None:
     """A line in the log where token 0 dwarfs the words, and what pooling it in does to the cosine of any two words."""
     worst = figures.loc[figures["sink_ratio"].idxmax()] if figures["sink_ratio"].notna().any() else None
     if worst is None or worst["sink_ratio"] <= SINK_WARNING:

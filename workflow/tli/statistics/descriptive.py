@@ -11,9 +11,10 @@ import warnings
 import numpy as np
 import pandas as pd
 
+from tli import facts
 from tli.io import tables
-from tli.statistics.seeds import AFTER_BEFORE, PLACE, REAL_PLACEBO
-from tli.statistics.tests import NO_VARIANCE, resamples
+from tli.statistics.columns import PLACE
+from tli.statistics.paired import NO_VARIANCE, resamples
 
 BOOTSTRAP_BELOW, MIXED_FROM = 10, 8
 LARGEST_MODEL = 1_500  # rows; above it the closed form, equal where the design is balanced, saves minutes a cell
@@ -22,7 +23,7 @@ LARGEST_MODEL = 1_500  # rows; above it the closed form, equal where the design 
 def descriptive(words: pd.DataFrame, measures: list[str], output: dict[str, int], bootstrap=2000, seed=0, alpha=0.05) -> pd.DataFrame:
     """Rows of TESTS, held-out split at the output, one block a non-zero cell and measure.
 
-    words: `seeds.compared` of the similarities by PLACE and pair_id, with `measures`, their _before and _placebo.
+    words: `comparing.compared` of the similarities by PLACE and pair_id, with `measures`, their _before and _placebo.
     """
     at_output = words["hidden_state"] == words["model"].map(output)
     words = words[at_output & (words["split"] == "heldout") & ~words["control"].astype(bool)]
@@ -31,14 +32,14 @@ def descriptive(words: pd.DataFrame, measures: list[str], output: dict[str, int]
         head = dict(zip([*tables.CELL, *PLACE], key, strict=True)) | {"level": "descriptive", "family": "", "seed": -1}
         for measure in measures:
             after, before, placebo = (_grid(cell, measure + side) for side in ("", "_before", "_placebo"))
-            for contrast, d in ((AFTER_BEFORE, after - before), (REAL_PLACEBO, after - placebo)):
+            for contrast, d in ((facts.AFTER_BEFORE, after - before), (facts.REAL_PLACEBO, after - placebo)):
                 d = _complete(d)
                 if d.shape[0] >= 2 and d.shape[0] < BOOTSTRAP_BELOW and d.shape[1] >= 2:
                     rows.append({**head, "metric": measure, "contrast": contrast, **_bootstrap(d, bootstrap, seed, alpha)})
             real, wrong = _complete(after - before), _complete(placebo - before)
             if measure not in BINARY and real.shape[0] >= MIXED_FROM and real.shape == wrong.shape and real.shape[1] >= 2:
-                found = mixed_model(real, wrong, alpha)
-                rows.append({**head, "metric": measure, "contrast": REAL_PLACEBO, **found})
+                fitted = mixed_model(real, wrong, alpha)
+                rows.append({**head, "metric": measure, "contrast": facts.REAL_PLACEBO, **fitted})
     return pd.DataFrame(rows, columns=[name for name in tables.TESTS if name not in UNFILLED])
 
 
@@ -59,9 +60,14 @@ def _bootstrap(d, times, seed, alpha) -> dict:
     low, high = seed_word_bootstrap(d, times, np.random.default_rng(seed), alpha)
     note = f"interval only: {times} resamples of seeds and of words; too narrow at few seeds"
     return {
-        "test": "seed x word bootstrap", "n": d.shape[0], "estimate": d.mean(), "sd": d.mean(1).std(ddof=1),
-        "low": low, "high": high, "note": note if d.std() > 1e-12 else NO_VARIANCE,
-    }  # fmt: skip
+        "test": "seed x word bootstrap",
+        "n": d.shape[0],
+        "estimate": d.mean(),
+        "sd": d.mean(1).std(ddof=1),
+        "low": low,
+        "high": high,
+        "note": note if d.std() > 1e-12 else NO_VARIANCE,
+    }
 
 
 def seed_word_bootstrap(d: np.ndarray, times: int, random, alpha=0.05) -> tuple[float, float]:
@@ -96,9 +102,15 @@ def mixed_model(real: np.ndarray, placebo: np.ndarray, alpha=0.05) -> dict:
     half = stats.t.isf(alpha / 2, df) * error
     p = float(2 * stats.t.sf(abs(t), df))
     return {
-        **row, "sd": error, "low": estimate - half, "high": estimate + half, "statistic": t, "p": p,
-        "log10_p": float(np.log10(p)) if p > 0 else -np.inf, "note": f"{note}; sd is the standard error; df 2 x seeds - 2",
-    }  # fmt: skip
+        **row,
+        "sd": error,
+        "low": estimate - half,
+        "high": estimate + half,
+        "statistic": t,
+        "p": p,
+        "log10_p": float(np.log10(p)) if p > 0 else -np.inf,
+        "note": f"{note}; sd is the standard error; df 2 x seeds - 2",
+    }
 
 
 def _fit(real, placebo) -> tuple[float, str]:

@@ -5,15 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tli import facts
+from tli.statistics.columns import LINE, PLACE, RANKS
+from tli.statistics.comparing import SIDES
 from tli.statistics.families import adjust_families
-from tli.statistics.seeds import AFTER_BEFORE, PLACE, REAL_PLACEBO, SIDES
-from tli.statistics.tests import t_of_differences
-
-LINE = ["model", "pair", "arm", "layer"]
-RANKS = [
-    *LINE, "loss_layer", "alpha_rule", *PLACE, "metric", "contrast", "ranks", "seeds", "n", "df", "slope", "sd", "low", "high",
-    "statistic", "p", "log10_p", "family", "family_size", "p_holm", "p_bh", "p_by", "note",
-]  # fmt: skip
+from tli.statistics.paired import t_of_differences
 
 
 def slopes(log_rank: np.ndarray, values: np.ndarray) -> np.ndarray:
@@ -30,7 +26,7 @@ def slopes(log_rank: np.ndarray, values: np.ndarray) -> np.ndarray:
 def rank_trend(compared: pd.DataFrame, runs: pd.DataFrame, output: dict[str, int], measures: list[str], alpha=0.05):
     """RANKS: the trend per doubling of the rank, held-out at the output, for every line of >= 2 numeric ranks.
 
-    compared: `seeds.compared` of the metrics by PLACE. alpha_rule tells whether LoRA's alpha grew with the rank ("alpha =
+    compared: `comparing.compared` of the metrics by PLACE. alpha_rule tells whether LoRA's alpha grew with the rank ("alpha =
     2 r") or stood still ("alpha = 32"). Not to be extrapolated beyond the ranks that were run.
     """
     at_output = compared["hidden_state"] == compared["model"].map(output)
@@ -38,7 +34,7 @@ def rank_trend(compared: pd.DataFrame, runs: pd.DataFrame, output: dict[str, int
 
 
 def trend(compared: pd.DataFrame, runs: pd.DataFrame, on: list[str], measures: list[str], family: str, alpha=0.05):
-    """The same of any `seeds.compared` table: one row a line, `on`, measure and contrast; families "<family>: <measure>"."""
+    """The same of any `comparing.compared` table: one row a line, `on`, measure and contrast; families "<family>: <measure>"."""
     columns = [name for name in RANKS if name not in PLACE]
     columns[columns.index("metric") : columns.index("metric")] = on
     numeric = pd.to_numeric(compared["rank"], errors="coerce")
@@ -53,25 +49,23 @@ def trend(compared: pd.DataFrame, runs: pd.DataFrame, on: list[str], measures: l
         head["alpha_rule"] = alpha_rule(runs, line["run"], head["model"], head["pair"])
         head["ranks"] = ",".join(sorted(line["rank"].unique(), key=int))
         for measure in measures:
-            for contrast in (AFTER_BEFORE, REAL_PLACEBO):
+            for contrast in (facts.AFTER_BEFORE, facts.REAL_PLACEBO):
                 left, right = (line[measure + side] for side in SIDES[contrast])
                 grid = line.assign(value=left - right).pivot(index="seed", columns="log_rank", values="value")
                 slope = slopes(grid.columns.to_numpy(float), grid.to_numpy(float))
                 slope = slope[np.isfinite(slope)]
                 if not len(slope):
                     continue
-                found = {name: value[0] for name, value in t_of_differences(slope, alpha).items()}
-                rows.append({
-                    **head, **found, "metric": measure, "contrast": contrast, "seeds": len(slope), "slope": found["estimate"],
-                    "family": f"{family}: {measure}",
-                })  # fmt: skip
+                tested = {name: value[0] for name, value in t_of_differences(slope, alpha).items()}
+                about = {"metric": measure, "contrast": contrast, "family": f"{family}: {measure}"}
+                rows.append({**head, **tested, **about, "seeds": len(slope), "slope": tested["estimate"]})
     return adjust_families(pd.DataFrame(rows, columns=columns))[columns]
 
 
 def alpha_rule(runs: pd.DataFrame, names, model: str, pair: str) -> str:
     """How alpha goes with the rank over these runs, in words."""
-    own = runs[(runs["model"] == model) & (runs["pair"] == pair) & runs["run"].isin(set(names))]
-    alpha, rank = own["alpha"].astype(float), pd.to_numeric(own["rank"], errors="coerce")
+    rows = runs[(runs["model"] == model) & (runs["pair"] == pair) & runs["run"].isin(set(names))]
+    alpha, rank = rows["alpha"].astype(float), pd.to_numeric(rows["rank"], errors="coerce")
     if alpha.notna().all() and alpha.nunique() == 1:
         return f"alpha = {alpha.iloc[0]:g}"
     factor = (alpha / rank).round(6)

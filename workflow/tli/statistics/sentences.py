@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import math
 
-NAMES = {
-    "cosine": "cosine", "mismatched": "cosine of mismatched pairs", "gap": "gap", "z": "z", "p_at_1": "P@1", "p_at_5": "P@5",
-    "mrr": "MRR", "p_at_1_reverse": "P@1 (target to source)", "p_at_5_reverse": "P@5 (target to source)",
-    "mrr_reverse": "MRR (target to source)", "csls_p_at_1": "CSLS P@1", "csls_p_at_1_reverse": "CSLS P@1 (target to source)",
-    "mexa": "MEXA", "margin_error": "margin error", "xcs": "xCS", "ref_xcs": "RefxCS", "cka": "linear CKA",
-}  # fmt: skip
-LEAST_QUERIES = 60
+from tli import facts
+from tli.facts import FEWEST_QUERIES, metric_label
+from tli.specs import StatisticsSpec
 
 
 def number(value: float) -> str:
@@ -31,20 +27,20 @@ def count(seeds: int) -> str:
     return f"{seeds} seed{'' if seeds == 1 else 's'}"
 
 
-def verdict(row: dict, primary: str, minimum_seeds: int, alpha: float) -> str:
+def verdict(row: dict, spec: StatisticsSpec) -> str:
     """The sentence of one cell; row as verdicts.verdicts builds it, with its `verdict`."""
-    parts = [OPENINGS[row["verdict"]](row, NAMES.get(primary, primary), minimum_seeds, alpha)]
-    if row["verdict"] != "failed":
-        parts.append(_figures(row, alpha))
-    if row["verdict"] == "no detectable effect" and math.isfinite(row["detectable"]):
+    parts = [OPENINGS[row["verdict"]](row, metric_label(spec.primary), spec.minimum_seeds, spec.alpha)]
+    if row["verdict"] != facts.FAILED:
+        parts.append(_figures(row, spec.alpha))
+    if row["verdict"] == facts.NOTHING and math.isfinite(row["detectable"]):
         parts.append(
             f"With {row['seeds']} seeds and a family of {row['family_size']}, a difference of {number(row['detectable'])} or more "
             "would have been found with 80 % power."
         )
-    if row["placebo_seeds"] is None and row["verdict"] not in ("failed", "better than before, no placebo"):
+    if row["placebo_seeds"] is None and row["verdict"] not in (facts.FAILED, facts.NO_PLACEBO):
         parts.append("The grid has no placebo for this arm: nothing beyond before and after can be claimed.")
-    if 0 < row["heldout_pairs"] < LEAST_QUERIES:
-        parts.append(f"Underpowered: {row['heldout_pairs']} held-out words, fewer than {LEAST_QUERIES}.")
+    if 0 < row["heldout_pairs"] < FEWEST_QUERIES:
+        parts.append(f"Underpowered: {row['heldout_pairs']} held-out words, fewer than {FEWEST_QUERIES}.")
     if row["also"]:
         names = ", ".join(f"{arm}, layer {layer}" for arm, layer in row["also"])
         parts.append(f"The same runs were also asked for as {names}; they are counted once.")
@@ -97,20 +93,20 @@ def _alike(row, name, minimum, alpha):
 
 
 OPENINGS = {
-    "failed": lambda row, name, minimum, alpha: f"The cell failed ({row['failed']}); nothing is claimed.",
-    "too few seeds": _too_few,
-    "worse": lambda row, name, minimum, alpha: f"{name} fell.",
-    "aligns better": lambda row, name, minimum, alpha: f"{name} rose, and rose more than with shuffled translations.",
-    "better than before, no placebo": lambda row, name, minimum, alpha: (
+    facts.FAILED: lambda row, name, minimum, alpha: f"The cell failed ({row['failed']}); nothing is claimed.",
+    facts.TOO_FEW: _too_few,
+    facts.WORSE: lambda row, name, minimum, alpha: f"{name} fell.",
+    facts.BETTER: lambda row, name, minimum, alpha: f"{name} rose, and rose more than with shuffled translations.",
+    facts.NO_PLACEBO: lambda row, name, minimum, alpha: (
         f"{name} rose, but the grid has no placebo for this arm: that the true translations did it cannot be claimed."
     ),
-    "better than placebo only because the placebo harms": lambda row, name, minimum, alpha: (
+    facts.PLACEBO_HARMS: lambda row, name, minimum, alpha: (
         f"{name} is higher than with shuffled translations, but only because those harm it "
         f"({signed(row['placebo_change']['estimate'])}); against before, no gain is shown."
     ),
-    "memorised (train only)": lambda row, name, minimum, alpha: (
+    facts.MEMORISED: lambda row, name, minimum, alpha: (
         f"{name} rose on the trained words ({signed(row['train_change']['estimate'])}), no gain is shown on held-out ones."
     ),
-    "raised all cosines alike": _alike,
-    "no detectable effect": _nothing,
+    facts.ALIKE: _alike,
+    facts.NOTHING: _nothing,
 }

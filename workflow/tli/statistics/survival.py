@@ -6,15 +6,10 @@ import numpy as np
 import pandas as pd
 
 from tli.io import tables
+from tli.statistics.columns import GAPS_OF_A_RUN, SURVIVAL
 from tli.statistics.families import adjust_families
-from tli.statistics.tests import UNDEFINED, t_of_differences
+from tli.statistics.paired import UNDEFINED, t_of_differences
 
-GAPS = ["gap_loss_before", "gap_loss_after", "gap_output_before", "gap_output_after", "gain_loss", "gain_output"]
-RATIOS = ["survival_before", "survival_after", "survival_change", "passed_on"]
-SURVIVAL = [
-    *tables.CELL, "control", "seed", "level", "split", "pooling", "loss_layer", "output", "seeds", *GAPS, *RATIOS, "contrast",
-    "n", "df", "estimate", "low", "high", "statistic", "p", "log10_p", "family", "family_size", "p_holm", "p_bh", "p_by", "note",
-]  # fmt: skip
 SMALL = 1e-3  # a gap below it is no denominator
 CONTRASTS = {
     "gain at the output": "gain_output",  # the claim: the early layer's gain reaches the output
@@ -38,9 +33,13 @@ def survival(compared: pd.DataFrame, output: dict[str, int], alpha=0.05) -> pd.D
     )
     if table.empty:
         return pd.DataFrame(columns=SURVIVAL)
-    table = table.rename(columns={
-        "gap": "gap_loss_after", "gap_before": "gap_loss_before", "gap_output": "gap_output_after",
-    })  # fmt: skip
+    table = table.rename(
+        columns={
+            "gap": "gap_loss_after",
+            "gap_before": "gap_loss_before",
+            "gap_output": "gap_output_after",
+        }
+    )
     table = table.rename(columns={"gap_before_output": "gap_output_before"})
     table["output"] = table["model"].map(output)
     table["gain_loss"] = table["gap_loss_after"] - table["gap_loss_before"]
@@ -50,7 +49,7 @@ def survival(compared: pd.DataFrame, output: dict[str, int], alpha=0.05) -> pd.D
     runs = table.assign(level="within one run", seeds=1, note=_missing(table))
     rows = []
     for cell, part in table.groupby([*tables.CELL, "split", "pooling"], sort=True):
-        mean = part[GAPS].mean().to_frame().T
+        mean = part[GAPS_OF_A_RUN].mean().to_frame().T
         head = dict(zip([*tables.CELL, "split", "pooling"], cell, strict=True)) | _ratios(mean).iloc[0].to_dict()
         head |= {name: part[name].iloc[0] for name in ("loss_layer", "output", "control")}
         for contrast, column in CONTRASTS.items():
@@ -58,13 +57,13 @@ def survival(compared: pd.DataFrame, output: dict[str, int], alpha=0.05) -> pd.D
             values = values[np.isfinite(values)]
             if not len(values):
                 continue
-            found = {name: value[0] for name, value in t_of_differences(values, alpha).items()}
+            tested = {name: value[0] for name, value in t_of_differences(values, alpha).items()}
             family = "" if part["zero"].iloc[0] else f"survival: {contrast}"
             if part["zero"].iloc[0]:
-                found |= dict.fromkeys(("low", "high", "statistic", "p", "log10_p"), np.nan)
-                found |= {"note": UNDEFINED + "the zero arm is a floor without variance"}
-            note = found["note"] or _missing(pd.DataFrame([head])).iloc[0]
-            rows.append({**head, **found, "note": note, "contrast": contrast, "family": family, "seeds": len(values), "seed": -1})
+                tested |= dict.fromkeys(("low", "high", "statistic", "p", "log10_p"), np.nan)
+                tested |= {"note": UNDEFINED + "the zero arm is a floor without variance"}
+            note = tested["note"] or _missing(pd.DataFrame([head])).iloc[0]
+            rows.append({**head, **tested, "note": note, "contrast": contrast, "family": family, "seeds": len(values), "seed": -1})
     cells = adjust_families(pd.DataFrame(rows).assign(level="exploratory"))
     both = [part.reindex(columns=SURVIVAL).astype(object) for part in (cells, runs)]
     both = pd.concat(both, ignore_index=True)
@@ -79,9 +78,10 @@ def _ratios(table: pd.DataFrame) -> pd.DataFrame:
     after = table["gap_loss_after"].where(table["gap_loss_after"] > SMALL)
     gain = table["gain_loss"].where(table["gain_loss"].abs() > SMALL)
     table = table.assign(
-        survival_before=table["gap_output_before"] / before, survival_after=table["gap_output_after"] / after,
+        survival_before=table["gap_output_before"] / before,
+        survival_after=table["gap_output_after"] / after,
         passed_on=table["gain_output"] / gain,
-    )  # fmt: skip
+    )
     return table.assign(survival_change=table["survival_after"] - table["survival_before"])
 
 
@@ -92,20 +92,20 @@ def _missing(table: pd.DataFrame) -> pd.Series:
     )
 
 
-def sentences(found: pd.DataFrame, correction="holm", alpha=0.05) -> list[str]:
+def sentences(table: pd.DataFrame, adjusted="p_holm", alpha=0.05) -> list[str]:
     """The paper's claim of section 5.3 in words, beside the row "gain at the output" of every cell that is no control.
 
     The claim needs a gain of the gap at the output over before and, where the cell has a placebo, over the placebo.
     """
     cell = [*tables.CELL, "split", "pooling"]
-    against = found[found["contrast"] == "gain at the output, real - placebo"].set_index(cell)
+    against = table[table["contrast"] == "gain at the output, real - placebo"].set_index(cell)
     texts = []
-    for row in found.to_dict("records"):
+    for row in table.to_dict("records"):
         if row["contrast"] != "gain at the output" or row["control"]:
             texts.append("")
             continue
         key = tuple(row[name] for name in cell)
-        texts.append(_sentence(row, against.loc[key].to_dict() if key in against.index else None, f"p_{correction}", alpha))
+        texts.append(_sentence(row, against.loc[key].to_dict() if key in against.index else None, adjusted, alpha))
     return texts
 
 

@@ -18,16 +18,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tli import facts
+from tli.facts import ALIKE, BETTER, FAILED, MEMORISED, NO_PLACEBO, NOTHING, PLACEBO_HARMS, TOO_FEW, WORSE
 from tli.io import tables
-from tli.statistics import seeds, sentences
+from tli.specs import StatisticsSpec
+from tli.statistics import comparing, sentences
 from tli.statistics.families import adjust
-from tli.statistics.tests import smallest_detectable, t_of_differences
-
-FAILED, TOO_FEW, WORSE, BETTER = "failed", "too few seeds", "worse", "aligns better"
-NO_PLACEBO = "better than before, no placebo"
-PLACEBO_HARMS = "better than placebo only because the placebo harms"
-MEMORISED, ALIKE, NOTHING = "memorised (train only)", "raised all cosines alike", "no detectable effect"
-VERDICTS = [FAILED, TOO_FEW, WORSE, BETTER, NO_PLACEBO, PLACEBO_HARMS, MEMORISED, ALIKE, NOTHING]
+from tli.statistics.inputs import Measured
+from tli.statistics.paired import smallest_detectable, t_of_differences
 
 # name: (measure, split, side, minus side); None for the primary endpoint
 CONTRASTS = {
@@ -78,40 +76,35 @@ def judge(figures: dict, minimum_seeds: int = 5, alpha: float = 0.05) -> str:
     return NOTHING
 
 
-def verdicts(
-    runs: pd.DataFrame, metrics: pd.DataFrame, confirmatory: pd.DataFrame, output: dict[str, int], *,
-    primary="csls_p_at_1", correction="holm", alpha=0.05, minimum_seeds=5,
-    number_of_layers=None,
-) -> pd.DataFrame:  # fmt: skip
+def verdicts(measured: Measured, metrics: pd.DataFrame, confirmatory: pd.DataFrame, spec: StatisticsSpec) -> pd.DataFrame:
     """VERDICTS of tli.io.tables, one row for each cell that is no control and no repetition of another.
 
-    metrics: `seeds.compared` of the metrics by PLACE. confirmatory: the rows of the confirmatory family, adjusted.
-    output: the hidden state of each model at which claims are made; number_of_layers: its last (default: the same).
+    metrics: `comparing.compared` of the metrics by PLACE. confirmatory: the rows of the confirmatory family, adjusted.
     """
-    layers = number_of_layers or output
-    kept = seeds.counted(runs)
-    cells = kept[~kept["control"].astype(bool)]
-    rows = [_cell(key, cell, runs, metrics, output, primary, alpha) for key, cell in cells.groupby(tables.CELL, sort=True)]
+    output = measured.claim_states(spec.claim_at)
+    cells = comparing.counted(measured.runs)
+    cells = cells[~cells["control"].astype(bool)]
+    rows = [_cell(key, cell, measured.runs, metrics, output, spec) for key, cell in cells.groupby(tables.CELL, sort=True)]
     if not rows:
         return pd.DataFrame(columns=tables.VERDICTS)
     for name in [*CONTRASTS, "train_over_heldout"]:
-        values = adjust([1.0 if row[name]["p"] != row[name]["p"] else row[name]["p"] for row in rows if row[name]], correction)
-        found = iter(values)
+        values = adjust([1.0 if row[name]["p"] != row[name]["p"] else row[name]["p"] for row in rows if row[name]], spec.correction)
+        remaining = iter(values)
         for row in rows:
-            row[name] = {**(row[name] or NONE), "adjusted": next(found) if row[name] else np.nan}
+            row[name] = {**(row[name] or NONE), "adjusted": next(remaining) if row[name] else np.nan}
     family = confirmatory.set_index(tables.CELL) if len(confirmatory) else confirmatory
     for row in rows:
         key = tuple(row[name] for name in tables.CELL)
-        own = family.loc[key] if len(family) and key in family.index else None
-        row["p_family"] = float(own[f"p_{correction}"]) if own is not None else np.nan
-        row["family_size"] = int(own["family_size"]) if own is not None else len(rows)
+        claim = family.loc[key] if len(family) and key in family.index else None
+        row["p_family"] = float(claim[facts.CORRECTIONS[spec.correction]]) if claim is not None else np.nan
+        row["family_size"] = int(claim["family_size"]) if claim is not None else len(rows)
         spread = np.fmax(row["change"]["sd"], row["against_placebo"]["sd"]) if row["change"]["sd"] > 0 else np.nan
-        row["detectable"] = smallest_detectable(spread, row["seeds"], row["family_size"], alpha)
-        row["verdict"] = judge(_figures(row), minimum_seeds, alpha)
+        row["detectable"] = smallest_detectable(spread, row["seeds"], row["family_size"], spec.alpha)
+        row["verdict"] = judge(_figures(row), spec.minimum_seeds, spec.alpha)
         state = output.get(row["model"], -1)
-        row["place"] = "at the output" if state == layers.get(row["model"], state) else f"at hs[{state}], not the output"
-        row["sentence"] = sentences.verdict(row, primary, minimum_seeds, alpha)
-    return pd.DataFrame([_flat(row, primary) for row in rows])[tables.VERDICTS]
+        row["place"] = "at the output" if state == measured.layers.get(row["model"], state) else f"at hs[{state}], not the output"
+        row["sentence"] = sentences.verdict(row, spec)
+    return pd.DataFrame([_flat(row, spec.primary) for row in rows])[tables.VERDICTS]
 
 
 NONE = {"estimate": np.nan, "sd": np.nan, "low": np.nan, "high": np.nan, "p": np.nan, "n": 0}
@@ -128,13 +121,13 @@ def _figures(row: dict) -> dict:
     return figures
 
 
-def _cell(key, cell, runs, metrics, output, primary, alpha) -> dict:
-    row = dict(zip(tables.CELL, key, strict=True))
-    own = metrics[(metrics[tables.CELL] == list(key)).all(axis=1) & (metrics["hidden_state"] == output.get(row["model"], -1))]
-    own = own.drop_duplicates(["run", "split"]).set_index(["split", "seed"])
-    by_split = {split: own.xs(split) if split in own.index.get_level_values(0) else own.iloc[:0].droplevel(0) for split in SPLITS}
+def _cell(key, cell, runs, metrics, output, spec) -> dict:
+    row, primary, alpha = dict(zip(tables.CELL, key, strict=True)), spec.primary, spec.alpha
+    rows = metrics[(metrics[tables.CELL] == list(key)).all(axis=1) & (metrics["hidden_state"] == output.get(row["model"], -1))]
+    rows = rows.drop_duplicates(["run", "split"]).set_index(["split", "seed"])
+    by_split = {split: rows.xs(split) if split in rows.index.get_level_values(0) else rows.iloc[:0].droplevel(0) for split in SPLITS}
     heldout = by_split["heldout"]
-    placebos = seeds.placebo_runs(runs)
+    placebos = comparing.placebo_runs(runs)
     placebos = placebos[(placebos["model"] == row["model"]) & (placebos["pair"] == row["pair"])]
     placebos = placebos[placebos["run"].isin(cell["run"])]
     for name, (measure, split, side, minus) in CONTRASTS.items():
@@ -151,12 +144,13 @@ def _cell(key, cell, runs, metrics, output, primary, alpha) -> dict:
     same = runs[(runs["model"] == row["model"]) & (runs["pair"] == row["pair"]) & runs["same_as"].isin(cell["run"])]
     also = sorted({(arm, layer) for arm, layer in zip(same["arm"], same["layer"], strict=True)})
     return row | {
-        "loss_layer": int(cell["loss_layer"].iloc[0]), "seeds": int(cell["seed"].nunique()),
+        "loss_layer": int(cell["loss_layer"].iloc[0]),
+        "seeds": int(cell["seed"].nunique()),
         "placebo_seeds": int(np.isfinite(against).sum()) if len(placebos) else None,
         "heldout_pairs": int(heldout["n"].iloc[0]) if len(heldout) else 0,
         "failed": _failure(cell, heldout, primary, runs, placebos),
         "also": also,
-    }  # fmt: skip
+    }
 
 
 SPLITS = ["heldout", "train"]
@@ -167,25 +161,25 @@ def _t(differences: pd.Series, alpha) -> dict | None:
     values = values[np.isfinite(values)]
     if not len(values):
         return None
-    found = t_of_differences(values, alpha)
-    return {name: found[name][0].item() for name in ("estimate", "sd", "low", "high", "p", "n")}
+    tested = t_of_differences(values, alpha)
+    return {name: tested[name][0].item() for name in ("estimate", "sd", "low", "high", "p", "n")}
 
 
 def _failure(cell, heldout, primary, runs, placebos) -> str:
     """Why the cell has failed, or "": a run that diverged or has no figures is never left out, since that would choose."""
-    found: dict[str, list[int]] = {}
+    seeds: dict[str, list[int]] = {}
     for text, names in (("", set(cell["run"])), ("the placebo of ", set(placebos["placebo"]))):
         one = cell.iloc[0]
         rows = runs[(runs["model"] == one["model"]) & (runs["pair"] == one["pair"]) & runs["run"].isin(names)]
         lost = rows[(rows["steps"] > 0) & ~np.isfinite(rows["last_loss"].astype(float))]
-        found[text + "{}: its loss is not finite"] = sorted(lost["seed"])
+        seeds[text + "{}: its loss is not finite"] = sorted(lost["seed"])
     value = heldout[primary].reindex(sorted(cell["seed"].unique()))
     missing = "{}: no held-out figure at the output"
-    found[missing] = list(value.index[~np.isfinite(value)])
+    seeds[missing] = list(value.index[~np.isfinite(value)])
     with_placebo = cell.loc[cell["run"].isin(placebos["run"]), "seed"]
     theirs = heldout[primary + "_placebo"].reindex(sorted(set(with_placebo) & set(heldout.index)))
-    found["the placebo of " + missing] = list(theirs.index[~np.isfinite(theirs)])
-    reasons = [text.format(f"seed {', '.join(map(str, names))}") for text, names in found.items() if names]
+    seeds["the placebo of " + missing] = list(theirs.index[~np.isfinite(theirs)])
+    reasons = [text.format(f"seed {', '.join(map(str, names))}") for text, names in seeds.items() if names]
     if len(heldout) and not np.isfinite(heldout[primary + "_before"]).all():
         reasons.append("the baseline has no held-out figure at the output")
     return "; ".join(reasons)

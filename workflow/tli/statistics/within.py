@@ -8,9 +8,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tli import facts
 from tli.io import tables
-from tli.statistics.seeds import AFTER_BEFORE, PLACE
-from tli.statistics.tests import NO_VARIANCE, ROUNDING, UNDEFINED, bca_means, paired_t, wilcoxon
+from tli.statistics.columns import PLACE
+from tli.statistics.paired import NO_VARIANCE, ROUNDING, UNDEFINED, bca_means, paired_t, wilcoxon
 
 LEVEL = "within one run"
 NOTE = "words of one run as replicates: says nothing of another run"
@@ -19,7 +20,7 @@ NOTE = "words of one run as replicates: says nothing of another run"
 def tests_within_runs(words: pd.DataFrame, measures: list[str], bootstrap=2000, seed=0, alpha=0.05) -> pd.DataFrame:
     """Paired t, BCa bootstrap interval, Wilcoxon and the share of pairs that gain, per run, split, hidden state, measure.
 
-    words: `seeds.compared` of the similarities by PLACE and pair_id (one row a run and word), with the columns `measures`.
+    words: `comparing.compared` of the similarities by PLACE and pair_id (one row a run and word), with the columns `measures`.
     Returns rows of TESTS without the adjusted p's; one family per measure and kind of test.
     """
     rows = []
@@ -39,7 +40,7 @@ def tests_within_runs(words: pd.DataFrame, measures: list[str], bootstrap=2000, 
     zero = result["zero"].astype(bool)
     result.loc[zero, ["low", "high", "statistic", "p", "log10_p", "dz", "d_av"]] = np.nan
     result.loc[zero, "family"], result.loc[zero, "note"] = "", UNDEFINED + "the zero arm is a floor without variance"
-    return result.assign(level=LEVEL, contrast=AFTER_BEFORE)
+    return result.assign(level=LEVEL, contrast=facts.AFTER_BEFORE)
 
 
 def _complete(after: pd.DataFrame, before: np.ndarray):
@@ -47,9 +48,9 @@ def _complete(after: pd.DataFrame, before: np.ndarray):
     a = after.to_numpy(float)
     here = np.isfinite(a) & np.isfinite(before)
     for pattern in np.unique(here, axis=1).T:
-        own = (here == pattern[:, None]).all(0)
+        columns = (here == pattern[:, None]).all(0)
         if pattern.any():
-            yield after.columns[own], a[np.ix_(pattern, own)], before[np.ix_(pattern, own)]
+            yield after.columns[columns], a[np.ix_(pattern, columns)], before[np.ix_(pattern, columns)]
 
 
 def _tests(names, before, after, measure, bootstrap, random, alpha):

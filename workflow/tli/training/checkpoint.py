@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tli.io.atomic import whole
+from tli.log import say
 
 
 @dataclass
@@ -39,7 +39,7 @@ class Checkpoint:
         try:
             self._write(trainable, optimizer, losses, rates, seconds)
         except (OSError, SafetensorError) as error:
-            print(f"train: the checkpoint cannot be written ({error}); training goes on", file=sys.stderr, flush=True)
+            say(f"train: the checkpoint cannot be written ({error}); training goes on")
         self.written = time.monotonic()
 
     def _write(self, trainable: dict, optimizer, losses: list[float], rates: list[float], seconds: float) -> None:

@@ -1,24 +1,52 @@
-"""One training run on an opened model: batches, contrastive loss at a hidden state, AdamW, schedule."""
+"""The training loop: AdamW on a contrastive loss at a hidden state, for one run or for several that share their passes."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 
 from tli.errors import DivergedError, TrainingError
-from tli.model import packing
-from tli.model.opening import Opened
-from tli.model.pooling import Tokens, mix, tokenize, weights
-from tli.model.states import capture, run
+from tli.model.opened import Opened
+from tli.specs import TrainSpec
+from tli.training.batches import Batches, losses
 from tli.training.checkpoint import Checkpoint
 
 
-def steps_of(pairs: int, settings: dict) -> int:
+class Trainable(Protocol):
+    """What is trained: adapters (tli.model.lora.Stack) or all weights (tli.training.weights.AllWeights)."""
+
+    opened: Opened
+    members: int
+    laid: bool  # each member has its own tokens in a pass, and its own generator of random numbers
+    training: bool
+    parameters: dict[str, Any]  # name -> torch Parameter
+
+    def applied(self) -> AbstractContextManager[None]: ...
+    def lay(self, places: list[list[np.ndarray]], tokens: int) -> None: ...
+    def clip(self, largest: float) -> None: ...
+    def reached(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of one run; its weights are in what was trained."""
+
+    losses: list[float]
+    learning_rates: list[float]
+    seconds: float  # of all that were trained together, shared out evenly
+    reached: int  # parameters that the loss gave a gradient
+    failed: str = ""
+
+
+def steps_of(pairs: int, spec: TrainSpec) -> int:
     """Optimizer steps of a run: epochs x batches, the last batch of an epoch may be smaller."""
-    return settings["epochs"] * math.ceil(pairs / settings["batch_size"])
+    return spec.epochs * math.ceil(pairs / spec.batch_size)
 
 
 def schedule_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
@@ -36,152 +64,164 @@ def schedule_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
     return 1.0
 
 
-class Batches:
-    """Tokenised pairs, and what a batch of them needs: ids, masks, pooling weights, accepted translations."""
+def can_stack(opened: Opened, batches: list[Batches], spec: TrainSpec) -> bool:
+    """Whether these runs may share their passes and still be what each would be alone.
 
-    def __init__(self, opened: Opened, sources: list[str], targets: list[str], accepted: np.ndarray, pooling: str):
-        """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i."""
-        self.opened, self.accepted, self.pooling = opened, accepted, pooling
-        self.sources, self.targets = tokenize(opened.tokenizer, sources), tokenize(opened.tokenizer, targets)
-        pad = opened.tokenizer.pad_token_id
-        self.pad = 0 if pad is None else pad  # masked out, so its value does not matter
-
-    def words(self, rows: np.ndarray) -> list[Tokens]:
-        """The rows' sources, then their targets."""
-        return [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
-
-    def embed(self, layer: int, rows: np.ndarray):
-        """Pooled float32 vectors of the rows' sources and targets at hs[layer], with gradient: two [len(rows), hidden].
-
-        Both sides share one forward pass (see `pooled_states`).
-        """
-        pooled = pooled_states(self.opened, self.words(rows), layer, self.pooling, pad=self.pad)
-        return pooled[: len(rows)], pooled[len(rows) :]
-
-    def known(self, rows: np.ndarray, settings: dict) -> np.ndarray:
-        """bool [len(rows), len(rows)]: which targets of the batch are no negatives."""
-        return self.accepted[np.ix_(rows, rows)] if settings["mask_false_negatives"] else np.eye(len(rows), dtype=bool)
-
-    def loss(self, layer: int, rows: np.ndarray, settings: dict):
-        """The batch's loss, a scalar with gradient."""
-        import torch
-
-        from tli.training import objective
-
-        anchors, positives = self.embed(layer, rows)
-        accepted = self.known(rows, settings)
-        mean, _ = objective.loss(
-            settings["objective"], anchors, positives, torch.from_numpy(accepted).to(anchors.device),
-            margin=settings["margin"], temperature=settings["temperature"],
-        )  # fmt: skip
-        return mean
+    Not for full fine-tuning (each needs weights of its own), for a model that is padded or has dropout of its own (its
+    random draws would depend on the neighbours), for 8-bit AdamW (its blocks of 256 would span members), with gradient
+    checkpointing (it asks for little memory; a stack takes more), nor for runs of unequal length.
+    """
+    if spec.is_full or spec.optimizer != "adamw" or spec.gradient_checkpointing or has_own_dropout(opened):
+        return False
+    return len({len(batch) for batch in batches}) == 1 and all(batch.packed for batch in batches)
 
 
-def pooled_states(opened: Opened, words: list[Tokens], layer: int, pooling: str, *, pad: int = 0, before=None):
-    """Pooled float32 vectors [words, hidden] at hs[layer], with gradient, from one forward pass.
+def has_own_dropout(opened: Opened) -> bool:
+    """Whether the model itself draws random numbers in training; such draws cannot be kept apart by member."""
+    import torch
 
-    Packed end to end where that is exact for the model, else padded on the right. before: called with the rows laid out
-    (tli.model.packing.Rows) before they are run.
+    config = opened.base.config.get_text_config()
+    within = any(isinstance(m, torch.nn.Dropout) and m.p > 0 for m in opened.base.modules())
+    return within or any(getattr(config, key, 0) for key in ("attention_dropout", "attn_pdrop", "attention_probs_dropout_prob"))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is learned, at which hidden state."""
+
+    spec: TrainSpec
+    layer: int
+
+
+def train(
+    trained: Trainable,
+    batches: list[Batches],
+    seeds: list[int],
+    task: Task,
+    progress: Callable[[int, float], None] = lambda step, loss: None,
+    checkpoint: Checkpoint | None = None,
+) -> list[Outcome]:
+    """Train in place; one entry of `batches` and `seeds` for each member, whose numbers of pairs are equal.
+
+    The order of a member's pairs comes from its seed alone, and so does its dropout. progress gets the mean loss. With a
+    checkpoint (of a single run) it goes on after the last step that is written there, and ends where it would have without the
+    pause. Raises DivergedError for a loss that is not finite, TrainingError when nothing moved although it should have.
     """
     import torch
 
-    ids = [word.ids for word in words]
-    rows = packing.pack(ids) if packing.can_pack(opened, ids) else packing.pad(ids, pad)
-    if before is not None:
-        before(rows)
-    with capture(opened, [layer]) as states:
-        run(opened, packing.inputs(rows, opened.device, opened.dtype))
-        state = states[layer].float()
-    matrix, slots = mix(rows, [weights([word], pooling, len(word.ids))[0] for word in words])
-    pooled = torch.bmm(torch.from_numpy(matrix).to(state.device), state).flatten(0, 1)
-    return pooled[torch.from_numpy(slots).to(state.device)]
+    spec, pairs = task.spec, len(batches[0])
+    steps = steps_of(pairs, spec)
+    optimizer = optimizer_of(list(trained.parameters.values()), spec)
+    orders = [np.random.default_rng(seed) for seed in seeds]
+    before = _sample(trained)
+    if not trained.laid:
+        torch.manual_seed(seeds[0])
+    resumed = checkpoint.load(trained.parameters, optimizer) if checkpoint else None
+    per_step: list[np.ndarray] = [np.array([value]) for value in resumed["losses"]] if resumed else []
+    rates, seconds = (resumed["learning_rates"], resumed["seconds"]) if resumed else ([], 0.0)
+    done, reached, start = len(per_step), None, time.perf_counter() - seconds
+    scheduler = _scheduler(optimizer, steps, spec, done)
+    with _training(trained):
+        for rows in _batches_of_rows(orders, pairs, spec, done):
+            each = losses(batches, rows, task.layer, spec, trained.lay if trained.laid else None)
+            values = each.detach().cpu().double().numpy()
+            optimizer.zero_grad(set_to_none=True)
+            if each.requires_grad:
+                each.sum().backward()  # the sum: a member's gradient is what it would be alone
+            reached = trained.reached() if reached is None else reached
+            if not np.isfinite(values).all():
+                bad = int(np.flatnonzero(~np.isfinite(values))[0])
+                history = [float(v[bad]) for v in per_step]
+                raise DivergedError(float(values[bad]), history, rates, time.perf_counter() - start, reached)
+            if spec.max_gradient_norm:
+                trained.clip(spec.max_gradient_norm)
+            rates.append(scheduler.get_last_lr()[0])
+            per_step.append(values)
+            optimizer.step()
+            scheduler.step()
+            if checkpoint and len(per_step) < steps and checkpoint.due():
+                history = [float(v[0]) for v in per_step]
+                checkpoint.save(trained.parameters, optimizer, history, rates, time.perf_counter() - start)
+            progress(len(per_step), float(values.mean()))
+        if reached is None:  # an arm that is measured as it starts
+            reached = measure_reach(trained, batches, task)
+    seconds = (time.perf_counter() - start) / len(batches)
+    outcomes = [Outcome([float(values[number]) for values in per_step], list(rates), seconds, reached) for number in range(trained.members)]
+    _assert_moved(trained, before, outcomes, seeds)
+    return outcomes
 
 
-def measure_reach(batches: Batches, layer: int, settings: dict, trainable: dict) -> int:
-    """How many of the trainable parameters the loss reaches: those that get a gradient from one batch."""
-    rows = np.arange(min(settings["batch_size"], len(batches.sources)))
-    loss = batches.loss(layer, rows, settings)
+def measure_reach(trained: Trainable, batches: list[Batches], task: Task) -> int:
+    """How many of one member's parameters the loss reaches: those that get a gradient from one batch. None is left."""
+    rows = [np.arange(min(task.spec.batch_size, len(batch))) for batch in batches]
+    loss = losses(batches, rows, task.layer, task.spec, trained.lay if trained.laid else None).sum()
     if loss.requires_grad:
         loss.backward()
-    reached = sum(p.numel() for p in trainable.values() if p.grad is not None)
-    for parameter in trainable.values():
+    reached = trained.reached()
+    for parameter in trained.parameters.values():
         parameter.grad = None
     return reached
 
 
-def train(
-    batches: Batches,
-    layer: int,
-    settings: dict,
-    seed: int,
-    trainable: dict,
-    progress: Callable[[int, float], None] = lambda step, loss: None,
-    checkpoint: Checkpoint | None = None,
-) -> dict:
-    """Train `trainable` (name -> parameter) in place. Returns losses and learning rates per step, and seconds.
+def _batches_of_rows(orders: list[np.random.Generator], pairs: int, spec: TrainSpec, done: int) -> Iterator[list[np.ndarray]]:
+    """The rows of each step, one array a member, from the step after `done`."""
+    step = 0
+    for _ in range(spec.epochs):
+        shuffled = [order.permutation(pairs) for order in orders]
+        for first in range(0, pairs, spec.batch_size):
+            step += 1
+            if step > done:
+                yield [rows[first : first + spec.batch_size] for rows in shuffled]
 
-    The order of the pairs comes from `seed` alone, the dropout from torch's generator seeded with it. With a checkpoint the
-    run goes on after the last step that is written there, and ends where it would have without the pause.
-    Raises TrainingError for a loss that is not finite, and when nothing moved although it should have.
-    """
+
+@contextmanager
+def _training(trained: Trainable) -> Iterator[None]:
+    """Dropout is on within the block: the adapters' own, and where there is one run the model's too."""
+    with trained.applied():
+        trained.training = True
+        if not trained.laid:
+            trained.opened.base.train()
+        try:
+            yield
+        finally:
+            trained.training = False
+            trained.opened.base.eval()
+
+
+def _scheduler(optimizer, steps: int, spec: TrainSpec, done: int):
     import torch
 
-    steps, pairs = steps_of(len(batches.sources), settings), len(batches.sources)
-    optimizer = optimizer_of(list(trainable.values()), settings)
-    order = np.random.default_rng(seed)
-    before = {name: p.detach().clone() for name, p in _sample(trainable).items()}
-    torch.manual_seed(seed)
-    there = checkpoint.load(trainable, optimizer) if checkpoint else None
-    losses, rates, seconds = (there["losses"], there["learning_rates"], there["seconds"]) if there else ([], [], 0.0)
-    done, start = len(losses), time.perf_counter() - seconds
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
-    scheduler = torch.optim.lr_scheduler.LambdaLR(
-        optimizer, lambda step: schedule_factor(step, steps, settings["warmup_steps"], settings["schedule"]), last_epoch=done - 1
+    return torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: schedule_factor(step, steps, spec.warmup_steps, spec.schedule), last_epoch=done - 1
     )
-    batches.opened.base.train()
-    try:
-        for epoch in range(settings["epochs"]):
-            shuffled = order.permutation(pairs)
-            for number, first in enumerate(range(0, pairs, settings["batch_size"])):
-                if epoch * (steps // settings["epochs"]) + number < done:
-                    continue
-                loss = batches.loss(layer, shuffled[first : first + settings["batch_size"]], settings)
-                value = float(loss.detach())
-                if not math.isfinite(value):
-                    raise DivergedError(value, losses, rates, time.perf_counter() - start)
-                optimizer.zero_grad(set_to_none=True)
-                if loss.requires_grad:
-                    loss.backward()
-                if settings["max_gradient_norm"]:
-                    torch.nn.utils.clip_grad_norm_(trainable.values(), settings["max_gradient_norm"])
-                rates.append(scheduler.get_last_lr()[0])
-                losses.append(value)
-                optimizer.step()
-                scheduler.step()
-                if checkpoint and len(losses) < steps and checkpoint.due():
-                    checkpoint.save(trainable, optimizer, losses, rates, time.perf_counter() - start)
-                progress(len(losses), value)
-    finally:
-        batches.opened.base.eval()
-    should_move = any(loss > 0 and rate > 0 for loss, rate in zip(losses, rates, strict=True))
-    if should_move and all(torch.equal(before[name], p.detach()) for name, p in _sample(trainable).items()):
-        raise TrainingError("training moved no weight although its loss was above zero; the gradient does not arrive")
-    return {"losses": losses, "learning_rates": rates, "seconds": time.perf_counter() - start}
 
 
-def _sample(trainable: dict) -> dict:
-    """Some of the parameters, enough to see that something moved, without a copy of a whole model."""
-    names = sorted(trainable)
-    return {name: trainable[name] for name in names[:: max(1, len(names) // 8)]}
+def _sample(trained: Trainable) -> dict[str, Any]:
+    """Copies of some of the parameters, enough to see that something moved, without a copy of a whole model."""
+    names = list(trained.parameters)
+    taken = names if sum(p.numel() for p in trained.parameters.values()) < 2**24 else names[:: max(1, len(names) // 8)]
+    return {name: trained.parameters[name].detach().clone() for name in taken}
 
 
-def optimizer_of(parameters: list, settings: dict):
-    """AdamW as the settings ask for it."""
+def _assert_moved(trained: Trainable, before: dict[str, Any], outcomes: list[Outcome], seeds: list[int]) -> None:
     import torch
 
-    options = {"lr": settings["learning_rate"], "weight_decay": settings["weight_decay"]}
-    if settings["optimizer"] == "adamw-8bit":
+    for number, (outcome, seed) in enumerate(zip(outcomes, seeds, strict=True)):
+        if not any(loss > 0 and rate > 0 for loss, rate in zip(outcome.losses, outcome.learning_rates, strict=True)):
+            continue
+        pick = (lambda p, number=number: p[number]) if trained.members > 1 else (lambda p: p)
+        if all(torch.equal(pick(value), pick(trained.parameters[name].detach())) for name, value in before.items()):
+            raise TrainingError(f"seed {seed}: training moved no weight although its loss was above zero; the gradient does not arrive")
+
+
+def optimizer_of(parameters: list, spec: TrainSpec):
+    """AdamW as the spec asks for it."""
+    import torch
+
+    options = {"lr": spec.learning_rate, "weight_decay": spec.weight_decay}
+    if spec.optimizer == "adamw-8bit":
         import bitsandbytes
 
         return bitsandbytes.optim.AdamW8bit(parameters, **options)

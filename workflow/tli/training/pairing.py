@@ -3,10 +3,29 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 from scipy import sparse
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
+from tli.metrics.candidates import candidates
+
 STRATEGIES = ("random", "lowest-margin", "diverse", "uncertainty")
+
+
+def assignments(rows: pd.DataFrame, shuffled: bool, seed: int) -> tuple[list[str], list[str], np.ndarray]:
+    """Sources, their targets in training, and which target is right for which source: bool [n, n].
+
+    Right are a source's own targets in any row, and its alternatives. Under the placebo the targets are dealt out anew so
+    that no source gets any right one, and only the ASSIGNED ones count as right.
+    """
+    known = candidates(rows)
+    targets, order = rows["target"].tolist(), np.arange(len(rows))
+    right = accepted_cells(known.accepted, known.source_of, known.target_of)
+    if shuffled:
+        order = derangement(right, seed)
+        given = assigned(known.source_of, known.target_of[order], known.accepted.shape)
+        right = accepted_cells(given, known.source_of, known.target_of[order])
+    return rows["source"].tolist(), [targets[i] for i in order], right.toarray()
 
 
 def accepted_cells(accepted, sources: np.ndarray, targets: np.ndarray) -> sparse.csr_array:
@@ -97,9 +116,9 @@ def choose(
         return shuffled[free[shuffled]][:budget]
     needed = vectors if strategy == "diverse" else margins
     if needed is None or len(needed) != n:
-        found = "none" if needed is None else len(needed)
+        count = "none" if needed is None else len(needed)
         name = "vectors" if strategy == "diverse" else "margins"
-        raise ValueError(f"select: strategy {strategy} needs {name} for each of {n} train pairs, got {found}")
+        raise ValueError(f"select: strategy {strategy} needs {name} for each of {n} train pairs, got {count}")
     if strategy == "diverse":
         return _spread(np.asarray(vectors, np.float32), budget, free, rng)
     scores = np.asarray(margins, float)
