@@ -56,6 +56,7 @@ class SplitSpec:
     sizes: dict[str, int] | None = None
     heldout_categories: tuple[str, ...] = ()
     leaks: str = "error"
+    union: bool = added(True)  # with the lists before it that share a language
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tli.lexicon.components import leaks, pair_id
 from tli.lexicon.copies import same_list
 from tli.lexicon.formats import FORMATS, RAW, read
 from tli.lexicon.forms import SPLITS, key
-from tli.lexicon.prepare import prepare
+from tli.lexicon.prepare import Prepared, Union, before, prepare, prepare_union
 from tli.lexicon.similarity import edit_similarity
 from tli.lexicon.split import ASIDE, split
 
@@ -28,10 +28,13 @@ __all__ = [
     "RAW",
     "SPLITS",
     "LexiconError",
+    "Prepared",
     "Rules",
+    "Union",
     "audit",
     "audit_file",
     "audit_lines",
+    "before",
     "clean",
     "edit_similarity",
     "guess_format",
@@ -39,6 +42,7 @@ __all__ = [
     "leaks",
     "pair_id",
     "prepare",
+    "prepare_union",
     "read",
     "same_list",
     "split",
