@@ -15,6 +15,7 @@ from tli.lexicon.changes import CHANGES
 from tli.lexicon.clean import Rules, clean
 from tli.lexicon.components import leaks, pair_id
 from tli.lexicon.copies import same_list
+from tli.lexicon.folds import deal_folds, deal_folds_of_union
 from tli.lexicon.formats import FORMATS, RAW, read
 from tli.lexicon.forms import SPLITS, key
 from tli.lexicon.prepare import Prepared, Union, before, prepare, prepare_union
@@ -36,6 +37,8 @@ __all__ = [
     "audit_lines",
     "before",
     "clean",
+    "deal_folds",
+    "deal_folds_of_union",
     "edit_similarity",
     "guess_format",
     "key",
