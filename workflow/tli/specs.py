@@ -57,6 +57,7 @@ class SplitSpec:
     heldout_categories: tuple[str, ...] = ()
     leaks: str = "error"
     folds: int = added(1)
+    union: bool = added(True)  # with the lists before it that share a language
 
 
 @dataclass(frozen=True)

@@ -96,6 +96,14 @@ class Split(Section):
         "on and say so on the report's first screen (the published protocols need that).",
     )
 
+    union: bool = Field(
+        True,
+        description="Split a list together with those before it in `pairs` that share a language with it: a form that one list trains "
+        "is held out by none, and a pair that would bridge two splits of the lists before is set aside. A list added at the end moves "
+        "no pair of another. `false` splits the list by itself, as the paper did.",
+        examples=[False],
+    )
+
     @model_validator(mode="after")
     def _adds_up(self):
         if self.sizes is None and abs(sum(self.shares.values()) - 1) > 1e-6:

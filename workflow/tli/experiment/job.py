@@ -15,6 +15,7 @@ from tli.experiment import Experiment, Part, is_address
 from tli.experiment import settings as specs_of
 from tli.experiment.grid import folds_of, run_name
 from tli.io import store
+from tli.lexicon import before
 from tli.specs import STAGE_VERSIONS, LexiconSpec, Member, ModelSpec, TrainSpec, plain
 
 Paths = dict[str, Any]  # a name -> a path, or a list of paths
@@ -180,14 +181,21 @@ class LexiconJob(Job):
         return specs_of.lexicon_spec(self.experiment.config, self.pair)
 
     @property
-    def entries(self) -> list[str]:
-        """What is read: files, fetched files, or names that are no files (a CLDR locale)."""
-        listed = enumerate(self.experiment.lists(self.pair))
-        return [self.layout.fetched_list(self.pair, i) if is_address(entry) else entry for i, entry in listed]
+    def lists(self) -> dict[str, tuple[list[str], LexiconSpec]]:
+        """Pair -> what is read, and how: the lists that decide the split of this one, in the config's order, itself the last."""
+        config = self.experiment.config
+        read = {pair: specs_of.lexicon_spec(config, pair) for pair in config.pairs}
+        names = [*before({pair: spec.split.union for pair, spec in read.items()}, self.pair), self.pair]
+        return {pair: (self._entries(pair), read[pair]) for pair in names}
+
+    def _entries(self, pair: str) -> list[str]:
+        """Files, fetched files, or names that are no files (a CLDR locale)."""
+        listed = enumerate(self.experiment.lists(pair))
+        return [self.layout.fetched_list(pair, i) if is_address(entry) else entry for i, entry in listed]
 
     @property
     def inputs(self) -> Paths:
-        listed = zip(self.experiment.lists(self.pair), self.entries, strict=True)
+        listed = [both for pair, (paths, _) in self.lists.items() for both in zip(self.experiment.lists(pair), paths, strict=True)]
         return {"files": [path for entry, path in listed if is_address(entry) or Path(entry).exists()]}
 
     @property
@@ -197,7 +205,8 @@ class LexiconJob(Job):
 
     @property
     def depends(self) -> dict[str, Any]:
-        return {"spec": plain(self.spec), "entries": self.experiment.lists(self.pair)}
+        earlier = {pair: {"spec": plain(spec), "entries": self.experiment.lists(pair)} for pair, (_, spec) in self.lists.items()}
+        return earlier.pop(self.pair) | ({"earlier": earlier} if earlier else {})
 
 
 @dataclass(frozen=True, eq=False)
