@@ -29,6 +29,7 @@ def plan(experiment: Experiment) -> pd.DataFrame:
     rows = [
         _fetching(experiment),
         _other("lexicon", len(config.pairs)),
+        _other("folds", int(experiment.has_folds)),
         check | {"disk_gb": kept + 0.001 * len(config.models)},
         _stage(experiment, "scan", [Work("scan", *key) for key in experiment.model_pairs]),
         _training(experiment),

@@ -139,7 +139,7 @@ class Experiment:
         return {}
 
     def _cut(self, stage: str, model: str, pair: str) -> dict[str, Part]:
-        runs = self.runs_of(model, pair)
+        runs = [run for run in self.runs_of(model, pair) if stage != "transfer" or run.fold <= 1]  # tasks: on one fold a seed
         adapters = [run for run in runs if not run.is_full]
         size = self.config.jobs.adapters_per_transfer_job if stage == "transfer" else self.config.jobs.adapters_per_job
         parts = []

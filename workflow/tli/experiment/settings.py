@@ -20,7 +20,6 @@ def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
         columns=columns,
         options=section.options,
         merge=section.merge,
-        clean=section.clean,
         splits=None if section.splits is None else tuple(section.splits),
         clean=section.clean,
         split=SplitSpec(**split.model_dump(exclude={"heldout_categories"}), heldout_categories=tuple(split.heldout_categories)),

@@ -11,6 +11,7 @@ from tli.log import say, warn
 from tli.metrics.choice import choice_pooling, choose_layer
 from tli.model.device import device_name
 from tli.model.opening import open_model
+from tli.model.plain_loop import compare_with_plain_loop
 from tli.model.pooling import tokenize
 from tli.probes import words
 
@@ -28,6 +29,7 @@ def run(job: ScanJob) -> dict:
     opened = open_model(job.model_spec)
     states = list(range(opened.layers + 1))
     say(f"scan: {len(pairs)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(spec.poolings)}")
+    compare_with_plain_loop(opened, list(dict.fromkeys([*pairs["source"], *pairs["target"]])), states)
     listed = words.Listed.of(pairs, words.similarity_of(pairs))
     result = words.measure(opened, listed, states, spec.poolings, k=spec.csls_k, progress=lambda done: say(f"  {done} forms embedded"))
     rows, figures = (table[table["pool"] == tables.WHOLE_LIST] for table in (result.rows, result.figures))
