@@ -9,18 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tli.probes.registry import answers
+
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "README.md")
-MEASURED = {
-    "evaluate": {
-        "similarities": "similarities.parquet",
-        "metrics": "metrics.tsv",
-        "strata": "strata.tsv",
-        "projections": "projections.parquet",
-        "runs": "runs.tsv",
-        "losses": "losses.parquet",
-    },
-    "transfer": {"transfer": "transfer.parquet", "generation": "generation.tsv", "perplexity": "perplexity.tsv"},
-}
+TRAINED = ("runs.tsv", "losses.parquet")  # of the evaluation, beside its probes' answers
 STATISTICS = ("runs", "tests", "verdicts", "words", "ranks", "survival", "gains")
 
 
@@ -81,7 +73,8 @@ class Layout:
 
     def measured(self, stage: str, model: str, pair: str, part: str) -> dict[str, str]:
         """The tables of one part of the evaluation or the transfer."""
-        return {name: f"{self.part(stage, model, pair, part)}/{file}" for name, file in MEASURED[stage].items()}
+        files = [answer.file for answer in answers(stage).values()] + (list(TRAINED) if stage == "evaluate" else [])
+        return {file.split(".")[0]: f"{self.part(stage, model, pair, part)}/{file}" for file in files}
 
     def statistics(self) -> dict[str, str]:
         """The tables of the statistics."""
