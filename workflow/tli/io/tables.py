@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from tli import labels
 from tli.errors import TableError
 from tli.io.atomic import whole
 
@@ -42,30 +43,7 @@ GRID = RUN + [
 METRICS = [
     "k",  # neighbourhood of CSLS
     "n",  # queries
-    "cosine",
-    "mismatched",
-    "gap",
-    "z",
-    "p_at_1",  # source -> target by cosine; *_reverse is target -> source
-    "p_at_5",
-    "mrr",
-    "p_at_1_reverse",
-    "p_at_5_reverse",
-    "mrr_reverse",
-    "csls_p_at_1",
-    "csls_p_at_1_reverse",
-    "mexa",
-    "margin_error",
-    "xcs",
-    "xcs_mismatched",
-    "ref_xcs",  # over the queries that have another accepted translation; NaN where none has
-    "ref_xcs_mismatched",
-    "cka",
-    "cosine_centred",  # after the mean of all words of both sides is taken off
-    "gap_centred",
-    "cosine_no_sink",  # without the dimensions that dominate the norm (rogue dimensions)
-    "gap_no_sink",
-    "sink_ratio",
+    *labels.METRICS,  # what each of them is: tli.labels; ref_xcs is over the queries that have another accepted translation
 ]
 UNTRAINED, WHOLE_LIST = "untrained", "whole-list"  # the names of the two pools of candidates
 POOLS = [
