@@ -22,7 +22,7 @@ MEASURED = {
     },
     "transfer": {"transfer": "transfer.parquet", "generation": "generation.tsv", "perplexity": "perplexity.tsv"},
 }
-STATISTICS = ("runs", "tests", "verdicts", "words", "ranks", "survival", "gains")
+STATISTICS = ("runs", "tests", "verdicts", "lines", "power", "words", "ranks", "survival", "gains")
 
 
 @dataclass(frozen=True)

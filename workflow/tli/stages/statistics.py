@@ -12,7 +12,12 @@ from tli.io import tables
 from tli.io.records import read_check
 from tli.log import say
 
-CONTRACT = {"runs": tables.RUNS, "tests": tables.TESTS, "verdicts": tables.VERDICTS}  # the others' columns are those of tli.statistics
+CONTRACT = {
+    "runs": tables.RUNS,
+    "tests": tables.TESTS,
+    "verdicts": tables.VERDICTS,
+    "lines": tables.VERDICT_LINES,
+}  # the others' columns are those of tli.statistics
 
 
 def run(job: StatisticsJob) -> dict:
