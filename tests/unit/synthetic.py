@@ -55,6 +55,7 @@ def tables(
     number_of_layers=4,
     items=60,
     transfer_effect=0.0,
+    untrained=False,
 ) -> dict[str, pd.DataFrame]:
     """Tables of a whole experiment: pairs, grid, runs, losses, similarities, metrics, scan, choice, projections, ...
 
@@ -65,6 +66,7 @@ def tables(
     run_sd, noise     standard deviations of a run's own effect, and of its cosines about it (0: no variance at all)
     transfer_effect   what training adds to the chance that an item of a transfer task is right
     best              the hidden state that layer "best" resolves to
+    untrained         whether the held-out words are measured in the untrained pool too
     """
     made: dict[str, list] = {name: [] for name in ("pairs", "scan", "choice", "projections", "perplexity")}
     names = [(f"model-{m + 1}", f"pair-{p + 1}") for m in range(models) for p in range(pairs)]
@@ -80,7 +82,7 @@ def tables(
         states = sorted({number_of_layers, *own.loss_layer})
         train = (lexicon.split == "train").to_numpy()
         for baseline in sorted(set(own.baseline)):
-            key = dict(zip(columns.RUN, [model, pair, baseline, "", "", -1, baseline], strict=True))
+            key = dict(zip(columns.RUN, [model, pair, baseline, "", "", -1, 0, baseline], strict=True))
             for h in states:
                 _measure(key, base[h], lexicon, h, number_of_layers, similarities, metrics)
             _side_tables(key, lexicon, number_of_layers, 0.0, made, random)
@@ -117,6 +119,9 @@ def tables(
         "transfer": pd.concat(transfer, ignore_index=True)[columns.TRANSFER],
         "perplexity": pd.DataFrame(made["perplexity"])[columns.PERPLEXITY],
     }
+    if not untrained:
+        for name in ("similarities", "metrics", "scan"):
+            result[name] = result[name].query("pool == 'whole-list'").reset_index(drop=True)
     if models > 1:  # every model sees the same lists
         one = result["pairs"]
         result["pairs"] = pd.concat([one.assign(model=f"model-{m + 1}") for m in range(models)], ignore_index=True)
@@ -147,6 +152,7 @@ def _runs(names, layers, ranks, arms, seeds, with_placebo, zero, best, depth):
                                 "layer": layer,
                                 "rank": rank,
                                 "seed": number,
+                                "fold": 0,
                                 "run": run,
                                 "method": "full" if full else "lora",
                                 "placebo_of": placebo_of,
@@ -213,6 +219,24 @@ def _ranks(scores):
 
 
 def _measure(key, s, lexicon, h, depth, similarities, metrics):
+    """The rows and figures of both pools: the whole list, and the held-out words among the forms that are not trained."""
+    free = (lexicon.split != "train").to_numpy()
+    whole, k = _words(key, s, lexicon, h, columns.WHOLE_LIST)
+    untrained, k_untrained = _words(key, s[np.ix_(free, free)], lexicon[free], h, columns.UNTRAINED)
+    for words, near in ((whole, k), (untrained[untrained.split == "heldout"], k_untrained)):
+        similarities.append(words)
+        for split, part in words.groupby("split", sort=True):
+            place = {"split": split, "hidden_state": h, "normed": h == depth, "pooling": POOLING}
+            metrics.append({**key, **place, **_summary(part, near), **_beside(part, int(free.sum()) if words is not whole else len(s))})
+
+
+def _beside(words, pool):
+    """What stands beside the figures of a pool (columns.POOLS)."""
+    shares = {"chance": 1 / pool, "chance_reverse": 1 / pool, "string_p_at_1": 0.0, "string_p_at_1_reverse": 0.0}
+    return {"pool": words["pool"].iloc[0], "pool_sources": pool, "pool_targets": pool, "leaked": 0, **shares}
+
+
+def _words(key, s, lexicon, h, pool):
     n = len(s)
     right, off = np.diag(s), ~np.eye(n, dtype=bool)
     wrong = s[off].reshape(n, n - 1)
@@ -225,10 +249,16 @@ def _measure(key, s, lexicon, h, depth, similarities, metrics):
     words = pd.DataFrame(
         {
             **key,
-            "pair_id": lexicon.pair_id,
-            "split": lexicon.split,
+            "pair_id": lexicon.pair_id.to_numpy(),
+            "split": lexicon.split.to_numpy(),
             "hidden_state": h,
             "pooling": POOLING,
+            "pool": pool,
+            "leaked": False,
+            "chance": 1 / n,
+            "chance_reverse": 1 / n,
+            "string_rank": float(n),
+            "string_rank_reverse": float(n),
             "cosine": right,
             "mismatched_mean": wrong.mean(1),
             "mismatched_sd": wrong.std(1),
@@ -244,9 +274,7 @@ def _measure(key, s, lexicon, h, depth, similarities, metrics):
             "margin_target_rank": _ranks(margin),
         }
     )
-    similarities.append(words)
-    for split, part in words.groupby("split", sort=True):
-        metrics.append({**key, "split": split, "hidden_state": h, "normed": h == depth, "pooling": POOLING, **_summary(part, k)})
+    return words, k
 
 
 def _summary(w, k):
@@ -368,7 +396,7 @@ def _transfer(own, items, gain, random):
     for task in TASKS:
         for baseline in sorted(set(own.baseline)):
             row = own.iloc[0]
-            add(dict(zip(columns.RUN, [row.model, row.pair, baseline, "", "", -1, baseline], strict=True)), task, right[task])
+            add(dict(zip(columns.RUN, [row.model, row.pair, baseline, "", "", -1, 0, baseline], strict=True)), task, right[task])
         for run in own[own.same_as == ""].itertuples():
             share = gain + random.normal(0, 0.03)
             fixed = random.permuted(drift[task]) < abs(share)

@@ -37,7 +37,7 @@ def verdicts_of(made: dict) -> pd.DataFrame:
                "against_placebo_low", "against_placebo_high", "p_against_placebo", "p_family", "detectable"]  # fmt: skip
     cells = cells.assign(**{name: random.random(len(cells)) / 7 for name in numbers})
     cells = cells.assign(metric="csls_p_at_1", seeds=3, heldout_pairs=20, loss_layer=3, verdict="aligns better")
-    return cells.assign(sentence=[f"Sentence {i} <i>& more</i>." for i in range(len(cells))])[tables.VERDICTS]
+    return cells.assign(sentence=[f"Sentence {i} <i>& more</i>." for i in range(len(cells))]).reindex(columns=tables.VERDICTS)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from statsmodels.stats.contingency_tables import mcnemar
 
 from tli.io import tables
 from tli.statistics import items
+from tli.statistics.crossed import crossed, one
 
 TASKS = ["copa", "xcopa_sw", "xnli_en", "xnli_sw"]
 
@@ -112,25 +113,51 @@ def test_the_zero_arm_changes_no_item_and_enters_no_family(found):
     zero = found["runs"][found["runs"].arm == "zero"]
     assert (zero.change == 0).all() and (zero.note.str.contains("no item changes")).all() and (zero.family == "").all()
     cells = found["cells"][found["cells"].arm == "zero"]
-    assert (cells.family == "").all() and cells.p.isna().all() and cells.note.str.startswith("undefined").all()
+    assert (cells.family == "").all() and cells.p.isna().all() and cells.note.str.contains("floor without variance").all()
 
 
-def test_claims_rest_on_t_over_the_seeds_accuracies(made, found):
-    t = made["transfer"].query("task == 'xnli_sw'").groupby("run")["correct"].mean()
+def right(made, task, runs):
+    """[runs, items] of a task, by pandas alone."""
+    t = made["transfer"]
+    return (
+        t[t.task == task]
+        .assign(correct=lambda x: x.correct * 1.0)
+        .pivot(index="run", columns="item", values="correct")
+        .loc[runs]
+        .to_numpy()
+    )
+
+
+def test_claims_rest_on_the_crossed_test_over_items_and_seeds(made, found):
     names = [f"{{}}/layer-2/rank-16/seed-{s}" for s in range(5)]
-    real, placebo = (np.array([t[name.format(arm)] for name in names]) for arm in ("tli", "placebo-tli"))
+    real, placebo = (right(made, "xnli_sw", [name.format(arm) for name in names]) for arm in ("tli", "placebo-tli"))
+    before = right(made, "xnli_sw", ["baseline"])
     rows = found["cells"].query("arm == 'tli' and rank == '16' and task == 'xnli_sw' and metric == 'accuracy'").set_index("contrast")
-    assert rows.loc["after - before", "p"] == pytest.approx(stats.ttest_1samp(real, t["baseline"]).pvalue)
-    assert rows.loc["real - placebo", "p"] == pytest.approx(stats.ttest_rel(real, placebo).pvalue)
+    for contrast, other in (("after - before", before), ("real - placebo", placebo)):
+        test = one(crossed(real - other))
+        assert [rows.loc[contrast, name] for name in ("estimate", "p", "df")] == pytest.approx([test[n] for n in ("estimate", "p", "df")])
     assert set(rows.family_size) == {2 * 4 * 2}  # ranks, tasks, contrasts; controls are another family
-    assert rows.loc["after - before", "chance"] == pytest.approx(1 / 3)
+    assert rows.loc["after - before", "chance"] == pytest.approx(1 / 3) and set(rows["items"]) == {60}
+    assert rows.sentence.str.contains("60 items, 5 seeds, chance 0.333").all()
 
 
-def test_the_trend_is_the_seeds_slopes(made, found):
-    t = made["transfer"].query("task == 'copa'").groupby("run")["correct"].mean()
-    slope = [(t[f"tli/layer-2/rank-16/seed-{s}"] - t[f"tli/layer-2/rank-4/seed-{s}"]) / 2 for s in range(5)]
+def test_the_trend_is_the_slope_of_every_seed_and_item(made, found):
+    low, high = (right(made, "copa", [f"tli/layer-2/rank-{rank}/seed-{s}" for s in range(5)]) for rank in (4, 16))
+    test = one(crossed((high - low) / 2))
     row = found["trend"].query("task == 'copa' and metric == 'accuracy' and contrast == 'after - before'").iloc[0]
-    assert row.slope == pytest.approx(np.mean(slope)) and row.seeds == 5
+    assert [row.slope, row.p] == pytest.approx([test["estimate"], test["p"]]) and row.seeds == 5
+
+
+def test_the_gap_is_one_table_of_items_or_the_difference_of_two(made, found):
+    names = [f"tli/layer-2/rank-4/seed-{s}" for s in range(5)]
+    change = {task: right(made, task, names) - right(made, task, ["baseline"]) for task in ("xnli_en", "xnli_sw")}
+    where = "task == 'xnli_sw' and metric == 'transfer gap' and arm == 'tli' and rank == '4' and contrast == 'after - before'"
+    paired = one(crossed(change["xnli_en"] - change["xnli_sw"]))
+    apart = one(crossed(change["xnli_en"], change["xnli_sw"]))
+    unpaired = synthetic.transfer(made["transfer"].assign(aligned_id=""), made["runs"])["cells"]
+    for table, test in ((found["cells"], paired), (unpaired, apart)):
+        row = table.query(where).iloc[0]
+        assert [row.estimate, row.p] == pytest.approx([test["estimate"], test["p"]])
 
 
 def test_the_gap_is_paired_only_over_aligned_items(made, found):
@@ -161,7 +188,13 @@ def test_the_worst_of_several_prompts(made):
 def test_too_few_seeds_make_no_claim(made):
     runs = made["runs"][made["runs"].seed < 3]
     cells = synthetic.transfer(made["transfer"], runs, bootstrap=50)["cells"]
-    assert cells[~cells.control].sentence.str.contains("no claim: 3 seeds").all()
+    assert cells[~cells.control].sentence.str.contains("no claim: 60 items, 3 seeds").all()
+
+
+def test_too_few_items_make_no_claim(made):
+    few = made["transfer"][made["transfer"].item < "0008"]
+    cells = synthetic.transfer(few, made["runs"])["cells"]
+    assert cells[~cells.control].sentence.str.contains("no claim: 8 items, 5 seeds").all()
 
 
 def test_errors_name_the_table_the_task_and_the_run(made):

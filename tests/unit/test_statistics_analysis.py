@@ -8,7 +8,8 @@ import synthetic
 from scipy import stats
 
 from tli.io import tables
-from tli.statistics import comparing, descriptive, gains, ranks
+from tli.statistics import comparing, gains, ranks
+from tli.statistics.crossed import crossed, one
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +26,7 @@ def test_tables_have_their_columns_and_no_silent_gap(made, found):
     assert list(found["tests"].columns) == tables.TESTS and list(found["verdicts"].columns) == tables.VERDICTS
     t = found["tests"]
     assert (t.note[t.p.isna()] != "").all()
+    assert set(t.level) == {"confirmatory", "exploratory", "descriptive", "within one run"}
     assert (t.family_size[t.family == ""] == 0).all() and (t.family_size[t.p_holm.notna()] > 0).all()
     assert ((t.p_bh <= t.p_holm + 1e-12) | t.p_holm.isna()).all()
 
@@ -73,23 +75,24 @@ def test_survival_is_the_ratio_of_the_gaps(made, found):
     names = [f"tli/layer-best/rank-16/seed-{s}" for s in range(5)]
     loss, out = (np.array([m[name, h] for name in names]) for h in (3, 4))
     table = found["survival"].query("arm == 'tli' and layer == 'best' and rank == '16' and split == 'heldout'")
-    one = table[table.seed >= 0].sort_values("seed")
-    np.testing.assert_allclose(one.survival_after, out / loss)
-    np.testing.assert_allclose(one.survival_before, m["baseline", 4] / m["baseline", 3])
+    single = table[table.seed >= 0].sort_values("seed")
+    np.testing.assert_allclose(single.survival_after, out / loss)
+    np.testing.assert_allclose(single.survival_before, m["baseline", 4] / m["baseline", 3])
     cell = table.query("contrast == 'gain at the output'").iloc[0]
     gained = (out - m["baseline", 4]).mean() / (loss - m["baseline", 3]).mean()
     assert cell.passed_on == pytest.approx(gained) and 0.5 < gained < 0.85  # planted: 1 / 1.5
-    assert cell.p == pytest.approx(stats.ttest_1samp(out, m["baseline", 4]).pvalue)
+    real, before = grid(made, "tli", "best", "16", "gap")
+    assert cell.p == pytest.approx(one(crossed(real - before))["p"])
     assert "reaches the output" in cell.sentence
     assert "output" not in set(found["survival"].layer)  # a loss at the output has nothing to survive
 
 
-def test_rank_trend_is_the_seeds_slopes(made, found):
-    m = made["metrics"].query("split == 'heldout' and hidden_state == 4").set_index("run")["gap"]
-    slope = [np.polyfit([2, 4], [m[f"tli/layer-best/rank-{rank}/seed-{s}"] for rank in (4, 16)], 1)[0] for s in range(5)]
+def test_rank_trend_is_the_slope_of_every_seed_and_unit(made, found):
+    low, high = (grid(made, "tli", "best", rank, "gap")[0] for rank in ("4", "16"))
+    test = one(crossed((high - low) / 2))  # two doublings apart
     row = found["ranks"].query("layer == 'best' and metric == 'gap' and contrast == 'after - before'").iloc[0]
-    assert row.slope == pytest.approx(np.mean(slope)) and row.p == pytest.approx(stats.ttest_1samp(slope, 0).pvalue)
-    assert row.alpha_rule == "alpha = 2 r" and row.ranks == "4,16"
+    assert [row.slope, row.p, row.df] == pytest.approx([test["estimate"], test["p"], test["df"]])
+    assert row.alpha_rule == "alpha = 2 r" and row.ranks == "4,16" and row.units == test["units"]
 
 
 def test_slopes_with_missing_ranks_are_numpys():
@@ -150,40 +153,28 @@ def test_gains_are_means_over_seeds(made, found):
     assert [row.change, row.placebo_change] == pytest.approx([real - s["baseline"], placebo - s["baseline"]])
 
 
-def test_seed_word_bootstrap_is_the_plain_loops():
-    d = np.random.default_rng(3).normal(0.1, 0.2, (5, 1)) + np.random.default_rng(4).normal(0, 0.3, (5, 30))
-    random = np.random.default_rng(5)
-    draws = [d[random.integers(0, 5, 5)][:, random.integers(0, 30, 30)].mean() for _ in range(6_000)]
-    ours = descriptive.seed_word_bootstrap(d, 6_000, np.random.default_rng(6))
-    np.testing.assert_allclose(ours, np.quantile(draws, [0.025, 0.975]), atol=0.02)
-
-
-def test_mixed_model_of_a_balanced_design_is_the_t_over_run_means(monkeypatch):
-    random = np.random.default_rng(1)
-    word = random.normal(0, 1, 30)
-    real, placebo = (m + word + random.normal(0, 0.5, (8, 1)) + random.normal(0, 1, (8, 30)) for m in (1, 0))
-    theirs = stats.ttest_ind(real.mean(1), placebo.mean(1))
-    fitted = descriptive.mixed_model(real, placebo)
-    assert "REML" in fitted["note"] and fitted["statistic"] == pytest.approx(theirs.statistic, rel=1e-3)
-    monkeypatch.setattr(descriptive, "LARGEST_MODEL", 0)
-    fallback = descriptive.mixed_model(real, placebo)
-    assert "closed form" in fallback["note"] and fallback["p"] == pytest.approx(theirs.pvalue, rel=1e-9)
-
-
-def test_bootstrap_below_ten_seeds_and_mixed_model_from_eight():
-    made = synthetic.tables(pairs=1, layers=("2",), seeds=8, words=40, zero=False, items=2)
-    table = synthetic.analyse(made, bootstrap=50)["tests"]
-    kinds = set(table[table.level == "descriptive"].test)
-    assert kinds == {"seed x word bootstrap", "mixed model: gain ~ condition, run and word random"}
+def grid(made, arm, layer, rank, metric, hidden_state=4, split="heldout"):
+    """[seeds, units] of a metric and [units] of the model before, by pandas alone."""
+    s = made["similarities"].merge(made["pairs"][["pair", "pair_id", "component"]], on=["pair", "pair_id"])
+    s = s[(s.hidden_state == hidden_state) & (s.split == split)]
+    s = s.assign(gap=s.cosine - s.mismatched_mean, csls_p_at_1=(s.csls_target_rank <= 1) * 1.0)
+    size = s[s.run == "baseline"].groupby("component").size()
+    sums = s.groupby(["run", "component"])[metric].sum().unstack() / size.mean()
+    return sums.loc[[f"{arm}/layer-{layer}/rank-{rank}/seed-{i}" for i in range(5)]].to_numpy(), sums.loc["baseline"].to_numpy()
 
 
 def test_equivalence_only_with_a_margin(made, found):
-    rows = found["tests"][found["tests"].test == "TOST over seeds"]
+    rows = found["tests"][found["tests"].test == "TOST over seeds and units"]
     assert len(rows) == 4 and (rows.family == "equivalence: csls_p_at_1").all()
-    m = made["metrics"].query("hidden_state == 4").set_index(["run", "split"])["csls_p_at_1"]
-    gain = [[m[f"tli/layer-best/rank-4/seed-{s}", x] - m["baseline", x] for x in ("heldout", "train")] for s in range(5)]
+    sides = []
+    for split in ("heldout", "train"):
+        real, before = grid(made, "tli", "best", "4", "csls_p_at_1", split=split)
+        sides.append(real - before)
+    test = one(crossed(*sides, alpha=0.1))
     row = rows[(rows.layer == "best") & (rows["rank"] == "4")].iloc[0]
-    assert row.estimate == pytest.approx(np.mean([a - b for a, b in gain]))
+    assert row.estimate == pytest.approx(sides[0].mean() - sides[1].mean())
+    lower, upper = ((sign * row.estimate + 0.1) / test["error"] for sign in (1, -1))
+    assert row.p == pytest.approx(max(stats.t.sf(lower, test["df"]), stats.t.sf(upper, test["df"])))
 
 
 def test_lists_without_a_model_serve_all_models(made, found):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 FEWEST_QUERIES = 60  # a held-out split with fewer words is underpowered
 SINK_LIMIT = 10.0  # median norm of token 0 over that of the words, from where a pooled token 0 rules the vector
+COSINE_TIE = 3e-7  # what float32 cosines cannot tell apart (measured error 2e-7)
 POWER = 0.8  # "would have been found" means with this probability
 
 # the config's name of a correction: the column of the adjusted p's
@@ -14,13 +15,37 @@ REAL_PLACEBO = "real - placebo"
 PLACEBO_BEFORE = "placebo - before"
 BOTH_CONTRASTS = "after - before and real - placebo, the larger p"
 
+# the verdicts, in their order: the first that fits is given
 FAILED = "failed"
-TOO_FEW = "too few seeds"
+TOO_FEW = "too few seeds or units"
 WORSE = "worse"
 BETTER = "aligns better"
+UNCORRECTED = "rose, but not after correction"
 NO_PLACEBO = "better than before, no placebo"
-PLACEBO_HARMS = "better than placebo only because the placebo harms"
-MEMORISED = "memorised (train only)"
+PLACEBO_HARMS = "better only because the placebo harms"
+BELOW_PLACEBO = "below its placebo"
+LIKE_PLACEBO = "rose as its placebo did"
+MEMORISED = "memorised"
 ALIKE = "raised all cosines alike"
 NOTHING = "no detectable effect"
-VERDICTS = [FAILED, TOO_FEW, WORSE, BETTER, NO_PLACEBO, PLACEBO_HARMS, MEMORISED, ALIKE, NOTHING]  # in their order
+VERDICTS = [
+    FAILED,
+    TOO_FEW,
+    WORSE,
+    BETTER,
+    UNCORRECTED,
+    NO_PLACEBO,
+    PLACEBO_HARMS,
+    BELOW_PLACEBO,
+    LIKE_PLACEBO,
+    MEMORISED,
+    ALIKE,
+    NOTHING,
+]
+ROSE = (BETTER, UNCORRECTED, NO_PLACEBO, LIKE_PLACEBO)  # the verdicts under which the lines below stand
+
+BEATS_MAP = "beats the best free map at the output"
+LEAVES_WHOLE = "leaves the model whole"
+SHOWS_IN_SPEECH = "shows in what the model says"
+LINES = [BEATS_MAP, LEAVES_WHOLE, SHOWS_IN_SPEECH]
+YES, NO, NOT_DECIDED, NOT_MEASURED = "yes", "no", "not decided", "not measured"

@@ -192,3 +192,5 @@ class StatisticsSpec:
     bootstrap: int = 2000
     claim_at: str | int = "output"  # the hidden state
     pooling: str = "no-bos"
+    minimum_units: int = added(20)
+    alike_margin: float = added(0.02)  # a gap that changes by less has not changed

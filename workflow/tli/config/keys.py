@@ -308,18 +308,32 @@ class Evaluation(Section):
 
 
 class Statistics(Section):
-    """What is claimed and how it is corrected. Seeds are the replicates."""
+    """What is claimed and how it is corrected. A claim is about other seeds and other held-out words, with this training list."""
 
     primary: Criterion = Field("csls_p_at_1", description="The endpoint that carries the verdicts, on held-out pairs.")
     correction: Literal["holm", "benjamini-hochberg", "benjamini-yekutieli"] = Field(
         "holm", description="Correction of the confirmatory family for multiple comparisons."
     )
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="Level of the confirmatory family.")
-    minimum_seeds: Annotated[int, Field(ge=2)] = Field(5, description="Below this many seeds no claim is made.")
-    equivalence_margin: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Test whether held-out pairs gain as much as trained ones, within this margin.", examples=[0.05]
+    minimum_seeds: Annotated[int, Field(ge=2)] = Field(
+        5, description="Below this many seeds the interval is shown and no claim is made: how much runs differ cannot be told from fewer."
     )
-    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="Resamples of the bootstrap intervals.")
+    minimum_units: Annotated[int, Field(ge=2)] = Field(
+        20,
+        description="The same for units: components of held-out words, items of a task. On fewer a hit more or less decides, and the normal "
+        "form of the test does not hold.",
+    )
+    alike_margin: Annotated[float, Field(gt=0)] = Field(
+        0.02,
+        description="The gap (cosine of translations - of mismatched pairs) that counts as none: `raised all cosines alike` is said only where "
+        "TOST shows that the gap changed by less. A training that aligns adds .3 to it in the demo.",
+    )
+    equivalence_margin: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Test whether held-out pairs gain as much as trained ones, within this margin; which difference is none only you can say.",
+        examples=[0.05],
+    )
+    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="Resamples of the bootstrap intervals within one run.")
 
 
 class Transfer(Section):

@@ -134,8 +134,8 @@ TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
 PERPLEXITY = RUN + ["language", "sentences", "tokens", "perplexity", "uniform"]
 TESTS = [
-    "test",  # what was computed: "t over seeds", "paired t over words", "Wilcoxon", ...
-    "level",  # confirmatory, exploratory, within one run, descriptive
+    "test",  # what was computed: "quasi-t over seeds and units", "paired t over words", "Wilcoxon over words", ...
+    "level",  # confirmatory, exploratory, within one run
     "family",
     "family_size",
     *CELL,
@@ -143,9 +143,12 @@ TESTS = [
     "split",
     "hidden_state",
     "pooling",
+    "pool",
     "metric",
     "contrast",  # "after - before", "real - placebo", ...
-    "n",
+    "n",  # seeds; words where the test is within one run
+    "units",
+    "words",
     "df",
     "estimate",
     "sd",
@@ -165,22 +168,53 @@ VERDICTS = [
     *CELL,
     "loss_layer",
     "metric",
+    "pool",  # of candidates
     "seeds",
+    "folds",
     "heldout_pairs",
+    "units",  # components of the list
     "before",
     "after",
     "placebo",
     "change",
-    "change_low",
+    "change_low",  # over other seeds and held-out words, not adjusted
     "change_high",
+    "t_change",
+    "df_change",
     "p_change",
     "against_placebo",
     "against_placebo_low",
     "against_placebo_high",
+    "t_against_placebo",
+    "df_against_placebo",
     "p_against_placebo",
+    "placebo_change",
+    "p_placebo_change",
+    "train_change",
+    "p_train_change",
+    "p_at_1_change",
+    "p_p_at_1_change",
     "p_family",  # the larger of the two, adjusted within the confirmatory family by the chosen method
-    "detectable",  # the smallest change that these seeds could have shown with 80 % power
-    "verdict",  # short name, one of statistics.verdicts.VERDICTS
+    "family_size",
+    "gap_same_p",  # adjusted, of TOST: the gap has not changed by more than the margin
+    "detectable",  # the smallest change that the whole claim would have found with 80 % power
+    "verdict",  # one of facts.VERDICTS
+    "sentence",
+]
+VERDICT_LINES = [
+    *CELL,
+    "line",  # one of facts.LINES
+    "answer",  # yes, no, not decided, not measured
+    "part",  # the language or the direction that decides, "" where there is one
+    "margin",
+    "seeds",
+    "units",
+    "estimate",
+    "low",
+    "high",
+    "p",
+    "p_family",
+    "family_size",
     "sentence",
 ]
 
@@ -249,5 +283,5 @@ TEXT = {
     "model", "pair", "arm", "layer", "rank", "run", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "pool", "stratum", "part", "verdict", "sentence", "aligned_id", "reason",
+    "note", "pool", "stratum", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
 }  # fmt: skip

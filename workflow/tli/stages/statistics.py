@@ -12,7 +12,12 @@ from tli.io import tables
 from tli.io.records import read_check
 from tli.log import say
 
-CONTRACT = {"runs": tables.RUNS, "tests": tables.TESTS, "verdicts": tables.VERDICTS}  # the others' columns are those of tli.statistics
+CONTRACT = {
+    "runs": tables.RUNS,
+    "tests": tables.TESTS,
+    "verdicts": tables.VERDICTS,
+    "lines": tables.VERDICT_LINES,
+}  # the others' columns are those of tli.statistics
 
 
 def run(job: StatisticsJob) -> dict:
@@ -22,10 +27,7 @@ def run(job: StatisticsJob) -> dict:
     lists = pd.concat([_words(layout, model, pair) for model, pair in experiment.model_pairs], ignore_index=True)
     layers = {model: read_check(layout.check(model)).layers for model in experiment.config.models}
     results = statistics.analyse(
-        statistics.Measured(
-            measured["runs"], *(measured[name].query("pool == 'whole-list'") for name in ("similarities", "metrics")), lists, layers
-        ),
-        job.spec,
+        statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers), job.spec
     )
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))

@@ -1,4 +1,4 @@
-"""What the injection did to other tasks: item-level figures per run (descriptive), accuracy changes over seeds (claims)."""
+"""What the injection did to other tasks: item-level figures per run (descriptive), accuracy over items and seeds (claims)."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ import numpy as np
 import pandas as pd
 
 from tli import facts
+from tli.errors import TableError
 from tli.io import tables
 from tli.specs import StatisticsSpec
-from tli.statistics import comparing, items, seeds
+from tli.statistics import comparing, items, power, ranks
+from tli.statistics.cells import NOTE_OF_ZERO
 from tli.statistics.columns import CELLS, GAPS, PER_RUN, TREND
+from tli.statistics.comparing import RUNS_OF
+from tli.statistics.crossed import crossed, one
 from tli.statistics.families import adjust_families
 from tli.statistics.inputs import Scored
-from tli.statistics.paired import smallest_detectable
-from tli.statistics.ranks import trend
 
 ENGLISH = {"en", "eng", "eng_Latn"}
 PROMPT = r"_prompt_?\d+"  # how the harness numbers the prompts of a task
 WORST = "worst prompt of "
+CONTRASTS = (facts.AFTER_BEFORE, facts.REAL_PLACEBO)
 
 
 def transfer(scored: Scored, spec: StatisticsSpec) -> dict[str, pd.DataFrame]:
     """All statistics of the transfer tasks.
 
-    Returns: runs (PER_RUN: McNemar, bootstrap, retention), gaps (GAPS: English minus target, per run), cells (CELLS: t over
-    the seeds, after - before and real - placebo, of accuracy, of the worst prompt, of the transfer gap), trend (TREND: over
-    log2 rank). Claims rest on `cells`. Errors are TableError.
+    Returns: runs (PER_RUN: McNemar, bootstrap, retention), gaps (GAPS: English minus target, per run), cells (CELLS: the
+    crossed test over items and seeds, after - before and real - placebo, of accuracy, of the worst prompt, of the transfer gap),
+    trend (TREND: over log2 rank). Claims rest on `cells`. Errors are TableError.
     """
     table, runs = scored.items, scored.runs
     correct = {}
@@ -38,10 +41,11 @@ def transfer(scored: Scored, spec: StatisticsSpec) -> dict[str, pd.DataFrame]:
     inverse = (1 / table["choices"].astype(float)).groupby(table["task"]).mean()
     about["chance"] = inverse.where(np.isfinite(inverse))
     aligned = table[["task", "item", "aligned_id"]].drop_duplicates(["task", "item"])
+    english = english_task(about) | scored.english
+    measures = [*_accuracies(correct), *_worst_prompts(correct), *_transfer_gaps(correct, aligned, english)]
     per_run = _per_run(correct, about, runs, spec)
-    gaps = _gaps(correct, aligned, scored, english_task(about) | scored.english, spec)
-    cells, slopes = _cells(per_run, gaps, about, runs, spec)
-    return {"runs": per_run, "gaps": gaps, "cells": cells, "trend": slopes}
+    gaps = _gaps(correct, aligned, scored, english, spec)
+    return {"runs": per_run, "gaps": gaps, "cells": _cells(measures, about, runs, spec), "trend": _trends(measures, runs, spec)}
 
 
 def english_task(about: pd.DataFrame) -> dict[str, str]:
@@ -69,14 +73,14 @@ def _trained(runs: pd.DataFrame, columns) -> pd.DataFrame:
     lost = [base for base in counting["base"] if base not in there]
     if lost:
         model, pair, run = lost[0]
-        raise tables.TableError(f"statistics: the table transfer has no rows of {run} (model {model}, pair {pair})")
+        raise TableError(f"statistics: the table transfer has no rows of {run} (model {model}, pair {pair})")
     return counting
 
 
 def _items(matrix: pd.DataFrame, task: str, run) -> tuple[np.ndarray, np.ndarray]:
     after, before = matrix[run.name].to_numpy(float), matrix[run.base].to_numpy(float)
     if (np.isfinite(after) != np.isfinite(before)).any():
-        raise tables.TableError(f"statistics: transfer task {task}: {run.run} and {run.baseline} have different items")
+        raise TableError(f"statistics: transfer task {task}: {run.run} and {run.baseline} have different items")
     here = np.isfinite(after)
     return before[here], after[here]
 
@@ -156,69 +160,130 @@ def _aligned(aligned: pd.DataFrame, task: str, theirs: str):
     return bool(len(joined)), joined["item"].tolist(), joined["item_english"].tolist()
 
 
-def _cells(per_run, gaps, about, runs, spec):
-    """t over seeds per cell of every measure, and its trend over log2 rank."""
-    cells, slopes = [], []
-    for measure, values in _measures(per_run, gaps, runs):
-        table = comparing.compared(runs, values, ["task"], [measure])
-        if table.empty:
-            continue
-        by = [*tables.CELL, "loss_layer", "task"]
-        for contrast in (facts.AFTER_BEFORE, facts.REAL_PLACEBO):
-            tested = seeds.over_seeds(table, [measure], contrast, by, spec.alpha)
-            if len(tested):
-                means = table.groupby(by, as_index=False)[[measure, f"{measure}_before", f"{measure}_placebo"]].mean()
-                means.columns = [*by, "after", "before", "placebo"]
-                cells.append(tested.merge(means, on=by, how="left"))
-        slopes.append(trend(table, runs, ["task"], [measure], "transfer, rank trend", spec.alpha))
-    if not cells:
-        return pd.DataFrame(columns=CELLS), pd.DataFrame(columns=TREND)
-    table = pd.concat(cells, ignore_index=True)
+def _accuracies(correct: dict[str, pd.DataFrame]):
+    """(measure, task, [right or wrong by item and run], nothing to take off)."""
+    for task, matrix in correct.items():
+        yield "accuracy", task, matrix, None
+
+
+def _worst_prompts(correct: dict[str, pd.DataFrame]):
+    """The same of the prompt that each run does worst on, for tasks asked in several prompts."""
+    prompts: dict[str, list[pd.DataFrame]] = {}
+    for task, matrix in correct.items():
+        base = re.sub(PROMPT, "", task)
+        if base != task:
+            prompts.setdefault(base, []).append(matrix)
+    for base, matrices in prompts.items():
+        if len(matrices) > 1:
+            worst = pd.DataFrame([matrix.mean() for matrix in matrices]).idxmin()
+            chosen = {run: matrices[int(number)][run] for run, number in worst.items() if np.isfinite(number)}
+            table = pd.DataFrame(dict(enumerate(chosen.values())))
+            yield "worst prompt accuracy", WORST + base, table.set_axis(pd.Index(list(chosen), tupleize_cols=False), axis=1), None
+
+
+def _transfer_gaps(correct: dict[str, pd.DataFrame], aligned: pd.DataFrame, english: dict[str, str]):
+    """English minus target: item by item where the items are aligned, else two tables of items."""
+    for task, theirs in sorted(english.items()):
+        if task in correct and theirs in correct:
+            paired, at_target, at_english = _aligned(aligned, task, theirs)
+            target, other = correct[task], correct[theirs]
+            if paired:
+                target, other = (part.loc[at].reset_index(drop=True) for part, at in ((target, at_target), (other, at_english)))
+            yield "transfer gap", task, *((other - target, None) if paired else (other, target))
+
+
+def _difference(matrix: pd.DataFrame | None, cell: pd.DataFrame, contrast: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Seeds, and both sides [2, seeds, items] of one contrast on the items that all have; None without any."""
+    if matrix is None:
+        return None
+    there, sides = set(matrix.columns), {}
+    for run in cell.itertuples(index=False):
+        names = [(run.model, run.pair, getattr(run, side)) for side in RUNS_OF[contrast]]
+        if all(name in there for name in names):
+            sides.setdefault(run.seed, np.stack([matrix[name].to_numpy(float) for name in names]))
+    if not sides:
+        return None
+    both = np.stack(list(sides.values()), 1)
+    return np.array(list(sides)), both[:, :, np.isfinite(both).all((0, 1))]
+
+
+def _cells(measures: list, about: pd.DataFrame, runs: pd.DataFrame, spec: StatisticsSpec) -> pd.DataFrame:
+    """The crossed test of every cell, measure and contrast, with what it could have found."""
+    members = comparing.members(runs)
+    rows, grids = [], []
+    for key, cell in members.groupby(tables.CELL, sort=True):
+        head = dict(zip(tables.CELL, key, strict=True)) | {name: cell[name].iloc[0] for name in ("loss_layer", "control", "zero")}
+        for measure, task, matrix, minus in measures:
+            for contrast in CONTRASTS:
+                found = _difference(matrix, cell, contrast)
+                if found is None or not found[1].shape[2]:
+                    continue
+                apart = _difference(minus, cell, contrast)
+                grids.append((found[1][0] - found[1][1], None if apart is None else apart[1][0] - apart[1][1]))
+                test = one(crossed(*grids[-1], alpha=spec.alpha))
+                sides = found[1].mean((1, 2)) - (0 if apart is None else apart[1].mean((1, 2)))
+                means = dict(zip(("after", "before" if contrast == facts.AFTER_BEFORE else "placebo"), sides, strict=True))
+                names = {"task": task, "metric": measure, "contrast": contrast, "items": test["units"]}
+                rows.append({**head, **test, **means, **names, "sd": np.sqrt(test["v_seeds"] * test["seeds"])})
+    if not rows:
+        return pd.DataFrame(columns=CELLS)
+    table = pd.DataFrame(rows).reindex(columns=[*CELLS, "zero"])
+    zero = table["zero"].astype(bool)
+    table.loc[zero, ["low", "high", "statistic", "p", "log10_p"]] = np.nan
+    table.loc[zero, "note"] = NOTE_OF_ZERO
     table["family"] = np.where(table["control"], "transfer, controls: ", "transfer: ") + table["metric"]
-    table.loc[table["zero"], "family"] = ""
+    table.loc[zero, "family"] = ""
     table = adjust_families(table)
-    table["seeds"] = table["n"].astype(int)
     plain = about.rename(index=lambda task: re.sub(PROMPT, "", task)).groupby(level=0).first()
     for name in ("language", "chance"):
         table[name] = table["task"].map(about[name]).fillna(table["task"].str.removeprefix(WORST).map(plain[name]))
     table["chance"] = table["chance"].where(table["metric"] != "transfer gap")
-    table["detectable"] = [
-        smallest_detectable(row.sd, row.seeds, max(row.family_size, 1), spec.alpha) if row.sd > 0 and not row.zero else np.nan
-        for row in table.itertuples()
-    ]
+    table["detectable"] = [_detectable(grid, row, spec) for (grid, _), row in zip(grids, table.itertuples(), strict=True)]
     table["sentence"] = [sentence(row, spec) for row in table.to_dict("records")]
-    slopes = pd.concat(slopes, ignore_index=True) if slopes else pd.DataFrame(columns=TREND)
-    return table[CELLS], slopes[TREND]
+    return table[CELLS]
 
 
-def _measures(per_run, gaps, runs):
-    """Yield (measure, values by model, pair, run and task), the baselines' values as rows of their own."""
-    yield "accuracy", _with_baselines(per_run, "before", "after", "accuracy", runs)
-    base = per_run["task"].str.replace(PROMPT, "", regex=True)
-    prompts = per_run[base != per_run["task"]].assign(task=WORST + base)
-    if prompts.duplicated(["model", "pair", "run", "task"]).any():
-        worst = prompts.groupby(["model", "pair", "run", "task"], as_index=False)[["before", "after"]].min()
-        yield "worst prompt accuracy", _with_baselines(worst, "before", "after", "worst prompt accuracy", runs)
-    if len(gaps):
-        yield "transfer gap", _with_baselines(gaps, "gap_before", "gap_after", "transfer gap", runs)
+def _detectable(grid: np.ndarray, row, spec: StatisticsSpec) -> float:
+    if row.zero or min(grid.shape) < 2:
+        return float("nan")
+    design = power.Design(*grid.shape, family=max(row.family_size, 1), with_placebo=False)
+    return power.detectable(power.components([grid]), design, spec.alpha)
 
 
-def _with_baselines(table, before, after, measure, runs) -> pd.DataFrame:
-    key = ["model", "pair", "run", "task"]
-    table = table.merge(runs[["model", "pair", "run", "baseline"]], on=["model", "pair", "run"], how="left")
-    theirs = table.drop(columns="run").rename(columns={"baseline": "run", before: measure})[[*key, measure]]
-    return pd.concat([table.rename(columns={after: measure})[[*key, measure]], theirs.drop_duplicates(key)], ignore_index=True)
+def _trends(measures: list, runs: pd.DataFrame, spec: StatisticsSpec) -> pd.DataFrame:
+    """TREND: the slope over log2 rank of every item and seed, where one table of items has the measure."""
+    rows = []
+    for head, by_rank in ranks.lines(ranks.points(runs), runs):
+        for measure, task, matrix, minus in measures:
+            for contrast in CONTRASTS if minus is None else ():
+                parts = {rank: _difference(matrix, cell, contrast) for rank, cell in by_rank.items()}
+                parts = {rank: part for rank, part in parts.items() if part is not None}
+                if len({part[1].shape[2] for part in parts.values()}) != 1:
+                    continue
+                differences = {rank: (seeds, both[0] - both[1]) for rank, (seeds, both) in parts.items()}
+                size = next(iter(differences.values()))[1].shape[1]
+                test = ranks.tested_slopes(differences, np.arange(size), spec.alpha)
+                if test is not None:
+                    names = {"task": task, "metric": measure, "contrast": contrast, "family": f"transfer, rank trend: {measure}"}
+                    rows.append({**head, **test, **names})
+    return adjust_families(pd.DataFrame(rows, columns=TREND))[TREND]
 
 
 def sentence(row: dict, spec: StatisticsSpec) -> str:
     """One line of the answer to "what did it do to other tasks?", from a row of CELLS."""
     what = f"{row['task']}, {row['metric']}, {row['contrast']}: {row['estimate']:+.3f}"
-    if row["seeds"] < spec.minimum_seeds:
-        return f"{what}; no claim: {row['seeds']} seeds, and a claim needs at least {spec.minimum_seeds}."
+    counts = f"{row['items']} items, {row['seeds']} seeds"
+    chance = f", chance {row['chance']:.3f}" if np.isfinite(row["chance"]) else ""
+    if row["seeds"] < spec.minimum_seeds or row["items"] < spec.minimum_units:
+        return f"{what}; no claim: {counts}{chance}; a claim needs at least {spec.minimum_seeds} seeds and {spec.minimum_units} items."
     if not np.isfinite(row["p"]):
         return f"{what}; {row['note']}."
     p = row[facts.CORRECTIONS[spec.correction]]
-    interval = f"{100 * (1 - spec.alpha):g} % interval {row['low']:+.3f} to {row['high']:+.3f}, adjusted p {p:.2g}, {row['seeds']} seeds"
+    interval = f"{100 * (1 - spec.alpha):g} % interval {row['low']:+.3f} to {row['high']:+.3f}, over other seeds and items"
+    text = f"{what} ({interval}; adjusted p {p:.2g}, {counts}{chance}): "
     if p <= spec.alpha:
-        return f"{what} ({interval}): {'higher' if row['estimate'] > 0 else 'lower'}."
-    return f"{what} ({interval}): no detectable difference; one of {row['detectable']:.3f} or more would have been found with 80 % power."
+        return text + f"{'higher' if row['estimate'] > 0 else 'lower'}."
+    if row["detectable"] > 1:
+        return text + f"no detectable difference; none that is possible would have been found with {100 * facts.POWER:.0f} % power."
+    found = f"one of {row['detectable']:.3f} or more would have been found with {100 * facts.POWER:.0f} % power"
+    return text + f"no detectable difference; {found}."

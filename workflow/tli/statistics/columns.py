@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tli.io import tables
 
-PLACE = ["split", "hidden_state", "pooling"]
+PLACE = ["split", "hidden_state", "pooling", "pool"]
 ADJUSTED = ["family", "family_size", "p_holm", "p_bh", "p_by"]
 
 # the model, the pair, the arm and the layer: the ranks of a line are its points
@@ -19,9 +19,10 @@ RANKS = [
     "contrast",
     "ranks",
     "seeds",
+    "units",
     *_SLOPE,
 ]
-TREND = [*LINE, "loss_layer", "alpha_rule", "task", "metric", "contrast", "ranks", "seeds", *_SLOPE]
+TREND = [*LINE, "loss_layer", "alpha_rule", "task", "metric", "contrast", "ranks", "seeds", "units", *_SLOPE]
 
 GAPS_OF_A_RUN = ["gap_loss_before", "gap_loss_after", "gap_output_before", "gap_output_after", "gain_loss", "gain_output"]
 RATIOS = ["survival_before", "survival_after", "survival_change", "passed_on"]
@@ -32,9 +33,11 @@ SURVIVAL = [
     "level",
     "split",
     "pooling",
+    "pool",
     "loss_layer",
     "output",
     "seeds",
+    "units",
     *GAPS_OF_A_RUN,
     *RATIOS,
     "contrast",
@@ -138,6 +141,7 @@ CELLS = [
     "metric",
     "contrast",
     "seeds",
+    "items",
     "chance",
     "before",
     "after",
@@ -154,4 +158,20 @@ CELLS = [
     "detectable",
     "note",
     "sentence",
+]
+POWER = [
+    *tables.CELL,
+    "metric",
+    "pool",
+    "seeds",
+    "folds",
+    "units",
+    "family_size",
+    "run_sd",  # of a run's mean, its luck
+    "unit_sd",  # of a unit's mean over runs
+    "residual_sd",  # of a unit in a run, above both
+    "placebo_correlation",  # of a unit's gain in the real and in the placebo training
+    "detectable",  # the smallest change of both contrasts that the whole claim finds with 80 % power
+    "power_at_05",  # of a change by .05
+    "power_at_10",
 ]

@@ -7,8 +7,14 @@ import pandas as pd
 from tli import facts
 from tli.io import tables
 
-# contrast: the columns whose difference it is
+# contrast: the columns of `compared` whose difference it is
 SIDES = {facts.AFTER_BEFORE: ("", "_before"), facts.REAL_PLACEBO: ("", "_placebo"), facts.PLACEBO_BEFORE: ("_placebo", "_before")}
+# contrast: the columns of `members` that name its two runs
+RUNS_OF = {
+    facts.AFTER_BEFORE: ("run", "baseline"),
+    facts.REAL_PLACEBO: ("run", "placebo"),
+    facts.PLACEBO_BEFORE: ("placebo", "baseline"),
+}
 MEASURES = [name for name in tables.METRICS if name not in ("k", "n")]
 
 
@@ -23,13 +29,14 @@ def is_zero(runs: pd.DataFrame) -> pd.Series:
 
 
 def placebo_runs(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a real run that has a placebo: model, pair, run, placebo (the name of the run that holds its figures).
+    """One row a real run that has a placebo: model, pair, run, fold, placebo (the name of the run that holds its figures).
 
     run is one that counts; its placebo may be that of a repetition of it. Matched by placebo_of == arm, the resolved loss
-    layer (not the word that asked for it), rank and seed. A placebo that is the same as another run by construction is
+    layer (not the word that asked for it), rank, seed and fold. A placebo that is the same as another run by construction is
     looked up under that run's name.
     """
-    key = ["model", "pair", "loss_layer", "rank", "seed"]
+    key = ["model", "pair", "loss_layer", "rank", "seed", "fold"]
+    runs = runs if "fold" in runs.columns else runs.assign(fold=0)
     placebos = runs[runs["placebo_of"].fillna("") != ""]
     same_as = placebos["same_as"].fillna("")
     placebos = placebos.assign(placebo=placebos["run"].where(same_as == "", same_as), first=same_as == "")
@@ -39,21 +46,33 @@ def placebo_runs(runs: pd.DataFrame) -> pd.DataFrame:
     same_as = runs["same_as"].fillna("")
     real = runs.assign(run=runs["run"].where(same_as == "", same_as), first=same_as == "")
     joined = real.merge(placebos, on=[*key, "arm"], how="inner").sort_values("first", ascending=False, kind="stable")
-    return joined.drop_duplicates(["model", "pair", "run"])[["model", "pair", "run", "placebo"]]
+    return joined.drop_duplicates(["model", "pair", "run", "fold"])[["model", "pair", "run", "fold", "placebo"]]
+
+
+def members(runs: pd.DataFrame) -> pd.DataFrame:
+    """The runs that count, one row each: RUN's columns, control, zero, loss_layer, baseline, placebo ("" without one)."""
+    table = counted(runs)
+    table = table[[*tables.RUN, "control", "baseline", "loss_layer", "placebo_of"]].assign(zero=is_zero(table))
+    table = table.merge(placebo_runs(runs), on=["model", "pair", "run", "fold"], how="left")
+    return table.assign(placebo=table["placebo"].fillna(""), control=table["control"].astype(bool))
 
 
 def compared(runs: pd.DataFrame, values: pd.DataFrame, on: list[str], measures: list[str]) -> pd.DataFrame:
     """Rows of `values` of the runs that count, with the baseline's and the placebo's values of the same row beside.
 
-    values: a table with model, pair, run, the columns `on` (one row a run and `on`) and the columns `measures`. Returns
-    the runs' columns, `on`, and for each measure m: m, m_before, m_placebo (NaN where there is none).
+    values: a table with model, pair, run, seed, fold, the columns `on` (one row a run and `on`) and the columns `measures`.
+    A baseline's row of the same seed and fold is taken where there is one, else the one that stands for all (seed -1). Returns
+    the columns of `members`, `on`, and for each measure m: m, m_before, m_placebo (NaN where there is none).
     """
-    runs_that_count = counted(runs)
-    meta = runs_that_count[[*tables.RUN, "placebo_of", "control", "baseline", "loss_layer"]].assign(zero=is_zero(runs_that_count))
-    meta = meta.merge(placebo_runs(runs), on=["model", "pair", "run"], how="left")
-    values = values[["model", "pair", "run", *on, *measures]]
-    table = meta.merge(values, on=["model", "pair", "run"], how="inner")
-    for other, suffix in (("baseline", "_before"), ("placebo", "_placebo")):
-        theirs = values.rename(columns={"run": other, **{m: m + suffix for m in measures}})
-        table = table.merge(theirs, on=["model", "pair", other, *on], how="left")
-    return table
+    values = values[["model", "pair", "run", "seed", "fold", *on, *measures]]
+    of_run = values.drop(columns="seed")
+    table = members(runs).merge(of_run, on=["model", "pair", "run", "fold"], how="inner")
+    theirs = of_run.rename(columns={"run": "placebo", **{m: m + "_placebo" for m in measures}})
+    table = table.merge(theirs, on=["model", "pair", "placebo", "fold", *on], how="left")
+    before = {m: m + "_before" for m in measures}
+    baselines = values[values["run"].isin(set(table["baseline"]))].rename(columns={"run": "baseline", **before})
+    key = ["model", "pair", "baseline", "seed", "fold", *on]
+    exact = table[key].merge(baselines, on=key, how="left")[list(before.values())]
+    general = baselines[baselines["seed"] == -1].drop(columns=["seed", "fold"]).drop_duplicates(["model", "pair", "baseline", *on])
+    shared = table[key].merge(general, on=["model", "pair", "baseline", *on], how="left")[list(before.values())]
+    return table.assign(**{name: exact[name].fillna(shared[name]).to_numpy() for name in before.values()})

@@ -5,10 +5,14 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from tli import facts
 from tli.io import tables
-from tli.statistics.columns import GAINS, WORDS
+from tli.statistics.cells import Difference, cells_of
+from tli.statistics.columns import WORDS
 from tli.statistics.families import adjust_families
 from tli.statistics.paired import UNDEFINED, log10_p_of_t
+from tli.statistics.units import Sheet
+from tli.statistics.word_figures import NAMES
 
 # what a list may tell of a word beyond its category; a column that is not there is left out
 COVARIATES = {
@@ -18,38 +22,38 @@ COVARIATES = {
     "edit_similarity": "edit similarity to a trained word",
 }
 LEAST_OF_CATEGORY, LEAST_CLUSTERS = 5, 10
-MEASURES = ["cosine", "gap", "csls_hit"]
+MEASURES = {"cosine": "cosine", "gap": "gap", "csls_hit": "csls_p_at_1"}  # name in GAINS: figure of a word
 
 
-def gains(words: pd.DataFrame, pairs: pd.DataFrame, output: dict[str, int], measures=MEASURES) -> pd.DataFrame:
-    """GAINS: one row a cell (no control), word and measure, at the output: means over the seeds, placebo beside.
+def gains_of_sheet(sheet: Sheet, members: pd.DataFrame, pairs: pd.DataFrame, splits: tuple[str, ...]) -> list[pd.DataFrame]:
+    """Rows of GAINS: a cell (no control), word and measure of these splits: means over the seeds, placebo beside.
 
-    words: `comparing.compared` of the similarities by PLACE and pair_id.
+    csls_hit is the share of the seeds in which CSLS retrieves a right translation first.
     """
-    at_output = words["hidden_state"] == words["model"].map(output)
-    words = words[at_output & ~words["control"].astype(bool)]
-    by = [*tables.CELL, "loss_layer", "pair_id"]
-    parts = []
-    for measure in measures:
-        values = words[by].assign(
-            before=words[measure + "_before"],
-            after=words[measure],
-            placebo_after=words[measure + "_placebo"],
-            seeds=words["seed"],
-        )
-        mean = values.groupby(by, sort=True, as_index=False).agg(
-            before=("before", "mean"),
-            after=("after", "mean"),
-            placebo_after=("placebo_after", "mean"),
-            seeds=("seeds", "nunique"),
-        )
-        mean["change"] = mean["after"] - mean["before"]
-        mean["placebo_change"] = mean["placebo_after"] - mean["before"]
-        parts.append(mean.assign(metric=measure))
-    table = pd.concat(parts, ignore_index=True)
-    about = ["source", "target", "category", "component", "split"]
-    on = ["model", "pair", "pair_id"] if "model" in pairs.columns else ["pair", "pair_id"]
-    return table.merge(pairs[[*on, *about]], on=on, how="left")[GAINS]
+    blocks = []
+    about = ["source", "target", "category", "component"]
+    listed = pairs[pairs["pair"] == sheet.pair]
+    listed = listed[listed["model"] == sheet.model] if "model" in pairs.columns else listed
+    listed = listed.drop_duplicates("pair_id").set_index("pair_id")[about].reindex(sheet.words).reset_index(names="pair_id")
+    for key, cell in cells_of(sheet, members[~members["control"]]):
+        for split in splits:
+            change, against = (Difference.of(sheet, cell, contrast, split) for contrast in (facts.AFTER_BEFORE, facts.REAL_PLACEBO))
+            head = dict(zip(tables.CELL, key, strict=True)) | {"loss_layer": int(cell["loss_layer"].iloc[0]), "split": split}
+            for measure, name in MEASURES.items():
+                number = NAMES.index(name)
+                after, before, placebo = (_mean(one[:, :, number]) for one in (change.first, change.second, against.second))
+                seeds = np.isfinite(change.first[:, :, number]).sum(0)
+                block = listed.assign(**head, metric=measure, seeds=seeds, before=before, after=after, placebo_after=placebo)
+                block = block.assign(change=after - before, placebo_change=placebo - before)
+                blocks.append(block[seeds > 0])
+    return blocks
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """The mean over the first axis of what is there; NaN where nothing is."""
+    there = np.isfinite(values)
+    count = there.sum(0)
+    return np.divide(np.where(there, values, 0.0).sum(0), count, out=np.full(values.shape[1], np.nan), where=count > 0)
 
 
 def which_words_gain(gains: pd.DataFrame, pairs: pd.DataFrame, split="heldout", alpha=0.05) -> pd.DataFrame:

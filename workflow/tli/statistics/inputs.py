@@ -27,11 +27,25 @@ class Measured:
     layers: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _need("runs", self.runs, tables.RUNS)
-        _need("metrics", self.metrics, tables.RUN_METRICS)
-        _need("similarities", self.similarities, tables.SIMILARITIES)
-        _need("pairs", self.pairs, ["pair", *tables.PAIRS])
+        need("runs", self.runs, tables.RUNS)
+        need("metrics", self.metrics, tables.RUN_METRICS)
+        need("similarities", self.similarities, tables.SIMILARITIES)
+        need("pairs", self.pairs, ["pair", *tables.PAIRS])
         object.__setattr__(self, "runs", _no_missing_names(self.runs))
+        object.__setattr__(self, "similarities", _with_places(self.similarities))
+        object.__setattr__(self, "metrics", _with_places(self.metrics))
+
+    @property
+    def claim_pool(self) -> str:
+        """The pool of candidates that claims rest on: the untrained one, or what there is instead (the sentences name it)."""
+        pools = sorted(self.similarities["pool"].unique())
+        return tables.UNTRAINED if tables.UNTRAINED in pools or not pools else pools[0]
+
+    @property
+    def train_pool(self) -> str:
+        """The pool in which trained and held-out words are compared: one that has trained words."""
+        pools = sorted(self.similarities.loc[self.similarities["split"] == "train", "pool"].unique())
+        return self.claim_pool if self.claim_pool in pools or not pools else pools[0]
 
     def with_pooling(self, pooling: str) -> Measured:
         """The rows of one pooling only. Raises TableError where there are none."""
@@ -68,16 +82,23 @@ class Scored:
     english: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _need("transfer", self.items, tables.TRANSFER)
-        _need("runs", self.runs, tables.RUNS)
+        need("transfer", self.items, tables.TRANSFER)
+        need("runs", self.runs, tables.RUNS)
         object.__setattr__(self, "runs", _no_missing_names(self.runs))
 
 
-def _need(name: str, table: pd.DataFrame, columns: list[str]) -> None:
+def need(name: str, table: pd.DataFrame, columns: list[str]) -> None:
     missing = [column for column in columns if column not in table.columns]
     if missing:
         raise TableError(f"statistics: the table {name} lacks the columns {', '.join(missing)}")
 
 
 def _no_missing_names(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs.assign(placebo_of=runs["placebo_of"].fillna(""), same_as=runs["same_as"].fillna(""))
+    fold = runs["fold"] if "fold" in runs.columns else 0
+    return runs.assign(placebo_of=runs["placebo_of"].fillna(""), same_as=runs["same_as"].fillna(""), fold=fold)
+
+
+def _with_places(table: pd.DataFrame) -> pd.DataFrame:
+    """With the columns fold and pool, which a table without folds, or of one pool, may lack."""
+    places = {"fold": 0, "pool": tables.WHOLE_LIST}
+    return table.assign(**{name: value for name, value in places.items() if name not in table.columns})
