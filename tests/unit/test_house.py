@@ -16,7 +16,7 @@ from tli.config import reference
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow" / "tli"
 FLOORS = [
-    {"errors", "specs"},
+    {"errors", "facts", "specs"},
     {"io", "log"},
     {"config", "lexicon", "metrics", "statistics", "progress"},
     {"model"},

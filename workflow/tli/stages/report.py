@@ -9,11 +9,11 @@ from pathlib import Path
 import pandas as pd
 
 from tli.config import Config, parse
-from tli.config.arms import expand_arms
-from tli.config.protocols import protocol
 from tli.experiment import grid, jobs
 from tli.io import tables
 from tli.log import redact, say
+from tli.report import build
+from tli.report.input import AuditLine, Provenance, ReportInput
 from tli.runtime import console
 from tli.runtime.wrapping import commit
 from tli.stages import statistics
@@ -27,30 +27,18 @@ def report(*, config: dict, results: str, output: str, partial: bool = False) ->
     config: the experiment as the config says it (plain values). partial: make do with what is finished.
     Raises tables.TableError for a missing table unless `partial`.
     """
-    from tli.report import build
-
     checked = parse(config)
     runs = grid.expand(checked)
     found, missing = gather(checked, runs, Path(results), partial)
-    shown = {key: str(value) if isinstance(value, Path) else value for key, value in checked.model_dump().items()}
-    shown |= {
-        "protocol": protocol(checked),
-        "demo": any(model.demo for model in checked.models.values()),
-        "arms": expand_arms(checked),
-    }
-    shown["checks"] = {
-        model: json.loads(path.read_text(encoding="utf-8"))
-        for model in checked.models
-        if (path := Path(results) / "check" / f"{model}.json").exists()
-    }
-    build(
+    made = ReportInput.of(
+        checked,
         found,
-        config=shown,
-        provenance=provenance(checked, Path(results)),
+        checks=checks(checked, Path(results)),
         audit=audits(checked, Path(results)),
-        output=Path(output),
-        missing=missing,
+        provenance=provenance(checked, Path(results)),
+        missing=tuple(missing),
     )
+    build(made, output)
     say(f"report: {output}/index.html" + (f"; missing: {'; '.join(missing)}" if missing else ""))
     return missing
 
@@ -96,46 +84,45 @@ def gather(config: Config, runs: pd.DataFrame, results: Path, partial: bool) -> 
     return found, missing
 
 
-def audits(config: Config, results: Path) -> dict[str, list[tuple[str, str]]]:
-    """The lexicon audit's lines by pair: (severity, text)."""
-    found: dict[str, list] = {}
+def checks(config: Config, results: Path) -> dict[str, dict]:
+    """The record of each model's check, by its name; of those that were checked."""
+    files = {model: results / "check" / f"{model}.json" for model in config.models}
+    return {model: json.loads(path.read_text(encoding="utf-8")) for model, path in files.items() if path.exists()}
+
+
+def audits(config: Config, results: Path) -> tuple[AuditLine, ...]:
+    """The lines of the lexicons' audits."""
+    lines: list[AuditLine] = []
     for pair in config.pairs:
         files = [results / "lexicon" / pair / "audit.tsv", *sorted((results / "scan").glob(f"*/{pair}/audit.tsv"))]
         for path in filter(Path.exists, files):
             model = path.parts[-3] + ": " if path.parts[-4] == "scan" else ""
-            for severity, text in tables.read(path, text=["severity", "text"]).itertuples(index=False):
-                found.setdefault(pair, []).append((severity, model + text))
-    return found
+            audit = tables.read(path, text=["severity", "text"])
+            lines += [AuditLine(pair, severity, model + text) for severity, text in audit.itertuples(index=False)]
+    return tuple(lines)
 
 
-def provenance(config: Config, results: Path) -> dict:
+def provenance(config: Config, results: Path) -> Provenance:
     """What the reader needs to trust and to repeat the run."""
     import yaml
 
     text = yaml.safe_dump(json.loads(config.model_dump_json(exclude_unset=True)), sort_keys=False, allow_unicode=True)
     records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((results / "provenance").glob("*/*.json"))]
     stages = console.stage_seconds(results)
-    stages["gpu_seconds"] = stages["seconds"].where(~stages["device"].isin(["", "CPU"]), 0.0) if len(stages) else []
-    identities = {}
-    for model in config.models:
-        path = results / "check" / f"{model}.json"
-        if path.exists():
-            identities[model] = json.loads(path.read_text(encoding="utf-8"))["identity"]
+    stages["gpu_seconds"] = stages["seconds"].where(~stages["device"].isin(["", "CPU"]), 0.0)
     versions: dict[str, str] = {}
     for record in records:
         versions |= record.get("versions", {})
-    return {
-        "commit": commit(),
-        "versions": versions,
-        "devices": sorted({str(record.get("device", "")) for record in records} - {""}),
-        "config_text": redact(text),
-        "config_digest": hashlib.sha256(text.encode()).hexdigest(),
-        "model_revisions": identities,
-        "seeds": config.seed_list,
-        "stage_seconds": stages,
-        "dag_svg": stage_graph(stages),
-        "command": "snakemake --profile profiles/local --configfile <the config below>",
-    }
+    return Provenance(
+        commit=commit(),
+        versions=versions,
+        devices=tuple(sorted({str(record.get("device", "")) for record in records} - {""})),
+        config_text=redact(text),
+        config_digest=hashlib.sha256(text.encode()).hexdigest(),
+        stage_seconds=stages,
+        graph=stage_graph(stages),
+        command="snakemake --profile profiles/local --configfile <the config below>",
+    )
 
 
 ARROWS = [
