@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from tli.io.tables import CELL, RUN
-from tli.report.selection import Cell, Endpoint, kept_runs, rows
+from tli.report.selection import Cell, Endpoint, in_pools, kept_runs, rows
 
 # Metrics whose change is listed per run.
 SHOWN = ["csls_p_at_1", "gap", "mrr", "cosine", "mismatched", "p_at_1", "xcs", "xcs_mismatched"]
@@ -17,22 +17,34 @@ def changes(metrics: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
     Runs whose baseline has no row for the same split, hidden state and pooling are left out.
     """
-    place = ["split", "hidden_state", "pooling"]
+    place = ["split", "hidden_state", "pooling", "pool"]
     columns = RUN + place + [f"{m}_{when}" for m in SHOWN for when in ("before", "after", "change")]
     if metrics.empty or runs.empty:
         return pd.DataFrame(columns=columns)
     own = runs[["model", "pair", "run", "baseline"]].drop_duplicates()
     after = metrics[RUN + place + SHOWN].merge(own, on=["model", "pair", "run"])
-    before = metrics[["model", "pair", "run", *place, *SHOWN]].rename(columns={"run": "baseline"})
-    both = after.merge(before, on=["model", "pair", "baseline", *place], suffixes=("_after", "_before"))
+    before = metrics[["model", "pair", "run", "seed", "fold", *place, *SHOWN]].rename(columns={"run": "baseline"})
+    before = before[before["baseline"].isin(set(own["baseline"]))]
+    both = _with_baselines(after, before, ["model", "pair", "baseline", *place])
     for metric in SHOWN:
         both[f"{metric}_change"] = both[f"{metric}_after"] - both[f"{metric}_before"]
     return both[columns].reset_index(drop=True)
 
 
+def _with_baselines(after: pd.DataFrame, before: pd.DataFrame, key: list[str]) -> pd.DataFrame:
+    """Each row beside its baseline's: the one of its seed and fold, where there is one, else the one that stands for all (seed -1)."""
+    general = before[before["seed"] == -1].drop(columns=["seed", "fold"])
+    judged = before[before["seed"] != -1]
+    parts = [
+        after.merge(general, on=key, suffixes=("_after", "_before")),
+        after.merge(judged, on=[*key, "seed", "fold"], suffixes=("_after", "_before")),
+    ]
+    return pd.concat([part for part in parts if len(part)] or parts[:1], ignore_index=True)
+
+
 def cell_means(metrics: pd.DataFrame) -> pd.DataFrame:
     """Every metric's mean over the seeds of a cell, with the number of seeds; a baseline is a cell of its own."""
-    place = [*CELL, "split", "hidden_state", "normed", "pooling"]
+    place = [*CELL, "split", "hidden_state", "normed", "pooling", "pool"]
     if metrics.empty:
         return pd.DataFrame(columns=[*place, "seeds"])
     numbers = [c for c in metrics.columns if c not in (*RUN, *place) and pd.api.types.is_numeric_dtype(metrics[c])]
@@ -47,6 +59,7 @@ def paired(similarities: pd.DataFrame, runs: pd.DataFrame, cell: Cell, place: En
     of the translation (1 is best), gap_change and cosine_change.
     """
     there = rows(similarities, model=cell.model, pair=cell.pair, hidden_state=place.hidden_state, pooling=place.pooling)
+    there = in_pools(there, place)
     runs = rows(runs, **cell.columns)
     figures = [*PER_PAIR, "gap"]
     columns = [*CELL, "pair_id", "split", "seeds", *(f"{f}_{w}" for f in figures for w in ("before", "after"))]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from tli.io.tables import WHOLE_LIST
 from tli.labels import metric_label
 from tli.report import derived, figures, style
 from tli.report.input import ReportInput
@@ -56,10 +57,11 @@ class Drawing:
         primary = self.verdicts["metric"].iloc[0] if len(self.verdicts) else METRIC
         self.metric = primary if primary in derived.SHOWN else METRIC
         self.metrics = rows(tables.metrics, **group)
-        self.scan = rows(tables.scan, **group)
+        self.scan = rows(tables.scan, **group, pool=WHOLE_LIST)
         changes = derived.changes(self.metrics, self.runs)
         if self.place:
-            changes = rows(changes, hidden_state=self.place.hidden_state, pooling=self.place.pooling, split="heldout")
+            place = {"hidden_state": self.place.hidden_state, "pooling": self.place.pooling, "pool": self.place.pool}
+            changes = rows(changes, **place, split="heldout")
         self.changes = changes
         self.words = self._words(self.cell)
         self.placebo_words = self._words(self.placebo)

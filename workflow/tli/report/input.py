@@ -172,10 +172,7 @@ class Experiment:
             protocol=protocol(config),
             models=tuple(_model(name, settings, checks.get(name)) for name, settings in config.models.items()),
             pairs=tuple(config.pairs),
-            arms=tuple(
-                Arm(name, tuple(map(str, settings["loss_layer"])), tuple(map(str, settings["rank"])))
-                for name, settings in expand_arms(config).items()
-            ),
+            arms=tuple(Arm(name, arm.loss_layers, tuple(map(str, arm.ranks))) for name, arm in expand_arms(config).items()),
             seeds=tuple(config.seed_list),
             claims=Claims(config.statistics.primary, config.statistics.correction, config.statistics.alpha),
         )

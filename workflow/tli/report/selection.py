@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 import pandas as pd
 
 from tli.facts import CONFIRMATORY
-from tli.io.tables import CELL
+from tli.io.tables import CELL, UNTRAINED, WHOLE_LIST
 from tli.report.input import Experiment, ReportInput, Tables
 
 BASELINE = "baseline"  # what the names of untrained models begin with
@@ -46,10 +46,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where claims are made: a hidden state and a pooling."""
+    """Where claims are made: a hidden state, a pooling, and the pool of candidates."""
 
     hidden_state: int
     pooling: str | None
+    pool: str = WHOLE_LIST
 
 
 def layer_name(layer: str) -> str:
@@ -63,6 +64,11 @@ def rows(frame: pd.DataFrame, **values) -> pd.DataFrame:
         if value is not None:
             frame = frame[frame[column] == value]
     return frame
+
+
+def in_pools(frame: pd.DataFrame, place: Endpoint) -> pd.DataFrame:
+    """Held-out words as claims have them, in the endpoint's pool; the other splits are measured in the whole list alone."""
+    return frame[frame["pool"] == frame["split"].map({"heldout": place.pool}).fillna(WHOLE_LIST)]
 
 
 def baselines(frame: pd.DataFrame, column: str = "arm") -> pd.Series:
@@ -87,11 +93,12 @@ def endpoint(tables: Tables, model: str, pair: str) -> Endpoint | None:
     tests = rows(tables.tests, model=model, pair=pair, level=CONFIRMATORY)
     tests = tests[tests["hidden_state"].notna()]
     if len(tests):
-        return Endpoint(int(tests["hidden_state"].iloc[0]), tests["pooling"].iloc[0])
+        return Endpoint(int(tests["hidden_state"].iloc[0]), tests["pooling"].iloc[0], tests["pool"].iloc[0])
     for frame in (tables.metrics, tables.similarities, tables.scan):
         frame = rows(frame, model=model, pair=pair)
         if len(frame):
-            return Endpoint(int(frame["hidden_state"].max()), clean_pooling(frame))
+            pool = UNTRAINED if (frame["pool"] == UNTRAINED).any() else WHOLE_LIST
+            return Endpoint(int(frame["hidden_state"].max()), clean_pooling(frame), pool)
     return None
 
 
