@@ -98,9 +98,9 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
     from safetensors import SafetensorError
 
     device, covered = resolve_device(spec.device), None
-    folder = checkpoint_folder(spec)
+    folder, form = checkpoint_folder(spec), stored_form(config)
     if folder is not None and any(folder.glob("*.safetensors")):
-        assert_plain_numbers(spec.source, config, read_tensors(folder))
+        assert_plain_numbers(spec.source, config, {} if form else read_tensors(folder))
     options: dict[str, Any] = {"dtype": getattr(torch, spec.dtype), "use_safetensors": True, "output_loading_info": True}
     if spec.across_gpus and device.type == "cuda":
         options["device_map"] = "auto"
@@ -121,7 +121,6 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
         )
     if headless:
         options |= without_pooler(auto, config)
-    form = stored_form(config)
     try:
         model, report = auto.from_pretrained(spec.source, config=config, **options, **origin(spec))
     except (OSError, SafetensorError) as error:
