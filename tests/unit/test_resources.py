@@ -216,3 +216,39 @@ def test_the_demos_words_come_from_the_lists(pair):
             continue
         source = DEMO_NAMES.get(source, source)
         assert target in {whole.loc[source, "target"], *whole.loc[source, "alternatives"].split("|")}
+
+
+LANGUAGES = ["eng", "swh", "lin", "lug"]
+
+
+def sentences(language: str) -> list[str]:
+    return (ROOT / "resources" / "sentences" / f"{language}.txt").read_text(encoding="utf-8").splitlines()
+
+
+def test_the_sentences_are_parallel_in_form():
+    lines = {language: sentences(language) for language in LANGUAGES}
+    assert {len(one) for one in lines.values()} == {32} == {len(set(one)) for one in lines.values()}
+    for rows in zip(*lines.values(), strict=True):
+        assert len({row[-1] for row in rows}) == 1, "questions are questions in all languages"
+        assert all(row == " ".join(row.split()) for row in rows)
+
+
+@pytest.mark.parametrize("language", LANGUAGES[1:])
+def test_the_sentences_say_the_same_words(language):
+    """Of the English words that the lists translate, one at least stands in the line, by the first letters of its stem."""
+    prefix = {"swh": "(ku|kw)?", "lin": "(ko|mo|li)?", "lug": "(oku|omu|eki|e|o|a)?"}[language]
+    pairs = [
+        (re.sub(f"^{prefix}(?=...)", "", word)[:3], form)
+        for row in read(f"{language}-eng").itertuples()
+        for word in row.source.casefold().split()
+        if len(word) > 2
+        for form in [row.target, *filter(None, row.alternatives.split("|"))]
+    ]
+    for english, line in zip(sentences("eng"), sentences(language), strict=True):
+        said = set(re.findall("[a-z]+", english.casefold()))
+        said |= (
+            {word.removesuffix("s") for word in said}
+            | {word.removesuffix("ing") for word in said}
+            | {word.removesuffix("ed") for word in said}
+        )
+        assert any(stem in line.casefold() for stem, form in pairs if form.casefold() in said), (english, line)
