@@ -24,36 +24,3 @@ MEMORISED = "memorised (train only)"
 ALIKE = "raised all cosines alike"
 NOTHING = "no detectable effect"
 VERDICTS = [FAILED, TOO_FEW, WORSE, BETTER, NO_PLACEBO, PLACEBO_HARMS, MEMORISED, ALIKE, NOTHING]  # in their order
-
-# how a column of tables.METRICS is written for people
-METRIC_LABELS = {
-    "cosine": "cosine",
-    "mismatched": "cosine of mismatched pairs",
-    "gap": "gap",
-    "z": "z",
-    "p_at_1": "P@1",
-    "p_at_5": "P@5",
-    "mrr": "MRR",
-    "p_at_1_reverse": "P@1 (target to source)",
-    "p_at_5_reverse": "P@5 (target to source)",
-    "mrr_reverse": "MRR (target to source)",
-    "csls_p_at_1": "CSLS P@1",
-    "csls_p_at_1_reverse": "CSLS P@1 (target to source)",
-    "mexa": "MEXA",
-    "margin_error": "margin error (xsim)",
-    "xcs": "xCS (CLIPScore-style)",
-    "xcs_mismatched": "xCS, wrong pairs",
-    "ref_xcs": "RefxCS",
-    "ref_xcs_mismatched": "RefxCS, wrong pairs",
-    "cka": "linear CKA",
-    "cosine_centred": "cosine, centred",
-    "gap_centred": "gap, centred",
-    "cosine_no_sink": "cosine, no rogue dimensions",
-    "gap_no_sink": "gap, no rogue dimensions",
-    "sink_ratio": "sink ratio",
-}
-
-
-def metric_label(name: str) -> str:
-    """How a metric is written for people; a name that is not known stands as it is."""
-    return METRIC_LABELS.get(name, name)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.errors import TableError
-from tli.experiment.layout import MEASURED, Layout
+from tli.experiment.layout import Layout
 from tli.io import tables
 
 Place = tuple[str, str, str]  # model, pair, part
@@ -20,8 +20,8 @@ def read_measured(layout: Layout, places: Iterable[Place]) -> dict[str, pd.DataF
     Raises TableError where two parts hold the same run.
     """
     files = [layout.measured("evaluate", *place) for place in places]
-    read = {name: pd.concat([tables.read(one[name]) for one in files], ignore_index=True) for name in MEASURED["evaluate"]}
-    twice = read["metrics"].duplicated(["model", "pair", "run", "split", "hidden_state", "pooling"])
+    read = {name: pd.concat([tables.read(one[name]) for one in files], ignore_index=True) for name in (files[0] if files else {})}
+    twice = read["metrics"].duplicated(["model", "pair", "run", "seed", "fold", "split", "hidden_state", "pooling", "pool"])
     if twice.any():
         row = read["metrics"][twice].iloc[0]
         raise TableError(f"{files[0]['metrics']} and other parts hold the run {row['run']} of {row['model']}, {row['pair']} twice")

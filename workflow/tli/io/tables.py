@@ -12,13 +12,14 @@ from typing import Any
 
 import pandas as pd
 
+from tli import labels
 from tli.errors import TableError
 from tli.io.atomic import whole
 
 # What names a run. `layer` and `rank` are text, as the config asks for them ("best", "2", "output"; "16", "full");
-# `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", or "baseline" (or another name that starts so) for the
+# `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", with folds "<...>/fold-<fold>" (else fold is 0), or "baseline" (or another name that starts so) for the
 # model as it came, whose arm equals its run and whose layer, rank are "" and seed -1.
-RUN = ["model", "pair", "arm", "layer", "rank", "seed", "run"]
+RUN = ["model", "pair", "arm", "layer", "rank", "seed", "fold", "run"]
 CELL = ["model", "pair", "arm", "layer", "rank"]  # the seeds of a cell are its replicates
 
 PAIRS = [
@@ -32,6 +33,7 @@ PAIRS = [
     "cognate",  # edit similarity of the two sides, 0 to 1, diacritics folded
     "provenance",
 ]
+FOLDS = ["pair_id", "seed", "fold"]  # fold 0: trained on in every fold, or of the select split
 GRID = RUN + [
     "method",  # lora or full
     "placebo_of",  # the arm whose placebo this is, else ""
@@ -41,30 +43,7 @@ GRID = RUN + [
 METRICS = [
     "k",  # neighbourhood of CSLS
     "n",  # queries
-    "cosine",
-    "mismatched",
-    "gap",
-    "z",
-    "p_at_1",  # source -> target by cosine; *_reverse is target -> source
-    "p_at_5",
-    "mrr",
-    "p_at_1_reverse",
-    "p_at_5_reverse",
-    "mrr_reverse",
-    "csls_p_at_1",
-    "csls_p_at_1_reverse",
-    "mexa",
-    "margin_error",
-    "xcs",
-    "xcs_mismatched",
-    "ref_xcs",  # over the queries that have another accepted translation; NaN where none has
-    "ref_xcs_mismatched",
-    "cka",
-    "cosine_centred",  # after the mean of all words of both sides is taken off
-    "gap_centred",
-    "cosine_no_sink",  # without the dimensions that dominate the norm (rogue dimensions)
-    "gap_no_sink",
-    "sink_ratio",
+    *labels.METRICS,  # what each of them is: tli.labels; ref_xcs is over the queries that have another accepted translation
 ]
 UNTRAINED, WHOLE_LIST = "untrained", "whole-list"  # the names of the two pools of candidates
 POOLS = [
@@ -78,7 +57,7 @@ POOLS = [
     "string_p_at_1_reverse",
 ]
 POOL_ROWS = ["pool", "leaked", "chance", "chance_reverse", "string_rank", "string_rank_reverse"]  # of one query
-SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS]
+SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
 WORDS = [
     "model",
@@ -120,6 +99,7 @@ SIMILARITIES = RUN + [
     "split",
     "hidden_state",
     "pooling",
+    *POOL_ROWS,
     "cosine",
     "mismatched_mean",
     "mismatched_sd",
@@ -134,7 +114,7 @@ SIMILARITIES = RUN + [
     "margin",  # the right pair's ratio margin
     "margin_target_rank",
 ]
-RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS]
+RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
 STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
 LADDER = [
     "model",

@@ -22,7 +22,10 @@ def run(job: StatisticsJob) -> dict:
     lists = pd.concat([_words(layout, model, pair) for model, pair in experiment.model_pairs], ignore_index=True)
     layers = {model: read_check(layout.check(model)).layers for model in experiment.config.models}
     results = statistics.analyse(
-        statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers), job.spec
+        statistics.Measured(
+            measured["runs"], *(measured[name].query("pool == 'whole-list'") for name in ("similarities", "metrics")), lists, layers
+        ),
+        job.spec,
     )
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))
