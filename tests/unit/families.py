@@ -1,6 +1,6 @@
 """Tiny random models of many families from Transformers' own configs, and what of the workflow each of them serves.
 
-    python tests/unit/families.py [--write] [family ...]      prints the table; --write puts it into docs/families.md
+python tests/unit/families.py [--write] [family ...]      prints the table; --write puts it into docs/families.md
 """
 
 from __future__ import annotations

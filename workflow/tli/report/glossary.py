@@ -104,7 +104,7 @@ COLUMNS = {
     "chosen": "the hidden state that layer 'best' means",
     "change": "after - before",
     "chance": "1 / number of choices",
-    "seed": "-1 for a baseline, or where the test is over seeds",
+    "seed": "-1 for a baseline, or where the test is over all seeds",
     "against_placebo": "real - placebo",
     "before": "of the baseline",
     "after": "of the trained runs",

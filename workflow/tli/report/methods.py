@@ -52,13 +52,15 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
         parts.append(text[0].upper() + text[1:] + ".")
     parts.append(
         "A word is the float32 mean of its tokens' hidden states; hs[k] is the output of block k - 1, and the last is after the "
-        "final norm. Candidates of retrieval are all distinct targets of a list; beside the cosine we report the cosine of wrong "
+        "final norm. Claims rest on held-out words among the forms that no training touched (the untrained pool); the figures among all "
+        "distinct forms of a list stand beside them. Beside the cosine we report the cosine of wrong "
         "pairs [anisotropy], retrieval by CSLS [csls] and the ratio of the first token's norm to the others' [sink]."
     )
     claims = experiment.claims
     parts.append(
-        f"The primary endpoint is the change of {metric_label(claims.primary)} on held-out pairs; the replicate is the seed. An arm is "
-        "said to align better when t tests over the seeds' paired differences show both after - before and real - placebo above zero; "
+        f"The primary endpoint is the change of {metric_label(claims.primary)} on held-out pairs. Seeds and words are both samples: an "
+        "arm is said to align better when a quasi-t over the crossed table of seeds and words (Clark 1973; Satterthwaite's degrees of "
+        "freedom) shows both after - before and real - placebo above zero; "
         f"the larger p of the two enters the confirmatory family, corrected by {CORRECTIONS[claims.correction]} at {claims.alpha}. All "
         "other tests are exploratory."
     )

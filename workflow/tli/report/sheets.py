@@ -79,7 +79,7 @@ KINDS = {
         "Verdicts",
         lambda report: in_order(report.tables.verdicts, report.experiment),
         "One row per cell: what may be claimed, and the figures behind it.",
-        "t over the seeds' paired differences; the larger p of both contrasts is adjusted within the confirmatory family.",
+        "Quasi-t over the crossed table seeds x words; the larger p of both contrasts is adjusted within the confirmatory family.",
         main="model pair verdict arm layer rank metric seeds heldout_pairs before after placebo change against_placebo p_family",
     ),
     "table-1": Kind(
@@ -95,10 +95,10 @@ KINDS = {
         "Empty where our list lacks the pair.",
     ),
     "tests": Kind(
-        "Tests over seeds",
+        "Tests",
         lambda report: report.tables.tests[report.tables.tests["level"] != WITHIN_RUN],
         "Confirmatory, exploratory and descriptive tests; the family and its size stand beside every adjusted p.",
-        "t over seeds, df = seeds - 1; Holm, Benjamini-Hochberg, Benjamini-Yekutieli.",
+        "Quasi-t over the crossed table seeds x words, Satterthwaite's df; Holm, Benjamini-Hochberg, Benjamini-Yekutieli.",
         main="level family family_size model pair arm layer rank split hidden_state metric contrast n estimate low high p p_holm",
     ),
     "tests-within-runs": Kind(

@@ -18,7 +18,7 @@ FOREST_ROWS = 40
 
 @style.styled
 def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", width: float = 7.6):
-    """Each row's change from before to after and its difference from the placebo, with 95 % intervals over the seeds.
+    """Each row's change from before to after and its difference from the placebo, with 95 % intervals over other seeds and held-out words.
 
     Draws change, change_low, change_high and against_placebo, against_placebo_low, against_placebo_high of `verdicts`, one
     line a row, named by `labels`; at most FOREST_ROWS rows. `width` is in inches. The line at 0 is "no effect".
@@ -38,7 +38,7 @@ def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", 
     axes.set_yticks(y, [style.shorter(label, 46) for label in labels[: len(shown)]])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"difference in {metric} (share of queries),\nheld-out pairs; bars: 95 % intervals over seeds")
+    axes.set_xlabel(f"difference in {metric} (share of queries),\nheld-out pairs; bars: 95 % intervals over seeds and words")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
