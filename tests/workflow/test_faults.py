@@ -145,7 +145,7 @@ def test_a_full_training_that_is_killed_goes_on_from_its_checkpoint(tmp_path):
         config = made(folder, folder / "results", **changes)
         for stage in ("lexicon", "check"):
             subprocess.run(command(stage, config), cwd=ROOT, env=environment(), check=True, capture_output=True)
-        train = [*command("train", config)[:5], "--model", "tiny", "--pair", "aaa-eng", "--arm", "full", "--layer", "2", "--rank", "full"]
+        train = [*command("train", config)[:6], "--model", "tiny", "--pair", "aaa-eng", "--arm", "full", "--layer", "2", "--rank", "full"]
         states = (folder / "results" / "store" / "checkpoints").glob
         for _ in range(kills):
             before = {path: path.read_text() for path in states("*/state.json")}
