@@ -16,7 +16,7 @@ from tli.experiment import settings as specs_of
 from tli.experiment.grid import folds_of, run_name
 from tli.io import store
 from tli.lexicon import before
-from tli.specs import STAGE_VERSIONS, LexiconSpec, Member, ModelSpec, TrainSpec, plain
+from tli.specs import STAGE_VERSIONS, LexiconSpec, MapsSpec, Member, ModelSpec, TrainSpec, plain
 
 Paths = dict[str, Any]  # a name -> a path, or a list of paths
 
@@ -243,8 +243,12 @@ class ScanJob(_OfModel):
         return specs_of.scan_spec(self.experiment.config)
 
     @property
+    def maps(self) -> MapsSpec:
+        return specs_of.maps_spec(self.experiment.config)
+
+    @property
     def inputs(self) -> Paths:
-        return {"pairs": self.layout.lexicon(self.pair)["pairs"], "check": self.layout.check(self.model)}
+        return {**self.list_files, "check": self.layout.check(self.model)}
 
     @property
     def outputs(self) -> Paths:
@@ -252,7 +256,8 @@ class ScanJob(_OfModel):
 
     @property
     def depends(self) -> dict[str, Any]:
-        return {"model": self.plain_model, "spec": plain(self.spec)}
+        depends = {"model": self.plain_model, "spec": plain(self.spec), "maps": plain(self.maps)}
+        return depends | ({"judged": self.experiment.judged} if self.experiment.has_folds else {})
 
 
 @dataclass(frozen=True, eq=False)
