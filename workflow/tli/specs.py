@@ -101,6 +101,16 @@ class ScanSpec:
 
 
 @dataclass(frozen=True)
+class MapsSpec:
+    """Which free maps are fitted, and where they are measured beside their own state, the scan's best one and the output."""
+
+    names: tuple[str, ...] = ()
+    twins: tuple[int, ...] = ()  # seeds of the twins on shuffled pairs; with folds there is one for each seed and fold
+    states: tuple[int, ...] = ()
+    csls_k: int = 10
+
+
+@dataclass(frozen=True)
 class SelectSpec:
     """Which training pairs are used."""
 

@@ -18,7 +18,9 @@ from tli.io.atomic import whole
 
 # What names a run. `layer` and `rank` are text, as the config asks for them ("best", "2", "output"; "16", "full");
 # `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", with folds "<...>/fold-<fold>" (else fold is 0), or "baseline" (or another name that starts so) for the
-# model as it came, whose arm equals its run and whose layer, rank are "" and seed -1.
+# model as it came, whose arm equals its run and whose layer, rank are "" and seed -1. A free map is a run too: its arm is
+# "map-<name>" ("map-<name>-shuffled" for the twin), its layer the hidden state, its rank "", its run "<arm>/layer-<layer>" for all
+# seeds and folds; its seed is -1, with folds that of the deal, and a twin's the seed of its shuffle.
 RUN = ["model", "pair", "arm", "layer", "rank", "seed", "fold", "run"]
 CELL = ["model", "pair", "arm", "layer", "rank"]  # the seeds of a cell are its replicates
 
@@ -58,6 +60,19 @@ POOLS = [
 ]
 POOL_ROWS = ["pool", "leaked", "chance", "chance_reverse", "string_rank", "string_rank_reverse"]  # of one query
 SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
+MAPS = [
+    "model",
+    "pair",
+    "seed",  # -1 without folds
+    "fold",
+    "map",  # one of metrics.maps.KINDS
+    "hidden_state",
+    "hyperparameter",  # NaN for centring
+    "value",  # CSLS P@1 of the select pairs among their own forms
+    "words",  # that it rests on
+    "at_state",  # the hyperparameter that the map takes at this hidden state
+    "chosen",  # the map's own state and hyperparameter
+]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
 WORDS = [
     "model",
@@ -280,7 +295,7 @@ def joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
 
 
 TEXT = {
-    "model", "pair", "arm", "layer", "rank", "run", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
+    "model", "pair", "arm", "layer", "rank", "run", "map", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
     "note", "pool", "stratum", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",

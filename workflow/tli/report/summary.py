@@ -29,7 +29,11 @@ def text(context: dict[str, Any]) -> str:
         lines.append("- Nothing has been tested yet.")
     if context["verdicts"]:
         metric = context["verdicts"][0]["metric_label"]
-        lines += ["", f"{metric} on held-out pairs, 95 % intervals over other seeds and held-out words, of the cells named above (tables/verdicts.tsv has all):", ""]
+        lines += [
+            "",
+            f"{metric} on held-out pairs, 95 % intervals over other seeds and held-out words, of the cells named above (tables/verdicts.tsv has all):",
+            "",
+        ]
         lines += [
             "| model | pair | before | after | after - before | real - placebo | adjusted p | seeds | pairs |",
             "|---|---|---|---|---|---|---|---|---|",
