@@ -11,7 +11,7 @@ from typing import Any
 
 from tli.errors import ModelError
 from tli.model import files
-from tli.model.checkpoint import assert_plain_numbers, frame, stored_form
+from tli.model.checkpoint import assert_plain_numbers, count_of_blocks, frame, stored_form, text_part, whole_class
 from tli.model.conversion import Origin, origins, tied_partner
 from tli.model.device import free_memory, resolve_device
 from tli.model.nf4 import assert_covered, coverage, rounded
@@ -31,7 +31,7 @@ class Source:
     stored: dict[str, files.Stored]  # where each tensor of the checkpoint lies
     nf4: frozenset[str] = frozenset()  # modules below `base` whose weight is rounded to NF4, as bitsandbytes would
     spare: dict = field(default_factory=dict)  # memory of the block before, used again
-    returns_tuple: bool | None = None  # what the blocks of this architecture return
+    outputs: int | None = None  # how many values a block of this architecture returns as a tuple; 0: the states alone
 
 
 def must_stream(spec: ModelSpec, config, folder: Path | None, nf4: bool) -> bool:
@@ -51,8 +51,8 @@ def must_stream(spec: ModelSpec, config, folder: Path | None, nf4: bool) -> bool
     if nf4 and 1.2 * values * itemsize > free:  # only then does it matter how much of it is in 4 bits
         from transformers import AutoModel
 
-        base = frame(AutoModel, spec, config)
-        return 1.2 * coverage(base, find_blocks(base, config.get_text_config().num_hidden_layers)).bytes(itemsize) > free
+        base = text_part(frame(AutoModel, spec, config, tables=False), config)
+        return 1.2 * coverage(base, find_blocks(base, count_of_blocks(config))).bytes(itemsize) > free
     return 1.2 * values * itemsize > free
 
 
@@ -84,7 +84,7 @@ def open_streamed(spec: ModelSpec, config, folder: Path, quantized: bool):
         )
     source = Source(folder, {name: origin for name, (origin, _) in there.items()}, stored)
     if quantized and spec.quantization == "nf4":
-        covered = coverage(base, find_blocks(base, config.get_text_config().num_hidden_layers))
+        covered = coverage(base, find_blocks(base, count_of_blocks(config)))
         assert_covered(covered, spec.source)
         source.nf4 = covered.inside
     base.eval().requires_grad_(False)
@@ -105,11 +105,8 @@ def _place_buffers(base, source: Source, device) -> None:
 
 def tied_partner_of(spec: ModelSpec, config, stored: dict[str, files.Stored]) -> str | None:
     """The tensor of the head that stands for the word embeddings too, where the model shares them; see `tied_partner`."""
-    from transformers import AutoModelForCausalLM
-
-    if type(config) not in AutoModelForCausalLM._model_mapping:
-        return None
-    return tied_partner(frame(AutoModelForCausalLM, spec, config), stored)
+    auto = whole_class(config)
+    return tied_partner(frame(auto, spec, config, tables=False), stored) if type(config) in auto._model_mapping else None
 
 
 @contextmanager
