@@ -265,13 +265,13 @@ def trained(family: str, folder: Path, run: Path) -> str:
     from safetensors.torch import load_file
     from tiny import pairs_table
 
-    from tli.specs import TrainSpec
+    from tli.specs import Member, TrainSpec
     from tli.training.trainer import Trainer, no_progress
 
     table = pairs_table().query("split == 'train'").reset_index(drop=True)
     spec = TrainSpec(target_modules=FAMILIES[family][1], epochs=2, warmup_steps=0, learning_rate=1e-2, batch_size=6, margin=2.0)
     Path(run).mkdir()
-    Trainer(tiny_models.spec(folder), spec, 2, 2, table).run(1, run, no_progress)
+    Trainer(tiny_models.spec(folder), spec, 2, 2, lambda member: table).run(Member(1), run, no_progress)
     tensors = load_file(run / "adapter" / "adapter_model.safetensors")
     assert all(tensor.any() for name, tensor in tensors.items() if "lora_B" in name)
     return "yes"

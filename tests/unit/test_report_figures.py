@@ -251,3 +251,25 @@ def test_transfer_by_rank_and_against_the_gain_draw_the_tables():
     points = np.concatenate([np.c_[line.get_xdata(), line.get_ydata()] for line in drawn.lines if line.get_markersize() == 5.5])
     np.testing.assert_allclose(np.sort(points[:, 0]), np.sort(joined["gap_change"]))
     np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(joined["change"]))
+
+
+def test_a_ladder_draws_every_rung_in_its_order():
+    rungs = [("before", "baseline", ""), ("map", "procrustes", "4"), ("map", "ridge", "4"), ("arm", "tli, rank 16", "2")]
+    table = pd.DataFrame(
+        [
+            {"rung": rung, "name": name, "layer": layer, "value": 0.2 * i, "low": 0.2 * i - 0.1, "high": 0.2 * i + 0.1}
+            for i, (rung, name, layer) in enumerate(rungs, 1)
+        ]
+    )
+    axes = figures.ladder(table, {"tli": "#0072B2"}).axes[0]
+    points = np.concatenate(
+        [one.get_offsets() for one in axes.collections if len(one.get_offsets()) and one.get_label() in table["rung"].values]
+    )
+    assert sorted(map(tuple, points.round(9).tolist())) == [(0.2, 0.0), (0.4, 1.0), (0.6, 2.0), (0.8, 3.0)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "before training",
+        "map: procrustes",
+        "map: ridge",
+        "tli, rank 16, hs[2]",
+    ]
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() != "-"] == [pytest.approx(0.6)]

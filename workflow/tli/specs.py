@@ -17,11 +17,11 @@ STAGE_VERSIONS = {
     "lexicon": 2,
     "folds": 1,
     "check": 1,
-    "scan": 2,
+    "scan": 3,
     "train": 1,
     "evaluate": 2,
     "transfer": 1,
-    "statistics": 2,
+    "statistics": 3,
     "report": 1,
 }
 

@@ -28,6 +28,13 @@ def read_measured(layout: Layout, places: Iterable[Place]) -> dict[str, pd.DataF
     return read | {"runs": mark_same(read["runs"])}
 
 
+def read_maps(layout: Layout, model_pairs: Iterable[tuple[str, str]]) -> dict[str, pd.DataFrame]:
+    """The tables of the free maps of these models and pairs together: maps, map_similarities."""
+    columns = {"maps": tables.MAPS, "map_similarities": tables.SIMILARITIES}
+    files = [layout.scan(*key) for key in model_pairs]
+    return {name: tables.joined([tables.read(one[name], its) for one in files], its) for name, its in columns.items()}
+
+
 def mark_same(runs: pd.DataFrame) -> pd.DataFrame:
     """Fill `same_as`: among runs of one model and pair that depend on the same things, all but the first name the first.
 

@@ -131,19 +131,6 @@ SIMILARITIES = RUN + [
 ]
 RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
 STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
-LADDER = [
-    "model",
-    "pair",
-    "rung",  # before, spelling, own-word, shuffled, map or arm
-    "name",  # of the map or the arm
-    "twin",  # True for a map that was fitted on shuffled pairs
-    "value",  # the endpoint on held-out words
-    "low",
-    "high",
-    "seeds",
-    "units",
-    "behind",  # how far below the best free map
-]
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
@@ -232,6 +219,38 @@ VERDICT_LINES = [
     "family_size",
     "sentence",
 ]
+RIVALS = [
+    *CELL,
+    "map",  # the free map that finds most select words at that hidden state
+    "hidden_state",
+    "pool",
+    "metric",
+    "words",
+    "seeds",
+    "units",
+    "estimate",  # of real - map, held-out words
+    "low",
+    "high",
+    "p",
+    "p_above",  # one-sided: above the map
+    "p_as_well",  # of TOST within the equivalence margin; NaN without one
+]
+LADDER = [
+    "model",
+    "pair",
+    "rung",  # one of statistics.rivals.RUNGS
+    "name",
+    "layer",  # of the loss, or of a map
+    "hidden_state",
+    "pool",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "words",
+    "seeds",  # 0: over units alone
+    "units",
+]
 
 
 def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:
@@ -298,5 +317,5 @@ TEXT = {
     "model", "pair", "arm", "layer", "rank", "run", "map", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "pool", "stratum", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
+    "note", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
 }  # fmt: skip

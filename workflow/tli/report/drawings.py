@@ -105,6 +105,17 @@ class Drawing:
         figure = figures.layer_curve(self.scan, self.report.tables.choice, self.model, self.pair)
         return Drawn(figure, f"n = {span(shown['n'])} pairs; the untrained model, no seeds.")
 
+    def ladder(self) -> Drawn:
+        table = rows(self.report.tables.ladder, model=self.model, pair=self.pair)
+        if table.empty:
+            return Drawn(figures.ladder(table, self.colours), "Not measured.")
+        first, cut = table.iloc[0], len(table) > figures.LADDER_ROWS
+        more = f" The first {figures.LADDER_ROWS} of {len(table)} rungs." if cut else ""
+        counts = (
+            f"n = {span(table['words'])} held-out words ({span(table['units'])} units); hs[{first['hidden_state']}], {first['pool']} pool."
+        )
+        return Drawn(figures.ladder(table, self.colours, metric_label(first["metric"])), counts + more)
+
     def before_after(self) -> Drawn:
         return Drawn(figures.before_after(self.words, self.placebo_words, self.colours), self._of_words())
 

@@ -1,6 +1,7 @@
 """The report's figures, by subject. Each function takes tables and returns a matplotlib Figure."""
 
 from tli.report.figures.effects import FOREST_ROWS, forest, heat, rank_gain
+from tli.report.figures.ladder import LADDER_ROWS, ladder
 from tli.report.figures.layers import layer_curve
 from tli.report.figures.projections import NAMED_PAIRS, projection
 from tli.report.figures.training import training_curves
@@ -9,12 +10,14 @@ from tli.report.figures.words import before_after, gained_and_lost, gap_against_
 
 __all__ = [
     "FOREST_ROWS",
+    "LADDER_ROWS",
     "NAMED_PAIRS",
     "before_after",
     "forest",
     "gained_and_lost",
     "gap_against_cosine",
     "heat",
+    "ladder",
     "layer_curve",
     "projection",
     "rank_gain",
