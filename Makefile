@@ -7,7 +7,7 @@ PROFILE ?= profiles/local
 SCRATCH ?= benchmarks/scratch
 export PYTHONPATH := workflow
 
-.PHONY: run test test-slow test-slurm lint format bench bench-grid bench-8b bench-gpu demo-model profile clean help
+.PHONY: run test test-slow test-slurm lint format bench bench-grid bench-8b bench-maps bench-gpu demo-model profile clean help
 
 run: .venv/ready ## run the workflow on $(CONFIG) and write the report
 	@echo "== running the workflow on $(CONFIG)"
@@ -31,6 +31,9 @@ bench-grid: .venv/ready ## time a small grid through Snakemake against one job a
 
 bench-8b: .venv/ready ## scan, train and evaluate at the shape of an 8B Llama; writes 15 GiB below SCRATCH and removes them
 	@$(BIN)/python benchmarks/eight_billion.py --scratch $(SCRATCH) --threads 2
+
+bench-maps: .venv/ready ## six free maps at every hidden state of an 8B's shape
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/maps.py --write
 
 bench-gpu: .venv/ready ## the same on a GPU
 	@$(BIN)/python benchmarks/gpu.py --scratch $(SCRATCH)

@@ -233,7 +233,7 @@ def sunk(models, tmp_path_factory):
 @pytest.fixture(scope="module")
 def sunk_figures(sunk):
     opened = open_model(sunk)
-    rows, figures, _ = measure.measure(opened, pairs_table(), STATES, ["no-bos", "with-bos"])
+    figures = measure.measure(opened, measure.Listed.of(pairs_table()), STATES, ["no-bos", "with-bos"]).figures
     return figures[figures["split"] == "train"].set_index(["pooling", "hidden_state"])
 
 
@@ -276,7 +276,7 @@ def test_the_scan_warns_of_the_sink_in_one_line(sunk_figures, capsys):
 
 def test_no_warning_without_a_sink_or_without_bos(models, capsys):
     for bos in (True, False):
-        _, figures, _ = measure.measure(open_model(models("llama", bos=bos)), pairs_table(), STATES, ["no-bos"])
+        figures = measure.measure(open_model(models("llama", bos=bos)), measure.Listed.of(pairs_table()), STATES, ["no-bos"]).figures
         capsys.readouterr()  # the progress bars of loading
         warn_of_sinks(figures)
         assert figures["sink_ratio"].max() < 10

@@ -46,21 +46,23 @@ def test_a_trained_seed(experiment):
 
 def test_measured_words(experiment):
     job = Job.of(experiment, "evaluate", model="demo", pair="swh-eng", part="part-1")
-    base, adapter = baseline("demo", "swh-eng", "baseline"), Subject("demo", "swh-eng", "tli", "2", "16", 1, "tli/...", unit="u")
+    base, adapter = baseline("demo", "swh-eng", "baseline"), Subject("demo", "swh-eng", "tli", "2", "16", 1, 0, "tli/...", unit="u")
     states = {base.run: [8, 2], adapter.run: [8, 2]}
-    probe = WordsProbe(job.spec, job.model_spec, CHECK.identity, tiny.pairs_table(), states)
-    digests = [store.digest(probe.key(subject)) for subject in (base, adapter)]
+    probe = WordsProbe(job.spec, job.model_spec, CHECK.identity, lambda seed, fold: tiny.pairs_table(), states, frozenset({base.place}))
+    # docs/decisions/0003: version 2 measures two pools; with version 1 the digests are those of 0.1.0
+    digests = [store.digest(probe.key(subject) | {"version": 1}) for subject in (base, adapter)]
     assert digests == [
         "70400cbdf09c748ae9b6cc45066db726544c6f849e5a07263011874dea2a2206",
         "253789255c3bd6f5d229352367ae108a608dd8db1204ce42edda27d8247db4c4",
     ]
+    assert probe.key(base)["version"] == 2
 
 
 def test_a_scored_task_and_a_perplexity():
     from tli.probes.scoring import Harness, TaskProbe
 
     depends = {"version": 1, "identity": CHECK.identity, "dtype": "float32", "harness": "0.4.13"}
-    adapter = Subject("demo", "swh-eng", "tli", "2", "16", 1, "tli/...", unit="u")
+    adapter = Subject("demo", "swh-eng", "tli", "2", "16", 1, 0, "tli/...", unit="u")
     sentences = PerplexityProbe(depends, "none", {"swh": ["a", "b"]})
     scored = depends | {"add_bos": True, "limit": 8, "num_fewshot": 0, "data": "d"}
     task = TaskProbe("copa", scored, "none", Harness(64, True), build=lambda task: None, limit=8)

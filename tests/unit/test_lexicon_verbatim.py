@@ -8,10 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tli import lexicon, metrics
+from tli.config import parse
 from tli.errors import LexiconError
+from tli.experiment import Experiment
+from tli.experiment.job import Job
 from tli.io import tables
 from tli.specs import LexiconSpec, SplitSpec, plain
-from tli.stages.lexicon import prepare as prepare_stage
+from tli.stages import lexicon as stage
 from tli.training.pairing import derangement
 
 PAIR = "swh-eng"
@@ -61,9 +64,13 @@ SPEC = LexiconSpec(
 
 def test_623_rows_in_623_out_and_63_for_control(files, tmp_path):
     paths, rows = files
-    outputs = {name: str(tmp_path / f"{name}.tsv") for name in ("output", "changes", "audit")}
-    prepare_stage(pair=PAIR, files=paths, spec=SPEC, **outputs)
-    pairs = tables.read(outputs["output"], tables.PAIRS)
+    section = {"lexicon": paths, "format": "json", "columns": SPEC.columns, "splits": ["train", "heldout"], "clean": "verbatim"}
+    config = {"models": {"m": {"source": "x"}}, "pairs": {PAIR: section}, "arms": {"tli": {}}, "split": {"leaks": "report"}}
+    job = Job.of(Experiment(parse(config | {"results": str(tmp_path)})), "lexicon", pair=PAIR)
+    assert job.spec == SPEC
+    stage.run(job)
+    outputs = job.outputs
+    pairs = tables.read(outputs["pairs"], tables.PAIRS)
     assert list(zip(pairs["source"], pairs["target"])) == rows
     assert [len(source.encode()) for source in pairs["source"]] == [len(source.encode()) for source, _ in rows]
     assert pairs["split"].value_counts().to_dict() == {"train": 623, "heldout": 63}

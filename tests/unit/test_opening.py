@@ -208,11 +208,46 @@ def test_a_state_above_the_opened_blocks_is_an_error_and_leaves_no_hook(models):
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in [opened.base, *opened.blocks])
 
 
-def test_no_gpu_is_said(monkeypatch):
+@pytest.fixture
+def no_card(monkeypatch):
+    """A machine whose torch sees no GPU, in a job that was given none."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for key in ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(key, raising=False)
+    return monkeypatch
+
+
+def test_no_gpu_is_said(no_card):
     assert resolve_device("auto").type == "cpu"
     with pytest.raises(ModelError, match="no GPU is visible"):
         resolve_device("cuda")
+
+
+@pytest.mark.parametrize("key", ["SLURM_JOB_GPUS", "CUDA_VISIBLE_DEVICES"])
+def test_a_card_that_was_given_and_is_not_seen_is_an_error(no_card, key):
+    no_card.setenv(key, "0")
+    for name in ("auto", "cuda"):
+        with pytest.raises(ModelError, match=rf"was given a GPU \({key}=0\) and torch sees none: .*set device: cpu"):
+            resolve_device(name)
+    assert resolve_device("cpu").type == "cpu"
+    for nothing in ("", "-1", "NoDevFiles"):
+        no_card.setenv(key, nothing)
+        assert resolve_device("auto").type == "cpu"
+
+
+def test_why_no_card_is_seen_is_told(no_card):
+    no_card.setenv("SLURM_JOB_GPUS", "2,3")
+    no_card.setattr(torch.version, "cuda", None)
+    with pytest.raises(ModelError, match="built for processors only"):
+        resolve_device("auto")
+
+    def too_old():
+        raise RuntimeError("The NVIDIA driver on your system is too old (found version 11040).\nMore text")
+
+    no_card.setattr(torch.version, "cuda", "13.0")
+    no_card.setattr(torch.cuda, "init", too_old)
+    with pytest.raises(ModelError, match=r"driver on your system is too old \(found version 11040\) \(torch .*, CUDA 13\.0\)"):
+        resolve_device("auto")
 
 
 def test_real_model_of_odd_head_count(test_data, models):

@@ -29,7 +29,7 @@ def test_every_family_embeds_as_word_by_word(family, tmp_path):
     expected = plainly(folder, tiny_models.WORDS)
     opened = open_model(tiny_models.spec(folder))
     found = embed(opened, tiny_models.WORDS, list(range(5)), ["no-bos"])
-    assert opened.packs is (True if family in tiny_models.CAUSAL else None)
+    assert opened.exact == ({"share": True} if family in tiny_models.CAUSAL else {})
     for state in range(5):
         # float32, other shapes of the same products: rounding alone
         np.testing.assert_allclose(found.vectors[state, "no-bos"], expected[:, state], rtol=1e-5, atol=1e-5)
@@ -54,7 +54,7 @@ def test_alibi_is_noticed_and_goes_by_equal_lengths(tmp_path):
     tiny_models.tokenizer(tmp_path)
     opened = open_model(tiny_models.spec(tmp_path))
     found = embed(opened, tiny_models.WORDS, [1, 3], ["no-bos"])
-    assert opened.packs is False
+    assert opened.exact == {"share": False}
     expected = plainly(tmp_path, tiny_models.WORDS)
     np.testing.assert_allclose(found.vectors[3, "no-bos"], expected[:, 3], rtol=1e-5, atol=1e-5)
 

@@ -21,6 +21,7 @@ from tli.probes.words import WordsProbe
 from tli.training import trainer
 
 STATES = list(range(LAYERS + 1))
+PLACE = ["pair_id", "hidden_state", "pooling", "pool"]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def fresh(models, tmp_path):
 def trained(monkeypatch):
     """The seeds that were trained, not taken from the store."""
     seeds, run = [], trainer.Trainer.run
-    monkeypatch.setattr(trainer.Trainer, "run", lambda self, seed, *rest: seeds.append(seed) or run(self, seed, *rest))
+    monkeypatch.setattr(trainer.Trainer, "run", lambda self, member, *rest: seeds.append(member.seed) or run(self, member, *rest))
     return seeds
 
 
@@ -135,9 +136,12 @@ def test_check_of_a_model_without_its_tokenizer(models, tmp_path):
 def test_scan_has_every_state_pooling_and_split_once(done):
     scan = pd.read_csv(done.layout.scan("m", "swh-eng")["scan"], sep="\t")
     assert list(scan.columns) == tables.SCAN
-    assert len(scan) == len(STATES) * 2 * 3 and not scan.duplicated(["hidden_state", "pooling", "split"]).any()
+    assert not scan.duplicated(["hidden_state", "pooling", "split", "pool"]).any()
+    whole, untrained = (scan[scan["pool"] == pool] for pool in (tables.WHOLE_LIST, tables.UNTRAINED))
+    assert len(whole) == len(STATES) * 2 * 3 and len(untrained) == len(STATES) * 2
     assert set(scan["hidden_state"]) == set(STATES)
-    assert scan.groupby("split")["n"].unique().map(list).to_dict() == {"heldout": [6], "select": [6], "train": [12]}
+    assert whole.groupby("split")["n"].unique().map(list).to_dict() == {"heldout": [6], "select": [6], "train": [12]}
+    assert set(untrained["split"]) == {"heldout"} and (untrained["pool_targets"] == 12).all()  # select and held-out forms
     assert (scan["normed"] == (scan["hidden_state"] == LAYERS)).all()
 
 
@@ -177,9 +181,9 @@ def test_a_second_training_is_taken_from_the_store_and_a_new_seed_alone_is_made(
 def test_a_killed_training_goes_on_where_it_stopped(fresh, trained, monkeypatch):
     inner = trainer.Trainer.run
 
-    def stopped(self, seed, *rest):
-        record = inner(self, seed, *rest)
-        if seed == 2:
+    def stopped(self, member, *rest):
+        record = inner(self, member, *rest)
+        if member.seed == 2:
             raise KeyboardInterrupt
         return record
 
@@ -278,16 +282,15 @@ def test_tables_have_the_contracts_columns(done, table, columns):
 
 def test_an_adapter_at_initialisation_is_the_baseline(done):
     rows = done.measured("similarities")
-    key = ["pair_id", "hidden_state", "pooling"]
-    numbers = [c for c in tables.SIMILARITIES if c not in [*tables.RUN, *key, "split"]]
-    zero, baseline = (rows[rows["run"] == run].set_index(key)[numbers] for run in ("zero/layer-2/rank-4/seed-1", "baseline"))
-    assert len(zero) == 24 * 3 * 2
+    numbers = [c for c in tables.SIMILARITIES if c not in [*tables.RUN, *PLACE, "split"]]
+    zero, baseline = (rows[rows["run"] == run].set_index(PLACE)[numbers] for run in ("zero/layer-2/rank-4/seed-1", "baseline"))
+    assert len(zero) == (24 + 6) * 3 * 2  # the whole list, and the held-out words among what is untrained
     pd.testing.assert_frame_equal(zero.sort_index(), baseline.loc[zero.index].sort_index(), rtol=0, atol=1e-6)
 
 
 @pytest.mark.parametrize("run", ["tli/layer-2/rank-4/seed-1", "tli-placebo/layer-2/rank-4/seed-1", "full-ft/layer-output/rank-full/seed-1"])
 def test_a_training_changes_what_is_above_and_nothing_below_it(done, run):
-    rows = everything(done)["similarities"].set_index(["pair_id", "hidden_state", "pooling"])
+    rows = everything(done)["similarities"].set_index(PLACE)
     after, before = (rows[rows["run"] == r]["cosine"] for r in (run, "baseline"))
     change = (after - before.loc[after.index]).abs()
     assert change.xs(LAYERS, level="hidden_state").max() > 1e-3
@@ -297,7 +300,7 @@ def test_a_training_changes_what_is_above_and_nothing_below_it(done, run):
 def test_figures_are_those_of_the_rows(done):
     both = everything(done)
     rows, figures = both["similarities"], both["metrics"]
-    key = ["run", "split", "hidden_state", "pooling"]
+    key = ["run", "split", "hidden_state", "pooling", "pool"]
     by_hand = rows.assign(hit=rows["csls_target_rank"] == 1, gap=rows["cosine"] - rows["mismatched_mean"]).groupby(key)
     by_hand = by_hand.agg(n=("cosine", "size"), cosine=("cosine", "mean"), gap=("gap", "mean"), csls_p_at_1=("hit", "mean"))
     figures = figures.set_index(key)
@@ -309,7 +312,7 @@ def test_figures_are_those_of_the_rows(done):
 def test_baseline_is_there_at_every_state_that_a_run_is_measured_at(done):
     rows = everything(done)["similarities"]
     baseline = set(rows.loc[rows["run"] == "baseline", "hidden_state"])
-    assert set(rows["hidden_state"]) == baseline and (rows.groupby(["run", "hidden_state", "pooling"]).size() == 24).all()
+    assert set(rows["hidden_state"]) == baseline and (rows.groupby(["run", "hidden_state", "pooling"]).size() == 24 + 6).all()
     assert set(rows.loc[rows["run"] == "baseline", "seed"]) == {-1}
 
 
@@ -373,7 +376,7 @@ def test_the_order_of_evaluation_changes_nothing(done, measured, tmp_path):
     records = [json.loads(Path(reverse.layout.record("m", "swh-eng", run.run)).read_text()) for run in runs]
     assert len(measured) == len({record["unit"] for record in records}) + 1
     new = tables.read(outputs["similarities"])
-    old, new = (t.set_index(["run", "pair_id", "hidden_state", "pooling"])["cosine"] for t in (done.measured("similarities"), new))
+    old, new = (t.set_index(["run", *PLACE])["cosine"] for t in (done.measured("similarities"), new))
     common = [key for key in new.index if key in old.index]
     assert len(common) > 400 and np.array_equal(old.loc[common], new.loc[common])
 
@@ -384,7 +387,7 @@ def test_merging_into_float32_gives_nearly_the_same(done, measured, tmp_path):
     assert "tli/layer-2/rank-4/seed-1" in measured
     new = tables.read(outputs["similarities"])
     new = new[new["run"] == "tli/layer-2/rank-4/seed-1"]
-    old, new = (t.set_index(["run", "pair_id", "hidden_state", "pooling"])["cosine"] for t in (done.measured("similarities"), new))
+    old, new = (t.set_index(["run", *PLACE])["cosine"] for t in (done.measured("similarities"), new))
     np.testing.assert_allclose(old.loc[new.index], new, atol=1e-5)
 
 

@@ -74,9 +74,10 @@ class Trial:
         return job
 
     def train(self, arm: str = "tli", layer: str = "2") -> dict[int, dict]:
-        """Train a cell; returns the record of each seed."""
+        """Train a cell; returns the record of each seed (of its first fold, where there are several)."""
         job = self.run("train", arm=arm, layer=layer, rank="full" if arm == "full-ft" else "4")
-        return {seed: json.loads((Path(job.folder(seed)) / "run.json").read_text()) for seed in job.seeds}
+        first = job.members[0].fold
+        return {seed: json.loads((Path(job.folder(seed, first)) / "run.json").read_text()) for seed in job.seeds}
 
     def measured(self, table: str, part: str = "part-1") -> pd.DataFrame:
         return tables.read(self.layout.measured("evaluate", "m", "swh-eng", part)[table])

@@ -12,7 +12,18 @@ from dataclasses import dataclass, field
 from typing import Any
 
 # Raised when a stage gives other results than before from the same inputs; docs/decisions/ says when and why.
-STAGE_VERSIONS = {"fetch": 1, "lexicon": 2, "check": 1, "scan": 1, "train": 1, "evaluate": 1, "transfer": 1, "statistics": 2, "report": 1}
+STAGE_VERSIONS = {
+    "fetch": 1,
+    "lexicon": 2,
+    "folds": 1,
+    "check": 1,
+    "scan": 2,
+    "train": 1,
+    "evaluate": 2,
+    "transfer": 1,
+    "statistics": 2,
+    "report": 1,
+}
 
 
 def added(default: Any) -> Any:
@@ -56,6 +67,8 @@ class SplitSpec:
     sizes: dict[str, int] | None = None
     heldout_categories: tuple[str, ...] = ()
     leaks: str = "error"
+    folds: int = added(1)
+    union: bool = added(True)  # with the lists before it that share a language
 
 
 @dataclass(frozen=True)
@@ -130,6 +143,17 @@ class TrainSpec:
     def is_full(self) -> bool:
         """All weights are trained, not adapters."""
         return self.method == "full"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a cell: a seed, and with folds the one that it does not learn from (0 without folds)."""
+
+    seed: int
+    fold: int = 0
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, fold {self.fold}" if self.fold else f"seed {self.seed}"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from tli.model.opened import Opened
 
 @dataclass(frozen=True)
 class Subject:
-    """A run of the grid, or a baseline. The first seven fields are the columns tables.RUN."""
+    """A run of the grid, or a baseline. The first eight fields are the columns tables.RUN."""
 
     model: str
     pair: str
@@ -25,6 +25,7 @@ class Subject:
     layer: str
     rank: str
     seed: int
+    fold: int
     run: str
     unit: str = ""  # digest of its training; "" for the model as it came
     folder: Path | None = None  # where its adapter/ or weights/ lies
@@ -34,6 +35,11 @@ class Subject:
     @property
     def is_baseline(self) -> bool:
         return not self.unit
+
+    @property
+    def place(self) -> tuple[str, int, int]:
+        """Run, seed and fold: with folds a baseline is a subject for each of them."""
+        return self.run, self.seed, self.fold
 
     @property
     def form(self) -> tuple[bool, bool]:
@@ -61,6 +67,6 @@ class Subject:
                 yield
 
 
-def baseline(model: str, pair: str, name: str, quantized: bool = True) -> Subject:
-    """The model as it came, as tables name it."""
-    return Subject(model, pair, arm=name, layer="", rank="", seed=-1, run=name, quantized=quantized)
+def baseline(model: str, pair: str, name: str, quantized: bool = True, *, seed: int = -1, fold: int = 0) -> Subject:
+    """The model as it came, as tables name it. With folds it is judged for each seed and fold, on that fold's words."""
+    return Subject(model, pair, arm=name, layer="", rank="", seed=seed, fold=fold, run=name, quantized=quantized)

@@ -155,7 +155,7 @@ class Work:
     def of(job: Job) -> Work:
         """The work of a job of the stages check to transfer."""
         if isinstance(job, TrainJob):
-            return Work("train", job.model, job.pair, job.layer, job.arm, job.spec.is_full, len(job.seeds))
+            return Work("train", job.model, job.pair, job.layer, job.arm, job.spec.is_full, len(job.members))
         if isinstance(job, EvaluateJob | TransferJob):
             return Work(job.stage, job.model, job.pair, is_full=job.content.is_unquantised, runs=len(job.content))
         return Work(job.stage, job.model, getattr(job, "pair", ""))
@@ -173,6 +173,7 @@ class Asked:
 OF_OTHERS = {  # what the stages without a model ask for
     "fetch": Asked(0, 1000, 60),
     "lexicon": Asked(0, 2000, 10),
+    "folds": Asked(0, 2000, 10),
     "statistics": Asked(0, 4000, 30),
     "report": Asked(0, 4000, 20),
 }

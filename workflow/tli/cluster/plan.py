@@ -29,6 +29,7 @@ def plan(experiment: Experiment) -> pd.DataFrame:
     rows = [
         _fetching(experiment),
         _other("lexicon", len(config.pairs)),
+        _other("folds", int(experiment.has_folds)),
         check | {"disk_gb": kept + 0.001 * len(config.models)},
         _stage(experiment, "scan", [Work("scan", *key) for key in experiment.model_pairs]),
         _training(experiment),
@@ -97,12 +98,13 @@ def _stage(experiment: Experiment, stage: str, work: list[Work]) -> dict:
 
 
 def _training(experiment: Experiment) -> dict:
-    chunks, seeds = experiment.seed_chunks, len(experiment.config.seed_list)
+    folds = experiment.config.split.folds
+    chunks, runs = experiment.seed_chunks, len(experiment.config.seed_list) * folds
     work, kept, passing = [], 0.0, 0.0
     for cell in experiment.cells:
         one = Work("train", cell.model, cell.pair, cell.layer, cell.arm, cell.is_full)
-        work += [Work("train", cell.model, cell.pair, cell.layer, cell.arm, cell.is_full, len(chunk)) for chunk in chunks]
-        needed = seeds * costs.disk_mb(experiment, one, cell.rank)
+        work += [Work("train", cell.model, cell.pair, cell.layer, cell.arm, cell.is_full, len(chunk) * folds) for chunk in chunks]
+        needed = runs * costs.disk_mb(experiment, one, cell.rank)
         if cell.is_full:
             passing += needed + len(chunks) * costs.checkpoint_mb(experiment, cell.model, cell.layer, cell.arm)
         else:

@@ -82,11 +82,26 @@ class Split(Section):
         description="Exact numbers of pairs instead of shares; an error says how near the list gets.",
         examples=[{"train": 623, "select": 74, "heldout": 63}],
     )
+    folds: Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="With 2 or more, every seed deals the words outside the select split anew into so many folds, trains on all but one of "
+        "them and is measured on the last: every dealt word is held out once a seed, and claims rest on most of the list. It takes as "
+        "many times the runs. The same for all pairs of an experiment.",
+        examples=[5],
+    )
     heldout_categories: list[str] = Field([], description="Categories kept whole for the held-out split.", examples=[["body"]])
     leaks: Literal["error", "report"] = Field(
         "error",
         description="What to do when a split column in the file puts pairs that share a form on both sides: stop, or go "
         "on and say so on the report's first screen (the published protocols need that).",
+    )
+
+    union: bool = Field(
+        True,
+        description="Split a list together with those before it in `pairs` that share a language with it: a form that one list trains "
+        "is held out by none, and a pair that would bridge two splits of the lists before is set aside. A list added at the end moves "
+        "no pair of another. `false` splits the list by itself, as the paper did.",
+        examples=[False],
     )
 
     @model_validator(mode="after")
@@ -413,6 +428,15 @@ class Config(Section):
         if isinstance(seeds, list) and len(set(seeds)) < len(seeds):
             raise ValueError("a seed is named twice")
         return seeds
+
+    @model_validator(mode="after")
+    def _one_number_of_folds(self):
+        for name, pair in self.pairs.items():
+            if pair.split is not None and pair.split.folds != self.split.folds:
+                raise ValueError(
+                    f"pairs.{name}.split.folds is {pair.split.folds}, split.folds is {self.split.folds}: write the same in both"
+                )
+        return self
 
     @model_validator(mode="after")
     def _parents_exist(self):

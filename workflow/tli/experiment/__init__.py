@@ -10,7 +10,7 @@ import pandas as pd
 
 from tli.config import Config
 from tli.config.arms import ResolvedArm, expand_arms
-from tli.experiment.grid import BASELINE, GridRun, expand, table_of
+from tli.experiment.grid import BASELINE, GridRun, expand, folds_of, table_of
 from tli.experiment.layout import Layout
 from tli.experiment.settings import model_spec
 from tli.specs import ModelSpec
@@ -56,6 +56,17 @@ class Experiment:
     @cached_property
     def layout(self) -> Layout:
         return Layout(self.config.results)
+
+    @property
+    def has_folds(self) -> bool:
+        return self.config.split.folds > 1
+
+    @property
+    def judged(self) -> list[tuple[int, int]]:
+        """Seeds and folds for which the model as it came is judged: each, or once for all without folds (-1, 0)."""
+        if not self.has_folds:
+            return [(-1, 0)]
+        return [(seed, fold) for seed in self.config.seed_list for fold in folds_of(self.config)]
 
     @property
     def model_pairs(self) -> list[tuple[str, str]]:
@@ -128,7 +139,7 @@ class Experiment:
         return {}
 
     def _cut(self, stage: str, model: str, pair: str) -> dict[str, Part]:
-        runs = self.runs_of(model, pair)
+        runs = [run for run in self.runs_of(model, pair) if stage != "transfer" or run.fold <= 1]  # tasks: on one fold a seed
         adapters = [run for run in runs if not run.is_full]
         size = self.config.jobs.adapters_per_transfer_job if stage == "transfer" else self.config.jobs.adapters_per_job
         parts = []
@@ -139,7 +150,7 @@ class Experiment:
         return {part.name: part for part in parts}
 
     def projected_runs(self, model: str, pair: str) -> list[str]:
-        """Runs whose words are drawn by t-SNE and PCA: the first seed of every cell that is no control."""
+        """Runs whose words are drawn by t-SNE and PCA: the first of every cell that is no control."""
         return [run.run for run in self.cells if (run.model, run.pair) == (model, pair) and not run.control]
 
 

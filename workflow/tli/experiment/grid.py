@@ -25,6 +25,7 @@ class GridRun:
     layer: str
     rank: str
     seed: int
+    fold: int  # the fold that it is measured on and does not learn from; 0 without folds
     run: str  # its name, which is its path below the folder of its model and pair too
     method: str
     placebo_of: str
@@ -41,22 +42,29 @@ class GridRun:
         return self.arm, self.layer, self.rank
 
 
-def run_name(arm: str, layer: str, rank: str, seed: int | str) -> str:
+def run_name(arm: str, layer: str, rank: str, seed: int | str, fold: int = 0) -> str:
     """A run's name."""
-    return f"{arm}/layer-{layer}/rank-{rank}/seed-{seed}"
+    return f"{arm}/layer-{layer}/rank-{rank}/seed-{seed}" + (f"/fold-{fold}" if fold else "")
+
+
+def folds_of(config: Config) -> list[int]:
+    """The folds of a seed: 1 to K, or 0 alone without folds."""
+    folds = config.split.folds
+    return list(range(1, folds + 1)) if folds > 1 else [0]
 
 
 def expand(config: Config, arms: dict[str, ResolvedArm] | None = None) -> list[GridRun]:
     """The runs, in the order of the config. Raises ConfigError when the grid is empty."""
     arms = expand_arms(config) if arms is None else arms
     runs = [
-        _run(config, model, pair, arm, layer, rank, seed)
+        _run(config, model, pair, arm, layer, rank, seed, fold)
         for model in config.models
         for pair in config.pairs
         for arm in arms.values()
         for layer in arm.loss_layers
         for rank in arm.rank_names
         for seed in config.seed_list
+        for fold in folds_of(config)
     ]
     if not runs:
         raise ConfigError("the grid is empty: models, pairs, arms and seeds must each name at least one")
@@ -68,7 +76,7 @@ def table_of(runs: list[GridRun]) -> pd.DataFrame:
     return pd.DataFrame([asdict(run) for run in runs], columns=tables.GRID)
 
 
-def _run(config: Config, model: str, pair: str, arm: ResolvedArm, layer: str, rank: str, seed: int) -> GridRun:
+def _run(config: Config, model: str, pair: str, arm: ResolvedArm, layer: str, rank: str, seed: int, fold: int) -> GridRun:
     # NF4 weights cannot be fully trained: such a run starts from the unquantised ones.
     unquantised = arm.training.is_full and config.models[model].quantization != "none"
     return GridRun(
@@ -78,7 +86,8 @@ def _run(config: Config, model: str, pair: str, arm: ResolvedArm, layer: str, ra
         layer=layer,
         rank=rank,
         seed=seed,
-        run=run_name(arm.name, layer, rank, seed),
+        fold=fold,
+        run=run_name(arm.name, layer, rank, seed, fold),
         method=arm.training.method,
         placebo_of=arm.placebo_of,
         control=arm.is_control,

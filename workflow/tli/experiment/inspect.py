@@ -24,8 +24,9 @@ def inspect(experiment: Experiment) -> None:
     for model in config.models:
         problems += _model_problems(experiment, model)
     problems += _reach_problems(experiment, min((depth for depth in layers.values() if depth), default=0))
+    union = lexicon.Union()
     for pair in config.pairs:
-        problems += _pair_problems(experiment, pair)
+        problems += _pair_problems(experiment, pair, union)
     transfer = config.transfer
     if transfer.tasks and transfer.source != HUB:
         try:
@@ -113,7 +114,7 @@ def _reach_problems(experiment: Experiment, depth: int) -> list[str]:
     return problems
 
 
-def _pair_problems(experiment: Experiment, pair: str) -> list[str]:
+def _pair_problems(experiment: Experiment, pair: str, union: lexicon.Union) -> list[str]:
     section, entries = experiment.config.pairs[pair], experiment.lists(pair)
     files = [entry for entry in entries if not is_address(entry)]
     checksums = [section.sha256] if isinstance(section.sha256, str) else section.sha256 or []
@@ -127,19 +128,22 @@ def _pair_problems(experiment: Experiment, pair: str) -> list[str]:
     if absent or len(files) < len(entries):
         return problems
     try:
-        return problems + _list_problems(experiment, pair, files)
+        return problems + _list_problems(experiment, pair, files, union)
     except LexiconError as error:
         return [*problems, f"pairs.{pair}: {error}"]
 
 
-def _list_problems(experiment: Experiment, pair: str, files: list[str]) -> list[str]:
-    """What the list lacks for what is asked of it. A long list is only read here; its job cleans and splits it. Raises LexiconError."""
+def _list_problems(experiment: Experiment, pair: str, files: list[str], union: lexicon.Union) -> list[str]:
+    """What the list lacks for what is asked of it, split beside those before it that could be read.
+
+    A long list is only read here; its job cleans and splits it. Raises LexiconError.
+    """
     spec = lexicon_spec(experiment.config, pair)
     parts = [part for file in files for part in [Path(file), *Path(file).glob("*")]]
     if sum(part.stat().st_size for part in parts if part.is_file()) > LONG_LIST:
         lexicon.read(files, pair, spec)
         return []
-    pairs, _, _ = lexicon.prepare(files, pair, spec)
+    pairs, _, _ = union.add(pair, files, spec)
     trained = int((pairs["split"] == "train").sum())
     problems = [f"pairs.{pair}: the train split has {trained} pairs; at least 2 are needed"] if trained < 2 else []
     for name, arm in experiment.arms.items():

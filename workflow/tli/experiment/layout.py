@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tli.experiment.grid import run_name
-
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "README.md")
 MEASURED = {
     "evaluate": {
         "similarities": "similarities.parquet",
         "metrics": "metrics.tsv",
+        "strata": "strata.tsv",
         "projections": "projections.parquet",
         "runs": "runs.tsv",
         "losses": "losses.parquet",
@@ -42,8 +41,8 @@ class Layout:
         return f"{self.store}/checkpoints"
 
     def lexicon(self, pair: str) -> dict[str, str]:
-        """Of a pair: pairs, changes, audit."""
-        return {name: f"{self.results}/lexicon/{pair}/{name}.tsv" for name in ("pairs", "changes", "audit")}
+        """Of a pair: pairs, changes, audit, and with folds their deal (tables.FOLDS)."""
+        return {name: f"{self.results}/lexicon/{pair}/{name}.tsv" for name in ("pairs", "changes", "audit", "folds")}
 
     def check(self, model: str) -> str:
         """What the check job says of a model."""
@@ -66,9 +65,8 @@ class Layout:
         """The weights of a fully trained run."""
         return f"{self.run(model, pair, run)}/weights/model.safetensors"
 
-    def trained(self, model: str, pair: str, cell: tuple[str, str, str], seeds: Sequence[int], method: str) -> dict[str, list[str]]:
-        """What the training of a cell (arm, layer, rank) leaves of each seed: records, losses, weights (the adapter's, or all)."""
-        runs = [run_name(*cell, seed) for seed in seeds]
+    def trained(self, model: str, pair: str, runs: Sequence[str], method: str) -> dict[str, list[str]]:
+        """What the training of a cell leaves of each of these runs: records, losses, weights (the adapter's, or all)."""
         folders = [self.run(model, pair, run) for run in runs]
         adapters = [f"{folder}/adapter/{name}" for name in ADAPTER for folder in folders]
         return {

@@ -21,7 +21,7 @@ def read_measured(layout: Layout, places: Iterable[Place]) -> dict[str, pd.DataF
     """
     files = [layout.measured("evaluate", *place) for place in places]
     read = {name: pd.concat([tables.read(one[name]) for one in files], ignore_index=True) for name in MEASURED["evaluate"]}
-    twice = read["metrics"].duplicated(["model", "pair", "run", "split", "hidden_state", "pooling"])
+    twice = read["metrics"].duplicated(["model", "pair", "run", "seed", "fold", "split", "hidden_state", "pooling", "pool"])
     if twice.any():
         row = read["metrics"][twice].iloc[0]
         raise TableError(f"{files[0]['metrics']} and other parts hold the run {row['run']} of {row['model']}, {row['pair']} twice")

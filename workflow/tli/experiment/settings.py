@@ -21,6 +21,7 @@ def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
         options=section.options,
         merge=section.merge,
         splits=None if section.splits is None else tuple(section.splits),
+        clean=section.clean,
         split=SplitSpec(**split.model_dump(exclude={"heldout_categories"}), heldout_categories=tuple(split.heldout_categories)),
     )
 

@@ -26,7 +26,7 @@ class TrainedRun:
     @property
     def subject(self) -> Subject:
         run = self.run
-        names = {name: getattr(run, name) for name in ("model", "pair", "arm", "layer", "rank", "seed", "run")}
+        names = {name: getattr(run, name) for name in ("model", "pair", "arm", "layer", "rank", "seed", "fold", "run")}
         return Subject(**names, unit=self.record["unit"], folder=Path(self.folder), is_full=run.is_full, quantized=not run.is_full)
 
 

@@ -16,9 +16,9 @@ from tli.errors import TableError
 from tli.io.atomic import whole
 
 # What names a run. `layer` and `rank` are text, as the config asks for them ("best", "2", "output"; "16", "full");
-# `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", or "baseline" (or another name that starts so) for the
+# `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", with folds "<...>/fold-<fold>" (else fold is 0), or "baseline" (or another name that starts so) for the
 # model as it came, whose arm equals its run and whose layer, rank are "" and seed -1.
-RUN = ["model", "pair", "arm", "layer", "rank", "seed", "run"]
+RUN = ["model", "pair", "arm", "layer", "rank", "seed", "fold", "run"]
 CELL = ["model", "pair", "arm", "layer", "rank"]  # the seeds of a cell are its replicates
 
 PAIRS = [
@@ -32,6 +32,7 @@ PAIRS = [
     "cognate",  # edit similarity of the two sides, 0 to 1, diacritics folded
     "provenance",
 ]
+FOLDS = ["pair_id", "seed", "fold"]  # fold 0: trained on in every fold, or of the select split
 GRID = RUN + [
     "method",  # lora or full
     "placebo_of",  # the arm whose placebo this is, else ""
@@ -78,7 +79,7 @@ POOLS = [
     "string_p_at_1_reverse",
 ]
 POOL_ROWS = ["pool", "leaked", "chance", "chance_reverse", "string_rank", "string_rank_reverse"]  # of one query
-SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS]
+SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
 WORDS = [
     "model",
@@ -120,6 +121,7 @@ SIMILARITIES = RUN + [
     "split",
     "hidden_state",
     "pooling",
+    *POOL_ROWS,
     "cosine",
     "mismatched_mean",
     "mismatched_sd",
@@ -134,7 +136,7 @@ SIMILARITIES = RUN + [
     "margin",  # the right pair's ratio margin
     "margin_target_rank",
 ]
-RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS]
+RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
 STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
 LADDER = [
     "model",
@@ -160,6 +162,7 @@ TESTS = [
     "family_size",
     *CELL,
     "seed",  # -1 where the test is over seeds
+    "fold",
     "split",
     "hidden_state",
     "pooling",

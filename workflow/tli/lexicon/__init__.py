@@ -15,9 +15,10 @@ from tli.lexicon.changes import CHANGES
 from tli.lexicon.clean import Rules, clean
 from tli.lexicon.components import leaks, pair_id
 from tli.lexicon.copies import same_list
+from tli.lexicon.folds import deal_folds, deal_folds_of_union
 from tli.lexicon.formats import FORMATS, RAW, read
 from tli.lexicon.forms import SPLITS, key
-from tli.lexicon.prepare import prepare
+from tli.lexicon.prepare import Prepared, Union, before, prepare, prepare_union
 from tli.lexicon.similarity import edit_similarity
 from tli.lexicon.split import ASIDE, split
 
@@ -28,17 +29,23 @@ __all__ = [
     "RAW",
     "SPLITS",
     "LexiconError",
+    "Prepared",
     "Rules",
+    "Union",
     "audit",
     "audit_file",
     "audit_lines",
+    "before",
     "clean",
+    "deal_folds",
+    "deal_folds_of_union",
     "edit_similarity",
     "guess_format",
     "key",
     "leaks",
     "pair_id",
     "prepare",
+    "prepare_union",
     "read",
     "same_list",
     "split",

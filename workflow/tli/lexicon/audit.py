@@ -20,6 +20,7 @@ def audit(
     *,
     tokenize: Callable[[list[str]], list[list]] | None = None,
     changes: pd.DataFrame | None = None,
+    aside: pd.DataFrame | None = None,
     by: str = "forms",
 ) -> dict:
     """Audit clean pairs, split or not.
@@ -28,14 +29,15 @@ def audit(
         pairs: source, target and whatever else of tables.PAIRS is there; before cleaning and merging it may be raw rows.
         tokenize: forms -> their tokens (ids or texts) under the model's own tokenizer, without special tokens.
         changes: the record of `clean`, for the figures on what was dropped.
+        aside: the pairs that `split` set aside, each with its reason.
         by: what counts as a leak, as in `split`.
 
     Returns:
         "figures": {name: number}; and tables: "duplicates" (the same source and target), "repeated_anchors" (a source
         in several pairs), "shared_translations" (a target form that several sources accept), "cognates", "mixed_scripts",
         "categories", "tokens" (per side, split), "shared_tokens", "splits", "balance" (train against held-out;
-        standardised = difference / pooled sd), "components" (the largest), "leaks", "dropped" (reason, rows), "changed" (reason, strings) by cleaning, and "left"
-        (reason, strings): what cleaning would have done to a verbatim list.
+        standardised = difference / pooled sd), "components" (the largest), "leaks", "dropped" (reason, rows), "changed" (reason, strings) by cleaning, "leaks_between_lists" (reason), "aside" (reason), and
+        "left" (reason, strings): what cleaning would have done to a verbatim list.
     """
     pairs = pairs.reset_index(drop=True).copy()
     for name in ("alternatives", "category", "split", "component"):
@@ -77,7 +79,9 @@ def audit(
     dropped = changes[changes["action"] == "dropped"] if changes is not None else pd.DataFrame({"reason": []})
     result["dropped"] = dropped["reason"].value_counts().rename_axis("reason").reset_index(name="rows")
     result["changed"] = _changed(changes, "changed")
+    result["leaks_between_lists"] = _changed(changes, "leaks")
     result["left"] = _changed(changes, "left")
+    result["aside"] = pd.DataFrame({"reason": []}) if aside is None else aside
     result["figures"] = _figures(pairs, accepted, result, changes)
     return result
 
@@ -205,6 +209,7 @@ def _figures(pairs: pd.DataFrame, accepted: pd.DataFrame, result: dict, changes:
         "largest_component": int(result["components"]["pairs"].max()) if len(result["components"]) else 0,
         "leaks": len(result["leaks"]),
     }
+    figures["set_aside"] = len(result["aside"])
     if "shared_tokens" in pairs.columns:
         figures["shared_tokens_share"] = float((pairs["shared_tokens"] > 0).mean()) if len(pairs) else 0.0
     if changes is not None:
@@ -214,6 +219,7 @@ def _figures(pairs: pd.DataFrame, accepted: pd.DataFrame, result: dict, changes:
         for name, action in (("strings_changed", "changed"), ("strings_left", "left")):
             strings = changes[(changes["action"] == action) & (changes["field"] != "pair")]
             figures[name] = len(strings.drop_duplicates(["file", "line", "field"]))
+        figures["leaks_between_lists"] = int((changes["action"] == "leaks").sum())
         figures["rows_left"] = int(((changes["action"] == "left") & (changes["field"] == "pair")).sum())
         same = int((ended["reason"] == "source and target are the same").sum())
         figures["identical_share"] = max(figures["identical_share"], same / max(1, len(pairs) + len(ended)))

@@ -89,17 +89,15 @@ def audit_file(
             lines += _strict_lines(raw, may_repeat=spec.is_verbatim)
         pairs, changes = cleaned(raw, spec)
         progress.update()
-        aside = pd.DataFrame()
+        aside = None
         try:
             pairs, aside = split(pairs, spec.split, repeats="keep" if spec.is_verbatim else "set aside")
         except LexiconError as error:
             lines.append(f"error: {error}")
         progress.update()
-        result = audit(pairs, tokenize=tokenize, changes=changes, by=spec.split.by)
+        result = audit(pairs, tokenize=tokenize, changes=changes, aside=aside, by=spec.split.by)
         progress.update()
         lines += audit_lines(result)
-        if len(aside):
-            lines.append(f"info: {len(aside)} pairs set aside by the split: {aside['reason'].iloc[0]}; ...")
         lines += _copies(paths, compare)
         progress.update()
     return worst_first([f"info: {paths[0]}: format {spec.format}, {len(raw)} entries read", *lines])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 FEWEST_HELDOUT = 60  # a split with fewer queries is underpowered
+MUCH_ASIDE = 0.05  # a share of the list that the split leaves out
 UNBALANCED = 0.25  # standardised difference of train and held-out
 _ORDER = {"error": 0, "warning": 1, "info": 2}
 
@@ -29,6 +30,8 @@ def audit_lines(result: dict) -> list[str]:
         say("error", "no pair is left")
     if figures["leaks"]:
         say("error", f"{figures['leaks']} form(s) leak across splits: " + some(result["leaks"], "{form!r} in {splits}"))
+    if figures.get("leaks_between_lists"):
+        say("error", f"{figures['leaks_between_lists']} pairs leak between lists: " + some(result["leaks_between_lists"], "{reason}"))
     if figures["identical_share"] > 0.5:
         say("error", f"{figures['identical_share']:.0%} of the sources equal their targets: both columns are one list")
     elif figures["identical_share"] > 0.1:
@@ -99,6 +102,10 @@ def audit_lines(result: dict) -> list[str]:
             f"strings verbatim (no NFC, nothing cleaned or merged): cleaning would change {figures['strings_left']} of them and "
             f"touch {figures['rows_left']} rows: " + some(result["left"], "{reason} ({strings})", 8),
         )
+    if figures["set_aside"]:
+        share = figures["set_aside"] / (figures["set_aside"] + figures["pairs"])
+        severity = "warning" if share > MUCH_ASIDE else "info"
+        say(severity, f"{figures['set_aside']} pairs ({share:.0%}) set aside by the split: " + some(result["aside"], "{reason}", 2))
     if len(result["dropped"]):
         say("info", f"{figures['rows_dropped']} rows dropped: " + some(result["dropped"], "{reason} ({rows})", 6))
     if figures.get("rows_merged"):

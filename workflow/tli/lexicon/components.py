@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tli.lexicon.forms import FUNCTION_WORDS, alternatives, content_words, key
+from tli.lexicon.placement import Placement
 from tli.lexicon.similarity import edit_similarity
 
 
@@ -71,18 +72,23 @@ def leaks(pairs: pd.DataFrame, by: str = "forms", function_words: frozenset[str]
     return leaking.reset_index()[["form", "splits", "pairs", "example"]]
 
 
-def components_of(links: list[list[str]], names: list[str]) -> np.ndarray:
-    """The component of each pair, named by its first pair."""
+def components_of(links: list[list[str]], names: list[str], placement: Placement | None = None) -> np.ndarray:
+    """The component of each pair, named by its first pair; one with a form of an earlier list has that list's name for it."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    count = len(links)
-    if not count:
+    if not links:
         return np.array([], dtype=object)
+    earlier: list[str] = []
+    if placement:
+        touched = [{placement.component(form) for form in one} - {""} for one in links]
+        earlier = sorted(set().union(*touched), key=placement.order)
+        links = [["\0" + name] for name in earlier] + [[*one, *("\0" + name for name in also)] for one, also in zip(links, touched)]
+    count = len(links)
     rows = np.repeat(np.arange(count), [len(one) for one in links])
     columns, forms = pd.factorize(np.array([form for one in links for form in one], dtype=object))
     total = count + len(forms)
     graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns + count)), shape=(total, total))
     labels = connected_components(graph, directed=False)[1][:count]
     _, first, place = np.unique(labels, return_index=True, return_inverse=True)
-    return np.array(names, dtype=object)[first][place]
+    return np.array([*earlier, *names], dtype=object)[first][place][len(earlier) :]

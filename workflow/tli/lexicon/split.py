@@ -8,10 +8,11 @@ from collections.abc import Iterable
 import pandas as pd
 
 from tli.io.tables import PAIRS
-from tli.lexicon.assign import LARGE, by_shares, by_sizes
+from tli.lexicon.assign import LARGE, Division, by_shares, by_sizes
 from tli.lexicon.components import complete, components_of, links_of, pair_ids
 from tli.lexicon.components import leaks as forms_that_leak
 from tli.lexicon.forms import FUNCTION_WORDS, SPLITS, fail
+from tli.lexicon.placement import Placement
 from tli.specs import SplitSpec
 
 ASIDE = ["pair_id", "source", "target", "alternatives", "category", "provenance", "reason"]
@@ -24,6 +25,7 @@ def split(
     repeats: str = "set aside",
     salt: str = "",
     function_words: Iterable[str] = FUNCTION_WORDS,
+    placement: Placement | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Give each pair its id, component and split.
 
@@ -43,6 +45,8 @@ def split(
         spec: `leaks` is "error", or "report" to let the file's own split column leak (the protocols of the paper).
             `shares` are not used where `sizes` are given.
         repeats: "set aside" or "keep" a pair whose source and target an earlier one has.
+        placement: what the lists before have settled. A component that holds one of their forms has their split and their name
+            for it; a pair that would bridge two of their splits is set aside.
 
     Returns:
         The pairs (columns tables.PAIRS, order kept), and the pairs set aside (ASIDE), each with its reason.
@@ -51,6 +55,19 @@ def split(
         LexiconError: a leak, a size that cannot be met (with the nearest), a split left empty (naming the largest
             component), an unknown split.
     """
+    return split_with_links(pairs, spec, repeats=repeats, salt=salt, function_words=function_words, placement=placement)[:2]
+
+
+def split_with_links(
+    pairs: pd.DataFrame,
+    spec: SplitSpec | None = None,
+    *,
+    repeats: str = "set aside",
+    salt: str = "",
+    function_words: Iterable[str] = FUNCTION_WORDS,
+    placement: Placement | None = None,
+) -> tuple[pd.DataFrame, pd.DataFrame, list[list[str]]]:
+    """What `split` gives, and for each of the pairs the keys that link it to others."""
     spec = spec or SplitSpec()
     _check(spec)
     pairs = complete(pairs)
@@ -61,25 +78,38 @@ def split(
     reasons = pd.Series("", index=pairs.index, dtype=object)
     if repeats != "keep":
         reasons[pairs.duplicated(["source", "target"])] = "repeats an earlier pair"
-    given = _given(pairs)
     links = links_of(pairs, spec.by, words)
+    division = Division(links, pairs["pair_id"].tolist(), _given(pairs), reasons, placement or Placement())
+    given = division.given
     if spec.leaks == "error":
         _stop_at_leaks(pairs[given != ""], spec.by, words)
-    _hold_categories(pairs, links, given, reasons, spec.heldout_categories)
+        _stop_at_leaks_between_lists(pairs, division)
+    _hold_categories(pairs, division, spec.heldout_categories)
     free = ((given == "") & (reasons == "")).any()
-    if free:
-        identities = pairs["pair_id"].tolist()
-        if spec.sizes is not None:
-            by_sizes(links, identities, given, reasons, spec.sizes, salt)
-        else:
-            by_shares(links, identities, given, reasons, spec.shares, salt)
+    if free and spec.sizes is not None:
+        by_sizes(division, spec.sizes, salt)
+    elif free:
+        by_shares(division, spec.shares, salt)
     used = pairs[reasons == ""].assign(split=given[reasons == ""])
-    used["component"] = components_of([links[i] for i in used.index], list(used["pair_id"]))
+    used["component"] = components_of([links[i] for i in used.index], list(used["pair_id"]), placement)
     if free:
         wanted = spec.shares if spec.sizes is None else spec.sizes
         _stop_at_an_empty_split(used, links, {name for name in SPLITS if wanted.get(name)})
     aside = pairs.assign(reason=reasons)[reasons != ""]
-    return used[PAIRS].reset_index(drop=True), aside[ASIDE].reset_index(drop=True)
+    return used[PAIRS].reset_index(drop=True), aside[ASIDE].reset_index(drop=True), [links[i] for i in used.index]
+
+
+def leaks_between_lists(pairs: pd.DataFrame, links: list[list[str]], placement: Placement) -> dict[int, str]:
+    """Pair (index label) -> in words, which of its forms an earlier list has in another split."""
+    leaking = {}
+    for place, split, forms in zip(pairs.index, pairs["split"], links):
+        for form in forms if split else ():
+            component = placement.component(form)
+            others = (placement.splits(component) if component else set()) - {split}
+            if others:
+                leaking[place] = f"{form!r} is {'/'.join(sorted(others))} in {placement.origin(form)} and {split} here"
+                break
+    return leaking
 
 
 def _check(spec: SplitSpec) -> None:
@@ -114,8 +144,18 @@ def _stop_at_leaks(pairs: pd.DataFrame, by: str, words: frozenset[str]) -> None:
         )
 
 
-def _hold_categories(pairs: pd.DataFrame, links: list[list[str]], given: pd.Series, reasons: pd.Series, categories: Iterable[str]) -> None:
+def _stop_at_leaks_between_lists(pairs: pd.DataFrame, division: Division) -> None:
+    leaking = leaks_between_lists(pairs.assign(split=division.given), division.links, division.placement)
+    if leaking:
+        raise fail(
+            f"{len(leaking)} pairs leak between lists: {'; '.join(list(leaking.values())[:3])}",
+            "put this list first in the config, set split.union: false, or leaks: report",
+        )
+
+
+def _hold_categories(pairs: pd.DataFrame, division: Division, categories: Iterable[str]) -> None:
     """Hold out the pairs of `categories`; set aside what shares a form with them."""
+    links, given, reasons = division.links, division.given, division.reasons
     categories = [categories] if isinstance(categories, str) else list(categories)
     unknown = [name for name in categories if name not in set(pairs["category"])]
     if unknown:
@@ -131,6 +171,9 @@ def _hold_categories(pairs: pd.DataFrame, links: list[list[str]], given: pd.Seri
             f"{first['source']!r} of the held-out category {first['category']!r} is in {first['split']} by the file",
             "change the split column or heldout_categories",
         )
+    trained = leaks_between_lists(pairs[held].assign(split="heldout"), [links[i] for i in pairs.index[held]], division.placement)
+    for place, why in trained.items():
+        reasons[place] = f"of a held-out category, but {why}"
     taken = {form: place for place in pairs.index[held & (reasons == "")] for form in links[place]}
     for place in pairs.index[~held & (given != "heldout") & (reasons == "")]:
         form = next((form for form in links[place] if form in taken), None)
@@ -141,7 +184,7 @@ def _hold_categories(pairs: pd.DataFrame, links: list[list[str]], given: pd.Seri
                 f"{pairs['source'][place]!r} ({given[place]} by the file) shares {form!r} with a held-out category",
                 "change the split column or heldout_categories",
             )
-    given[held] = "heldout"
+    given[held & (reasons == "")] = "heldout"
 
 
 def _stop_at_an_empty_split(pairs: pd.DataFrame, links: list[list[str]], wanted: set[str]) -> None:

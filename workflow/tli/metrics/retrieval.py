@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from tli.io import tables
 from tli.metrics.candidates import Candidates, neighbourhood
@@ -15,6 +16,7 @@ from tli.metrics.vectors import Vectors, normalise
 TIE = 3e-7  # what float32 cosines cannot tell apart (measured error 2e-7); cosines this near are tied, against the pair
 MARGIN_NEIGHBOURS = 4
 XCS_SCALE = 2.5  # CLIPScore's (arXiv 2104.08718)
+Sides = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see _sides
 COLUMNS = tables.SIMILARITIES[tables.SIMILARITIES.index("cosine") :]
 
 
@@ -78,17 +80,17 @@ def per_pair(
             "best_rival": _finite(seen["row_rival"])[i],
             "best_rival_reverse": _finite(seen["column_rival"])[j],
             "best_reference": _best_reference(target, reference, candidates, block_megabytes),
-            "target_rank": ranks["cosine"][0][i],
-            "source_rank": ranks["cosine"][1][j],
-            "csls_target_rank": ranks["csls"][0][i],
-            "csls_source_rank": ranks["csls"][1][j],
+            "target_rank": ranks["target_rank"][i],
+            "source_rank": ranks["source_rank"][j],
+            "csls_target_rank": ranks["csls_target_rank"][i],
+            "csls_source_rank": ranks["csls_source_rank"][j],
             "margin": ratio[cell],
-            "margin_target_rank": ranks["margin"][i],
+            "margin_target_rank": ranks["margin_target_rank"][i],
         }
     )[COLUMNS]
 
 
-def _sides(source: np.ndarray, target: np.ndarray, rivals: tuple[int, int]) -> tuple[np.ndarray, ...]:
+def _sides(source: np.ndarray, target: np.ndarray, rivals: tuple[int, int]) -> Sides:
     """What float32 needs to get cosines near 1 right: the sides less the rivals' common mean, and that mean's share.
 
     s.t = (s - c).(t - c) + s.c + t.c - c.c; with a sink the first term is small, and its rounding with it.
@@ -113,7 +115,7 @@ class _Block:
     accepted: tuple[np.ndarray, np.ndarray]  # rows and columns of those cells
 
 
-def _blocks(sides: tuple[np.ndarray, ...], candidates: Candidates, block_megabytes: float) -> Iterator[_Block]:
+def _blocks(sides: Sides, candidates: Candidates, block_megabytes: float) -> Iterator[_Block]:
     source, target, row_share, column_share = sides
     indptr, (competing_rows, competing_columns) = candidates.accepted.indptr, candidates.rivals
     height = max(1, int(block_megabytes * 2**20 / (len(target) * 4 * 4)))  # a float32 block and three like it
@@ -128,7 +130,7 @@ def _blocks(sides: tuple[np.ndarray, ...], candidates: Candidates, block_megabyt
         yield _Block(part, block, block[:, :competing_columns], block[: max(0, competing_rows - start)], cells, accepted)
 
 
-def _first_pass(sides, candidates: Candidates, near: int, block_megabytes: float) -> dict[str, np.ndarray]:
+def _first_pass(sides: Sides, candidates: Candidates, near: int, block_megabytes: float) -> dict[str, np.ndarray]:
     """Nearest cosines of both sides, mismatched means and sd of the rows, best rivals, cosines of accepted cells."""
     n, m = candidates.accepted.shape
     competing = candidates.rivals[1]
@@ -166,28 +168,37 @@ def _first_pass(sides, candidates: Candidates, near: int, block_megabytes: float
     }
 
 
-def _second_pass(sides, candidates: Candidates, block_megabytes: float, *, cosine, csls, margin) -> dict:
+def _second_pass(
+    sides: Sides,
+    candidates: Candidates,
+    block_megabytes: float,
+    *,
+    cosine: tuple[np.ndarray, ...],
+    csls: tuple[np.ndarray, ...],
+    margin: tuple[np.ndarray, ...],
+) -> dict[str, np.ndarray]:
     """Ranks: 1 + how many wrong rivals reach the best accepted one."""
     n, m = candidates.accepted.shape
-    ranks = {name: (np.ones(n, int), np.ones(m, int)) for name in ("cosine", "csls")} | {"margin": np.ones(n, int)}
+    ranks = {name: np.ones(n, int) for name in ("target_rank", "csls_target_rank", "margin_target_rank")}
+    ranks |= {name: np.ones(m, int) for name in ("source_rank", "csls_source_rank")}
     single = [np.asarray(values, np.float32) for values in (cosine[0] - TIE, cosine[1] - TIE)]
     double = [np.asarray(values, np.float32) for values in (csls[0] - 2 * TIE, csls[1] - 2 * TIE, csls[2], csls[3])]
     best, half_source, half_target = (np.asarray(values, np.float32) for values in margin)
     for block in _blocks(sides, candidates, block_megabytes):
         cosines, part, competing = block.cosines, block.part, block.wide.shape[1]
         cosines[block.accepted] = -np.inf
-        ranks["cosine"][0][part] += np.count_nonzero(block.wide >= single[0][part, None], axis=1)
-        ranks["cosine"][1][:] += np.count_nonzero(block.tall >= single[1], axis=0)
+        ranks["target_rank"][part] += np.count_nonzero(block.wide >= single[0][part, None], axis=1)
+        ranks["source_rank"] += np.count_nonzero(block.tall >= single[1], axis=0)
         reach = half_source[part, None] + half_target[:competing]
         np.maximum(reach, np.float32(TIE), out=reach)
         reach *= best[part, None]  # S_ij / d_ij >= best, written S_ij >= best d_ij: the tolerance stays one of cosine
         reach -= np.float32(TIE)
-        ranks["margin"][part] += np.count_nonzero(block.wide >= reach, axis=1)
+        ranks["margin_target_rank"][part] += np.count_nonzero(block.wide >= reach, axis=1)
         cosines *= 2
         cosines -= double[2][part, None]
         cosines -= double[3]
-        ranks["csls"][0][part] += np.count_nonzero(block.wide >= double[0][part, None], axis=1)
-        ranks["csls"][1][:] += np.count_nonzero(block.tall >= double[1], axis=0)
+        ranks["csls_target_rank"][part] += np.count_nonzero(block.wide >= double[0][part, None], axis=1)
+        ranks["csls_source_rank"] += np.count_nonzero(block.tall >= double[1], axis=0)
     return ranks
 
 
@@ -217,11 +228,11 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan).astype(np.float64)
 
 
-def _row_numbers(matrix) -> np.ndarray:
+def _row_numbers(matrix: sparse.csr_array) -> np.ndarray:
     return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
 
 
-def _best_reference(target, reference, candidates: Candidates, block_megabytes: float) -> np.ndarray:
+def _best_reference(target: np.ndarray, reference: np.ndarray | None, candidates: Candidates, block_megabytes: float) -> np.ndarray:
     """Highest cosine of each pair's target to another accepted translation of its source; NaN without one."""
     best = np.full(len(candidates.source_of), -np.inf)
     for accepted, vectors in ((candidates.accepted, target), (candidates.references, reference)):

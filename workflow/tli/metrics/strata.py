@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import pandas as pd
@@ -42,7 +42,7 @@ def groups(splits: np.ndarray, strata: Mapping[str, np.ndarray], least: int = LE
     return masks
 
 
-def _named(column: pd.Series, name) -> np.ndarray:
+def _named(column: pd.Series, name: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     values = pd.to_numeric(column, errors="coerce").to_numpy(float)
     return np.where(np.isnan(values), "", name(values)).astype(object)
 

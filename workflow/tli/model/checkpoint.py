@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tli.errors import ModelError
+from tli.model.files import Stored
 from tli.specs import ModelSpec
 
 
@@ -77,3 +78,53 @@ def signature(auto, config) -> set[str]:
     """Names of the arguments of the class that `auto` takes for this config."""
     kind = auto._model_mapping.get(type(config), None)
     return set(inspect.signature(kind.__init__).parameters) if isinstance(kind, type) else set()
+
+
+def stored_form(config) -> str:
+    """How the checkpoint's weights are stored where it is not plainly: "gptq", "fp8", "bitsandbytes 4 bit"; "" where it is."""
+    given = getattr(config, "quantization_config", None) or {}
+    given = given if isinstance(given, dict) else given.to_dict()
+    method = str(getattr(given.get("quant_method", ""), "value", given.get("quant_method", "")))
+    if method == "bitsandbytes" or given.get("load_in_4bit") or given.get("load_in_8bit"):
+        return "bitsandbytes 8 bit" if given.get("load_in_8bit") else "bitsandbytes 4 bit"
+    return method or ("an unnamed quantisation" if given else "")
+
+
+def assert_plain_numbers(source: str, config, stored: dict[str, Stored]) -> None:
+    """Raises ModelError for 8-bit numbers whose scales nobody would apply: read as they are, they are other weights."""
+    from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
+
+    form = stored_form(config)
+    if form and form.split()[0] not in {"bitsandbytes", *AUTO_QUANTIZATION_CONFIG_MAPPING}:
+        raise ModelError(f"{source}: its weights are stored in {form}, which Transformers does not know; take the checkpoint in 16 bits")
+    odd = [name for name, tensor in stored.items() if tensor.dtype.startswith(("F8", "I8", "U8")) and len(tensor.shape) > 1]
+    if odd and not form:
+        raise ModelError(
+            f"{source}: {len(odd)} tensors are stored in 8 bits ({odd[0]} in {stored[odd[0]].dtype} first) and config.json has no "
+            "quantization_config that says how to read them; take the checkpoint in 16 bits, or ask its author for the missing key"
+        )
+
+
+def frame(auto, spec: ModelSpec, config):
+    """The model that `auto` (AutoModel, AutoModelForCausalLM) makes of this config, without memory for its weights; buffers are real."""
+    import torch
+    from accelerate import init_empty_weights
+
+    with init_empty_weights(include_buffers=False):
+        model = auto.from_config(
+            config, dtype=getattr(torch, spec.dtype), trust_remote_code=spec.trust_remote_code, **without_pooler(auto, config)
+        )
+    # Tables of positions, computed just now while `dtype` was the default, are rounded more than from_pretrained leaves them, which
+    # fills them afterwards: as here, with the weights marked as being there already.
+    for parameter in model.parameters():
+        parameter._is_hf_initialized = True
+    for module in model.modules():
+        module._is_hf_initialized = False
+    with torch.no_grad():
+        model.initialize_weights()
+    return model
+
+
+def without_pooler(auto, config) -> dict[str, bool]:
+    """The option that leaves out an encoder's pooler, which is not used and which many checkpoints lack."""
+    return {"add_pooling_layer": False} if "add_pooling_layer" in signature(auto, config) else {}

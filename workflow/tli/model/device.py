@@ -7,14 +7,46 @@ from pathlib import Path
 
 from tli.errors import ModelError
 
+GIVEN = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES")  # set where a job was given a card
+NONE = ("", "-1", "NoDevFiles")  # what they hold where it was not
+
 
 def resolve_device(name: str):
-    """torch.device for "auto", "cpu" or "cuda"."""
+    """torch.device for "auto", "cpu" or "cuda".
+
+    Raises ModelError where a card is asked for, or was given to the job, and torch sees none: on the processor the job would
+    take days, and nobody would know why.
+    """
     import torch
 
-    if name == "cuda" and not torch.cuda.is_available():
+    if name == "cpu":
+        return torch.device("cpu")
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    given = [f"{key}={os.environ[key]}" for key in GIVEN if os.environ.get(key, "") not in NONE]
+    if given:
+        raise ModelError(
+            f"the job was given a GPU ({', '.join(given)}) and torch sees none: {_why_no_card()}. Mend that, or set device: cpu to "
+            "compute on the processor"
+        )
+    if name == "cuda":
         raise ModelError("device: cuda is asked for and no GPU is visible; ask for `gpu: 1` in the job, or set device: auto")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
+    return torch.device("cpu")
+
+
+def _why_no_card() -> str:
+    """Why torch sees no card, as far as it says: a build for processors, a driver that is too old."""
+    import torch
+
+    if torch.version.cuda is None and torch.version.hip is None:
+        return f"this torch ({torch.__version__}) is built for processors only; install the build for your driver's CUDA"
+    try:
+        torch.cuda.init()
+    except (RuntimeError, AssertionError) as error:
+        return (
+            f"{(str(error).splitlines() or [type(error).__name__])[0].rstrip('.')} (torch {torch.__version__}, CUDA {torch.version.cuda})"
+        )
+    return f"torch {torch.__version__} (CUDA {torch.version.cuda}) finds no device; does `nvidia-smi` show one in this job?"
 
 
 def device_name(device) -> str:
@@ -57,3 +89,14 @@ def free_memory(root: Path = Path("/")) -> int:
             except (OSError, ValueError):  # "max" is no limit
                 continue
     return max(0, min(free))
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error of torch says that memory did not suffice, the card's or the machine's."""
+    import torch
+
+    text = str(error)
+    words = ("out of memory", "not enough memory", "can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED")
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or (
+        isinstance(error, RuntimeError) and any(part in text for part in words)
+    )

@@ -9,7 +9,7 @@ import numpy as np
 
 from tli.model import packing
 from tli.model.device import free_memory
-from tli.model.layouts import can_pack
+from tli.model.layouts import is_exact
 from tli.model.lora import applied
 from tli.model.opened import Opened, is_linear, sides
 from tli.model.pooling import Tokens, mix, tokenize, weights
@@ -24,6 +24,13 @@ class Embedded:
     vectors: dict[tuple[int, str], np.ndarray]  # (hidden state, pooling) -> [words, hidden] float32, not normalised
     sink_ratio: dict[int, float]  # median norm of token 0 / median norm of the other tokens
     token_counts: np.ndarray  # [words], the word's own tokens
+
+    def of(self, words: list[str], some: list[str]) -> Embedded:
+        """The same of some of the words, in their order; `words` are all, in the order of the vectors."""
+        place = {word: i for i, word in enumerate(words)}
+        rows = np.array([place[word] for word in some], dtype=int)
+        vectors = {key: values[rows] for key, values in self.vectors.items()}
+        return Embedded(vectors, self.sink_ratio, self.token_counts[rows])
 
 
 def embed(
@@ -79,7 +86,7 @@ def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int | None = 
     """The forward passes that embed these words: packed with shared beginnings where that is exact, else by equal length."""
     ids = [word.ids for word in tokens]
     tokens_per_batch = tokens_per_batch or _suitable(opened)
-    if can_pack(opened, ids):
+    if is_exact(opened, "share", tokens):
         return packing.share(ids, tokens_per_batch)
     return packing.equal_lengths(ids, tokens_per_batch)
 

@@ -1,8 +1,80 @@
-"""NF4: four bits a weight (QLoRA, arXiv 2305.14314), as bitsandbytes rounds them."""
+"""NF4: four bits a weight (QLoRA, arXiv 2305.14314), as bitsandbytes rounds them.
+
+One rule says which weights those are, for a model that is opened and for one that is streamed: the linear modules of its blocks
+that bitsandbytes can hold, torch.nn.Linear itself and GPT-2's Conv1D, and none outside the blocks. What is left out is counted.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
+
+from tli.errors import ModelError
+from tli.log import say
 from tli.model.opened import is_transposed
+
+SHARE = 0.9  # of the weights of the blocks; with fewer in 4 bits the model is none in 4 bits
+BYTES = 0.5 + 4 / 64  # a weight: four bits, and a float32 for every 64
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Which modules of a model are held in 4 bits, and how much of it that is."""
+
+    inside: frozenset[str]  # names of the modules that are
+    outside: tuple[str, ...]  # names of linear modules that are not
+    weights: int  # values in 4 bits
+    others: int  # of the blocks' values, those that are not, vectors left out
+    rest: int  # all other values of the model
+    kinds: tuple[str, ...]  # classes of what holds the others
+
+    @property
+    def share(self) -> float:
+        return self.weights / max(1, self.weights + self.others)
+
+    def bytes(self, itemsize: int) -> float:
+        """What the model takes where other values have `itemsize` bytes."""
+        return self.weights * BYTES + (self.others + self.rest) * itemsize
+
+
+def is_quantizable(module) -> bool:
+    """What bitsandbytes replaces by 4 bits; a class of its own that derives from Linear is not."""
+    import torch
+
+    return type(module) is torch.nn.Linear or is_transposed(module)
+
+
+def coverage(model, blocks) -> Coverage:
+    """The rule applied to a model, whose weights may be on the meta device; `blocks` is its list of blocks."""
+    within = {id(module) for module in blocks.modules()}
+    left_out = [re.compile(rf"(^|\.){re.escape(part)}(\.|$)") for part in getattr(model, "_keep_in_fp32_modules", None) or ()]
+    inside, outside, kinds = set(), [], set()
+    weights = others = 0
+    for name, module in model.named_modules():
+        fits = is_quantizable(module)
+        taken = fits and id(module) in within and not any(part.search(name) for part in left_out)
+        if taken:
+            inside.add(name)
+            weights += module.weight.numel()
+        elif fits:
+            outside.append(name)
+        if id(module) in within:
+            large = [p for n, p in module.named_parameters(recurse=False) if p.ndim > 1 and not (taken and n == "weight")]
+            others += sum(p.numel() for p in large)
+            kinds |= {type(module).__name__} if large else set()
+    rest = sum(p.numel() for p in model.parameters()) - weights - others
+    return Coverage(frozenset(inside), tuple(outside), weights, others, rest, tuple(sorted(kinds)))
+
+
+def assert_covered(covered: Coverage, source: str) -> None:
+    """Say how much of a model is held in 4 bits. Raises ModelError below SHARE."""
+    if covered.share < SHARE:
+        raise ModelError(
+            f"{source}: only {covered.share:.0%} of the weights of its blocks can be held in NF4 (not those in {', '.join(covered.kinds)}), "
+            f"{SHARE:.0%} are needed for a model to be called one in 4 bits; set quantization: none"
+        )
+    note = f"; the rest are in {', '.join(covered.kinds)}" if covered.kinds else ""
+    say(f"NF4: {covered.share:.1%} of the weights of the blocks of {source} are held in 4 bits{note}")
 
 
 def rounded(weight, module):

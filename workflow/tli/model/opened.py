@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tli.errors import ModelError
@@ -18,7 +18,7 @@ class Opened:
     layers: int  # L of the whole model, of which len(blocks) may be fewer
     prefix: str  # how the whole model's tensors of `base` begin ("model." in Llama), "" for an encoder
     device: Any
-    packs: bool | None = None  # whether words may be packed into one row; tli.model.layouts finds out
+    exact: dict[str, bool] = field(default_factory=dict)  # which layouts of words are, as far as tli.model.layouts tried them
     stream: Any = None  # tli.model.weights.Source where the weights are not in memory
 
     @property

@@ -5,9 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from tli.errors import ModelError
-from tli.model.checkpoint import checkpoint_folder, is_causal, load_config, load_tokenizer, origin, signature, truncated
-from tli.model.device import resolve_device
-from tli.model.nf4 import guard_cpu
+from tli.model.checkpoint import (
+    assert_plain_numbers,
+    checkpoint_folder,
+    frame,
+    is_causal,
+    load_config,
+    load_tokenizer,
+    origin,
+    stored_form,
+    truncated,
+    without_pooler,
+)
+from tli.model.device import is_out_of_memory, resolve_device
+from tli.model.files import read_tensors
+from tli.model.nf4 import assert_covered, coverage, guard_cpu
 from tli.model.opened import Opened, find_blocks
 from tli.model.quantized import reopened
 from tli.model.staging import staged
@@ -55,7 +67,7 @@ def streamed(spec: ModelSpec, *, quantized: bool = True) -> bool:
     if spec.stream == "never":
         return False
     folder = checkpoint_folder(spec)
-    return folder is not None and must_stream(spec, folder, quantized and spec.quantization == "nf4")
+    return folder is not None and must_stream(spec, load_config(spec), folder, quantized and spec.quantization == "nf4")
 
 
 def open_whole(spec: ModelSpec):
@@ -85,7 +97,10 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
     import torch
     from safetensors import SafetensorError
 
-    device = resolve_device(spec.device)
+    device, covered = resolve_device(spec.device), None
+    folder = checkpoint_folder(spec)
+    if folder is not None and any(folder.glob("*.safetensors")):
+        assert_plain_numbers(spec.source, config, read_tensors(folder))
     options: dict[str, Any] = {"dtype": getattr(torch, spec.dtype), "use_safetensors": True, "output_loading_info": True}
     if spec.across_gpus and device.type == "cuda":
         options["device_map"] = "auto"
@@ -94,15 +109,31 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
     if quantized and spec.quantization == "nf4" and not getattr(config, "quantization_config", None):
         from transformers import BitsAndBytesConfig
 
+        empty = frame(auto, spec, config)
+        covered = coverage(empty, find_blocks(empty, config.get_text_config().num_hidden_layers))
+        assert_covered(covered, spec.source)
         options["quantization_config"] = BitsAndBytesConfig(
-            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=options["dtype"]
+            load_in_4bit=True,
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=options["dtype"],
+            # Said here, since Transformers by itself leaves out the last module of what it opens: in a truncated model another one.
+            llm_int8_skip_modules=list(covered.outside),
         )
-    if headless and "add_pooling_layer" in signature(auto, config):
-        options["add_pooling_layer"] = False  # an encoder's pooler is not used, and many checkpoints lack it
+    if headless:
+        options |= without_pooler(auto, config)
+    form = stored_form(config)
     try:
         model, report = auto.from_pretrained(spec.source, config=config, **options, **origin(spec))
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{spec.source}: cannot be opened: {str(error).splitlines()[0]}; copy or make this folder again") from None
+    except (ImportError, ValueError, RuntimeError, NotImplementedError) as error:
+        if not form or is_out_of_memory(error):
+            raise
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{spec.source}: its weights are stored in {form}, which cannot be opened here ({reason}). Take the checkpoint in 16 bits; "
+            "with quantization: nf4 it needs as little memory"
+        ) from None
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report.get("mismatched_keys", ()))
     if lacking:
         raise ModelError(
@@ -110,4 +141,12 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
             "filled with random numbers. Copy the model again, or ask its author for the complete checkpoint"
         )
     guard_cpu(model)
+    if covered is not None:
+        converted = {name for name, module in model.named_modules() if type(module).__name__ == "Linear4bit"}
+        if converted != covered.inside:
+            odd = sorted(converted ^ covered.inside)
+            raise ModelError(
+                f"{spec.source}: {len(odd)} modules are in 4 bits or not against the rule, {odd[0]} first; set quantization: none, and "
+                "please report it with the model's config.json"
+            )
     return model.eval().requires_grad_(False)

@@ -65,13 +65,6 @@ def stream(opened: Opened, passes: list[packing.Rows], wanted: list[Wanted], tak
                         take(number, rows, last, _finish(opened, rows, states[which][number]))
 
 
-def states_at(opened: Opened, passes: list[packing.Rows], index: int) -> list:
-    """hs[index] of each pass, [rows, width, hidden]."""
-    states: dict[int, Any] = {}
-    stream(opened, passes, [Wanted([index])], lambda _, rows, __, values: states.__setitem__(id(rows), values))
-    return [states[id(rows)] for rows in passes]
-
-
 def _adapted(opened: Opened, one: Wanted, index: int) -> AbstractContextManager:
     if one.adapter is None:
         return nullcontext()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -10,10 +11,10 @@ from typing import Any
 
 from tli.errors import ModelError
 from tli.model import files
-from tli.model.checkpoint import signature
+from tli.model.checkpoint import assert_plain_numbers, frame, stored_form
 from tli.model.device import free_memory, resolve_device
-from tli.model.nf4 import rounded
-from tli.model.opened import Opened, is_linear
+from tli.model.nf4 import assert_covered, coverage, rounded
+from tli.model.opened import Opened, find_blocks
 from tli.model.packing import Rows
 from tli.specs import ModelSpec
 
@@ -27,12 +28,12 @@ class Source:
     folder: Path
     names: dict[str, str]  # parameter below `base` -> tensor of the checkpoint
     stored: dict[str, files.Stored]  # where each of those tensors lies
-    nf4: bool  # round the blocks' linear weights to NF4, as bitsandbytes would
+    nf4: frozenset[str] = frozenset()  # modules below `base` whose weight is rounded to NF4, as bitsandbytes would
     spare: dict = field(default_factory=dict)  # memory of the block before, used again
     returns_tuple: bool | None = None  # what the blocks of this architecture return
 
 
-def must_stream(spec: ModelSpec, folder: Path | None, nf4: bool) -> bool:
+def must_stream(spec: ModelSpec, config, folder: Path | None, nf4: bool) -> bool:
     """Whether the model is to be streamed: by `stream` (always, never), or where free memory is below 1.2 x its weights."""
     import torch
 
@@ -44,38 +45,59 @@ def must_stream(spec: ModelSpec, folder: Path | None, nf4: bool) -> bool:
     if device.type == "cuda" and spec.across_gpus:
         return False
     itemsize = getattr(torch, spec.dtype).itemsize
-    values = sum(files.product(tensor.shape) for tensor in files.read_tensors(folder).values())
     free = torch.cuda.mem_get_info()[0] if device.type == "cuda" else free_memory()
-    return 1.2 * values * (0.6 + 0.1 * itemsize if nf4 else itemsize) > free
+    values = sum(files.product(tensor.shape) for tensor in files.read_tensors(folder).values())
+    if nf4 and 1.2 * values * itemsize > free:  # only then does it matter how much of it is in 4 bits
+        from transformers import AutoModel
+
+        base = frame(AutoModel, spec, config)
+        return 1.2 * coverage(base, find_blocks(base, config.get_text_config().num_hidden_layers)).bytes(itemsize) > free
+    return 1.2 * values * itemsize > free
 
 
 def open_streamed(spec: ModelSpec, config, folder: Path, quantized: bool):
     """The model's frame, without its weights: (base, Source). Every tensor is looked up now. Raises ModelError."""
-    import torch
-    from accelerate import init_empty_weights
     from transformers import AutoModel
 
-    options = {"add_pooling_layer": False} if "add_pooling_layer" in signature(AutoModel, config) else {}
-    with init_empty_weights(include_buffers=False):
-        base = AutoModel.from_config(config, dtype=getattr(torch, spec.dtype), **options)
+    form = stored_form(config)
+    if form:
+        raise ModelError(
+            f"{spec.source}: its weights are stored in {form}, which cannot be streamed block by block. Set stream: never where memory "
+            "holds it, or take the checkpoint in 16 bits (with quantization: nf4 it is rounded as it streams)"
+        )
     stored = files.read_tensors(folder)
-    wanted = {name: list(p.shape) for name, p in base.named_parameters()}
+    assert_plain_numbers(spec.source, config, stored)
+    base = frame(AutoModel, spec, config)
+    ignored = [re.compile(pattern) for pattern in base._keys_to_ignore_on_load_missing or ()]
+    wanted = {name: list(p.shape) for name, p in [*base.named_parameters(), *base.state_dict().items()]}  # buffers of the checkpoint too
     prefix = _prefix(wanted, stored)
-    lacking = [name for name, shape in wanted.items() if prefix + name not in stored or stored[prefix + name].shape != shape]
+    absent = {name for name in wanted if prefix + name not in stored and any(pattern.search(name) for pattern in ignored)}
+    names = {name: prefix + name for name in wanted if name not in absent}
+    lacking = [name for name, full in names.items() if full not in stored or stored[full].shape != wanted[name]]
     if lacking:
         raise ModelError(
             f"{folder}: {len(lacking)} tensors are missing or of another shape, {lacking[0]} first, so the model cannot be "
             "streamed; copy the checkpoint again, or set stream: never"
         )
-    names = {name: prefix + name for name in wanted}
-    nf4 = quantized and spec.quantization == "nf4"
-    source = Source(folder, names, {name: stored[name] for name in names.values()}, nf4)
+    source = Source(folder, names, {name: stored[name] for name in names.values()})
+    if quantized and spec.quantization == "nf4":
+        covered = coverage(base, find_blocks(base, config.get_text_config().num_hidden_layers))
+        assert_covered(covered, spec.source)
+        source.nf4 = covered.inside
     base.eval().requires_grad_(False)
-    device = resolve_device(spec.device)
-    for module in base.modules():
-        for name, buffer in module._buffers.items():
-            module._buffers[name] = None if buffer is None else buffer.to(device)
+    _place_buffers(base, source, resolve_device(spec.device))
     return base, source
+
+
+def _place_buffers(base, source: Source, device) -> None:
+    """Buffers stay in memory: those that are part of the checkpoint from there, tables that are computed as they are."""
+    with _reader(source) as read:
+        for path, module in base.named_modules():
+            for name, buffer in module._buffers.items():
+                full = f"{path}.{name}".lstrip(".")
+                if buffer is not None:
+                    value = read(full).to(buffer.dtype) if full in source.names else buffer
+                    module._buffers[name] = value.to(device)
 
 
 def _prefix(wanted: dict, stored: dict) -> str:
@@ -92,7 +114,7 @@ def loaded(opened: Opened, index: int) -> Iterator[None]:
 
     source, module = opened.stream, opened.blocks[index]
     stem = _stem(opened, index)
-    linear = {name + ".weight": m for name, m in module.named_modules() if is_linear(m)}
+    in_4_bits = {name + ".weight": m for name, m in module.named_modules() if stem + name in source.nf4}
     memory, spare = {}, source.spare
     with _reader(source) as read:
         for name, parameter in module.named_parameters():
@@ -100,7 +122,7 @@ def loaded(opened: Opened, index: int) -> Iterator[None]:
             if place is None:
                 place = torch.empty(parameter.shape, dtype=parameter.dtype, device=opened.device)
             tensor = read(stem + name)
-            place.copy_(rounded(tensor.to(place.dtype), linear[name]) if source.nf4 and name in linear else tensor)
+            place.copy_(rounded(tensor.to(place.dtype), in_4_bits[name]) if name in in_4_bits else tensor)
             memory[(name, parameter.shape, parameter.dtype)] = place
     source.spare = memory
     frame = _fill(module, {name: place for (name, _, _), place in memory.items()})

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.bench import Bench
+from tli.experiment.folds import Splits
 from tli.experiment.grid import BASELINE, GridRun
 from tli.experiment.job import EvaluateJob
 from tli.experiment.layer import resolve_layer
@@ -28,15 +29,20 @@ def run(job: EvaluateJob) -> dict:
     again. Returns the facts for the provenance.
     """
     check, spec = read_check(job.inputs["check"]), job.spec
-    pairs = tables.read(job.inputs["pairs"], tables.PAIRS)
+    splits = Splits.read(job.inputs)
     trained = [read_trained(job.layout, run) for run in job.content.runs]
     asked = [resolve_layer(layer, check.layers, job.inputs["choice"]) for layer in job.experiment.layers_asked]
-    subjects = [baseline(job.model, job.pair, name, quantized=name == BASELINE) for name in job.content.baselines]
+    subjects = [
+        baseline(job.model, job.pair, name, quantized=name == BASELINE, seed=seed, fold=fold)
+        for name in job.content.baselines
+        for seed, fold in job.experiment.judged
+    ]
     states = {subject.run: states_of(spec.hidden_states, check.layers, asked) for subject in subjects}
     subjects += [one.subject for one in trained]
     states |= {one.run.run: states_of(spec.hidden_states, check.layers, [one.record["loss_layer"]]) for one in trained}
-    projected = frozenset(job.experiment.projected_runs(job.model, job.pair))
-    probe = WordsProbe(spec, job.model_spec, check.identity, pairs, states, projected)
+    projected = {one.subject.place for one in trained if one.run.run in job.experiment.projected_runs(job.model, job.pair)}
+    projected |= {(name, *job.experiment.judged[0]) for name in job.content.baselines}
+    probe = WordsProbe(spec, job.model_spec, check.identity, splits.of, states, frozenset(projected))
     bench = Bench(job.model_spec, job.layout.store, [probe], merge=spec.merge)
     answers = []
     for number, (subject, (folder,), made) in enumerate(bench.measure(subjects), 1):
@@ -56,6 +62,7 @@ def _write(answers: list[tuple[Subject, Path]], trained: list[TrainedRun], outpu
 
     tables.write(tables.joined(gathered("rows.parquet"), tables.SIMILARITIES), outputs["similarities"], tables.SIMILARITIES)
     tables.write(tables.joined(gathered("figures.parquet"), tables.RUN_METRICS), outputs["metrics"], tables.RUN_METRICS)
+    tables.write(tables.joined(gathered("strata.parquet"), tables.STRATA), outputs["strata"], tables.STRATA)
     tables.write(tables.joined(gathered("projections.parquet"), tables.PROJECTIONS), outputs["projections"], tables.PROJECTIONS)
     rows = [_row(one.run, one.record, one.adapter) for one in trained]
     tables.write(pd.DataFrame(rows, columns=tables.RUNS), outputs["runs"], tables.RUNS)

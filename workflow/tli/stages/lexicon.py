@@ -13,9 +13,9 @@ CHANGES = ["file", "line", "action", "field", "before", "after", "reason"]
 
 
 def run(job: LexiconJob) -> dict:
-    """Read, clean, split and audit; write pairs (tables.PAIRS), changes and audit (severity, text). Raises LexiconError."""
-    pairs, aside, record = lexicon.prepare(job.entries, job.pair, job.spec)
-    findings = lexicon.audit(pairs, changes=record, by=job.spec.split.by)
+    """Read, clean, split (beside the lists before it that share a language) and audit; write pairs (tables.PAIRS), changes and audit (severity, text). Raises LexiconError."""
+    pairs, aside, record = lexicon.prepare_union(job.lists)[job.pair]
+    findings = lexicon.audit(pairs, changes=record, aside=aside, by=job.spec.split.by)
     lines = [tuple(line.split(": ", 1)) for line in lexicon.audit_lines(findings)]
     tables.write(pairs[tables.PAIRS], job.outputs["pairs"], tables.PAIRS)
     set_aside = pd.DataFrame(

@@ -11,6 +11,7 @@ from tli.log import say, warn
 from tli.metrics.choice import choice_pooling, choose_layer
 from tli.model.device import device_name
 from tli.model.opening import open_model
+from tli.model.plain_loop import compare_with_plain_loop
 from tli.model.pooling import tokenize
 from tli.probes import words
 
@@ -28,15 +29,16 @@ def run(job: ScanJob) -> dict:
     opened = open_model(job.model_spec)
     states = list(range(opened.layers + 1))
     say(f"scan: {len(pairs)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(spec.poolings)}")
-    rows, figures, vectors = words.measure(
-        opened, pairs, states, list(spec.poolings), k=spec.csls_k, progress=lambda done: say(f"  {done} forms embedded")
-    )
+    compare_with_plain_loop(opened, list(dict.fromkeys([*pairs["source"], *pairs["target"]])), states)
+    listed = words.Listed.of(pairs, words.similarity_of(pairs))
+    result = words.measure(opened, listed, states, spec.poolings, k=spec.csls_k, progress=lambda done: say(f"  {done} forms embedded"))
+    rows, figures = (table[table["pool"] == tables.WHOLE_LIST] for table in (result.rows, result.figures))
     choice = choose_layer(rows, figures, opened.layers, spec)
     warn_of_sinks(figures)
-    about = words.word_facts(opened, pairs, vectors[opened.layers, choice_pooling(spec)][0])
+    about = words.word_facts(opened, pairs, result.vectors[opened.layers, choice_pooling(spec)][0])
     tables.write(about.assign(**names), job.outputs["words"], tables.WORDS)
     tables.write(token_audit(opened.tokenizer, pairs), job.outputs["audit"], ["severity", "text"])
-    tables.write(figures.assign(**names), job.outputs["scan"], tables.SCAN)
+    tables.write(result.figures.assign(**names), job.outputs["scan"], tables.SCAN)
     tables.write(choice.assign(**names), job.outputs["choice"], tables.CHOICE)
     if len(choice):
         say(f"scan: best by {spec.best_by} is hs[{int(choice.loc[choice['chosen'], 'hidden_state'].iloc[0])}]")

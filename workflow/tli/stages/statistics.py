@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 
 from tli import statistics
@@ -10,7 +12,7 @@ from tli.experiment.layout import Layout
 from tli.experiment.results import read_measured
 from tli.io import tables
 from tli.io.records import read_check
-from tli.log import say
+from tli.log import bar, say
 
 CONTRACT = {
     "runs": tables.RUNS,
@@ -26,9 +28,8 @@ def run(job: StatisticsJob) -> dict:
     measured = read_measured(layout, job.parts_of("evaluate"))
     lists = pd.concat([_words(layout, model, pair) for model, pair in experiment.model_pairs], ignore_index=True)
     layers = {model: read_check(layout.check(model)).layers for model in experiment.config.models}
-    results = statistics.analyse(
-        statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers), job.spec
-    )
+    of_words = statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers)
+    results = statistics.analyse(of_words, job.spec, progress=partial(bar, what="statistics"))
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))
     if job.inputs["transfer"]:

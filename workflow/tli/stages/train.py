@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import asdict
+from functools import cache
 from pathlib import Path
 
 import pandas as pd
 
 from tli.errors import CellError
+from tli.experiment.folds import Splits
 from tli.experiment.job import TrainJob
 from tli.experiment.layer import adapted_blocks, resolve_layer
-from tli.io import store, tables
+from tli.io import store
 from tli.io.records import CheckRecord, read_check, read_json, write_json
 from tli.log import say, warn
 from tli.model.device import device_name, peak_memory_mib
-from tli.specs import STAGE_VERSIONS, ModelSpec, TrainSpec, plain
+from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.loop import steps_of
+from tli.training.trainer import Trainer
 
 
 def run(job: TrainJob) -> dict:
@@ -26,78 +30,82 @@ def run(job: TrainJob) -> dict:
     `jobs.checkpoint_minutes` where it stands. Returns the facts for the provenance. Raises CellError.
     """
     cell = _Cell(job)
-    lacking = [seed for seed in job.seeds if cell.unit(seed) is None]
+    lacking = [member for member in job.members if cell.unit(member) is None]
     facts = {}
     if lacking:
         trainer = cell.trainer()
         facts["device"] = device_name(trainer.opened.device)
         if job.experiment.config.jobs.seeds_together and trainer.trains_together:
             trainer.prepare(lacking, _progress)
-    for number, seed in enumerate(job.seeds, 1):
-        place = f"seed {seed} ({number} of {len(job.seeds)})"
-        checkpoint = cell.checkpoint(seed)
-        if cell.unit(seed) is None:
-            say(f"train: {place}, loss at hs[{cell.loss_layer}], {len(cell.trained)} pairs")
-            cell.train(trainer, seed, checkpoint)
+    for number, member in enumerate(job.members, 1):
+        place = f"{member} ({number} of {len(job.members)})"
+        checkpoint = cell.checkpoint(member)
+        if cell.unit(member) is None:
+            say(f"train: {place}, loss at hs[{cell.loss_layer}], {len(cell.trained(member))} pairs")
+            cell.train(trainer, member, checkpoint)
         else:
             say(f"train: {place} is finished already; taken from the store")
         if checkpoint:
             checkpoint.remove()
-        cell.hand_over(seed)
+        cell.hand_over(member)
     return facts
 
 
 class _Cell:
-    """What the seeds of a job share: the model's check, the loss layer, the train split, and a key for each of them."""
+    """What the runs of a job share: the model's check and the loss layer; and for each of them its train split and its key."""
 
     def __init__(self, job: TrainJob):
         self.job, self.spec, self.model = job, job.spec, job.model_spec
         self.check = read_check(job.inputs["check"])
         self.loss_layer = resolve_layer(job.layer, self.check.layers, job.inputs.get("choice"))
         self.adapted = adapted_blocks(self.spec, self.loss_layer, self.check.layers, job.arm)
-        table = tables.read(job.inputs["pairs"], tables.PAIRS)
-        self.trained = table[table["split"] == "train"].reset_index(drop=True)
-        if len(self.trained) < 2:
-            raise CellError(f"{job.pair}: the train split has {len(self.trained)} pairs; at least 2 are needed")
-        steps = steps_of(len(self.trained), self.spec)
+        self.splits = Splits.read(job.inputs)
+        fewest = min(len(self.trained(member)) for member in job.members)
+        if fewest < 2:
+            raise CellError(f"{job.pair}: the train split has {fewest} pairs; at least 2 are needed")
+        steps = steps_of(fewest, self.spec)
         if 0 < steps <= self.spec.warmup_steps:
             warn(
                 f"arms.{job.arm}, {job.pair}: {steps} steps, {self.spec.warmup_steps} of warm-up: the learning rate never reaches its "
                 "peak; set training.warmup_steps lower, or more epochs"
             )
 
-    def key(self, seed: int) -> dict:
-        return unit_key(self.check, self.model, self.trained, self.spec, self.loss_layer, self.adapted, seed)
+    @cache  # noqa: B019 (it lives as long as the job)
+    def trained(self, member: Member) -> pd.DataFrame:
+        """The train split of a run."""
+        pairs = self.splits.of(member.seed, member.fold)
+        return pairs[pairs["split"] == "train"].reset_index(drop=True)
 
-    def unit(self, seed: int) -> Path | None:
-        """The finished unit of a seed, None where it is to be trained."""
-        unit = store.find(Path(self.job.layout.store), "train", self.key(seed))
+    def key(self, member: Member) -> dict:
+        return unit_key(self.check, self.model, self.trained(member), self.spec, self.loss_layer, self.adapted, member.seed)
+
+    def unit(self, member: Member) -> Path | None:
+        """The finished unit of a run, None where it is to be trained."""
+        unit = store.find(Path(self.job.layout.store), "train", self.key(member))
         if unit is not None and self.spec.is_full and not (unit / "weights").exists():
             shutil.rmtree(unit)  # its weights were taken by the evaluation; they are wanted again
             return None
         return unit
 
-    def trainer(self):
-        from tli.training.trainer import Trainer
-
+    def trainer(self) -> Trainer:
         return Trainer(self.model, self.spec, self.loss_layer, self.adapted, self.trained)
 
-    def checkpoint(self, seed: int):
-        """Where a full training of this seed writes how far it is; None for adapters."""
+    def checkpoint(self, member: Member):
+        """Where a full training of this run writes how far it is; None for adapters."""
         if not self.spec.is_full:
             return None
         from tli.training.checkpoint import Checkpoint
 
-        key = self.key(seed)
+        key = self.key(member)
         folder = Path(self.job.layout.checkpoints) / store.digest(key)
         return Checkpoint(folder, self.job.experiment.config.jobs.checkpoint_minutes, key)
 
-    def train(self, trainer, seed: int, checkpoint) -> None:
+    def train(self, trainer: Trainer, member: Member, checkpoint) -> None:
         if checkpoint and checkpoint.folder.exists():
             say("train: an earlier try got some way and left a checkpoint")
-        key = self.key(seed)
+        key = self.key(member)
         with store.make(Path(self.job.layout.store), "train", key) as folder:
-            record = trainer.run(seed, folder, _progress, checkpoint) | {
+            record = trainer.run(member, folder, _progress, checkpoint) | {
                 "unit": store.digest(key),
                 "peak_memory_mib": _peak(trainer.opened.device),
                 "device": device_name(trainer.opened.device),
@@ -106,16 +114,16 @@ class _Cell:
             }
             (folder / "run.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
 
-    def hand_over(self, seed: int) -> None:
+    def hand_over(self, member: Member) -> None:
         """Copy the unit to the run's folder."""
-        unit, output = self.unit(seed), Path(self.job.folder(seed))
+        unit, output = self.unit(member), Path(self.job.folder(member.seed, member.fold))
         for item in sorted(unit.iterdir()):
             if item.name == "weights":
                 store.link(item, output / item.name)  # as large as the model: never twice on the disk
             elif item.name not in ("unit.json", "run.json", "pairs.json"):
                 store.copy(item, output / item.name)
         record = read_json(unit / "run.json", "a unit of the store; delete its folder")
-        record |= {name: getattr(self.job, name) for name in ("model", "pair", "arm", "layer", "rank")} | {"seed": seed}
+        record |= {name: getattr(self.job, name) for name in ("model", "pair", "arm", "layer", "rank")} | asdict(member)
         if not self.spec.is_full:  # another run, that asked for more or fewer unreached blocks, may have made the unit
             record["trainable_parameters"] = record["trainable_parameters"] // record["adapted_blocks"] * self.adapted
             record["adapted_blocks"] = self.adapted

@@ -52,7 +52,7 @@ def placebo_runs(runs: pd.DataFrame) -> pd.DataFrame:
 def members(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs that count, one row each: RUN's columns, fold, control, zero, loss_layer, baseline, placebo ("" without one)."""
     table = counted(runs)
-    table = table[[*tables.RUN, "fold", "control", "baseline", "loss_layer", "placebo_of"]].assign(zero=is_zero(table))
+    table = table[[*tables.RUN, "control", "baseline", "loss_layer", "placebo_of"]].assign(zero=is_zero(table))
     table = table.merge(placebo_runs(runs), on=["model", "pair", "run", "fold"], how="left")
     return table.assign(placebo=table["placebo"].fillna(""), control=table["control"].astype(bool))
 

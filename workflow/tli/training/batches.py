@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from tli.model import packing
-from tli.model.layouts import can_pack
+from tli.model.layouts import is_exact
 from tli.model.opened import Opened
 from tli.model.pooling import Tokens, mix, tokenize, weights
 from tli.model.states import capture, run
@@ -21,7 +21,7 @@ class Batches:
         """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i."""
         self.opened, self.accepted, self.pooling = opened, accepted, pooling
         self.sources, self.targets = tokenize(opened.tokenizer, sources), tokenize(opened.tokenizer, targets)
-        self.packed = can_pack(opened, [word.ids for word in (*self.sources, *self.targets)])
+        self.packed = is_exact(opened, "pack", [*self.sources, *self.targets])
 
     def __len__(self) -> int:
         return len(self.sources)

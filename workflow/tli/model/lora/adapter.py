@@ -35,12 +35,12 @@ class Adapter:
     scaling: float
 
     def places(self, opened: Opened, block: int | None = None) -> Iterator[tuple]:
-        """(module, A, B) of each adapted module, or of those in one block."""
+        """(its name, module, A, B) of each adapted module, or of those in one block."""
         inside = None if block is None else {id(module) for module in opened.blocks[block].modules()}
         for name, a, b in products(self.tensors):
             module = opened.base.get_submodule(name)
             if inside is None or id(module) in inside:
-                yield module, a, b
+                yield name, module, a, b
 
 
 def products(tensors: dict[str, Any]) -> Iterator[tuple]:

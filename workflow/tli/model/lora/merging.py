@@ -19,7 +19,7 @@ def merged(opened: Opened, adapter: Adapter, block: int | None = None) -> Iterat
     """
     before = []
     try:
-        for module, a, b in adapter.places(opened, block):
+        for name, module, a, b in adapter.places(opened, block):
             update = (b.float() @ a.float() * adapter.scaling).to(module.weight.device)
             weight = module.weight
             if hasattr(weight, "quant_state"):
@@ -28,8 +28,8 @@ def merged(opened: Opened, adapter: Adapter, block: int | None = None) -> Iterat
                 continue
             before.append((module, weight, weight.data))
             total = weight.data.float() + (update.T if is_transposed(module) else update)
-            streamed_nf4 = opened.stream is not None and opened.stream.nf4
-            weight.data = (nf4.rounded(total, module) if streamed_nf4 else total).to(weight.dtype)
+            in_4_bits = opened.stream is not None and name in opened.stream.nf4
+            weight.data = (nf4.rounded(total, module) if in_4_bits else total).to(weight.dtype)
         yield
     finally:
         for module, weight, data in before:

@@ -21,7 +21,7 @@ from tli.model.opened import Opened
 def applied(opened: Opened, adapter: Adapter, block: int | None = None) -> Iterator[None]:
     """Within the block every forward pass (of one block of the model, or of all) has the adapter's update in it."""
     with ExitStack() as hooks:
-        for module, a, b in adapter.places(opened, block):
+        for _, module, a, b in adapter.places(opened, block):
             hooks.callback(module.register_forward_hook(_hook(lambda x, a=a, b=b: _update(x, a, b), a, adapter.scaling)).remove)
         yield
 
