@@ -142,6 +142,7 @@ TESTS = [
     "family_size",
     *CELL,
     "seed",  # -1 where the test is over seeds
+    "fold",
     "split",
     "hidden_state",
     "pooling",

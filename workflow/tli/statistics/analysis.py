@@ -154,7 +154,7 @@ def _tests(parts: list[pd.DataFrame], spec: StatisticsSpec) -> pd.DataFrame:
     table = pd.concat(parts) if parts else pd.DataFrame(columns=tables.TESTS)
     name = verdicts.family_name(spec.primary)
     fixed = (name, f"{name}: {facts.AFTER_BEFORE}", f"{name}: {facts.REAL_PLACEBO}")
-    return adjust_families(table.fillna({"family": "", "note": "", "pool": ""}), fixed)[tables.TESTS]
+    return adjust_families(table.fillna({"family": "", "note": "", "pool": "", "fold": 0}), fixed)[tables.TESTS]
 
 
 def _equivalences(sheet, members: pd.DataFrame, spec: StatisticsSpec) -> list[dict]:
