@@ -208,7 +208,7 @@ VERDICT_LINES = [
     *CELL,
     "line",  # one of facts.LINES
     "answer",  # yes, no, not decided, not measured
-    "part",  # the language or the direction that decides, "" where there is one
+    "part",  # the language or the direction that decides, or the map that stands against it; "" where there is one
     "margin",
     "seeds",
     "units",
@@ -241,8 +241,8 @@ LADDER = [
     "pair",
     "rung",  # one of statistics.rivals.RUNGS
     "name",
-    "layer",  # of the loss, or of a map
-    "hidden_state",
+    "layer",  # of the loss, or of a map ("0, 2" where its folds chose both)
+    "hidden_state",  # where it is measured; NaN for a map whose folds chose several
     "pool",
     "metric",
     "value",

@@ -56,7 +56,7 @@ def _named(row) -> str:
         return "spelling alone"
     if row.rung in ("arm", "control"):
         return f"{row.name}, {layer_name(row.layer)}"
-    where = {"shuffled map": f"{row.name}, shuffled pairs", "map at its own state": f"{row.name}, at its own state"}
+    where = {"shuffled map": f"{row.name}, shuffled pairs", "map at its own state": f"{row.name}, at its own hs[{row.layer}]"}
     return f"map: {where.get(row.rung, row.name)}"
 
 
