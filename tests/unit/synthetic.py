@@ -58,6 +58,7 @@ def tables(
     number_of_layers=4,
     items=60,
     transfer_effect=0.0,
+    untrained=False,
 ) -> dict[str, pd.DataFrame]:
     """Tables of a whole experiment: pairs, grid, runs, losses, similarities, metrics, scan, choice, projections, ...
 
@@ -68,6 +69,7 @@ def tables(
     run_sd, noise     standard deviations of a run's own effect, and of its cosines about it (0: no variance at all)
     transfer_effect   what training adds to the chance that an item of a transfer task is right
     best              the hidden state that layer "best" resolves to
+    untrained         whether the held-out words are measured in the untrained pool too
     """
     made: dict[str, list] = {name: [] for name in ("pairs", "scan", "choice", "projections", "perplexity")}
     names = [(f"model-{m + 1}", f"pair-{p + 1}") for m in range(models) for p in range(pairs)]
@@ -120,6 +122,9 @@ def tables(
         "transfer": pd.concat(transfer, ignore_index=True)[columns.TRANSFER],
         "perplexity": pd.DataFrame(made["perplexity"])[columns.PERPLEXITY],
     }
+    if not untrained:
+        for name in ("similarities", "metrics", "scan"):
+            result[name] = result[name].query("pool == 'whole-list'").reset_index(drop=True)
     if models > 1:  # every model sees the same lists
         one = result["pairs"]
         result["pairs"] = pd.concat([one.assign(model=f"model-{m + 1}") for m in range(models)], ignore_index=True)

@@ -45,6 +45,24 @@ def _ranks(scores):
 
 
 def measure(key, s, lexicon, h, depth, similarities, metrics):
+    """The rows and figures of both pools: the whole list, and the held-out words among the forms that are not trained."""
+    free = (lexicon.split != "train").to_numpy()
+    whole, k = _words(key, s, lexicon, h, columns.WHOLE_LIST)
+    untrained, k_untrained = _words(key, s[np.ix_(free, free)], lexicon[free], h, columns.UNTRAINED)
+    for words, near in ((whole, k), (untrained[untrained.split == "heldout"], k_untrained)):
+        similarities.append(words)
+        for split, part in words.groupby("split", sort=True):
+            place = {"split": split, "hidden_state": h, "normed": h == depth, "pooling": POOLING}
+            metrics.append({**key, **place, **_summary(part, near), **_beside(part, int(free.sum()) if words is not whole else len(s))})
+
+
+def _beside(words, pool):
+    """What stands beside the figures of a pool (columns.POOLS)."""
+    shares = {"chance": 1 / pool, "chance_reverse": 1 / pool, "string_p_at_1": 0.0, "string_p_at_1_reverse": 0.0}
+    return {"pool": words["pool"].iloc[0], "pool_sources": pool, "pool_targets": pool, "leaked": 0, **shares}
+
+
+def _words(key, s, lexicon, h, pool):
     n = len(s)
     right, off = np.diag(s), ~np.eye(n, dtype=bool)
     wrong = s[off].reshape(n, n - 1)
@@ -57,16 +75,16 @@ def measure(key, s, lexicon, h, depth, similarities, metrics):
     words = pd.DataFrame(
         {
             **key,
-            "pair_id": lexicon.pair_id,
-            "split": lexicon.split,
+            "pair_id": lexicon.pair_id.to_numpy(),
+            "split": lexicon.split.to_numpy(),
             "hidden_state": h,
             "pooling": POOLING,
-            "pool": columns.WHOLE_LIST,
+            "pool": pool,
             "leaked": False,
             "chance": 1 / n,
             "chance_reverse": 1 / n,
-            "string_rank": n,
-            "string_rank_reverse": n,
+            "string_rank": float(n),
+            "string_rank_reverse": float(n),
             "cosine": right,
             "mismatched_mean": wrong.mean(1),
             "mismatched_sd": wrong.std(1),
@@ -82,11 +100,7 @@ def measure(key, s, lexicon, h, depth, similarities, metrics):
             "margin_target_rank": _ranks(margin),
         }
     )
-    similarities.append(words)
-    pool = {"pool": columns.WHOLE_LIST, "pool_sources": n, "pool_targets": n, "leaked": 0, "chance": 1 / n, "chance_reverse": 1 / n}
-    pool |= {"string_p_at_1": 0.0, "string_p_at_1_reverse": 0.0}
-    for split, part in words.groupby("split", sort=True):
-        metrics.append({**key, "split": split, "hidden_state": h, "normed": h == depth, "pooling": POOLING, **_summary(part, k), **pool})
+    return words, k
 
 
 def _summary(w, k):

@@ -137,7 +137,7 @@ def test_another_choice_of_pairs_is_another_run(models, tmp_path, monkeypatch):
     made = experiment(tmp_path / "a", models("llama"), select=SelectSpec("random", 6, 1))
     run(made, die_after=3)
     chosen = Trainer._choose
-    monkeypatch.setattr(Trainer, "_choose", lambda self, seed: (chosen(self, seed) + 1) % len(self.trained))
+    monkeypatch.setattr(Trainer, "_choose", lambda self, member: (chosen(self, member) + 1) % len(self.trained(member)))
     steps, record, _ = run(made)
     assert steps == record["steps"], "begun anew"
 

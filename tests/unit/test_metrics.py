@@ -10,9 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tli import metrics
+from tli import labels, metrics
 from tli.io import tables
-from tli.metrics import labels
 
 NAN = float("nan")
 
@@ -365,9 +364,10 @@ def test_cka_undefined_is_nan():
 
 def test_every_figure_has_a_label():
     shares = {name for name in tables.POOLS if name.startswith(("chance", "string"))}
-    assert set(labels.METRICS) == (set(tables.METRICS) - {"k", "n"}) | shares
-    assert len({metric.label for metric in labels.METRICS.values()}) == len(labels.METRICS)
-    assert labels.label("csls_p_at_1_reverse") == "CSLS P@1 (target to source)" and labels.label("not_ours") == "not ours"
+    known = labels.METRICS | labels.BESIDE
+    assert set(known) == (set(tables.METRICS) - {"k", "n"}) | shares
+    assert len({metric.label for metric in known.values()}) == len(known)
+    assert labels.metric_label("csls_p_at_1_reverse") == "CSLS P@1 (target to source)" and labels.metric_label("not_ours") == "not ours"
 
 
 def test_evaluate_gives_every_figure_for_every_split():

@@ -36,6 +36,7 @@ class Trial:
             "models": {"m": plain(replace(model, store=""))},
             "pairs": {"swh-eng": {"lexicon": "x"}},
             "arms": ARMS,
+            "maps": [],
             "seeds": [1],
             "training": {"epochs": 2, "batch_size": 5, "warmup_steps": 2, "learning_rate": 5e-3},
             "scan": {"best_by": "gap", "bootstrap": 50},

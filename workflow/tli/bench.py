@@ -1,6 +1,6 @@
 """The bench: one model, opened once in each form that its subjects need, and every probe asked of every subject.
 
-What the store holds is not measured again. A new measurement is a probe: a store kind, a key, and `measure`.
+What the store holds is not measured again. A new measurement is a probe (tli.probes.base).
 """
 
 from __future__ import annotations
@@ -8,12 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from tli.io import store
+import pandas as pd
+
+from tli.io import store, tables
+from tli.log import say
 from tli.model.device import device_name
 from tli.model.opened import Opened
 from tli.model.opening import below_head, open_model, open_whole
+from tli.probes.base import Answer, Probe
 from tli.specs import ModelSpec
 from tli.subjects import Subject
 
@@ -24,22 +28,6 @@ class Loaded:
 
     opened: Opened
     whole: Any = None
-
-
-class Probe(Protocol):
-    """Something that is asked of a subject."""
-
-    kind: str  # its folder of the store
-    needs_head: bool
-
-    def key(self, subject: Subject) -> dict:
-        """All that the answer depends on."""
-
-    def prepare(self, loaded: Loaded, subjects: Sequence[Subject]) -> None:
-        """Called once for each opened form, with the subjects that will be measured on it."""
-
-    def measure(self, loaded: Loaded, subject: Subject, folder: Path) -> None:
-        """Write the answer into `folder`. The model wears the subject, unless it is streamed."""
 
 
 class Bench:
@@ -60,6 +48,17 @@ class Bench:
                 self._open(subject, subjects)
                 self._ask(subject, todo)
             yield subject, [store.find(self.units, probe.kind, probe.key(subject)) for probe in self.probes], len(todo)
+
+    def measure_all(self, subjects: Sequence[Subject], log: str) -> dict[str, list[pd.DataFrame]]:
+        """Every answer of every subject, by the answer's name, with the columns RUN. `log` begins the lines of the log."""
+        parts: dict[str, list[pd.DataFrame]] = {}
+        for number, (subject, folders, made) in enumerate(self.measure(subjects), 1):
+            say(
+                f"{log}: {subject.run} ({number} of {len(subjects)}): {made} of {len(self.probes)} measured, the others taken from the store"
+            )
+            for path in (path for folder in folders for path in folder.glob("*.parquet")):
+                parts.setdefault(path.stem, []).append(tables.of_run(pd.read_parquet(path), subject))
+        return parts
 
     def _lacking(self, subject: Subject) -> list[Probe]:
         return [probe for probe in self.probes if store.find(self.units, probe.kind, probe.key(subject)) is None]
@@ -92,3 +91,10 @@ class Bench:
         waiting = [other for other in subjects if other.form == subject.form and self._lacking(other)]
         for probe in self.probes:
             probe.prepare(self._loaded, waiting)
+
+
+def write_answers(parts: dict[str, list[pd.DataFrame]], answers: dict[str, Answer], folder: str | Path) -> None:
+    """Write each answer's table into `folder`, an empty one where no subject had any."""
+    for name, answer in answers.items():
+        columns = list(answer.columns)
+        tables.write(tables.joined(parts.get(name, []), columns), Path(folder) / answer.file, columns)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+# Limits
 FEWEST_QUERIES = 60  # a held-out split with fewer words is underpowered
+FEW_SEEDS = 5  # below this many no claim can rest on the seeds
+WEAK_RETRIEVAL = 0.05  # P@1: a model that finds fewer held-out words has hardly anything to carry anywhere
 SINK_LIMIT = 10.0  # median norm of token 0 over that of the words, from where a pooled token 0 rules the vector
+GUESSING = 0.5  # of the perplexity of uniform guessing: above this share a model predicts about nothing
+HIGH_MISMATCH = 0.9  # mean cosine of wrong pairs above which a cosine says nothing
+SURE_CHOICE = 0.8  # share of word bootstraps that the best hidden state should win
 COSINE_TIE = 3e-7  # what float32 cosines cannot tell apart (measured error 2e-7)
 POWER = 0.8  # "would have been found" means with this probability
 
 # the config's name of a correction: the column of the adjusted p's
 CORRECTIONS = {"holm": "p_holm", "benjamini-hochberg": "p_bh", "benjamini-yekutieli": "p_by"}
 
+# Splits, tests, contrasts
+SPLITS = {"train": "train (seen)", "heldout": "held-out (unseen)", "select": "select"}
+CONFIRMATORY, WITHIN_RUN = "confirmatory", "within one run"  # levels of tests
+PAIRED_T = "paired t over words"
 AFTER_BEFORE = "after - before"
 REAL_PLACEBO = "real - placebo"
 PLACEBO_BEFORE = "placebo - before"
@@ -50,35 +60,11 @@ SHOWS_IN_SPEECH = "shows in what the model says"
 LINES = [BEATS_MAP, LEAVES_WHOLE, SHOWS_IN_SPEECH]
 YES, NO, NOT_DECIDED, NOT_MEASURED = "yes", "no", "not decided", "not measured"
 
-# how a column of tables.METRICS is written for people
-METRIC_LABELS = {
-    "cosine": "cosine",
-    "mismatched": "cosine of mismatched pairs",
-    "gap": "gap",
-    "z": "z",
-    "p_at_1": "P@1",
-    "p_at_5": "P@5",
-    "mrr": "MRR",
-    "p_at_1_reverse": "P@1 (target to source)",
-    "p_at_5_reverse": "P@5 (target to source)",
-    "mrr_reverse": "MRR (target to source)",
-    "csls_p_at_1": "CSLS P@1",
-    "csls_p_at_1_reverse": "CSLS P@1 (target to source)",
-    "mexa": "MEXA",
-    "margin_error": "margin error (xsim)",
-    "xcs": "xCS (CLIPScore-style)",
-    "xcs_mismatched": "xCS, wrong pairs",
-    "ref_xcs": "RefxCS",
-    "ref_xcs_mismatched": "RefxCS, wrong pairs",
-    "cka": "linear CKA",
-    "cosine_centred": "cosine, centred",
-    "gap_centred": "gap, centred",
-    "cosine_no_sink": "cosine, no rogue dimensions",
-    "gap_no_sink": "gap, no rogue dimensions",
-    "sink_ratio": "sink ratio",
-}
+# What a verdict's colour says beside its words; one that is not here is open.
+GOOD, BAD, OPEN = "good", "bad", "open"
+VERDICT_TONES = {FAILED: BAD, WORSE: BAD, BELOW_PLACEBO: BAD, BETTER: GOOD}
 
 
-def metric_label(name: str) -> str:
-    """How a metric is written for people; a name that is not known stands as it is."""
-    return METRIC_LABELS.get(name, name)
+def verdict_tone(verdict: str) -> str:
+    """ "good", "bad" or "open"."""
+    return VERDICT_TONES.get(verdict, OPEN)

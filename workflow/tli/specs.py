@@ -17,11 +17,11 @@ STAGE_VERSIONS = {
     "lexicon": 2,
     "folds": 1,
     "check": 1,
-    "scan": 2,
+    "scan": 3,
     "train": 1,
     "evaluate": 2,
     "transfer": 1,
-    "statistics": 2,
+    "statistics": 3,
     "report": 1,
 }
 
@@ -98,6 +98,16 @@ class ScanSpec:
     best_at_most: int | None = None
     csls_k: int = 10
     bootstrap: int = 1000
+
+
+@dataclass(frozen=True)
+class MapsSpec:
+    """Which free maps are fitted, and where they are measured beside their own state, the scan's best one and the output."""
+
+    names: tuple[str, ...] = ()
+    twins: tuple[int, ...] = ()  # seeds of the twins on shuffled pairs; with folds there is one for each seed and fold
+    states: tuple[int, ...] = ()
+    csls_k: int = 10
 
 
 @dataclass(frozen=True)

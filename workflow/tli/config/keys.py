@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
 Pooling = Literal["no-bos", "with-bos", "last-token", "weighted-mean"]
 Criterion = Literal["csls_p_at_1", "gap", "mrr", "p_at_1", "cosine", "mexa", "z"]
+FreeMap = Literal["centring", "top-components", "whitening", "procrustes", "ridge", "cca"]
 Layer = Literal["best", "output"] | Annotated[int, Field(ge=0)]
 AlphaRule = Annotated[str, Field(pattern=r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$")] | Annotated[float, Field(gt=0)]
 
@@ -416,6 +417,13 @@ class Config(Section):
     split: Split = Field(Split(), description="How lexicons are divided.")
     pooling: PoolingChoice = Field(PoolingChoice(), description="How a word becomes one vector.")
     scan: Scan = Field(Scan(), description="The scan.")
+    maps: list[FreeMap] = Field(
+        ["centring", "top-components", "whitening", "procrustes", "ridge", "cca"],
+        description="Free maps, the rivals that nothing is trained for: each is fitted in closed form to the vectors of the training pairs "
+        "(of each fold), takes its hidden state and its one hyperparameter by the select split, and stands beside the arms in every table. "
+        "Those that use the pairing (Procrustes, ridge, CCA) have twins on shuffled pairs. An empty list leaves them out.",
+        examples=[["centring", "procrustes"]],
+    )
     training: Training = Field(Training(), description="Defaults of all arms.")
     evaluation: Evaluation = Field(Evaluation(), description="The evaluation.")
     statistics: Statistics = Field(Statistics(), description="The statistics.")

@@ -9,19 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tli.probes.registry import answers
+
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "README.md")
-MEASURED = {
-    "evaluate": {
-        "similarities": "similarities.parquet",
-        "metrics": "metrics.tsv",
-        "strata": "strata.tsv",
-        "projections": "projections.parquet",
-        "runs": "runs.tsv",
-        "losses": "losses.parquet",
-    },
-    "transfer": {"transfer": "transfer.parquet", "generation": "generation.tsv", "perplexity": "perplexity.tsv"},
-}
-STATISTICS = ("runs", "tests", "verdicts", "lines", "power", "words", "ranks", "survival", "gains")
+TRAINED = ("runs.tsv", "losses.parquet")  # of the evaluation, beside its probes' answers
+STATISTICS = ("runs", "tests", "verdicts", "lines", "rivals", "ladder", "power", "words", "ranks", "survival", "gains")
 
 
 @dataclass(frozen=True)
@@ -49,9 +41,11 @@ class Layout:
         return f"{self.results}/check/{model}.json"
 
     def scan(self, model: str, pair: str) -> dict[str, str]:
-        """Of a model and pair: scan, choice (of `best`), words, audit (of tokens)."""
-        files = {"scan": "scan", "choice": "best", "words": "words", "audit": "audit"}
-        return {name: f"{self.results}/scan/{model}/{pair}/{file}.tsv" for name, file in files.items()}
+        """Of a model and pair: scan, choice (of `best`), words, audit (of tokens); of free maps what chose them and, as of runs,
+        similarities and metrics."""
+        files = {"scan": "scan.tsv", "choice": "best.tsv", "words": "words.tsv", "audit": "audit.tsv", "maps": "maps.tsv"}
+        files |= {"map_similarities": "maps-similarities.parquet", "map_metrics": "maps-metrics.tsv"}
+        return {name: f"{self.results}/scan/{model}/{pair}/{file}" for name, file in files.items()}
 
     def run(self, model: str, pair: str, run: str) -> str:
         """The folder of a run, by its name."""
@@ -81,7 +75,8 @@ class Layout:
 
     def measured(self, stage: str, model: str, pair: str, part: str) -> dict[str, str]:
         """The tables of one part of the evaluation or the transfer."""
-        return {name: f"{self.part(stage, model, pair, part)}/{file}" for name, file in MEASURED[stage].items()}
+        files = [answer.file for answer in answers(stage).values()] + (list(TRAINED) if stage == "evaluate" else [])
+        return {file.split(".")[0]: f"{self.part(stage, model, pair, part)}/{file}" for file in files}
 
     def statistics(self) -> dict[str, str]:
         """The tables of the statistics."""

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.errors import TableError
-from tli.experiment.layout import MEASURED, Layout
+from tli.experiment.layout import Layout
 from tli.io import tables
 
 Place = tuple[str, str, str]  # model, pair, part
@@ -20,12 +20,19 @@ def read_measured(layout: Layout, places: Iterable[Place]) -> dict[str, pd.DataF
     Raises TableError where two parts hold the same run.
     """
     files = [layout.measured("evaluate", *place) for place in places]
-    read = {name: pd.concat([tables.read(one[name]) for one in files], ignore_index=True) for name in MEASURED["evaluate"]}
+    read = {name: pd.concat([tables.read(one[name]) for one in files], ignore_index=True) for name in (files[0] if files else {})}
     twice = read["metrics"].duplicated(["model", "pair", "run", "seed", "fold", "split", "hidden_state", "pooling", "pool"])
     if twice.any():
         row = read["metrics"][twice].iloc[0]
         raise TableError(f"{files[0]['metrics']} and other parts hold the run {row['run']} of {row['model']}, {row['pair']} twice")
     return read | {"runs": mark_same(read["runs"])}
+
+
+def read_maps(layout: Layout, model_pairs: Iterable[tuple[str, str]]) -> dict[str, pd.DataFrame]:
+    """The tables of the free maps of these models and pairs together: maps, map_similarities."""
+    columns = {"maps": tables.MAPS, "map_similarities": tables.SIMILARITIES}
+    files = [layout.scan(*key) for key in model_pairs]
+    return {name: tables.joined([tables.read(one[name], its) for one in files], its) for name, its in columns.items()}
 
 
 def mark_same(runs: pd.DataFrame) -> pd.DataFrame:

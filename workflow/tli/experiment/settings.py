@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from tli.config import Config
-from tli.specs import LexiconSpec, MeasureSpec, ModelSpec, ScanSpec, SplitSpec, StatisticsSpec, TransferSpec
+from tli.config.arms import expand_arms
+from tli.specs import LexiconSpec, MapsSpec, MeasureSpec, ModelSpec, ScanSpec, SplitSpec, StatisticsSpec, TransferSpec
+
+TWINS = 5  # of a map, on shuffled pairs
 
 
 def model_spec(config: Config, model: str, store: str = "") -> ModelSpec:
@@ -28,6 +31,20 @@ def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
 
 def scan_spec(config: Config) -> ScanSpec:
     return ScanSpec(**config.scan.model_dump(), poolings=tuple(config.pooling.scan))
+
+
+def maps_spec(config: Config) -> MapsSpec:
+    """Without folds a map is fitted once; its twins take the first seeds, so that a seed that is added changes nothing."""
+    folds = config.split.folds > 1
+    states = {state for state in config.evaluation.hidden_states if isinstance(state, int)}
+    if folds:  # few states are measured then: those that the grid names are among them
+        states |= {state for arm in expand_arms(config).values() for state in map(str, arm.loss_layers) if state.isdigit()}
+    return MapsSpec(
+        names=tuple(config.maps),
+        twins=() if folds else tuple(config.seed_list[:TWINS]),
+        states=tuple(sorted(map(int, states))),
+        csls_k=config.scan.csls_k,
+    )
 
 
 def measure_spec(config: Config) -> MeasureSpec:

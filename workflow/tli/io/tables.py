@@ -12,12 +12,15 @@ from typing import Any
 
 import pandas as pd
 
+from tli import labels
 from tli.errors import TableError
 from tli.io.atomic import whole
 
 # What names a run. `layer` and `rank` are text, as the config asks for them ("best", "2", "output"; "16", "full");
 # `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", with folds "<...>/fold-<fold>" (else fold is 0), or "baseline" (or another name that starts so) for the
-# model as it came, whose arm equals its run and whose layer, rank are "" and seed -1.
+# model as it came, whose arm equals its run and whose layer, rank are "" and seed -1. A free map is a run too: its arm is
+# "map-<name>" ("map-<name>-shuffled" for the twin), its layer the hidden state, its rank "", its run "<arm>/layer-<layer>" for all
+# seeds and folds; its seed is -1, with folds that of the deal, and a twin's the seed of its shuffle.
 RUN = ["model", "pair", "arm", "layer", "rank", "seed", "fold", "run"]
 CELL = ["model", "pair", "arm", "layer", "rank"]  # the seeds of a cell are its replicates
 
@@ -42,30 +45,7 @@ GRID = RUN + [
 METRICS = [
     "k",  # neighbourhood of CSLS
     "n",  # queries
-    "cosine",
-    "mismatched",
-    "gap",
-    "z",
-    "p_at_1",  # source -> target by cosine; *_reverse is target -> source
-    "p_at_5",
-    "mrr",
-    "p_at_1_reverse",
-    "p_at_5_reverse",
-    "mrr_reverse",
-    "csls_p_at_1",
-    "csls_p_at_1_reverse",
-    "mexa",
-    "margin_error",
-    "xcs",
-    "xcs_mismatched",
-    "ref_xcs",  # over the queries that have another accepted translation; NaN where none has
-    "ref_xcs_mismatched",
-    "cka",
-    "cosine_centred",  # after the mean of all words of both sides is taken off
-    "gap_centred",
-    "cosine_no_sink",  # without the dimensions that dominate the norm (rogue dimensions)
-    "gap_no_sink",
-    "sink_ratio",
+    *labels.METRICS,  # what each of them is: tli.labels; ref_xcs is over the queries that have another accepted translation
 ]
 UNTRAINED, WHOLE_LIST = "untrained", "whole-list"  # the names of the two pools of candidates
 POOLS = [
@@ -80,6 +60,19 @@ POOLS = [
 ]
 POOL_ROWS = ["pool", "leaked", "chance", "chance_reverse", "string_rank", "string_rank_reverse"]  # of one query
 SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
+MAPS = [
+    "model",
+    "pair",
+    "seed",  # -1 without folds
+    "fold",
+    "map",  # one of metrics.maps.KINDS
+    "hidden_state",
+    "hyperparameter",  # NaN for centring
+    "value",  # CSLS P@1 of the select pairs among their own forms
+    "words",  # that it rests on
+    "at_state",  # the hyperparameter that the map takes at this hidden state
+    "chosen",  # the map's own state and hyperparameter
+]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
 WORDS = [
     "model",
@@ -138,19 +131,6 @@ SIMILARITIES = RUN + [
 ]
 RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
 STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
-LADDER = [
-    "model",
-    "pair",
-    "rung",  # before, spelling, own-word, shuffled, map or arm
-    "name",  # of the map or the arm
-    "twin",  # True for a map that was fitted on shuffled pairs
-    "value",  # the endpoint on held-out words
-    "low",
-    "high",
-    "seeds",
-    "units",
-    "behind",  # how far below the best free map
-]
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
@@ -240,6 +220,38 @@ VERDICT_LINES = [
     "family_size",
     "sentence",
 ]
+RIVALS = [
+    *CELL,
+    "map",  # the free map that finds most select words at that hidden state
+    "hidden_state",
+    "pool",
+    "metric",
+    "words",
+    "seeds",
+    "units",
+    "estimate",  # of real - map, held-out words
+    "low",
+    "high",
+    "p",
+    "p_above",  # one-sided: above the map
+    "p_as_well",  # of TOST within the equivalence margin; NaN without one
+]
+LADDER = [
+    "model",
+    "pair",
+    "rung",  # one of statistics.rivals.RUNGS
+    "name",
+    "layer",  # of the loss, or of a map
+    "hidden_state",
+    "pool",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "words",
+    "seeds",  # 0: over units alone
+    "units",
+]
 
 
 def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:
@@ -303,8 +315,8 @@ def joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
 
 
 TEXT = {
-    "model", "pair", "arm", "layer", "rank", "run", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
+    "model", "pair", "arm", "layer", "rank", "run", "map", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "pool", "stratum", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
+    "note", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
 }  # fmt: skip

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from tli.lexicon.forms import fail
 from tli.lexicon.list_file import NAMES, ListFile, is_header, lines_of
 
+ALSO = {"category": "domain", "provenance": "attested_in"}  # what the shipped lists call these columns
 Record = tuple[int, list[str], str]  # line, cells, problem
 
 
@@ -28,7 +29,7 @@ def _places(header: list[str], file: ListFile) -> dict[str, int]:
     languages = dict(zip(("source", "target"), file.languages))
     places = {}
     for name in NAMES:
-        candidates = [wanted[name]] if name in wanted else [name, languages.get(name, name)]
+        candidates = [wanted[name]] if name in wanted else [name, languages.get(name, ALSO.get(name, name))]
         present = [candidate for candidate in candidates if candidate in header]
         present = present or [given for given in header if given.casefold() in {candidate.casefold() for candidate in candidates}]
         if present:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -55,22 +56,54 @@ def origin(spec: ModelSpec) -> dict[str, Any]:
 
 
 def is_causal(config) -> bool:
-    """True for a decoder that predicts the next token, False for an encoder such as XLM-R."""
-    from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES, MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    """True for a decoder that predicts the next token, alone or with parts that see images; False for an encoder such as XLM-R."""
+    from transformers.models.auto import modeling_auto as auto
 
-    names = config.architectures or []
-    if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in names):
+    if is_encoder_decoder(config):
+        return False
+    if any(name.endswith(("ForCausalLM", "LMHeadModel")) for name in config.architectures or []):
         return True
-    return config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and config.model_type not in MODEL_FOR_MASKED_LM_MAPPING_NAMES
+    if config.model_type in auto.MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES:
+        return True
+    return config.model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and config.model_type not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
+
+
+def is_encoder_decoder(config) -> bool:
+    """T5 and the like: two stacks of blocks, of which the encoder reads words."""
+    return bool(getattr(config, "is_encoder_decoder", False))
+
+
+def count_of_blocks(config) -> int:
+    """L: the blocks of the part that reads text, of an encoder-decoder those of its encoder."""
+    encoder = getattr(config, "encoder_layers", None) if is_encoder_decoder(config) else None
+    return encoder or config.get_text_config().num_hidden_layers
+
+
+def text_part(model, config):
+    """The part of a model that reads words: of an encoder-decoder its encoder."""
+    return model.get_encoder() if is_encoder_decoder(config) else model
+
+
+def whole_class(config):
+    """The auto class that opens the model with its head."""
+    from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
+
+    for auto in (AutoModelForCausalLM, AutoModelForImageTextToText):
+        if type(config) in auto._model_mapping:
+            return auto
+    return AutoModelForCausalLM  # code that came with the model is in no mapping
 
 
 def truncated(config, blocks: int):
     """A copy of the config that says that the model has so many blocks."""
     config = copy.deepcopy(config)
     text = config.get_text_config()
+    blocks = max(blocks, 2 if text.model_type == "rwkv" else 1)  # Transformers' RWKV divides by one block less
     text.num_hidden_layers = blocks
-    if getattr(text, "layer_types", None):
-        text.layer_types = text.layer_types[:blocks]
+    for key in ("layer_types", "layers_block_type"):
+        if isinstance(getattr(text, key, None), list):
+            with suppress(AttributeError):  # computed from the number of blocks where it cannot be set
+                setattr(text, key, getattr(text, key)[:blocks])
     return config
 
 
@@ -105,8 +138,9 @@ def assert_plain_numbers(source: str, config, stored: dict[str, Stored]) -> None
         )
 
 
-def frame(auto, spec: ModelSpec, config):
-    """The model that `auto` (AutoModel, AutoModelForCausalLM) makes of this config, without memory for its weights; buffers are real."""
+def frame(auto, spec: ModelSpec, config, tables: bool = True):
+    """The model that `auto` (AutoModel, AutoModelForCausalLM) makes of this config, without memory for its weights; buffers are real,
+    and filled as from_pretrained fills them where `tables` are asked for."""
     import torch
     from accelerate import init_empty_weights
 
@@ -114,6 +148,8 @@ def frame(auto, spec: ModelSpec, config):
         model = auto.from_config(
             config, dtype=getattr(torch, spec.dtype), trust_remote_code=spec.trust_remote_code, **without_pooler(auto, config)
         )
+    if not tables:
+        return model
     # Tables of positions, computed just now while `dtype` was the default, are rounded more than from_pretrained leaves them, which
     # fills them afterwards: as here, with the weights marked as being there already.
     for parameter in model.parameters():

@@ -12,7 +12,7 @@ from tli.model.device import free_memory
 from tli.model.layouts import is_exact
 from tli.model.lora import applied
 from tli.model.opened import Opened, is_linear, sides
-from tli.model.pooling import Tokens, mix, tokenize, weights
+from tli.model.pooling import Tokens, mix, tokens_of, weights
 from tli.model.states import capture, run
 from tli.model.streaming import Wanted, stream
 
@@ -52,7 +52,7 @@ def embed_all(
     A streamed model is read once for all of them, or as often as their states need to fit half of the free memory.
     """
     distinct = list(dict.fromkeys(words))
-    tokens = tokenize(opened.tokenizer, distinct)
+    tokens = tokens_of(opened, distinct)
     laid = passes(opened, tokens, tokens_per_batch)
     gathered = [Gathered(tokens, list(one.hidden_states), poolings, opened.hidden_size) for one in wanted]
     if opened.stream is not None:

@@ -18,6 +18,8 @@ def read_config(folder: Path) -> dict:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
+        if (path.parent / "adapter_config.json").exists():
+            raise ModelError(f"{path.parent}: is an adapter's folder, not a model's; give the model it was trained on as source") from None
         raise ModelError(f"{path}: is not there; a model folder holds config.json, *.safetensors and tokenizer.json") from None
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
         raise ModelError(f"{path}: not readable as JSON ({error}); copy the file again") from None
@@ -28,34 +30,35 @@ def read_config(folder: Path) -> dict:
 
 def number_of_layers(config: dict, where: str = "config.json") -> int:
     """L, the number of blocks."""
-    for key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers"):
+    for key in ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "encoder_layers"):
         if isinstance(config.get(key), int):
             return config[key]
     raise ModelError(f"{where}: has no num_hidden_layers; is this a language model?")
 
 
-UNIFORM = {
-    "bert",
-    "bloom",
-    "gemma",
-    "gemma2",
-    "gemma3_text",
-    "gpt2",
-    "gpt_neox",
-    "llama",
-    "mistral",
-    "olmo",
-    "olmo2",
-    "opt",
-    "phi",
-    "phi3",
-    "qwen2",
-    "qwen3",
-    "roberta",
-    "stablelm",
-    "starcoder2",
-    "xlm-roberta",
+# Families whose blocks are all alike and whose tensors outside them have Llama's names; and whether the head shares the word
+# embeddings where the config says nothing.
+LLAMA_NAMES = {
+    "cohere": True,
+    "gemma": True,
+    "gemma2": True,
+    "gemma3_text": True,
+    "glm": False,
+    "glm4": False,
+    "granite": False,
+    "llama": False,
+    "mistral": False,
+    "olmo2": False,
+    "phi3": False,
+    "qwen2": False,
+    "qwen3": False,
+    "smollm3": True,
+    "starcoder2": True,
 }
+UNIFORM = {*LLAMA_NAMES, "bert", "bloom", "gpt2", "gpt_neox", "olmo", "opt", "phi", "roberta", "stablelm", "xlm-roberta"}
+BLOCK = re.compile(r"^(.*?\b(?:layers?|h|blocks?))\.(\d+)\.(.+)$")
+NO_TEXT = re.compile(r"\b(vision|visual|audio|image)\w*\.")  # parts of a model for other things than text
+LFS = b"version https://git-lfs"
 
 
 class Stored(NamedTuple):
@@ -115,35 +118,48 @@ def _read_header(file: Path) -> tuple[dict, int]:
                 entry["shape"], entry["dtype"], entry["data_offsets"][1]
         return header, 8 + length
     except (struct.error, ValueError, AttributeError, KeyError, TypeError, IndexError) as error:
+        with file.open("rb") as stream:
+            if stream.read(len(LFS)) == LFS:
+                raise ModelError(
+                    f"{file}: not a safetensors file but a pointer of Git LFS, which stands for it; run `git lfs pull` in its folder"
+                ) from None
         raise ModelError(f"{file}: not a safetensors file ({type(error).__name__}: {error}); copy the file again") from None
 
 
 def check_folder(folder: Path) -> dict:
     """Look for what would load as random numbers, without torch: returns layers, parameters, bytes, hidden size, tied.
 
-    In a family whose blocks are all alike (UNIFORM) a tensor that some blocks have and others lack is missing; so is one of
-    Llama's own outside the blocks. What others need is found by the check job, which builds the model.
-    Raises ModelError.
+    Only what is certain is refused here: in a family whose blocks are all alike (UNIFORM) a tensor that some blocks have and
+    others lack is missing, and so are Llama's own outside the blocks in a family that has its names. What other families
+    need is asked of Transformers by the check job, which builds the model. Raises ModelError.
     """
     config = read_config(folder)
     layers = number_of_layers(config, f"{folder}/config.json")
     tensors = read_tensors(folder)
+    family = config.get("model_type")
+    unmerged = sorted(name for name in tensors if ".lora_A." in name or ".lora_B." in name or ".base_layer." in name)
+    if unmerged:
+        raise ModelError(
+            f"{folder}: holds LoRA tensors beside the weights ({len(unmerged)}, {unmerged[0]} first), which would be left out; merge the "
+            "adapter into the model (PEFT: merge_and_unload) and save that, or give the base model as source"
+        )
     blocks: dict[int, set] = {}
     for name in tensors:
-        match = re.match(r"^(.*?\b(?:layers?|h|blocks))\.(\d+)\.(.+)$", name)
-        if match:
+        match = BLOCK.match(name)
+        if match and not NO_TEXT.search(name):
             blocks.setdefault(int(match[2]), set()).add((match[1], match[3]))
-    lacking = [f"block {k} has no tensor at all" for k in range(layers) if k not in blocks]
-    # Other families have blocks of several kinds; what they lack is found when the check job builds the model.
-    uniform = config.get("model_type") in UNIFORM
-    for stem, suffix in sorted(set().union(*blocks.values()) if uniform and blocks else set()):
+    lacking = [f"block {k} has no tensor at all" for k in range(layers) if k not in blocks] if blocks else []
+    # Other families have blocks of several kinds; what they lack is seen when the check job builds the model.
+    for stem, suffix in sorted(set().union(*blocks.values()) if family in UNIFORM and blocks else set()):
         without = [k for k in sorted(blocks) if k < layers and (stem, suffix) not in blocks[k]]
         if 0 < len(without) <= layers // 2 and len(blocks) > 1:
             lacking.append(f"{stem}.{without[0]}.{suffix}")
-    tied = bool(config.get("tie_word_embeddings"))
-    if any(name.startswith("model.layers.") for name in tensors):
+    tied = bool(config.get("tie_word_embeddings", LLAMA_NAMES.get(family, False)))
+    if family in LLAMA_NAMES and any(name.startswith("model.layers.") for name in tensors):
         headed = any("CausalLM" in a for a in config.get("architectures") or [])
-        needed = ["model.embed_tokens.weight", "model.norm.weight"] + ([] if tied or not headed else ["lm_head.weight"])
+        shared = {"model.embed_tokens.weight", "lm_head.weight"}
+        needed = ["model.norm.weight", *(() if tied and shared & set(tensors) else ("model.embed_tokens.weight",))]
+        needed += [] if tied or not headed else ["lm_head.weight"]
         lacking += [name for name in needed if name not in tensors]
     if lacking:
         raise ModelError(
@@ -157,15 +173,17 @@ def check_folder(folder: Path) -> dict:
         "vocabulary": config.get("vocab_size"),
         "tied": tied,
         "parameters": sum(sizes),
-        "block_parameters": sum(product(t.shape) for n, t in tensors.items() if re.search(r"\b(?:layers?|h|blocks)\.0\.", n)),
+        "block_parameters": sum(
+            product(t.shape) for n, t in tensors.items() if (m := BLOCK.match(n)) and m[2] == "0" and not NO_TEXT.search(n)
+        ),
         "bytes": sum((Path(folder) / f).stat().st_size for f in {tensor.file for tensor in tensors.values()}),
     }
 
 
 def linear_modules(folder: Path) -> set[str]:
     """Full names of the modules with a matrix of weights in the blocks; none where no blocks are known by their names."""
-    inside = re.compile(r"\b(?:layers?|h|blocks)\.\d+\..+\.weight$")
-    return {name.removesuffix(".weight") for name, tensor in read_tensors(folder).items() if len(tensor.shape) == 2 and inside.search(name)}
+    names = [name for name, tensor in read_tensors(folder).items() if len(tensor.shape) == 2 and name.endswith(".weight")]
+    return {name.removesuffix(".weight") for name in names if BLOCK.match(name) and not NO_TEXT.search(name)}
 
 
 def product(shape: list[int]) -> int:

@@ -14,6 +14,7 @@ from tli.log import say
 from tli.model.opened import is_transposed
 
 SHARE = 0.9  # of the weights of the blocks; with fewer in 4 bits the model is none in 4 bits
+RAW = {"MambaMixer", "FalconMambaMixer"}  # their forward multiplies with the weight of a module that it does not call
 BYTES = 0.5 + 4 / 64  # a weight: four bits, and a float32 for every 64
 
 
@@ -27,6 +28,7 @@ class Coverage:
     others: int  # of the blocks' values, those that are not, vectors left out
     rest: int  # all other values of the model
     kinds: tuple[str, ...]  # classes of what holds the others
+    mixers: tuple[str, ...]  # classes of the modules around what is in 4 bits
 
     @property
     def share(self) -> float:
@@ -63,11 +65,17 @@ def coverage(model, blocks) -> Coverage:
             others += sum(p.numel() for p in large)
             kinds |= {type(module).__name__} if large else set()
     rest = sum(p.numel() for p in model.parameters()) - weights - others
-    return Coverage(frozenset(inside), tuple(outside), weights, others, rest, tuple(sorted(kinds)))
+    around = {type(model.get_submodule(name.rpartition(".")[0])).__name__ for name in inside}
+    return Coverage(frozenset(inside), tuple(outside), weights, others, rest, tuple(sorted(kinds)), tuple(sorted(around)))
 
 
 def assert_covered(covered: Coverage, source: str) -> None:
     """Say how much of a model is held in 4 bits. Raises ModelError below SHARE."""
+    raw = RAW & set(covered.mixers)
+    if raw:
+        raise ModelError(
+            f"{source}: {', '.join(sorted(raw))} takes the weights of its linear modules by themselves, which 4 bits do not give; set quantization: none"
+        )
     if covered.share < SHARE:
         raise ModelError(
             f"{source}: only {covered.share:.0%} of the weights of its blocks can be held in NF4 (not those in {', '.join(covered.kinds)}), "

@@ -32,12 +32,14 @@ class Opened:
 
 
 def find_blocks(base, layers: int):
-    """The list of blocks: the ModuleList of `layers` modules that holds the most parameters.
+    """The list of blocks: the ModuleList of `layers` modules that holds the most parameters, of the part that reads text.
 
     Found by shape and not by name, so that it serves Llama's `layers`, GPT-2's `h` and BERT's `encoder.layer` alike.
     """
     import torch
 
+    if base.config.get_text_config() is not base.config and getattr(base, "language_model", None) is not None:
+        base = base.language_model  # its vision part may have as many blocks
     lists = [m for m in base.modules() if isinstance(m, torch.nn.ModuleList) and len(m) == layers]
     if not lists:
         raise ModelError(f"{type(base).__name__}: no list of {layers} blocks found in it; this architecture is not known")

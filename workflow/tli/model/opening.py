@@ -8,13 +8,17 @@ from tli.errors import ModelError
 from tli.model.checkpoint import (
     assert_plain_numbers,
     checkpoint_folder,
+    count_of_blocks,
     frame,
     is_causal,
+    is_encoder_decoder,
     load_config,
     load_tokenizer,
     origin,
     stored_form,
+    text_part,
     truncated,
+    whole_class,
     without_pooler,
 )
 from tli.model.device import is_out_of_memory, resolve_device
@@ -23,7 +27,7 @@ from tli.model.nf4 import assert_covered, coverage, guard_cpu
 from tli.model.opened import Opened, find_blocks
 from tli.model.quantized import reopened
 from tli.model.staging import staged
-from tli.model.weights import must_stream, open_streamed
+from tli.model.weights import must_stream, open_streamed, tied_partner_of
 from tli.specs import ModelSpec
 
 
@@ -39,27 +43,34 @@ def open_model(spec: ModelSpec, blocks: int | None = None, *, quantized: bool = 
     from transformers import AutoModel
 
     streams = blocks is None and streamed(spec, quantized=quantized)
-    spec = _nearest(spec, quantized and not streams)
+    given, spec = spec, _nearest(spec, quantized and not streams)
     config = load_config(spec)
-    layers = config.get_text_config().num_hidden_layers
+    layers = count_of_blocks(config)
+    if is_encoder_decoder(config) and (blocks is not None or streams):
+        way, mend = ("trained", "leave it out of the arms") if blocks is not None else ("streamed", "set stream: never")
+        raise ModelError(f"{given.source}: is an encoder-decoder; its encoder can be scanned and measured, not {way}: {mend}")
     if blocks is not None:
         if not 0 <= blocks <= layers:
-            raise ModelError(f"{spec.source}: has {layers} blocks, hs[0] to hs[{layers}]; hs[{blocks}] is asked for")
-        config = truncated(config, max(blocks, 1))
+            raise ModelError(f"{given.source}: has {layers} blocks, hs[0] to hs[{layers}]; hs[{blocks}] is asked for")
+        config = truncated(config, blocks)
     source = None
     if streams:
         base, source = open_streamed(spec, config, checkpoint_folder(spec), quantized)
     else:
         base = _load(AutoModel, spec, config, quantized, headless=True)
-    stack = find_blocks(base, config.get_text_config().num_hidden_layers)
-    prefix = ""
-    if is_causal(config):
-        from transformers import AutoModelForCausalLM
-
-        kind = AutoModelForCausalLM._model_mapping.get(type(config), base)  # code that came with the model is in no mapping
-        prefix = kind.base_model_prefix + "."
+        base = text_part(base, config)
     device = next(base.parameters()).device if source is None else resolve_device(spec.device)
-    return Opened(base, stack, load_tokenizer(spec), layers, prefix, device, stream=source)
+    prefix = _prefix_of(base, spec, config) if is_causal(config) else ""
+    return Opened(base, find_blocks(base, count_of_blocks(config)), load_tokenizer(spec), layers, prefix, device, stream=source)
+
+
+def _prefix_of(base, spec: ModelSpec, config) -> str:
+    """How the names of the whole model's tensors of `base` begin. What a class says of itself (base_model_prefix) is not always true."""
+    auto = whole_class(config)
+    if type(config) not in auto._model_mapping:  # code that came with the model is in no mapping
+        return base.base_model_prefix + "."
+    whole = frame(auto, spec, truncated(config, 1), tables=False)
+    return next(name for name, module in whole.named_modules() if type(module) is type(base)) + "."
 
 
 def streamed(spec: ModelSpec, *, quantized: bool = True) -> bool:
@@ -72,11 +83,9 @@ def streamed(spec: ModelSpec, *, quantized: bool = True) -> bool:
 
 def open_whole(spec: ModelSpec):
     """The whole causal model with its head, for perplexity and for tasks: (model, tokenizer). Raises ModelError."""
-    from transformers import AutoModelForCausalLM
-
     spec = _nearest(spec, True)
     config = load_config(spec)
-    return _load(AutoModelForCausalLM, spec, config, True, headless=False), load_tokenizer(spec)
+    return _load(whole_class(config), spec, config, True, headless=False), load_tokenizer(spec)
 
 
 def _nearest(spec: ModelSpec, quantized: bool) -> ModelSpec:
@@ -88,9 +97,12 @@ def _nearest(spec: ModelSpec, quantized: bool) -> ModelSpec:
 
 def below_head(whole, tokenizer) -> Opened:
     """The part of a whole causal model below its head; adapters or weights put on it work in the whole model."""
-    base = whole.base_model
-    layers = whole.config.get_text_config().num_hidden_layers
-    return Opened(base, find_blocks(base, layers), tokenizer, layers, whole.base_model_prefix + ".", next(base.parameters()).device)
+    from transformers import AutoModel
+
+    kind = AutoModel._model_mapping.get(type(whole.config), type(whole.base_model))
+    name, base = next((name, module) for name, module in whole.named_modules() if type(module) is kind)
+    layers = count_of_blocks(whole.config)
+    return Opened(base, find_blocks(base, layers), tokenizer, layers, name + ".", next(base.parameters()).device)
 
 
 def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
@@ -98,9 +110,9 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
     from safetensors import SafetensorError
 
     device, covered = resolve_device(spec.device), None
-    folder = checkpoint_folder(spec)
+    folder, form = checkpoint_folder(spec), stored_form(config)
     if folder is not None and any(folder.glob("*.safetensors")):
-        assert_plain_numbers(spec.source, config, read_tensors(folder))
+        assert_plain_numbers(spec.source, config, {} if form else read_tensors(folder))
     options: dict[str, Any] = {"dtype": getattr(torch, spec.dtype), "use_safetensors": True, "output_loading_info": True}
     if spec.across_gpus and device.type == "cuda":
         options["device_map"] = "auto"
@@ -109,8 +121,8 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
     if quantized and spec.quantization == "nf4" and not getattr(config, "quantization_config", None):
         from transformers import BitsAndBytesConfig
 
-        empty = frame(auto, spec, config)
-        covered = coverage(empty, find_blocks(empty, config.get_text_config().num_hidden_layers))
+        empty = frame(auto, spec, config, tables=False)
+        covered = coverage(empty, find_blocks(text_part(empty, config), count_of_blocks(config)))
         assert_covered(covered, spec.source)
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -121,7 +133,6 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
         )
     if headless:
         options |= without_pooler(auto, config)
-    form = stored_form(config)
     try:
         model, report = auto.from_pretrained(spec.source, config=config, **options, **origin(spec))
     except (OSError, SafetensorError) as error:
@@ -134,6 +145,8 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
             f"{spec.source}: its weights are stored in {form}, which cannot be opened here ({reason}). Take the checkpoint in 16 bits; "
             "with quantization: nf4 it needs as little memory"
         ) from None
+    if headless and folder is not None:
+        _take_from_head(model, spec, config, folder, report["missing_keys"])
     lacking = sorted(report["missing_keys"]) + sorted(str(key) for key in report.get("mismatched_keys", ()))
     if lacking:
         raise ModelError(
@@ -150,3 +163,20 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
                 "please report it with the model's config.json"
             )
     return model.eval().requires_grad_(False)
+
+
+def _take_from_head(model, spec: ModelSpec, config, folder, missing: set[str]) -> None:
+    """Where a model's head shares the word embeddings, and the head's are those in the checkpoint, they are the embeddings. In place."""
+    import torch
+    from safetensors import safe_open
+
+    weight = model.get_input_embeddings().weight
+    name = next((name for name, parameter in model.named_parameters() if parameter is weight), "")
+    if name not in missing:
+        return
+    stored = read_tensors(folder)
+    partner = tied_partner_of(spec, config, stored)
+    if partner is not None and stored[partner].shape == list(weight.shape):
+        with safe_open(str(folder / stored[partner].file), "pt") as file, torch.no_grad():
+            weight.copy_(file.get_tensor(partner))
+        missing.discard(name)

@@ -8,7 +8,7 @@ from tli.model import packing
 from tli.model.embedding import passes
 from tli.model.layouts import handful, relative_error, token_states, tolerance
 from tli.model.opened import Opened
-from tli.model.pooling import Tokens, tokenize
+from tli.model.pooling import Tokens, tokens_of
 
 COMPARED = 6  # words
 
@@ -20,17 +20,18 @@ def compare_with_plain_loop(opened: Opened, words: list[str], hidden_states: lis
     rounding: then the model is one that the fast way does not serve, and no figure may be made of it. A streamed model is read
     once for it, and its plain loop is one word at a time through the same blocks.
     """
-    tokens = handful(tokenize(opened.tokenizer, list(dict.fromkeys(words))), COMPARED)
+    tokens = handful(tokens_of(opened, list(dict.fromkeys(words))), COMPARED)
     laid = passes(opened, tokens)
     alone = [packing.equal_lengths([word.ids])[0] for word in tokens]
     if opened.stream is not None:
         states = token_states(opened, [*laid, *alone], hidden_states)
         ours, plain = states[: len(laid)], states[len(laid) :]
     else:
-        ours, plain = token_states(opened, laid, hidden_states), [_transformers(opened, word, hidden_states) for word in tokens]
+        ours, later = token_states(opened, laid, hidden_states), counts_later(opened, tokens[0])
+        plain = [_transformers(opened, word, hidden_states, later) for word in tokens]
     worst = 0.0
     for rows, by_state in zip(laid, ours, strict=True):
-        for state in sorted(by_state):
+        for state in sorted(set(by_state) & set(plain[0])):
             flat = by_state[state].flatten(0, 1)
             for member, place in zip(rows.members, rows.places, strict=True):
                 off = relative_error(flat[place], plain[member][state][0], tokens[member])
@@ -45,8 +46,43 @@ def compare_with_plain_loop(opened: Opened, words: list[str], hidden_states: lis
     return worst
 
 
-def _transformers(opened: Opened, word: Tokens, hidden_states: list[int]) -> dict:
+def _transformers(opened: Opened, word: Tokens, hidden_states: list[int], later: bool) -> dict:
     """Hidden state -> [1, tokens, hidden] of one word by Transformers' output_hidden_states."""
+    states = _all_states(opened, word)
+    if not later:
+        return {state: states[state].float().cpu() for state in hidden_states}
+    numbers = {state: state if state == opened.layers else state - 1 for state in hidden_states if state > 0}
+    return {state: states[number].float().cpu() for state, number in numbers.items()}
+
+
+def counts_later(opened: Opened, word: Tokens) -> bool:
+    """Whether Transformers counts this family's hidden states from the first block's output on, as it does for Mamba and RWKV.
+
+    It looks at the first block itself: our own count of the states is what is held against the answer.
+    """
+    seen: dict = {}
+
+    def before(block, args, kwargs):
+        seen[0] = (args[0] if args else kwargs["hidden_states"]).float().cpu().clone()
+
+    def after(block, args, output):
+        seen[1] = (output[0] if isinstance(output, tuple) else output).float().cpu().clone()
+
+    block = opened.blocks[0]
+    handles = [block.register_forward_pre_hook(before, with_kwargs=True), block.register_forward_hook(after)]
+    try:
+        first = _all_states(opened, word)[0].float().cpu()[0]
+    finally:
+        for handle in handles:
+            handle.remove()
+    from_embeddings, from_block = (relative_error(first, seen[place][0], word) for place in (0, 1))
+    if from_embeddings <= tolerance(opened, 0) or from_block > tolerance(opened, 1):
+        return False
+    say("hidden states: hs[0] are the embeddings here and hs[k] the output of block k, where Transformers begins with the first block's")
+    return True
+
+
+def _all_states(opened: Opened, word: Tokens) -> tuple:
     import torch
 
     given = {"input_ids": torch.tensor([word.ids], device=opened.device), "output_hidden_states": True}
@@ -58,4 +94,4 @@ def _transformers(opened: Opened, word: Tokens, hidden_states: list[int]) -> dic
             f"{type(opened.base).__name__}: Transformers gives {count} hidden states for {opened.layers} blocks where {opened.layers + 1} "
             "are expected, so it is not clear which is which; this family is not served"
         )
-    return {state: states[state].float().cpu() for state in hidden_states}
+    return states

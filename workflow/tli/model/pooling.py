@@ -8,6 +8,7 @@ import numpy as np
 
 from tli.errors import EmbedError
 from tli.model import packing
+from tli.model.opened import Opened
 
 POOLINGS = ("no-bos", "with-bos", "last-token", "weighted-mean")
 
@@ -38,6 +39,19 @@ def tokenize(tokenizer, words: list[str]) -> list[Tokens]:
             raise EmbedError(f"the word {word!r} is cut into other tokens with BOS than without; its own tokens are not clear")
         result.append(Tokens(tuple(ids), first, first + len(plain)))
     return result
+
+
+def tokens_of(opened: Opened, words: list[str]) -> list[Tokens]:
+    """`tokenize` by the model's tokenizer, whose ids must all have an embedding. Raises EmbedError."""
+    tokens = tokenize(opened.tokenizer, words)
+    rows = opened.base.get_input_embeddings().weight.shape[0]
+    for word, token in zip(words, tokens, strict=True):
+        if max(token.ids) >= rows:
+            raise EmbedError(
+                f"the word {word!r} has the token id {max(token.ids)} and the model embeds ids below {rows}: the tokenizer is another "
+                "model's, or tokens were added to it and not to the model; copy the tokenizer's files from the model's own page"
+            )
+    return tokens
 
 
 def weights(tokens: list[Tokens], pooling: str, width: int) -> np.ndarray:

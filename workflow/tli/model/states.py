@@ -28,11 +28,11 @@ def capture(opened: Opened, indices: list[int]) -> Iterator[dict]:
     try:
         for index in set(indices):
             if index < opened_blocks:
-                handles.append(opened.blocks[index].register_forward_pre_hook(_keep_input(states, index), with_kwargs=True))
+                handles.append(opened.blocks[index].register_forward_pre_hook(_keep_input(opened, states, index), with_kwargs=True))
             elif index == opened.layers:
-                handles.append(opened.base.register_forward_hook(_keep_last(states, index)))
+                handles.append(opened.base.register_forward_hook(_keep_last(opened, states, index)))
             elif index == opened_blocks:
-                handles.append(opened.blocks[-1].register_forward_hook(_keep_output(states, index)))
+                handles.append(opened.blocks[-1].register_forward_hook(_keep_output(opened, states, index)))
             else:
                 raise ModelError(f"hs[{index}] is asked for; {opened_blocks} blocks are open, of {opened.layers}")
         yield states
@@ -41,22 +41,37 @@ def capture(opened: Opened, indices: list[int]) -> Iterator[dict]:
             handle.remove()
 
 
-def _keep_input(states, index):
+def checked(opened: Opened, index: int, state):
+    """A hidden state as it was captured. Raises ModelError where it is not [rows, tokens, hidden]."""
+    if state.ndim != 3:
+        raise ModelError(
+            f"{type(opened.base).__name__}: its blocks pass on states of shape {list(state.shape)} instead of one vector a token, so it "
+            "is not clear which of them is a hidden state; this family is not served"
+        )
+    if state.shape[-1] != opened.hidden_size:
+        raise ModelError(
+            f"{type(opened.base).__name__}: hs[{index}] has {state.shape[-1]} values a token where its blocks have {opened.hidden_size} (it "
+            "is projected after the last block), so the hidden states cannot be compared; this family is not served"
+        )
+    return state
+
+
+def _keep_input(opened, states, index):
     def hook(module, args, kwargs):
-        states[index] = args[0] if args else kwargs["hidden_states"]
+        states[index] = checked(opened, index, args[0] if args else kwargs["hidden_states"])
 
     return hook
 
 
-def _keep_output(states, index):
+def _keep_output(opened, states, index):
     def hook(module, args, output):
-        states[index] = output[0] if isinstance(output, tuple) else output
+        states[index] = checked(opened, index, output[0] if isinstance(output, tuple) else output)
 
     return hook
 
 
-def _keep_last(states, index):
+def _keep_last(opened, states, index):
     def hook(module, args, output):
-        states[index] = output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0]
+        states[index] = checked(opened, index, output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0])
 
     return hook

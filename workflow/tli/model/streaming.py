@@ -102,7 +102,7 @@ def _record(opened: Opened, rows: packing.Rows) -> _Call:
         arguments.append((args[1:], kwargs))
         return states
 
-    if opened.stream.returns_tuple is None:
+    if opened.stream.outputs is None:
 
         def stop(index, args, kwargs):
             note(index, args, kwargs)
@@ -112,7 +112,8 @@ def _record(opened: Opened, rows: packing.Rows) -> _Call:
             _forward(opened, given)
         args, kwargs = arguments[0]
         with loaded(opened, 0):
-            opened.stream.returns_tuple = isinstance(opened.blocks[0](first[0], *args, **kwargs), tuple)
+            output = opened.blocks[0](first[0], *args, **kwargs)
+            opened.stream.outputs = len(output) if isinstance(output, tuple) else 0
         arguments.clear(), first.clear()
     with _replaced(opened, lambda *call: _wrap(opened, note(*call))):
         _forward(opened, given)
@@ -136,7 +137,7 @@ def _forward(opened: Opened, given: dict):
 
 
 def _wrap(opened: Opened, states):
-    return (states,) if opened.stream.returns_tuple else states
+    return (states, *[None] * (opened.stream.outputs - 1)) if opened.stream.outputs else states
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from typing import Any
 
 from tli.errors import ModelError
 from tli.model import files
-from tli.model.checkpoint import assert_plain_numbers, frame, stored_form
+from tli.model.checkpoint import assert_plain_numbers, count_of_blocks, frame, stored_form, text_part, whole_class
+from tli.model.conversion import Origin, origins, tied_partner
 from tli.model.device import free_memory, resolve_device
 from tli.model.nf4 import assert_covered, coverage, rounded
 from tli.model.opened import Opened, find_blocks
@@ -26,11 +27,11 @@ class Source:
     """Where a streamed model's tensors come from."""
 
     folder: Path
-    names: dict[str, str]  # parameter below `base` -> tensor of the checkpoint
-    stored: dict[str, files.Stored]  # where each of those tensors lies
+    origins: dict[str, Origin]  # parameter below `base` -> what it is made of
+    stored: dict[str, files.Stored]  # where each tensor of the checkpoint lies
     nf4: frozenset[str] = frozenset()  # modules below `base` whose weight is rounded to NF4, as bitsandbytes would
     spare: dict = field(default_factory=dict)  # memory of the block before, used again
-    returns_tuple: bool | None = None  # what the blocks of this architecture return
+    outputs: int | None = None  # how many values a block of this architecture returns as a tuple; 0: the states alone
 
 
 def must_stream(spec: ModelSpec, config, folder: Path | None, nf4: bool) -> bool:
@@ -50,8 +51,8 @@ def must_stream(spec: ModelSpec, config, folder: Path | None, nf4: bool) -> bool
     if nf4 and 1.2 * values * itemsize > free:  # only then does it matter how much of it is in 4 bits
         from transformers import AutoModel
 
-        base = frame(AutoModel, spec, config)
-        return 1.2 * coverage(base, find_blocks(base, config.get_text_config().num_hidden_layers)).bytes(itemsize) > free
+        base = text_part(frame(AutoModel, spec, config, tables=False), config)
+        return 1.2 * coverage(base, find_blocks(base, count_of_blocks(config))).bytes(itemsize) > free
     return 1.2 * values * itemsize > free
 
 
@@ -69,19 +70,21 @@ def open_streamed(spec: ModelSpec, config, folder: Path, quantized: bool):
     assert_plain_numbers(spec.source, config, stored)
     base = frame(AutoModel, spec, config)
     ignored = [re.compile(pattern) for pattern in base._keys_to_ignore_on_load_missing or ()]
-    wanted = {name: list(p.shape) for name, p in [*base.named_parameters(), *base.state_dict().items()]}  # buffers of the checkpoint too
-    prefix = _prefix(wanted, stored)
-    absent = {name for name in wanted if prefix + name not in stored and any(pattern.search(name) for pattern in ignored)}
-    names = {name: prefix + name for name in wanted if name not in absent}
-    lacking = [name for name, full in names.items() if full not in stored or stored[full].shape != wanted[name]]
+    wanted = {name: list(tensor.shape) for name, tensor in base.state_dict().items()}
+    there = origins(base, stored)
+    embedding = next((name for name, p in base.named_parameters() if p is base.get_input_embeddings().weight), "")
+    if embedding not in there and (partner := tied_partner_of(spec, config, stored)):
+        there[embedding] = Origin((partner,)), list(stored[partner].shape)
+    absent = [name for name in wanted if name not in there and not any(pattern.search(name) for pattern in ignored)]
+    lacking = absent + [name for name, (_, shape) in there.items() if shape != wanted[name]]
     if lacking:
         raise ModelError(
             f"{folder}: {len(lacking)} tensors are missing or of another shape, {lacking[0]} first, so the model cannot be "
             "streamed; copy the checkpoint again, or set stream: never"
         )
-    source = Source(folder, names, {name: stored[name] for name in names.values()})
+    source = Source(folder, {name: origin for name, (origin, _) in there.items()}, stored)
     if quantized and spec.quantization == "nf4":
-        covered = coverage(base, find_blocks(base, config.get_text_config().num_hidden_layers))
+        covered = coverage(base, find_blocks(base, count_of_blocks(config)))
         assert_covered(covered, spec.source)
         source.nf4 = covered.inside
     base.eval().requires_grad_(False)
@@ -96,15 +99,14 @@ def _place_buffers(base, source: Source, device) -> None:
             for name, buffer in module._buffers.items():
                 full = f"{path}.{name}".lstrip(".")
                 if buffer is not None:
-                    value = read(full).to(buffer.dtype) if full in source.names else buffer
+                    value = read(full).to(buffer.dtype) if full in source.origins else buffer
                     module._buffers[name] = value.to(device)
 
 
-def _prefix(wanted: dict, stored: dict) -> str:
-    """What the checkpoint puts before the names of the model without its head."""
-    probe = next(name for name in wanted if ".0." in name)
-    prefixes = [name[: -len(probe)] for name in stored if name == probe or name.endswith("." + probe)]
-    return min(prefixes, key=len, default="")
+def tied_partner_of(spec: ModelSpec, config, stored: dict[str, files.Stored]) -> str | None:
+    """The tensor of the head that stands for the word embeddings too, where the model shares them; see `tied_partner`."""
+    auto = whole_class(config)
+    return tied_partner(frame(auto, spec, config, tables=False), stored) if type(config) in auto._model_mapping else None
 
 
 @contextmanager
@@ -142,15 +144,16 @@ def read_ahead(opened: Opened, index: int) -> None:
     source, stem = opened.stream, _stem(opened, index)
     scratch = memoryview(bytearray(AHEAD))
     for name, _ in opened.blocks[index].named_parameters():
-        place = source.stored[source.names[stem + name]]
-        with (
-            (source.folder / place.file).open("rb", buffering=0) as stream,
-            suppress(OSError),
-        ):  # whoever needs the block says what is wrong
-            stream.seek(place.start)
-            left = place.end - place.start
-            while left > 0:
-                left -= stream.readinto(scratch[: min(left, AHEAD)]) or left
+        for tensor in source.origins[stem + name].tensors:
+            _read_through(source, source.stored[tensor], scratch)
+
+
+def _read_through(source: Source, place: files.Stored, scratch: memoryview) -> None:
+    with suppress(OSError), (source.folder / place.file).open("rb", buffering=0) as stream:  # whoever needs the block says what is wrong
+        stream.seek(place.start)
+        left = place.end - place.start
+        while left > 0:
+            left -= stream.readinto(scratch[: min(left, AHEAD)]) or left
 
 
 def _fill(module, tensors: dict) -> dict:
@@ -174,17 +177,27 @@ def _reader(source: Source) -> Iterator[Callable]:
 
     with ExitStack() as stack:
         handles: dict[str, Any] = {}
+        converted: dict[str, Any] = {}  # what the last converter gave, often several parameters
+
+        def opened(tensor: str):
+            file = source.stored[tensor].file
+            if file not in handles:
+                handles[file] = stack.enter_context(safe_open(str(source.folder / file), "pt"))
+            return handles[file]
 
         def read(name: str, rows=None):
             import torch
 
-            tensor = source.names[name]
-            file = source.stored[tensor].file
-            if file not in handles:
-                handles[file] = stack.enter_context(safe_open(str(source.folder / file), "pt"))
+            origin = source.origins[name]
+            if origin.converter is not None:
+                if name not in converted:
+                    converted.clear()
+                    converted.update(origin.values(lambda tensor: opened(tensor).get_tensor(tensor)))
+                return converted[name] if rows is None else converted[name][torch.as_tensor(rows)]
+            (tensor,) = origin.tensors
             if rows is None:
-                return handles[file].get_tensor(tensor)
-            part = handles[file].get_slice(tensor)
+                return opened(tensor).get_tensor(tensor)
+            part = opened(tensor).get_slice(tensor)
             return torch.cat([part[int(row) : int(row) + 1] for row in rows])
 
         yield read

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +12,10 @@ import numpy as np
 import pandas as pd
 
 from tli.io import tables
+from tli.log import say
+from tli.probes import harness
+from tli.probes.base import Answer, Probe, Setting
+from tli.probes.harness import depends_on
 from tli.probes.task_items import family
 from tli.subjects import Subject
 
@@ -122,26 +126,45 @@ class Harness:
         return self._model
 
 
-@dataclass
-class TaskProbe:
-    """A task of the harness: items.parquet, one row an item, or values.parquet for a task without choices."""
+@dataclass(eq=False)
+class TaskProbe(Probe):
+    """A task of the harness: one row an item, or the task's own metrics where it has no choices."""
 
     task: str
-    depends: dict  # what else the answer depends on: see tli.stages.transfer
+    depends: dict  # what else the answer depends on
     quantization: str  # of a subject that is measured quantised
     harness: Harness
     build: Callable[[str], Any]  # the harness's task object, made when it is first asked for
     limit: int | None = None
     kind: ClassVar[str] = "transfer"
     needs_head: ClassVar[bool] = True
+    answers: ClassVar[dict[str, Answer]] = {
+        "items": Answer("transfer.parquet", tuple(tables.TRANSFER)),
+        "values": Answer("generation.tsv", tuple(tables.GENERATION)),
+    }
     _task: Any = field(default=None)
+
+    @classmethod
+    def of(cls, setting: Setting) -> list[TaskProbe]:
+        """One for each task, all around one model object of the harness. Raises ItemError for items that cannot be used."""
+        spec = setting.transfer
+        add_bos = setting.check.bos if spec.add_bos is None else spec.add_bos
+        say(f"transfer: BOS before each prompt: {'yes' if add_bos else 'no'}")
+        scored = depends_on(setting) | {"add_bos": add_bos, "limit": spec.limit, "num_fewshot": spec.num_fewshot}
+        around = Harness(spec.batch_size, add_bos)
+
+        def build(task: str) -> Any:
+            return harness.build(task, spec.source, spec.question_from, spec.num_fewshot, setting.scratch)
+
+        def data(task: str) -> str:
+            return harness.data_digest(task, spec.source, spec.question_from, spec.num_fewshot)
+
+        quantization = setting.model.quantization
+        return [cls(task, scored | {"data": data(task)}, quantization, around, build, spec.limit) for task in spec.tasks]
 
     def key(self, subject: Subject) -> dict:
         quantization = self.quantization if subject.quantized else "none"
         return self.depends | {"quantization": quantization, "unit": subject.unit, "task": self.task}
-
-    def prepare(self, loaded, subjects: Sequence[Subject]) -> None:
-        pass
 
     def measure(self, loaded, subject: Subject, folder: Path) -> None:
         if self._task is None:

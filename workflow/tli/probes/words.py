@@ -20,6 +20,7 @@ from tli.model.embedding import Embedded, embed, embed_all
 from tli.model.opened import Opened
 from tli.model.pooling import tokenize
 from tli.model.streaming import Wanted
+from tli.probes.base import Answer, Probe, Setting
 from tli.specs import STAGE_VERSIONS, MeasureSpec, ModelSpec
 from tli.subjects import Subject
 
@@ -154,8 +155,8 @@ def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) 
 
 
 @dataclass(eq=False)
-class WordsProbe:
-    """The words of a list at hidden states: rows, figures and strata, and for some subjects projections, as parquet."""
+class WordsProbe(Probe):
+    """The words of a list at hidden states: every pair, every figure, its strata, and for some subjects their projections."""
 
     spec: MeasureSpec
     model: ModelSpec
@@ -164,9 +165,19 @@ class WordsProbe:
     states: Mapping[str, Sequence[int]]  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
     kind: ClassVar[str] = "evaluate"
-    needs_head: ClassVar[bool] = False
+    answers: ClassVar[dict[str, Answer]] = {
+        "rows": Answer("similarities.parquet", tuple(tables.SIMILARITIES)),
+        "figures": Answer("metrics.tsv", tuple(tables.RUN_METRICS)),
+        "strata": Answer("strata.tsv", tuple(tables.STRATA)),
+        "projections": Answer("projections.parquet", tuple(tables.PROJECTIONS)),
+    }
     _embedded: dict[tuple[str, int, int], Embedded] = field(default_factory=dict)
     _base: Embedded | None = None  # of the model as it came: with folds it is judged many times
+
+    @classmethod
+    def of(cls, setting: Setting) -> list[WordsProbe]:
+        identity = setting.check.identity
+        return [cls(setting.measure, setting.model, identity, setting.splits, setting.states, setting.projected)]
 
     def key(self, subject: Subject) -> dict:
         return {

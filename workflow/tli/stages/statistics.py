@@ -9,7 +9,7 @@ import pandas as pd
 from tli import statistics
 from tli.experiment.job import StatisticsJob
 from tli.experiment.layout import Layout
-from tli.experiment.results import read_measured
+from tli.experiment.results import read_maps, read_measured
 from tli.io import tables
 from tli.io.records import read_check
 from tli.log import bar, say
@@ -19,6 +19,8 @@ CONTRACT = {
     "tests": tables.TESTS,
     "verdicts": tables.VERDICTS,
     "lines": tables.VERDICT_LINES,
+    "rivals": tables.RIVALS,
+    "ladder": tables.LADDER,
 }  # the others' columns are those of tli.statistics
 
 
@@ -28,8 +30,12 @@ def run(job: StatisticsJob) -> dict:
     measured = read_measured(layout, job.parts_of("evaluate"))
     lists = pd.concat([_words(layout, model, pair) for model, pair in experiment.model_pairs], ignore_index=True)
     layers = {model: read_check(layout.check(model)).layers for model in experiment.config.models}
-    of_words = statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers)
-    results = statistics.analyse(of_words, job.spec, progress=partial(bar, what="statistics"))
+    words = statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers)
+    maps = read_maps(layout, experiment.model_pairs)
+    mapped = statistics.Mapped(maps["maps"], maps["map_similarities"])
+    evidence = (statistics.rivals.evidence(words, mapped, job.spec),)
+    results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
+    results |= {"rivals": statistics.rivals.rivals(words, mapped, job.spec), "ladder": statistics.rivals.ladder(words, mapped, job.spec)}
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))
     if job.inputs["transfer"]:

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import os
 import tempfile
-from importlib import metadata
 from pathlib import Path
 
 import pandas as pd
 
-from tli.bench import Bench
+from tli.bench import Bench, write_answers
 from tli.errors import ItemError
 from tli.experiment.grid import BASELINE
 from tli.experiment.job import TransferJob
 from tli.experiment.trained import read_trained
 from tli.io import tables
-from tli.io.records import CheckRecord, read_check
+from tli.io.records import read_check
 from tli.log import say
-from tli.probes import harness, task_items
-from tli.probes.perplexity import PerplexityProbe, shipped_sentences
-from tli.probes.scoring import Harness, TaskProbe
-from tli.specs import STAGE_VERSIONS
+from tli.probes import task_items
+from tli.probes.base import Setting
+from tli.probes.registry import PROBES, answers
 from tli.subjects import baseline
 
 
@@ -42,51 +40,13 @@ def run(job: TransferJob) -> dict:
     subjects = [baseline(job.model, job.pair, name, quantized=name == BASELINE) for name in job.content.baselines]
     subjects += [read_trained(job.layout, run).subject for run in job.content.runs]
     with tempfile.TemporaryDirectory(prefix="tli-transfer-") as scratch:
-        probes = _probes(job, check, Path(scratch))
-        bench = Bench(job.model_spec, job.layout.store, probes)
-        parts: dict[str, list] = {"items": [], "values": [], "perplexity": []}
-        for number, (subject, folders, made) in enumerate(bench.measure(subjects), 1):
-            say(f"transfer: {subject.run} ({number} of {len(subjects)}): {made} of {len(probes)} measured, the others taken from the store")
-            for file in (file for folder in folders for file in folder.glob("*.parquet")):
-                parts[file.stem].append(tables.of_run(pd.read_parquet(file), subject))
-    written = unpair_unlike(tables.joined(parts["items"], tables.TRANSFER))
-    tables.write(written, job.outputs["transfer"], tables.TRANSFER)
-    tables.write(tables.joined(parts["values"], tables.GENERATION), job.outputs["generation"], tables.GENERATION)
-    tables.write(tables.joined(parts["perplexity"], tables.PERPLEXITY), job.outputs["perplexity"], tables.PERPLEXITY)
+        setting = Setting(model=job.model_spec, check=check, pair=job.pair, scratch=Path(scratch), transfer=spec)
+        bench = Bench(job.model_spec, job.layout.store, [probe for kind in PROBES["transfer"] for probe in kind.of(setting)])
+        parts = bench.measure_all(subjects, "transfer")
+    if parts.get("items"):
+        parts["items"] = [unpair_unlike(tables.joined(parts["items"], tables.TRANSFER))]
+    write_answers(parts, answers("transfer"), job.layout.part("transfer", job.model, job.pair, job.part))
     return {"device": bench.device} if bench.device else {}
-
-
-def _probes(job: TransferJob, check: CheckRecord, scratch: Path) -> list:
-    spec, model = job.spec, job.model_spec
-    add_bos = check.bos if spec.add_bos is None else spec.add_bos
-    sentences = {language: texts for language in job.pair.split("-") if (texts := shipped_sentences(language))}
-    say(
-        f"transfer: BOS before each prompt: {'yes' if add_bos else 'no'}; perplexity on sentences in {', '.join(sentences) or 'no language'}"
-    )
-    depends = {
-        "version": STAGE_VERSIONS["transfer"],
-        "identity": check.identity,
-        "dtype": model.dtype,
-        "harness": metadata.version("lm_eval"),
-    }
-    scored = {"add_bos": add_bos, "limit": spec.limit, "num_fewshot": spec.num_fewshot}
-    around = Harness(spec.batch_size, add_bos)
-
-    def build(task: str):
-        return harness.build(task, spec.source, spec.question_from, spec.num_fewshot, scratch)
-
-    tasks = [
-        TaskProbe(
-            task=task,
-            depends=depends | scored | {"data": harness.data_digest(task, spec.source, spec.question_from, spec.num_fewshot)},
-            quantization=model.quantization,
-            harness=around,
-            build=build,
-            limit=spec.limit,
-        )
-        for task in spec.tasks
-    ]
-    return [PerplexityProbe(depends, model.quantization, sentences), *tasks]
 
 
 def unpair_unlike(table: pd.DataFrame) -> pd.DataFrame:

@@ -50,7 +50,7 @@ def placebo_runs(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def members(runs: pd.DataFrame) -> pd.DataFrame:
-    """The runs that count, one row each: RUN's columns, fold, control, zero, loss_layer, baseline, placebo ("" without one)."""
+    """The runs that count, one row each: RUN's columns, control, zero, loss_layer, baseline, placebo ("" without one)."""
     table = counted(runs)
     table = table[[*tables.RUN, "control", "baseline", "loss_layer", "placebo_of"]].assign(zero=is_zero(table))
     table = table.merge(placebo_runs(runs), on=["model", "pair", "run", "fold"], how="left")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 
 from tli import facts
-from tli.facts import FEWEST_QUERIES, metric_label
+from tli.facts import FEWEST_QUERIES
+from tli.labels import metric_label
 from tli.specs import StatisticsSpec
 
 SCOPE = "over other seeds and held-out words, with this training list"

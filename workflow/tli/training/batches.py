@@ -9,7 +9,7 @@ import numpy as np
 from tli.model import packing
 from tli.model.layouts import is_exact
 from tli.model.opened import Opened
-from tli.model.pooling import Tokens, mix, tokenize, weights
+from tli.model.pooling import Tokens, mix, tokens_of, weights
 from tli.model.states import capture, run
 from tli.specs import TrainSpec
 
@@ -20,7 +20,7 @@ class Batches:
     def __init__(self, opened: Opened, sources: list[str], targets: list[str], accepted: np.ndarray, pooling: str):
         """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i."""
         self.opened, self.accepted, self.pooling = opened, accepted, pooling
-        self.sources, self.targets = tokenize(opened.tokenizer, sources), tokenize(opened.tokenizer, targets)
+        self.sources, self.targets = tokens_of(opened, sources), tokens_of(opened, targets)
         self.packed = is_exact(opened, "pack", [*self.sources, *self.targets])
 
     def __len__(self) -> int:

@@ -12,7 +12,7 @@ from tli.experiment import settings as specs_of
 from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
 from tli.io import store
-from tli.specs import Member, TrainSpec, plain
+from tli.specs import MapsSpec, Member, TrainSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,8 +49,12 @@ class ScanJob(OfModel):
         return specs_of.scan_spec(self.experiment.config)
 
     @property
+    def maps(self) -> MapsSpec:
+        return specs_of.maps_spec(self.experiment.config)
+
+    @property
     def inputs(self) -> Paths:
-        return {"pairs": self.layout.lexicon(self.pair)["pairs"], "check": self.layout.check(self.model)}
+        return {**self.list_files, "check": self.layout.check(self.model)}
 
     @property
     def outputs(self) -> Paths:
@@ -58,7 +62,8 @@ class ScanJob(OfModel):
 
     @property
     def depends(self) -> dict[str, Any]:
-        return {"model": self.plain_model, "spec": plain(self.spec)}
+        depends = {"model": self.plain_model, "spec": plain(self.spec), "maps": plain(self.maps)}
+        return depends | ({"judged": self.experiment.judged} if self.experiment.has_folds else {})
 
 
 @dataclass(frozen=True, eq=False)

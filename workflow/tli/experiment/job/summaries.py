@@ -45,6 +45,7 @@ class StatisticsJob(OfEverything):
             "transfer": [layout.measured("transfer", *place)["transfer"] for place in self.parts_of("transfer")],
             "pairs": [layout.lexicon(pair)["pairs"] for pair in config.pairs],
             "words": [layout.scan(*key)["words"] for key in self.experiment.model_pairs],
+            "maps": [layout.scan(*key)[name] for key in self.experiment.model_pairs for name in ("maps", "map_similarities")],
             "checks": [layout.check(model) for model in config.models],
         }
 

@@ -26,6 +26,8 @@ def save(opened: Opened, folder: Path, tensors: dict, shape: LoraShape, card: Ca
 
     folder.mkdir(parents=True, exist_ok=True)
     local = Path(card.source).exists()
+    names = target_names(opened, shape.target_modules, shape.blocks)
+    bare = not opened.prefix and names[0].split(".")[1].isdigit()  # PEFT finds a block's number only behind two names
     config = {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM" if opened.prefix else None,
@@ -34,8 +36,8 @@ def save(opened: Opened, folder: Path, tensors: dict, shape: LoraShape, card: Ca
         "r": shape.rank,
         "lora_alpha": shape.alpha,
         "lora_dropout": shape.dropout,
-        "target_modules": sorted(shape.target_modules),
-        "layers_to_transform": list(range(shape.blocks)),
+        "target_modules": names if bare else sorted(shape.target_modules),
+        "layers_to_transform": None if bare else list(range(shape.blocks)),
         "bias": "none",
         "fan_in_fan_out": any(is_transposed(module) for module in opened.blocks[0].modules()),
         "init_lora_weights": True,
@@ -61,7 +63,8 @@ def read(opened: Opened, folder: Path) -> Adapter:
     file = Path(folder) / "adapter_model.safetensors"
     stored = load_file(str(file), device=str(opened.device))
     rank, shapes = config["r"], {}
-    for name in target_names(opened, tuple(config["target_modules"]), len(config["layers_to_transform"])):
+    blocks = config["layers_to_transform"]
+    for name in config["target_modules"] if blocks is None else target_names(opened, tuple(config["target_modules"]), len(blocks)):
         inner, outer = sides(opened.base.get_submodule(name))
         shapes |= {name + A: (rank, inner), name + B: (outer, rank)}
     places = {_saved_name(opened, name): name for name in shapes}

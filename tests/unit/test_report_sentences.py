@@ -2,36 +2,34 @@
 
 from __future__ import annotations
 
-import pandas as pd
 import synthetic
 
-from tli.report.said import same_runs, transfer_words
+from tli.report.input import Experiment, ReportInput, Tables
+from tli.report.sentences import same_runs, transfer_sentences
 
 
 def test_cells_that_are_one_run_are_named_once():
     runs = synthetic.tables(pairs=1, layers=("best", "2"), seeds=2)["runs"].assign(same_as="")
-    assert same_runs({"runs": runs}) == ""
+    assert same_runs(Tables(runs=runs)) == ""
     twin = runs["layer"] == "best"
     runs.loc[twin, "same_as"] = runs.loc[twin, "run"].str.replace("layer-best", "layer-2")
-    text = same_runs({"runs": runs})
+    text = same_runs(Tables(runs=runs))
     assert text.count("tli, layer-best, rank-16 is tli, layer-2, rank-16") >= 1 and "counted once" in text
     assert text.count("seed") == 0
-    assert same_runs({}) == ""
+    assert same_runs(Tables()) == ""
 
 
 def test_transfer_is_counted_and_told_for_the_first_cell():
     made = synthetic.tables(pairs=1, seeds=5)
     cells = synthetic.transfer(made["transfer"], made["runs"], bootstrap=200)["cells"]
-    config = {"statistics": {"correction": "holm", "alpha": 0.05}}
-    group = [("model-1", "pair-1")] if "model-1" in set(cells["model"]) else [tuple(cells[["model", "pair"]].iloc[0])]
-    told = transfer_words({"transfer_cells": cells}, config, group)
+    told = transfer_sentences(ReportInput(Experiment(), Tables(transfer_cells=cells, grid=made["grid"])))
     own = cells[~cells["control"].astype(bool) & (cells["contrast"] == "after - before")]
     lower = int(((own["p_holm"] <= 0.05) & (own["estimate"] < 0)).sum())
     higher = int(((own["p_holm"] <= 0.05) & (own["estimate"] > 0)).sum())
-    assert f"Of {len(own)} tests" in told["summary"] and f"{lower} found accuracy lower and {higher} higher" in told["summary"]
-    assert set(told["groups"][0]["sentences"]) <= set(cells["sentence"])
-    assert told["groups"][0]["sentences"]
+    assert f"Of {len(own)} tests" in told.summary and f"{lower} found accuracy lower and {higher} higher" in told.summary
+    assert set(told.cells[0].sentences) <= set(cells["sentence"])
+    assert told.cells[0].sentences
 
 
 def test_without_transfer_nothing_is_said():
-    assert transfer_words({"transfer_cells": pd.DataFrame()}, {}, []) is None
+    assert transfer_sentences(ReportInput()) is None

@@ -1,0 +1,157 @@
+"""What the page's template and summary.md speak of, gathered from the input."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tli.facts import verdict_tone
+from tli.io import tables as contract
+from tli.labels import metric_label
+from tli.report import glossary, paper
+from tli.report.columnar import clean, columnar, fitted
+from tli.report.gallery import Picture, pictures, primary_picture
+from tli.report.input import ReportInput
+from tli.report.methods import methods
+from tli.report.selection import Cell, first_verdicts
+from tli.report.sentences import experiment_size, same_runs, transfer_sentences
+from tli.report.sheets import Sheet, sheets
+from tli.report.warnings import warnings
+
+SVG_IN_PAGE = 5_000_000  # bytes of all figures together; later ones are linked
+VERDICTS_IN_PAGE = 60  # sentences; the table has them all
+FILTERS = ["model", "pair", "arm", "layer", "rank", "split", "hidden_state", "pooling", "metric", "level", "task"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The figures of one model and pair; a picture beyond the room that the page has is only linked."""
+
+    model: str
+    pair: str
+    is_demo: bool
+    pictures: tuple[tuple[Picture, bool], ...]  # and whether it stands in the page
+
+
+@dataclass(frozen=True)
+class ShownSheet:
+    """A table as the page shows it."""
+
+    sheet: Sheet
+    rows: int  # of the file
+    note: str  # what the page leaves out
+    filters: tuple[str, ...]
+    help: tuple[tuple[str, str], ...]  # column, meaning
+
+
+def context(report: ReportInput, folder: Path) -> dict[str, Any]:
+    """All that the template asks for; writes figures/ and tables/ into `folder` on the way."""
+    figures = folder / "figures"
+    figures.mkdir()
+    primary = primary_picture(report, figures)
+    sections = _sections(report, figures)
+    made = sheets(report)
+    frames = {sheet.name: clean(sheet.frame) for sheet in made}
+    for name, frame in frames.items():
+        contract.write(frame, folder / "tables" / f"{name}.tsv")
+    firsts, every = first_verdicts(report), report.tables.verdicts
+    text, references = methods(report)
+    return {
+        "experiment": report.experiment,
+        "size": experiment_size(report),
+        "verdicts": _told(firsts),
+        "verdict_counts": every["verdict"].value_counts().to_dict(),
+        "others": _told(every.head(VERDICTS_IN_PAGE)) if len(every) > len(firsts) else [],
+        "others_left": max(0, len(every) - VERDICTS_IN_PAGE),
+        "primary": primary,
+        "same": same_runs(report.tables),
+        "transfer": transfer_sentences(report),
+        "warnings": warnings(report),
+        "audit": _by_pair(report),
+        "missing": report.missing,
+        "sections": sections,
+        "table_1": _table_1(frames.get("table-1")),
+        "table_1_published": paper.TABLE_1.to_dict("records"),
+        "table_2": frames["table-2"].to_dict("records") if "table-2" in frames else [],
+        "beside": paper.beside(report.experiment),
+        "published": paper.PUBLISHED,
+        "sheets": [_shown(sheet, frames[sheet.name]) for sheet in made],
+        "data": {sheet.name: columnar(fitted(frames[sheet.name])[0]) for sheet in made if sheet.kind.in_page},
+        "metrics": [(name, metric_label(name), text, source) for name, (text, source) in glossary.METRICS.items()],
+        "references_all": glossary.REFERENCES,
+        "terms": glossary.TERMS,
+        "methods": text,
+        "references": references,
+        "provenance": report.provenance,
+        "checked": [model for model in report.experiment.models if model.identity is not None],
+        "stages": _stages(report.provenance.stage_seconds),
+        "graph": _graph(report.provenance.graph),
+    }
+
+
+def _told(verdicts: pd.DataFrame) -> list[dict]:
+    """Verdicts as the page tells them: their columns, the cell's name, the metric's, and the tone of the verdict."""
+    return [
+        {**row, "cell": Cell.of(row).name, "metric_label": metric_label(row["metric"]), "tone": verdict_tone(row["verdict"])}
+        for row in verdicts.to_dict("records")
+    ]
+
+
+def _sections(report: ReportInput, folder: Path) -> list[Section]:
+    sections, room = [], SVG_IN_PAGE
+    for model, pair in report.groups:
+        drawn = []
+        for picture in pictures(report, model, pair, folder):
+            room -= len(picture.svg)
+            drawn.append((picture, room >= 0))
+        sections.append(Section(model, pair, report.experiment.model(model).demo, tuple(drawn)))
+    return sections
+
+
+def _by_pair(report: ReportInput) -> dict[str, list]:
+    """The audit's lines by pair."""
+    pairs = dict.fromkeys(line.pair for line in report.audit)
+    return {pair: [line for line in report.audit if line.pair == pair] for pair in pairs}
+
+
+def _table_1(frame: pd.DataFrame | None) -> list[dict]:
+    """The first seed of every group and split, whatever came out; the other runs are in the table below it."""
+    if frame is None:
+        return []
+    first = frame.drop_duplicates(["model", "pair", "split"])
+    place = first.groupby(["model", "pair"], sort=False).ngroup() * 2 + (first["split"] != "train")
+    return first.loc[place.sort_values(kind="stable").index].to_dict("records")
+
+
+def _shown(sheet: Sheet, frame: pd.DataFrame) -> ShownSheet:
+    shown, note = fitted(frame)
+    return ShownSheet(
+        sheet,
+        rows=len(frame),
+        note=note if sheet.kind.in_page else "",
+        filters=tuple(c for c in FILTERS if c in frame.columns and 1 < shown[c].nunique() <= 200),
+        help=tuple((column, text) for column in frame.columns if (text := glossary.meaning(column))),
+    )
+
+
+def _stages(seconds: pd.DataFrame) -> list[dict]:
+    """Jobs, wall seconds and GPU seconds by stage, and their sum."""
+    if seconds.empty:
+        return []
+    numbers = seconds.assign(**{name: pd.to_numeric(seconds[name], errors="coerce") for name in ("seconds", "gpu_seconds")})
+    by_stage = numbers.groupby("stage", sort=False).agg(
+        jobs=("stage", "size"), seconds=("seconds", "sum"), gpu_seconds=("gpu_seconds", "sum")
+    )
+    total = by_stage.sum().rename("all stages")
+    return pd.concat([by_stage, total.to_frame().T]).reset_index(names="stage").to_dict("records")
+
+
+def _graph(graph: str) -> dict[str, str]:
+    """The graph of jobs for the page: an SVG becomes an image that cannot run anything, other text stays text."""
+    if "<svg" in graph:
+        return {"image": "data:image/svg+xml;base64," + base64.b64encode(graph.encode()).decode(), "text": ""}
+    return {"image": "", "text": graph}
