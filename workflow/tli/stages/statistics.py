@@ -33,7 +33,8 @@ def run(job: StatisticsJob) -> dict:
     words = statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers)
     maps = read_maps(layout, experiment.model_pairs)
     mapped = statistics.Mapped(maps["maps"], maps["map_similarities"])
-    results = statistics.analyse(words, job.spec, (statistics.rivals.evidence(words, mapped, job.spec),), partial(bar, what="statistics"))
+    evidence = (statistics.rivals.evidence(words, mapped, job.spec),)
+    results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
     results |= {"rivals": statistics.rivals.rivals(words, mapped, job.spec), "ladder": statistics.rivals.ladder(words, mapped, job.spec)}
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))
