@@ -148,6 +148,12 @@ class TrainSpec:
     rank: int | None = 16
     layer: str = "best"  # as the config asks for it
     pooling: str = "no-bos"
+    positives: str = added("translation")  # or "own-word"
+
+    @property
+    def pulls_own_word(self) -> bool:
+        """The positive of a word is the word itself under other dropout: nothing is pulled across."""
+        return self.positives == "own-word"
 
     @property
     def is_full(self) -> bool:

@@ -279,6 +279,13 @@ class Arm(Training):
         False,
         description="The placebo: train on translations dealt out anew, so that no word meets its own, drawn anew for each seed.",
     )
+    positives: Literal["translation", "own-word"] = Field(
+        "translation",
+        description="What a word is pulled to. `own-word` is a neutral control: the positive is the same word again under other dropout, "
+        "the words of both languages stand in the batch, and no word's translation is a negative: nothing is pulled across the languages "
+        "and no pair is pushed apart. It needs a dropout above 0.",
+        examples=["own-word"],
+    )
 
 
 class Evaluation(Section):
