@@ -135,6 +135,13 @@ PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
 PERPLEXITY = RUN + ["language", "sentences", "tokens", "perplexity", "uniform"]
+RUNNING_TEXT = RUN + [
+    "language",
+    "sentence",  # its line in the file: of parallel text the same number in each language
+    "tokens",  # that are predicted
+    "cross_entropy",  # nats a predicted token, their mean
+    "kl",  # of the predictions before from those after, likewise
+]
 TESTS = [
     "test",  # what was computed: "quasi-t over seeds and units", "paired t over words", "Wilcoxon over words", ...
     "level",  # confirmatory, exploratory, within one run
