@@ -7,7 +7,7 @@ PROFILE ?= profiles/local
 SCRATCH ?= benchmarks/scratch
 export PYTHONPATH := workflow
 
-.PHONY: run test test-slow test-slurm lint format bench bench-grid bench-8b bench-maps bench-gpu demo-model profile clean help
+.PHONY: run test test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-gpu demo-model profile clean help
 
 run: .venv/ready ## run the workflow on $(CONFIG) and write the report
 	@echo "== running the workflow on $(CONFIG)"
@@ -25,6 +25,9 @@ test-slurm: .venv/ready ## start a SLURM on this machine and try the workflow an
 
 bench: .venv/ready ## time the shortcuts against the plain way, as ratios
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ratios.py && OMP_NUM_THREADS=1 $(BIN)/python benchmarks/scaling.py
+
+calibrate: .venv/ready ## how often a verdict is false: 2,000 planted experiments a design (hours; goes on where it stopped), into docs/calibration.md
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate.py --worlds 2000 --processes 2
 
 bench-grid: .venv/ready ## time a small grid through Snakemake against one job a run
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/grid.py

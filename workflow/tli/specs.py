@@ -111,6 +111,15 @@ class MapsSpec:
 
 
 @dataclass(frozen=True)
+class TextSpec:
+    """A file of running text in one language. The keys are those of the config's section `text`."""
+
+    file: str
+    column: str | int | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class SelectSpec:
     """Which training pairs are used."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pandas as pd
 
 from tli import statistics
@@ -10,7 +12,7 @@ from tli.experiment.layout import Layout
 from tli.experiment.results import read_maps, read_measured
 from tli.io import tables
 from tli.io.records import read_check
-from tli.log import say
+from tli.log import bar, say
 
 CONTRACT = {
     "runs": tables.RUNS,
@@ -31,7 +33,8 @@ def run(job: StatisticsJob) -> dict:
     words = statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers)
     maps = read_maps(layout, experiment.model_pairs)
     mapped = statistics.Mapped(maps["maps"], maps["map_similarities"])
-    results = statistics.analyse(words, job.spec, (statistics.rivals.evidence(words, mapped, job.spec),))
+    evidence = (statistics.rivals.evidence(words, mapped, job.spec),)
+    results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
     results |= {"rivals": statistics.rivals.rivals(words, mapped, job.spec), "ladder": statistics.rivals.ladder(words, mapped, job.spec)}
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))

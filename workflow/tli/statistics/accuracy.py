@@ -215,13 +215,13 @@ def _cells(measures: list, about: pd.DataFrame, runs: pd.DataFrame, spec: Statis
         head = dict(zip(tables.CELL, key, strict=True)) | {name: cell[name].iloc[0] for name in ("loss_layer", "control", "zero")}
         for measure, task, matrix, minus in measures:
             for contrast in CONTRASTS:
-                found = _difference(matrix, cell, contrast)
-                if found is None or not found[1].shape[2]:
+                sides_of = _difference(matrix, cell, contrast)
+                if sides_of is None or not sides_of[1].shape[2]:
                     continue
                 apart = _difference(minus, cell, contrast)
-                grids.append((found[1][0] - found[1][1], None if apart is None else apart[1][0] - apart[1][1]))
+                grids.append((sides_of[1][0] - sides_of[1][1], None if apart is None else apart[1][0] - apart[1][1]))
                 test = one(crossed(*grids[-1], alpha=spec.alpha))
-                sides = found[1].mean((1, 2)) - (0 if apart is None else apart[1].mean((1, 2)))
+                sides = sides_of[1].mean((1, 2)) - (0 if apart is None else apart[1].mean((1, 2)))
                 means = dict(zip(("after", "before" if contrast == facts.AFTER_BEFORE else "placebo"), sides, strict=True))
                 names = {"task": task, "metric": measure, "contrast": contrast, "items": test["units"]}
                 rows.append({**head, **test, **means, **names, "sd": np.sqrt(test["v_seeds"] * test["seeds"])})

@@ -35,6 +35,7 @@ class Gathered:
     equivalent: list[dict] = field(default_factory=list)
     claims: dict[tuple, CellClaim] = field(default_factory=dict)
     train: dict[tuple, dict[str, dict]] = field(default_factory=dict)
+    members: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def analyse(
@@ -57,7 +58,7 @@ def analyse(
         raise ValueError(f"primary {spec.primary!r} is no metric of a word; choose one of {', '.join(NAMES)}")
     measured = measured.with_pooling(spec.pooling)
     gathered = gather(measured, spec, progress)
-    judged = verdicts.cases(gathered.claims, measured, spec)
+    judged = verdicts.cases(gathered.claims, gathered.members, measured, spec)
     lines = verdict_lines(judged, evidence, spec)
     by_cell = dict(list(lines.groupby(tables.CELL, sort=False)))
     headlines = {c.claim.cell: headline(c.verdict, by_cell.get(c.claim.cell)) for c in judged if c.verdict in facts.ROSE}
@@ -87,15 +88,16 @@ def analyse(
 def judge_cells(measured: Measured, spec: StatisticsSpec) -> pd.DataFrame:
     """VERDICTS alone, by the same way: what a simulation needs of `analyse`."""
     measured = measured.with_pooling(spec.pooling)
-    judged = verdicts.cases(gather(measured, spec, None, only_claims=True).claims, measured, spec)
+    gathered = gather(measured, spec, None, only_claims=True)
+    judged = verdicts.cases(gathered.claims, gathered.members, measured, spec)
     return verdicts.table(judged, {}, spec)
 
 
 def gather(measured: Measured, spec: StatisticsSpec, progress=None, only_claims: bool = False) -> Gathered:
     """One pass over the sheets, each of which is dropped before the next is built."""
     gathered = Gathered()
-    members = comparing.members(measured.runs)
-    points = ranks.points(measured.runs)
+    members = gathered.members = comparing.members(measured.runs)
+    points = None if only_claims else ranks.points(measured.runs)
     states, layers = measured.claim_states(spec.claim_at), measured.layers
     claim_pool, train_pool = measured.claim_pool, measured.train_pool
     measures = list(dict.fromkeys([spec.primary, *OVER_RANKS]))
@@ -154,7 +156,7 @@ def _tests(parts: list[pd.DataFrame], spec: StatisticsSpec) -> pd.DataFrame:
     table = pd.concat(parts) if parts else pd.DataFrame(columns=tables.TESTS)
     name = verdicts.family_name(spec.primary)
     fixed = (name, f"{name}: {facts.AFTER_BEFORE}", f"{name}: {facts.REAL_PLACEBO}")
-    return adjust_families(table.fillna({"family": "", "note": "", "pool": ""}), fixed)[tables.TESTS]
+    return adjust_families(table.fillna({"family": "", "note": "", "pool": "", "fold": 0}), fixed)[tables.TESTS]
 
 
 def _equivalences(sheet, members: pd.DataFrame, spec: StatisticsSpec) -> list[dict]:

@@ -88,7 +88,8 @@ class Scored:
 
 
 def need(name: str, table: pd.DataFrame, columns: list[str]) -> None:
-    missing = [column for column in columns if column not in table.columns]
+    without = {"fold", *tables.POOLS, *tables.POOL_ROWS}  # what a table of one pool, or without folds, may lack
+    missing = [column for column in columns if column not in table.columns and column not in without]
     if missing:
         raise TableError(f"statistics: the table {name} lacks the columns {', '.join(missing)}")
 

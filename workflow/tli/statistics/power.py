@@ -93,13 +93,18 @@ def needed(parts: Components, design: Design, alpha: float = 0.05, seed: int = 0
     noise = random.standard_normal((DRAWS, len(true))) @ _root(true).T
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = variance**2 / sum(v[name] ** 2 / df[name] for name in df)
-        least = stats.t.isf(alpha / 2 / max(design.family, 1), freedom) * np.sqrt(variance)
-    return (np.where(variance > 0, least, 0.0) - noise).max(1)
+        threshold = stats.t.isf(alpha / 2 / max(design.family, 1), freedom) * np.sqrt(variance)
+    return (np.where(variance > 0, threshold, 0.0) - noise).max(1)
 
 
 def detectable(parts: Components, design: Design, alpha: float = 0.05, power: float = POWER) -> float:
     """The smallest effect, of both contrasts alike, that the whole claim finds with `power`; inf where there is none."""
-    return float(np.quantile(needed(parts, design, alpha), power))
+    return least(needed(parts, design, alpha), power)
+
+
+def least(need: np.ndarray, power: float = POWER) -> float:
+    """The effect that is enough for this share of the simulated experiments."""
+    return float(np.quantile(need, power, method="higher"))
 
 
 def power_of(effect: float, parts: Components, design: Design, alpha: float = 0.05) -> float:
@@ -121,16 +126,16 @@ def plan_power(units: dict[int, int], design: Design, variances: Variances, spec
     for seeds, folds in dict.fromkeys(more):
         one = Design(seeds, units[folds], folds, design.family, design.with_placebo)
         parts = assumed(variances, folds, design.with_placebo)
-        found = needed(parts, one, spec.alpha)
-        least = float(np.quantile(found, POWER))
+        need = needed(parts, one, spec.alpha)
+        smallest = least(need)
         text = f"{seeds} seeds, {f'{folds} folds' if folds > 1 else 'no folds'}, {one.units} units, a family of {design.family}: "
         text += _too_small(one, spec) or (
-            f"a change of {least:+.3f} or more is found with {100 * POWER:.0f} % power"
-            if least <= 1
+            f"a change of {smallest:+.3f} or more is found with {100 * POWER:.0f} % power"
+            if smallest <= 1
             else f"no change that is possible is found with {100 * POWER:.0f} % power"
         )
-        powers = [float((found <= effect).mean()) for effect in (0.05, 0.10)]
-        rows.append([seeds, folds, one.units, design.family, least, *powers, text + "."])
+        powers = [float((need <= effect).mean()) for effect in (0.05, 0.10)]
+        rows.append([seeds, folds, one.units, design.family, smallest, *powers, text + "."])
     return pd.DataFrame(rows, columns=PLAN)
 
 

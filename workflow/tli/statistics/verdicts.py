@@ -60,9 +60,8 @@ def family_name(primary: str) -> str:
     return f"confirmatory: {primary}, held-out"
 
 
-def cases(claims: dict[tuple, CellClaim], measured: Measured, spec: StatisticsSpec) -> list[Case]:
-    """Every cell that is no control and no repetition, judged. Claims of cells that were not measured at all may be missing."""
-    runs = comparing.members(measured.runs)
+def cases(claims: dict[tuple, CellClaim], runs: pd.DataFrame, measured: Measured, spec: StatisticsSpec) -> list[Case]:
+    """Every cell that is no control and no repetition, judged. runs: `comparing.members`. A cell without a claim has failed."""
     losses = comparing.counted(measured.runs)
     rules = Rules(spec.alpha, spec.minimum_seeds, spec.minimum_units)
     judged = []
@@ -96,7 +95,7 @@ def _find_power(case: Case, spec: StatisticsSpec) -> None:
     parts, folds = power.components(crossed), case.claim.counts["folds"]
     design = power.Design(seeds, units, folds, case.family_size, len(crossed) > 1)
     need = power.needed(parts, design, spec.alpha)
-    case.detectable = float(np.quantile(need, facts.POWER))
+    case.detectable = power.least(need)
     powers = {f"power_at_{name}": float((need <= effect).mean()) for name, effect in (("05", 0.05), ("10", 0.10))}
     case.described = {**power.described(parts, folds), **powers, "seeds": seeds, "units": units, "folds": folds}
 
