@@ -218,4 +218,5 @@ class StatisticsSpec:
     claim_at: str | int = "output"  # the hidden state
     pooling: str = "no-bos"
     minimum_units: int = added(20)
+    harm_margin: float = added(0.05)  # nats a predicted token
     alike_margin: float = added(0.02)  # a gap that changes by less has not changed

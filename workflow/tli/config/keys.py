@@ -336,6 +336,11 @@ class Statistics(Section):
         description="The gap (cosine of translations - of mismatched pairs) that counts as none: `raised all cosines alike` is said only where "
         "TOST shows that the gap changed by less. A training that aligns adds .3 to it in the demo.",
     )
+    harm_margin: Annotated[float, Field(gt=0)] = Field(
+        0.05,
+        description="How much the cross-entropy on running text (section `text`) may rise, in nats a predicted token, in a model that is "
+        "called whole. 0.05 is a perplexity 5 % higher.",
+    )
     equivalence_margin: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="Test whether held-out pairs gain as much as trained ones, within this margin; which difference is none only you can say.",
