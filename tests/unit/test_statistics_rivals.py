@@ -67,7 +67,12 @@ def test_the_line_under_a_verdict_says_who_wins(share, answer):
     found = statistics.analyse(measured, SPEC, (rivals.evidence(measured, mapped, SPEC),))
     line = found["lines"].query("line == @facts.BEATS_MAP").iloc[0]
     d = by_hand(given, mapped, "map-ridge/layer-4")
-    assert line["answer"] == answer and line["estimate"] == pytest.approx(d.mean(), abs=1e-12) and line["seeds"] == 5
+    assert (
+        line["part"] == "ridge"
+        and line["answer"] == answer
+        and line["estimate"] == pytest.approx(d.mean(), abs=1e-12)
+        and line["seeds"] == 5
+    )
     says = {facts.YES: "it beats the best free map", facts.NO: "a free map does better"}[answer]
     assert says in found["verdicts"].query("arm == 'tli'")["sentence"].iloc[0]
 
@@ -102,9 +107,11 @@ def test_a_ladder_holds_everything_from_free_to_trained():
     assert trained["value"] == pytest.approx(figures.query("arm == 'tli'")["csls_p_at_1"].mean(), abs=1e-12) and trained["seeds"] == 5
     held = (mapped.similarities.query("hidden_state == 4 and split == 'heldout'")).groupby("arm")
     for arm, share in held["csls_target_rank"].apply(lambda rank: (rank <= 1).mean()).items():
-        name = arm.removeprefix("map-")
-        assert table.query("rung == 'map' and name == @name")["value"].iloc[0] == pytest.approx(share, abs=1e-12)
-    own = table.query("rung == 'map at its own state'").set_index("name")["value"]
+        of_map = table[(table["rung"] == "map") & (table["name"] == arm.removeprefix("map-"))]
+        assert of_map["value"].tolist() == [pytest.approx(share, abs=1e-12)]
+    of_own = table.query("rung == 'map at its own state'").set_index("name")
+    assert of_own["layer"].tolist() == ["1", "1"] and of_own["hidden_state"].tolist() == [1, 1]
+    own = of_own["value"]
     assert own["procrustes"] == pytest.approx(0.5 * table.query("rung == 'map' and name == 'procrustes'")["value"].iloc[0], abs=0.03)
 
 

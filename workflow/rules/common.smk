@@ -40,6 +40,7 @@ wildcard_constraints:
     layer=r"best|output|\d+",
     rank=r"\d+|full",
     number=r"\d+",
+    language=r"[a-z0-9]+",
     part=r"[a-z0-9.-]+",
 
 

@@ -2,6 +2,7 @@
 localrules:
     fetch_model,
     fetch_list,
+    fetch_text,
     fetch_tasks,
 
 
@@ -37,6 +38,24 @@ rule fetch_list:
         "../../environment.yml"
     params:
         job=job_params("fetch-list"),
+    script:
+        "../scripts/job.py"
+
+
+FETCH_TEXT = rule_job("fetch-text")
+
+
+rule fetch_text:
+    output:
+        **FETCH_TEXT.outputs,
+    log:
+        FETCH_TEXT.log,
+    benchmark:
+        FETCH_TEXT.benchmark
+    conda:
+        "../../environment.yml"
+    params:
+        job=job_params("fetch-text"),
     script:
         "../scripts/job.py"
 

@@ -111,6 +111,15 @@ class MapsSpec:
 
 
 @dataclass(frozen=True)
+class TextSpec:
+    """A file of running text in one language. The keys are those of the config's section `text`."""
+
+    file: str
+    column: str | int | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class SelectSpec:
     """Which training pairs are used."""
 
@@ -148,6 +157,12 @@ class TrainSpec:
     rank: int | None = 16
     layer: str = "best"  # as the config asks for it
     pooling: str = "no-bos"
+    positives: str = added("translation")  # or "own-word"
+
+    @property
+    def pulls_own_word(self) -> bool:
+        """The positive of a word is the word itself under other dropout: nothing is pulled across."""
+        return self.positives == "own-word"
 
     @property
     def is_full(self) -> bool:

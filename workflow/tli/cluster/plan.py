@@ -34,7 +34,7 @@ def plan(experiment: Experiment) -> pd.DataFrame:
         _stage(experiment, "scan", [Work("scan", *key) for key in experiment.model_pairs]),
         _training(experiment),
         _measuring(experiment, "evaluate"),
-        *([_measuring(experiment, "transfer")] if config.transfer.tasks else []),
+        *([_measuring(experiment, "transfer")] if experiment.has_transfer else []),
         _other("statistics", 1),
         _other("report", 1),
     ]

@@ -27,8 +27,8 @@ class ResolvedArm:
 
     @property
     def is_control(self) -> bool:
-        """A placebo, or an arm that is measured as it starts: neither enters the confirmatory family."""
-        return self.is_placebo or self.training.epochs == 0
+        """A placebo, an arm that pulls nothing across, or one that is measured as it starts: none enters the confirmatory family."""
+        return self.is_placebo or self.training.pulls_own_word or self.training.epochs == 0
 
     @property
     def rank_names(self) -> tuple[str, ...]:
@@ -110,6 +110,13 @@ def _values(config: Config, name: str, parent: str | None) -> dict:
     values |= {key: field.get_default() for key, field in Arm.model_fields.items() if key not in values}
     for arm in reversed(chain):
         values |= {key: getattr(arm, key) for key in arm.model_fields_set}
+    if values["positives"] == "own-word":
+        if values["shuffle_translations"]:
+            raise ConfigError(
+                f"arms.{name}: positives: own-word looks at no translation, so there is none to shuffle; take one of the two out"
+            )
+        if values["dropout"] == 0 and values["method"] == "lora":
+            raise ConfigError(f"arms.{name}: positives: own-word needs a dropout above 0: without it a word is the same vector twice")
     values["placebo_of"] = ""
     if values["shuffle_translations"]:
         values["placebo_of"] = next((s for s in seen[1:] if not config.arms[s].shuffle_translations), "")

@@ -279,6 +279,13 @@ class Arm(Training):
         False,
         description="The placebo: train on translations dealt out anew, so that no word meets its own, drawn anew for each seed.",
     )
+    positives: Literal["translation", "own-word"] = Field(
+        "translation",
+        description="What a word is pulled to. `own-word` is a neutral control: the positive is the same word again under other dropout, "
+        "the words of both languages stand in the batch, and no word's translation is a negative: nothing is pulled across the languages "
+        "and no pair is pushed apart. It needs a dropout above 0.",
+        examples=["own-word"],
+    )
 
 
 class Evaluation(Section):
@@ -362,6 +369,24 @@ class Transfer(Section):
     add_bos: bool | None = Field(None, description="Put BOS before each item; left empty: as the tokenizer does.")
 
 
+class Text(Section):
+    """A file of running text."""
+
+    file: str = Field(description="File or https address, UTF-8, one sentence a line; or a table with tabs.", examples=["data/swh.txt"])
+    column: str | Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Of a table: the column of the sentences, by its name in the first line or by its number (then there is no head).",
+        examples=["swh", 2],
+    )
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="Checksum of an address's file.")
+
+    @model_validator(mode="after")
+    def _address_has_a_checksum(self):
+        if self.file.startswith(("http://", "https://")) and not self.sha256:
+            raise ValueError("sha256 is missing: an address needs the checksum of its file, so that everyone measures the same text")
+        return self
+
+
 class Jobs(Section):
     """Where the work is cut into jobs. It changes no result."""
 
@@ -428,6 +453,12 @@ class Config(Section):
     evaluation: Evaluation = Field(Evaluation(), description="The evaluation.")
     statistics: Statistics = Field(Statistics(), description="The statistics.")
     transfer: Transfer = Field(Transfer(), description="Transfer to downstream tasks.")
+    text: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Text] = Field(
+        {},
+        description="Running text by language: cross-entropy and KL of every run against the model as it came. A third, by a hash of the "
+        "sentence, is kept apart for `training.anchor` and never measured. Without it the 32 shipped sentences stand in, which decide nothing.",
+        examples=[{"swh": "data/swh.txt", "eng": {"file": "data/parallel.tsv", "column": "eng"}}],
+    )
     jobs: Jobs = Field(Jobs(), description="How the work is cut into jobs.")
 
     @field_validator("seeds")
@@ -436,6 +467,11 @@ class Config(Section):
         if isinstance(seeds, list) and len(set(seeds)) < len(seeds):
             raise ValueError("a seed is named twice")
         return seeds
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _a_path_is_a_file(cls, value):
+        return {key: {"file": one} if isinstance(one, str) else one for key, one in value.items()} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _one_number_of_folds(self):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -12,8 +13,8 @@ from tli.config import Config
 from tli.config.arms import ResolvedArm, expand_arms
 from tli.experiment.grid import BASELINE, GridRun, expand, folds_of, table_of
 from tli.experiment.layout import Layout
-from tli.experiment.settings import model_spec
-from tli.specs import ModelSpec
+from tli.experiment.settings import model_spec, text_specs
+from tli.specs import ModelSpec, TextSpec
 
 
 @dataclass(frozen=True)
@@ -101,6 +102,18 @@ class Experiment:
         """The lexicon's files or addresses, a list also where there is one."""
         lexicon = self.config.pairs[pair].lexicon
         return [lexicon] if isinstance(lexicon, str) else list(lexicon)
+
+    def texts(self, languages: Sequence[str]) -> dict[str, tuple[TextSpec, str]]:
+        """Running text of these languages, as far as there is any, and the file where it lies or is fetched to."""
+        there = {language: text for language, text in text_specs(self.config).items() if language in languages}
+        return {
+            language: (text, self.layout.fetched_text(language) if is_address(text.file) else text.file) for language, text in there.items()
+        }
+
+    @property
+    def has_transfer(self) -> bool:
+        """Whether anything is asked of the models with their heads: tasks, or running text."""
+        return bool(self.config.transfer.tasks or self.config.text)
 
     @property
     def seed_chunks(self) -> list[list[int]]:

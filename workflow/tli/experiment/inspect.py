@@ -10,6 +10,7 @@ from tli.errors import ConfigError, LexiconError, ModelError, TliError
 from tli.experiment import Experiment, is_address
 from tli.experiment.settings import lexicon_spec
 from tli.io.records import read_check
+from tli.io.sentences import read_sentences
 from tli.model.files import check_folder, linear_modules
 from tli.probes.task_items import HUB, check_data
 
@@ -33,6 +34,12 @@ def inspect(experiment: Experiment) -> None:
             check_data(transfer.tasks, transfer.source, transfer.question_from, transfer.num_fewshot)
         except TliError as error:
             problems.append(f"transfer: {error}")
+    for language, (text, path) in experiment.texts(list(config.text)).items():
+        if not is_address(text.file):
+            try:
+                read_sentences(path, text)
+            except ConfigError as error:
+                problems.append(f"text.{language}: {error}")
     if problems:
         raise ConfigError("\n".join(problems))
 

@@ -103,6 +103,9 @@ class Layout:
     def fetched_list(self, pair: str, number: int | str) -> str:
         return f"{self.results}/fetched/{pair}/{number}.lexicon"
 
+    def fetched_text(self, language: str) -> str:
+        return f"{self.results}/fetched/text/{language}.txt"
+
     def fetched_tasks(self) -> str:
         return f"{self.results}/fetched/tasks.json"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tli.config import Config
 from tli.config.arms import expand_arms
-from tli.specs import LexiconSpec, MapsSpec, MeasureSpec, ModelSpec, ScanSpec, SplitSpec, StatisticsSpec, TransferSpec
+from tli.specs import LexiconSpec, MapsSpec, MeasureSpec, ModelSpec, ScanSpec, SplitSpec, StatisticsSpec, TextSpec, TransferSpec
 
 TWINS = 5  # of a map, on shuffled pairs
 
@@ -64,3 +64,8 @@ def transfer_spec(config: Config) -> TransferSpec:
 
 def statistics_spec(config: Config) -> StatisticsSpec:
     return StatisticsSpec(**config.statistics.model_dump(), claim_at=config.evaluation.hidden_states[0], pooling=config.pooling.evaluate[0])
+
+
+def text_specs(config: Config) -> dict[str, TextSpec]:
+    """Running text by language."""
+    return {language: TextSpec(**section.model_dump()) for language, section in config.text.items()}

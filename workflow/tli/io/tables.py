@@ -135,6 +135,13 @@ PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
 PERPLEXITY = RUN + ["language", "sentences", "tokens", "perplexity", "uniform"]
+RUNNING_TEXT = RUN + [
+    "language",
+    "sentence",  # its line in the file: of parallel text the same number in each language
+    "tokens",  # that are predicted
+    "cross_entropy",  # nats a predicted token, their mean
+    "kl",  # of the predictions before from those after, likewise
+]
 TESTS = [
     "test",  # what was computed: "quasi-t over seeds and units", "paired t over words", "Wilcoxon over words", ...
     "level",  # confirmatory, exploratory, within one run
@@ -208,7 +215,7 @@ VERDICT_LINES = [
     *CELL,
     "line",  # one of facts.LINES
     "answer",  # yes, no, not decided, not measured
-    "part",  # the language or the direction that decides, "" where there is one
+    "part",  # the language or the direction that decides, or the map that stands against it; "" where there is one
     "margin",
     "seeds",
     "units",
@@ -241,8 +248,8 @@ LADDER = [
     "pair",
     "rung",  # one of statistics.rivals.RUNGS
     "name",
-    "layer",  # of the loss, or of a map
-    "hidden_state",
+    "layer",  # of the loss, or of a map ("0, 2" where its folds chose both)
+    "hidden_state",  # where it is measured; NaN for a map whose folds chose several
     "pool",
     "metric",
     "value",

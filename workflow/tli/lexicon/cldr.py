@@ -41,11 +41,11 @@ def terms(locale: str, kind: str) -> dict[str, str]:
     locale = short(locale)
     if not localedata.exists(locale):
         raise fail(f"CLDR has no locale {locale!r}", "name one with source_locale or target_locale", file="cldr")
-    own, root = _named(_data(locale), kind), _named(_data("root"), kind)
+    named, root = _named(_data(locale), kind), _named(_data("root"), kind)
     if kind == "cities" and locale.split("_")[0] == "en":  # English is the language of the keys
         zones = _data(locale)["time_zones"]
-        own = {zone: zone.rsplit("/", 1)[-1].replace("_", " ") for zone in zones if not zone.startswith("Etc/")} | own
-    return {name: text for name, text in own.items() if text and root.get(name) != text}
+        named = {zone: zone.rsplit("/", 1)[-1].replace("_", " ") for zone in zones if not zone.startswith("Etc/")} | named
+    return {name: text for name, text in named.items() if text and root.get(name) != text}
 
 
 def _named(data, kind: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from tli.io.records import CheckRecord
-from tli.specs import MeasureSpec, ModelSpec, TransferSpec
+from tli.specs import MeasureSpec, ModelSpec, TextSpec, TransferSpec
 from tli.subjects import Subject
 
 
@@ -35,6 +35,7 @@ class Setting:
     scratch: Path  # a folder that is gone after the job
     measure: MeasureSpec = field(default_factory=MeasureSpec)
     transfer: TransferSpec = field(default_factory=TransferSpec)
+    texts: dict[str, tuple[TextSpec, str]] = field(default_factory=dict)  # language -> running text and the file where it lies
     splits: Callable[[int, int], pd.DataFrame] | None = None  # the pairs with the splits of a seed and fold, columns tables.PAIRS
     states: dict[str, list[int]] = field(default_factory=dict)  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA

@@ -5,11 +5,12 @@ from __future__ import annotations
 from tli.probes.base import Answer, Probe
 from tli.probes.perplexity import PerplexityProbe
 from tli.probes.scoring import TaskProbe
+from tli.probes.text import TextProbe
 from tli.probes.words import WordsProbe
 
 PROBES: dict[str, tuple[type[Probe], ...]] = {
     "evaluate": (WordsProbe,),
-    "transfer": (PerplexityProbe, TaskProbe),
+    "transfer": (PerplexityProbe, TextProbe, TaskProbe),
 }
 
 

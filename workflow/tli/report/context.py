@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tli.facts import verdict_tone
+from tli.facts import GOOD, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_tone
 from tli.io import tables as contract
 from tli.labels import metric_label
 from tli.report import glossary, paper
@@ -17,7 +17,7 @@ from tli.report.columnar import clean, columnar, fitted
 from tli.report.gallery import Picture, pictures, primary_picture
 from tli.report.input import ReportInput
 from tli.report.methods import methods
-from tli.report.selection import Cell, first_verdicts
+from tli.report.selection import Cell, first_verdicts, rows
 from tli.report.sentences import experiment_size, same_runs, transfer_sentences
 from tli.report.sheets import Sheet, sheets
 from tli.report.warnings import warnings
@@ -63,9 +63,9 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
     return {
         "experiment": report.experiment,
         "size": experiment_size(report),
-        "verdicts": _told(firsts),
+        "verdicts": _told(firsts, report.tables.lines),
         "verdict_counts": every["verdict"].value_counts().to_dict(),
-        "others": _told(every.head(VERDICTS_IN_PAGE)) if len(every) > len(firsts) else [],
+        "others": _told(every.head(VERDICTS_IN_PAGE), report.tables.lines) if len(every) > len(firsts) else [],
         "others_left": max(0, len(every) - VERDICTS_IN_PAGE),
         "primary": primary,
         "same": same_runs(report.tables),
@@ -93,12 +93,20 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
     }
 
 
-def _told(verdicts: pd.DataFrame) -> list[dict]:
-    """Verdicts as the page tells them: their columns, the cell's name, the metric's, and the tone of the verdict."""
-    return [
-        {**row, "cell": Cell.of(row).name, "metric_label": metric_label(row["metric"]), "tone": verdict_tone(row["verdict"])}
-        for row in verdicts.to_dict("records")
-    ]
+def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
+    """Verdicts as the page tells them: their columns, the cell's name, the metric's, the lines under it, and its tone.
+
+    A verdict under which a line is not a plain yes is no good news.
+    """
+    told = []
+    for row in verdicts.to_dict("records"):
+        cell = Cell.of(row)
+        under = rows(lines, **cell.columns)
+        measured = tuple(under.loc[under["answer"] != NOT_MEASURED, "sentence"])
+        tone = verdict_tone(row["verdict"])
+        tone = OPEN if tone == GOOD and under["answer"].isin([NO, NOT_DECIDED]).any() else tone
+        told.append({**row, "cell": cell.name, "metric_label": metric_label(row["metric"]), "tone": tone, "lines": measured})
+    return told
 
 
 def _sections(report: ReportInput, folder: Path) -> list[Section]:

@@ -49,6 +49,7 @@ class Tables:
     projections: pd.DataFrame = _table(*contract.PROJECTIONS)
     tests: pd.DataFrame = _table(*contract.TESTS)
     verdicts: pd.DataFrame = _table(*contract.VERDICTS)
+    lines: pd.DataFrame = _table(*contract.VERDICT_LINES)
     ladder: pd.DataFrame = _table(*contract.LADDER)
     transfer: pd.DataFrame = _table(*contract.TRANSFER)
     transfer_cells: pd.DataFrame = _table(*TRANSFER_CELLS)

@@ -25,6 +25,7 @@ def text(context: dict[str, Any]) -> str:
         lines.append(
             f"- **{_safe(row['model'])}, {_safe(row['pair'])}** ({_safe(row['cell'])}): **{row['verdict']}.** {_safe(row['sentence'])}"
         )
+        lines += [f"  - {_safe(line)}" for line in row["lines"]]
     if not context["verdicts"]:
         lines.append("- Nothing has been tested yet.")
     if context["verdicts"]:

@@ -8,7 +8,7 @@ import urllib.request
 from pathlib import Path
 
 from tli.errors import ModelError, TliError
-from tli.experiment.job import FetchListJob, FetchModelJob, FetchTasksJob
+from tli.experiment.job import FetchListJob, FetchModelJob, FetchTasksJob, FetchTextJob
 from tli.io.atomic import whole
 from tli.io.records import write_json
 from tli.log import redact, say
@@ -22,12 +22,14 @@ def newest_commit(source: str) -> str:
     return HfApi().model_info(source).sha
 
 
-def run(job: FetchModelJob | FetchListJob | FetchTasksJob) -> dict:
+def run(job: FetchModelJob | FetchListJob | FetchTextJob | FetchTasksJob) -> dict:
     """Bring what the job names; raises TliError where it cannot be had as the config wants it."""
     if isinstance(job, FetchModelJob):
         fetch_model(job.model_spec, job.outputs["record"])
     elif isinstance(job, FetchListJob):
         fetch_list(job.address, job.sha256, job.outputs["list"])
+    elif isinstance(job, FetchTextJob):
+        fetch_list(job.text.file, job.text.sha256, job.outputs["text"])
     else:
         fetch_tasks(list(job.experiment.config.transfer.tasks), job.outputs["record"])
     return {}
@@ -53,7 +55,7 @@ def fetch_model(spec: ModelSpec, output: str) -> None:
 
 
 def fetch_list(address: str, sha256: str, output: str) -> None:
-    """Download a word list and compare its checksum. Raises ValueError when it is another file than the config names."""
+    """Download a word list or a text and compare its checksum. Raises ValueError when it is another file than the config names."""
     if not address.startswith("https://"):
         raise TliError(f"{redact(address)}: only https addresses are fetched; download the file and give its path")
     with whole(output) as beside:

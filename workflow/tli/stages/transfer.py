@@ -40,7 +40,7 @@ def run(job: TransferJob) -> dict:
     subjects = [baseline(job.model, job.pair, name, quantized=name == BASELINE) for name in job.content.baselines]
     subjects += [read_trained(job.layout, run).subject for run in job.content.runs]
     with tempfile.TemporaryDirectory(prefix="tli-transfer-") as scratch:
-        setting = Setting(model=job.model_spec, check=check, pair=job.pair, scratch=Path(scratch), transfer=spec)
+        setting = Setting(model=job.model_spec, check=check, pair=job.pair, scratch=Path(scratch), transfer=spec, texts=job.texts)
         bench = Bench(job.model_spec, job.layout.store, [probe for kind in PROBES["transfer"] for probe in kind.of(setting)])
         parts = bench.measure_all(subjects, "transfer")
     if parts.get("items"):

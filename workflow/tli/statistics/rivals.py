@@ -61,6 +61,16 @@ class Mapped:
         runs = [f"{PREFIX}{name}/layer-{states[model]}" for name, model in zip(best["map"], best["model"], strict=True)]
         return best[["model", "pair", "map"]].assign(rival=runs)
 
+    def named(self, states: dict[str, int]) -> dict[tuple[str, str], str]:
+        """(model, pair) -> the best map's name."""
+        return {(row.model, row.pair): row.map for row in self.best(states).itertuples()}
+
+    def own_states(self) -> dict[tuple[str, str, str], str]:
+        """(model, pair, map) -> the hidden states that it chose, "0" or "0, 2" where folds differ."""
+        chosen = self.curve[self.curve["chosen"].astype(bool)]
+        grouped = chosen.groupby(["model", "pair", "map"])["hidden_state"]
+        return {key: ", ".join(str(int(state)) for state in sorted(states.unique())) for key, states in grouped}
+
     def own(self, states: dict[str, int]) -> pd.DataFrame:
         """Similarities of each map at the state that it chose, as if measured at `states`; its run is "map-<name>/own"."""
         chosen = self.curve[self.curve["chosen"].astype(bool)]
@@ -71,22 +81,21 @@ class Mapped:
 
 
 def evidence(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> Evidence:
-    """Of facts.BEATS_MAP: real - the best map, at the claim's hidden state and pool, on held-out words."""
-    parts = []
+    """Of facts.BEATS_MAP: real - the best map (its name is the part), at the claim's hidden state and pool, on held-out words."""
+    parts, best = [], mapped.named(measured.claim_states(spec.claim_at))
     for cell, sheet, seeds, difference in _against_best(measured, mapped, spec):
         words = complete_words(difference)
         names = dict(zip(tables.CELL, cell, strict=True))
         by_unit = pd.DataFrame(difference[:, words].T, columns=seeds).groupby(sheet.unit[words])
         size = by_unit.size()
         long = by_unit.sum().rename_axis("unit").reset_index().melt("unit", var_name="seed", value_name="difference")
-        parts.append(long.assign(**names, size=long["unit"].map(size)))
-    return Evidence(facts.BEATS_MAP, tables.joined(parts, EVIDENCE))
+        parts.append(long.assign(**names, size=long["unit"].map(size), part=best[sheet.model, sheet.pair]))
+    return Evidence(facts.BEATS_MAP, tables.joined(parts, [*EVIDENCE, "part"]))
 
 
 def rivals(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> pd.DataFrame:
     """RIVALS: every cell beside the best map, with the test of the difference and, with a margin, whether the map does as well."""
-    rows = []
-    best = {(row.model, row.pair): row.map for row in mapped.best(measured.claim_states(spec.claim_at)).itertuples()}
+    rows, best = [], mapped.named(measured.claim_states(spec.claim_at))
     for cell, sheet, _, difference in _against_best(measured, mapped, spec):
         words = complete_words(difference)
         table = units_of(difference[:, words], sheet.unit[words])
@@ -114,7 +123,7 @@ def ladder(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> pd.DataF
     own, spelling = mapped.own(states), _spelling(together, baselines, spec.primary)
     extra = [_of(part, measured, spec.pooling) for part in (own, spelling) if len(part)]
     together = replace(together, similarities=pd.concat([together.similarities, *extra], ignore_index=True))
-    members, rows = comparing.members(measured.runs), []
+    members, rows, own_states = comparing.members(measured.runs), [], mapped.own_states()
     for sheet in sheets(together):
         for rung, name, layer, of_rung in _rungs(sheet, members, baselines):
             seeds, values, _ = sheet.sides(of_rung, ("run", "run"), "heldout")
@@ -126,6 +135,9 @@ def ladder(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> pd.DataF
             of_units = len(seeds) == 1 and seeds[0] < 0
             test = one(crossed(np.repeat(table, 2, 0) if of_units else table, alpha=spec.alpha))
             place = {"model": sheet.model, "pair": sheet.pair, "hidden_state": sheet.hidden_state, "pool": sheet.pool}
+            if rung == "map at its own state":
+                layer = own_states[sheet.model, sheet.pair, name]
+                place["hidden_state"] = int(layer) if layer.isdigit() else np.nan
             about = {"rung": rung, "name": name, "layer": layer, "metric": spec.primary, "words": int(words.sum())}
             found = {"value": test["estimate"], "low": test["low"], "high": test["high"], "units": test["units"]}
             rows.append(place | about | found | {"seeds": 0 if of_units else test["seeds"]})
@@ -149,7 +161,7 @@ def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]):
             arm, _, place = run.removeprefix(PREFIX).partition("/")
             shuffled, own = arm.endswith(SHUFFLED), f"/{place}" == OWN
             rung = "shuffled map" if shuffled else "map at its own state" if own else "map"
-            yield rung, arm.removesuffix(SHUFFLED), "own" if own else place.removeprefix("layer-"), frame
+            yield rung, arm.removesuffix(SHUFFLED), "" if own else place.removeprefix("layer-"), frame
     for cell, of_cell in cells_of(sheet, members):
         _, _, arm, layer, rank = cell
         name = f"{arm}, rank {rank}" if rank.isdigit() else arm

@@ -18,8 +18,13 @@ class Batches:
     """Tokenised pairs, and what a batch of them needs: ids, masks, pooling weights, accepted translations."""
 
     def __init__(self, opened: Opened, sources: list[str], targets: list[str], accepted: np.ndarray, pooling: str):
-        """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i."""
+        """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i.
+
+        Or bool [2n, 2n] of the sources, then the targets: then every form is an anchor, and its positive is the form again
+        (pairing.own_words); dropout is drawn token by token, so the two differ.
+        """
         self.opened, self.accepted, self.pooling = opened, accepted, pooling
+        self.pulls_own_word = len(accepted) == 2 * len(sources)
         self.sources, self.targets = tokens_of(opened, sources), tokens_of(opened, targets)
         self.packed = is_exact(opened, "pack", [*self.sources, *self.targets])
 
@@ -27,19 +32,24 @@ class Batches:
         return len(self.sources)
 
     def words(self, rows: np.ndarray) -> list[Tokens]:
-        """The rows' sources, then their targets."""
-        return [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
+        """Anchors, then their positives: the rows' sources and their targets, or all of these twice."""
+        forms = [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
+        return forms * 2 if self.pulls_own_word else forms
 
     def embed(self, layer: int, rows: np.ndarray):
-        """Pooled float32 vectors of the rows' sources and targets at hs[layer], with gradient: two [len(rows), hidden].
+        """Pooled float32 vectors of anchors and positives at hs[layer], with gradient: two [anchors, hidden].
 
         Both sides share one forward pass (see `pooled_states`).
         """
         pooled = pooled_states(self.opened, self.words(rows), layer, self.pooling, self.packed)
-        return pooled[: len(rows)], pooled[len(rows) :]
+        half = len(pooled) // 2
+        return pooled[:half], pooled[half:]
 
     def right(self, rows: np.ndarray, spec: TrainSpec) -> np.ndarray:
-        """bool [len(rows), len(rows)]: which targets of the batch are no negatives."""
+        """bool [anchors, anchors]: which positives of the batch are no negatives."""
+        if self.pulls_own_word:
+            both = np.r_[rows, rows + len(self)]
+            return self.accepted[np.ix_(both, both)]
         return self.accepted[np.ix_(rows, rows)] if spec.mask_false_negatives else np.eye(len(rows), dtype=bool)
 
 

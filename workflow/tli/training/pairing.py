@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 
@@ -25,6 +27,25 @@ def assignments(rows: pd.DataFrame, shuffled: bool, seed: int) -> tuple[list[str
         given = assigned(known.source_of, known.target_of[order], known.accepted.shape)
         right = accepted_cells(given, known.source_of, known.target_of[order])
     return rows["source"].tolist(), [targets[i] for i in order], right.toarray()
+
+
+@dataclass(frozen=True, eq=False)
+class OwnWords:
+    """The forms of a batch's pairs as their own positives: n sources, then n targets."""
+
+    sources: list[str]
+    targets: list[str]
+    right: np.ndarray  # bool [2n, 2n]: no negatives: a form's translations in either direction, and the form itself
+
+
+def own_words(rows: pd.DataFrame) -> OwnWords:
+    """Of the pairs (columns of tables.PAIRS): each form is right for itself, wherever it stands, and for its translations."""
+    sources, targets, right = assignments(rows, False, 0)
+    number = pd.factorize(np.array([*sources, *targets], object))[0]
+    same, n = number[:, None] == number[None, :], len(sources)
+    across = np.zeros_like(same)
+    across[:n, n:], across[n:, :n] = right, right.T
+    return OwnWords(sources, targets, same | across)
 
 
 def choose(

@@ -71,10 +71,11 @@ class Trainer:
         if self.spec.is_full:
             return 1
         first = self._expected[0] if self._expected else Member(0)
-        batches = self._batches(np.arange(len(self.trained(first))), first, shuffled=False)
+        batches = self._batches(np.arange(len(self.trained(first))), first, plain=True)
         if not loop.can_stack(self.opened, [batches], self.spec):
             return 1
         tokens = sum(len(word.ids) for word in (*batches.sources, *batches.targets)) / len(batches) * self.spec.batch_size
+        tokens *= 2 if self.spec.pulls_own_word else 1
         values = sum(tensor.numel() for tensor in lora.initial(self.opened, self.shape, 0).values())
         cost = grouping.step_cost(self.opened, self.spec, tokens, values)
         device = self.opened.device
@@ -181,8 +182,12 @@ class Trainer:
             "seconds": round(outcome.seconds, 3),
         }
 
-    def _batches(self, rows: np.ndarray, member: Member, shuffled: bool | None = None) -> Batches:
-        shuffled = self.spec.shuffle_translations if shuffled is None else shuffled
+    def _batches(self, rows: np.ndarray, member: Member, plain: bool = False) -> Batches:
+        """plain: with their own translations, whatever the arm makes of them."""
+        if self.spec.pulls_own_word and not plain:
+            words = pairing.own_words(self.trained(member).iloc[rows])
+            return Batches(self.opened, words.sources, words.targets, words.right, self.spec.pooling)
+        shuffled = self.spec.shuffle_translations and not plain
         sources, targets, accepted = pairing.assignments(self.trained(member).iloc[rows], shuffled, member.seed)
         return Batches(self.opened, sources, targets, accepted, self.spec.pooling)
 
@@ -230,7 +235,7 @@ class Trainer:
     def _trained_on(self, rows: np.ndarray, member: Member) -> Iterator[loop.Trainable]:
         """Within the block the model is trained on `rows` of the train split with their own translations: a placebo learns from
         the same words as its arm. Afterwards it is as it was. A training that fails leaves the model at its start."""
-        batches, seed = self._batches(rows, member, shuffled=False), member.seed
+        batches, seed = self._batches(rows, member, plain=True), member.seed
         if self.spec.is_full:
             weights = self._all_weights()
             with weights.free():

@@ -5,7 +5,7 @@ config; `tli.stages.<stage>.run(job)` does it. Names in braces (`"{model}"`) mak
 """
 
 from tli.experiment.job.base import JOBS, Job
-from tli.experiment.job.lists import FetchListJob, FetchModelJob, FetchTasksJob, FoldsJob, LexiconJob
+from tli.experiment.job.lists import FetchListJob, FetchModelJob, FetchTasksJob, FetchTextJob, FoldsJob, LexiconJob
 from tli.experiment.job.models import CheckJob, EvaluateJob, ScanJob, TrainJob, TransferJob
 from tli.experiment.job.summaries import ReportJob, StatisticsJob
 
@@ -16,6 +16,7 @@ __all__ = [
     "FetchListJob",
     "FetchModelJob",
     "FetchTasksJob",
+    "FetchTextJob",
     "FoldsJob",
     "Job",
     "LexiconJob",

@@ -10,7 +10,7 @@ from tli.experiment import is_address
 from tli.experiment import settings as specs_of
 from tli.experiment.job.base import Job, OfModel, Paths
 from tli.lexicon import before
-from tli.specs import LexiconSpec, plain
+from tli.specs import LexiconSpec, TextSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,6 +51,30 @@ class FetchListJob(Job):
     @property
     def depends(self) -> dict[str, Any]:
         return {"address": self.address, "sha256": self.sha256}
+
+
+@dataclass(frozen=True, eq=False)
+class FetchTextJob(Job):
+    language: str
+    kind: ClassVar[str] = "fetch-text"
+    stage: ClassVar[str] = "fetch"
+
+    @property
+    def text(self) -> TextSpec:
+        """What the config says of the running text in this language."""
+        return self.experiment.texts([self.language])[self.language][0]
+
+    @property
+    def name(self) -> str:
+        return f"text.{self.language}"
+
+    @property
+    def outputs(self) -> Paths:
+        return {"text": self.layout.fetched_text(self.language)}
+
+    @property
+    def depends(self) -> dict[str, Any]:
+        return {"text": plain(self.text)}
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,7 +12,7 @@ from tli.experiment import settings as specs_of
 from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
 from tli.io import store
-from tli.specs import MapsSpec, Member, TrainSpec, plain
+from tli.specs import MapsSpec, Member, TextSpec, TrainSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -213,5 +213,16 @@ class TransferJob(MeasuringJob):
 
     @property
     def inputs(self) -> Paths:
-        tasks = [self.layout.fetched_tasks()] if self.spec.source == "hub" else []
-        return {"check": self.layout.check(self.model), "trained": self.trained, "tasks": tasks}
+        tasks = [self.layout.fetched_tasks()] if self.spec.source == "hub" and self.spec.tasks else []
+        texts = [path for _, path in self.texts.values()]
+        return {"check": self.layout.check(self.model), "trained": self.trained, "tasks": tasks, "texts": texts}
+
+    @property
+    def texts(self) -> dict[str, tuple[TextSpec, str]]:
+        """Running text of the pair's languages, and the file where it lies."""
+        return self.experiment.texts(self.pair.split("-"))
+
+    @property
+    def depends(self) -> dict[str, Any]:
+        texts = {language: plain(text) for language, (text, _) in self.texts.items()}
+        return super().depends | ({"text": texts} if texts else {})

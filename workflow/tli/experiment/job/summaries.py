@@ -23,7 +23,7 @@ class OfEverything(Job):
 
     def parts_of(self, stage: str) -> list[tuple[str, str, str]]:
         """(model, pair, part) of every part of a stage."""
-        if stage == "transfer" and not self.experiment.config.transfer.tasks:
+        if stage == "transfer" and not self.experiment.has_transfer:
             return []
         return [(*key, part) for key in self.experiment.model_pairs for part in self.experiment.parts(stage, *key)]
 
@@ -39,10 +39,11 @@ class StatisticsJob(OfEverything):
 
     @property
     def inputs(self) -> Paths:
-        config, layout = self.experiment.config, self.layout
+        config, layout, tasks = self.experiment.config, self.layout, self.experiment.config.transfer.tasks
         return {
             "evaluated": [path for place in self.parts_of("evaluate") for path in layout.measured("evaluate", *place).values()],
-            "transfer": [layout.measured("transfer", *place)["transfer"] for place in self.parts_of("transfer")],
+            "transfer": [layout.measured("transfer", *place)["transfer"] for place in self.parts_of("transfer")] if tasks else [],
+            "text": [layout.measured("transfer", *place)["text"] for place in self.parts_of("transfer")],
             "pairs": [layout.lexicon(pair)["pairs"] for pair in config.pairs],
             "words": [layout.scan(*key)["words"] for key in self.experiment.model_pairs],
             "maps": [layout.scan(*key)[name] for key in self.experiment.model_pairs for name in ("maps", "map_similarities")],

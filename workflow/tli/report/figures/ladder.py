@@ -45,7 +45,7 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlim(left=min(0.0, float(np.nanmin([*shown["low"].astype(float), 0.0]))))
-    axes.set_xlabel(f"{label} of held-out words; bars: 95 % intervals; dashed: the best free map here")
+    axes.set_xlabel(f"{label} of held-out words\nbars: 95 % intervals; dashed: the best free map here")
     return figure
 
 
@@ -56,7 +56,7 @@ def _named(row) -> str:
         return "spelling alone"
     if row.rung in ("arm", "control"):
         return f"{row.name}, {layer_name(row.layer)}"
-    where = {"shuffled map": f"{row.name}, shuffled pairs", "map at its own state": f"{row.name}, at its own state"}
+    where = {"shuffled map": f"{row.name}, shuffled pairs", "map at its own state": f"{row.name}, at its own hs[{row.layer}]"}
     return f"map: {where.get(row.rung, row.name)}"
 
 
