@@ -441,7 +441,7 @@ class Config(Section):
     arms: dict[Annotated[str, Field(pattern=SLUG)], Arm] = Field(min_length=1, description="The methods.")
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
         10,
-        description="How many seeds (1 to N), or which. Seeds are the replicates of every claim: 5 are the least.",
+        description="How many seeds (1 to N), or which. Seeds and held-out words are the replicates of every claim: 5 seeds are the least.",
         examples=[10, [1, 2, 3]],
     )
     split: Split = Field(Split(), description="How lexicons are divided.")
