@@ -89,8 +89,6 @@ def test_unknown_key_far_from_all_lists_the_known(tmp_path):
         ("    arms: {tli: {}}\n    seeds: []\n", ["line 5", "seeds"]),
         ("    arms: {tli: {}}\n    split: {shares: {train: 0.5, heldout: 0.4}}\n", ["line 5", "split", "0.9"]),
         ("    arms: {tli: {}}\n    pooling: {train: mean}\n", ["line 5", "pooling.train", "'mean'"]),
-        ("    arms: {}\n", ["line 4", "arms"]),
-        ("    title: no arms\n", ["arms", "missing"]),
         ("    arms: {tli: {}}\n    arms: {other: {}}\n", ["line 5", "arms", "twice"]),
         ("    arms: {tli: {rank: [4], rank: [8]}}\n", ["line 4", "rank", "twice"]),
         ("    arms: {tli: [}\n", ["line 4", "not valid YAML"]),

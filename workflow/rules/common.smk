@@ -36,7 +36,7 @@ CONFIG, LAYOUT = EXPERIMENT.config, EXPERIMENT.layout
 wildcard_constraints:
     model="|".join(CONFIG.models),
     pair="|".join(CONFIG.pairs),
-    arm="|".join(sorted(EXPERIMENT.arms)),
+    arm="|".join(sorted(EXPERIMENT.arms)) or "no-arm",
     layer=r"best|output|\d+",
     rank=r"\d+|full",
     number=r"\d+",

@@ -54,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
                     f"--{name}", required=name != "part", help="all of them where it is not named" if name == "part" else None
                 )
         command.add_argument("--threads", type=int, default=os.cpu_count() or 1)
+    look = add("look", _look, "Look at a model and a word list before anything is trained: are the words aligned?", config=False)
+    look.add_argument("model", help="a folder with the model, or a hub id")
+    look.add_argument("list", nargs="+", help="the file with the translation pairs, or several of one format")
+    look.add_argument("--pair", default="", help="<source>-<target>, as swh-eng; by default from the file's name")
+    look.add_argument("--revision", default="", help="the commit of a hub model; by default its newest")
+    look.add_argument("--results", default="", help="folder of the results; by default one of its own in results/look")
+    look.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     add("grid", _grid, "Print the table of runs that a config stands for.")
     add("fetch", _fetch, "Print the commit of each hub model of a config, to be written there as its revision.")
     add("plan", _plan, "Print what a config will cost: jobs, GPU hours, memory and disk of each stage.")
@@ -102,6 +109,21 @@ def _names(experiment: Experiment, chosen: argparse.Namespace) -> list[dict]:
                 raise ConfigError(f"--{kind} {names[kind]}: the config has {', '.join(known)}")
         return [names | {"part": part} for part in experiment.parts(chosen.job, names["model"], names["pair"])]
     return [names]
+
+
+def _look(chosen: argparse.Namespace) -> None:
+    """What is finished is not done again: after Ctrl-C the same command goes on."""
+    from tli.runtime.looking import experiment_of, look
+
+    revision = chosen.revision
+    if not Path(chosen.model).is_dir() and not revision:
+        from tli.stages.fetch import newest_commit
+
+        revision = newest_commit(chosen.model)
+    experiment = experiment_of(chosen.model, chosen.list, chosen.pair, chosen.results, revision)
+    page = Path(look(experiment, chosen.threads))
+    print((page.parent / "summary.md").read_text(encoding="utf-8"))
+    print(f"the page: {page}")
 
 
 def _grid(chosen: argparse.Namespace) -> None:

@@ -438,7 +438,12 @@ class Config(Section):
     pairs: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")], Pair] = Field(
         min_length=1, description="The language pairs, each by `<source>-<target>`."
     )
-    arms: dict[Annotated[str, Field(pattern=SLUG)], Arm] = Field(min_length=1, description="The methods.")
+    arms: dict[Annotated[str, Field(pattern=SLUG)], Arm] = Field(
+        {},
+        description="The methods. Without any, nothing is trained: lexicon, check, scan and free maps say how well the words are aligned, "
+        "and what is left to gain.",
+        examples=[{"tli": {"loss_layer": ["best", 2]}}],
+    )
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
         10,
         description="How many seeds (1 to N), or which. Seeds and held-out words are the replicates of every claim: 5 seeds are the least.",

@@ -59,6 +59,11 @@ class Experiment:
         return Layout(self.config.results)
 
     @property
+    def trains_nothing(self) -> bool:
+        """No arms: a look at the model as it came, and at free maps."""
+        return not self.arms
+
+    @property
     def has_folds(self) -> bool:
         return self.config.split.folds > 1
 
@@ -155,7 +160,9 @@ class Experiment:
         runs = [run for run in self.runs_of(model, pair) if stage != "transfer" or run.fold <= 1]  # tasks: on one fold a seed
         adapters = [run for run in runs if not run.is_full]
         size = self.config.jobs.adapters_per_transfer_job if stage == "transfer" else self.config.jobs.adapters_per_job
-        parts = []
+        parts: list[Part] = []
+        if not runs:
+            return {}
         for number, first in enumerate(range(0, max(len(adapters), 1), size), 1):
             parts.append(Part(f"part-{number}", tuple(adapters[first : first + size]), (BASELINE,) if number == 1 else ()))
         parts += [Part(name, (), (name,)) for name in sorted({run.baseline for run in runs} - {BASELINE})]

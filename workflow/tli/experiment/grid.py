@@ -8,7 +8,6 @@ import pandas as pd
 
 from tli.config import Config
 from tli.config.arms import ResolvedArm, expand_arms
-from tli.errors import ConfigError
 from tli.io import tables
 
 BASELINE = "baseline"
@@ -54,9 +53,9 @@ def folds_of(config: Config) -> list[int]:
 
 
 def expand(config: Config, arms: dict[str, ResolvedArm] | None = None) -> list[GridRun]:
-    """The runs, in the order of the config. Raises ConfigError when the grid is empty."""
+    """The runs, in the order of the config; none where it has no arms."""
     arms = expand_arms(config) if arms is None else arms
-    runs = [
+    return [
         _run(config, model, pair, arm, layer, rank, seed, fold)
         for model in config.models
         for pair in config.pairs
@@ -66,9 +65,6 @@ def expand(config: Config, arms: dict[str, ResolvedArm] | None = None) -> list[G
         for seed in config.seed_list
         for fold in folds_of(config)
     ]
-    if not runs:
-        raise ConfigError("the grid is empty: models, pairs, arms and seeds must each name at least one")
-    return runs
 
 
 def table_of(runs: list[GridRun]) -> pd.DataFrame:

@@ -13,6 +13,7 @@ from tli.facts import GOOD, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_tone
 from tli.io import tables as contract
 from tli.labels import metric_label
 from tli.report import glossary, paper
+from tli.report.alignment import alignment_sentences
 from tli.report.columnar import clean, columnar, fitted
 from tli.report.gallery import Picture, pictures, primary_picture
 from tli.report.input import ReportInput
@@ -59,11 +60,14 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
     for name, frame in frames.items():
         contract.write(frame, folder / "tables" / f"{name}.tsv")
     firsts, every = first_verdicts(report), report.tables.verdicts
+    alignment = alignment_sentences(report)
     text, references = methods(report)
     return {
         "experiment": report.experiment,
         "size": experiment_size(report),
         "verdicts": _told(firsts, report.tables.lines),
+        "alignment": alignment,
+        "untested": every.empty and (len(report.tables.grid) > 0 or not alignment),
         "verdict_counts": every["verdict"].value_counts().to_dict(),
         "others": _told(every.head(VERDICTS_IN_PAGE), report.tables.lines) if len(every) > len(firsts) else [],
         "others_left": max(0, len(every) - VERDICTS_IN_PAGE),

@@ -64,6 +64,9 @@ def _cell(run: str) -> str:
 def experiment_size(report: ReportInput) -> str:
     """Size of the experiment in one line."""
     grid = report.tables.grid
+    if not report.experiment.arms:
+        models, pairs = len(report.experiment.models), len(report.experiment.pairs)
+        return f"{models} model{'s' if models > 1 else ''}, {pairs} language pair{'s' if pairs > 1 else ''}; nothing is trained."
     if grid.empty:
         return "No run yet."
     counts = {

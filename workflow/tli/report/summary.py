@@ -26,7 +26,8 @@ def text(context: dict[str, Any]) -> str:
             f"- **{_safe(row['model'])}, {_safe(row['pair'])}** ({_safe(row['cell'])}): **{row['verdict']}.** {_safe(row['sentence'])}"
         )
         lines += [f"  - {_safe(line)}" for line in row["lines"]]
-    if not context["verdicts"]:
+    lines += [f"- **{_safe(model)}, {_safe(pair)}, before training.** {_safe(text)}" for model, pair, text in context["alignment"]]
+    if context["untested"]:
         lines.append("- Nothing has been tested yet.")
     if context["verdicts"]:
         metric = context["verdicts"][0]["metric_label"]

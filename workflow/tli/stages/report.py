@@ -62,6 +62,8 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
     collect("pairs", [(layout.lexicon(pair)["pairs"], {"model": model, "pair": pair}) for model, pair in both], "lexicons")
     collect("scan", [(layout.scan(*key)["scan"], {}) for key in both], "scans")
     collect("choice", [(layout.scan(*key)["choice"], {}) for key in both], "choices of the best layer")
+    collect("maps", [(layout.scan(*key)["maps"], {}) for key in both], "free maps")
+    collect("maps-metrics", [(layout.scan(*key)["map_metrics"], {}) for key in both], "figures of free maps")
     evaluated = [(*key, part) for key in both for part in experiment.parts("evaluate", *key)]
     if places := finished(layout, evaluated, "evaluate", "metrics"):
         read |= read_measured(layout, places)
@@ -69,10 +71,10 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
     if partial and measured < len(experiment.runs):
         trained = sum(Path(layout.record(run.model, run.pair, run.run)).exists() for run in experiment.runs)
         missing.append(f"runs: {measured} of {len(experiment.runs)} measured, {trained} trained")
-    for name, path in layout.statistics().items():
+    for name, path in ({} if experiment.trains_nothing else layout.statistics()).items():
         if Path(path).exists() or not partial:
             read[name] = tables.read(path)
-    if partial and not Path(layout.statistics()["verdicts"]).exists():
+    if partial and not experiment.trains_nothing and not Path(layout.statistics()["verdicts"]).exists():
         missing.append("statistics: no verdict yet")
     if config.transfer.tasks:
         read |= _transfer(experiment)

@@ -70,8 +70,8 @@ class ReportJob(OfEverything):
     def inputs(self) -> Paths:
         scans = [self.layout.scan(*key) for key in self.experiment.model_pairs]
         return {
-            "statistics": list(self.layout.statistics().values()),
-            "scans": [path for files in scans for path in (files["scan"], files["choice"])],
+            "statistics": [] if self.experiment.trains_nothing else list(self.layout.statistics().values()),
+            "scans": [path for files in scans for path in (files["scan"], files["choice"], files["map_metrics"])],
             "audits": [self.layout.lexicon(pair)["audit"] for pair in self.experiment.config.pairs],
         }
 
