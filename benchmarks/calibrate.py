@@ -123,7 +123,16 @@ def page(table: pd.DataFrame) -> str:
     unsure = sum(bound > LIMIT and share <= 0.05 for bound, share, _ in rows)
     limit = f"Of {len(rows)} designs {sum(bound <= LIMIT for bound, *_ in rows)} have a bound at or below {LIMIT}; {unsure} have a share at or below "
     limit += ".05 and too few experiments to tell" + (f"; above .05: {'; '.join(over)}" if over else "") + "."
-    return HEAD + "\n".join(lines) + f"\n\n{limit}\n"
+    return HEAD + "\n".join(lines) + f"\n\n{limit}\n\n{_pooled(table)}\n"
+
+
+def _pooled(table: pd.DataFrame) -> str:
+    """Every claim's share over all designs of the worlds in which nothing is true."""
+    nothing = table[table["world"].isin([kind for kind, (_, true) in KINDS.items() if not true])]
+    n = int(nothing.drop_duplicates([*COLUMNS[:4], "first"])["experiments"].sum())
+    counts = nothing.groupby("verdict")["count"].sum()
+    shares = [f"{name} {counts.get(name, 0) / n:.4f} ({upper(int(counts.get(name, 0)), n):.4f})" for name in CLAIMS]
+    return f"Over all {n:,} experiments in which nothing is true, share and upper bound: {'; '.join(shares)}."
 
 
 HEAD = """# How often a verdict is false

@@ -17,7 +17,7 @@ from tli.experiment.grid import run_name
 from tli.experiment.job import JOBS, Job
 
 DEMO = Path(__file__).parents[2] / "config" / "config.yaml"
-NAMES = {"model": "demo", "pair": "lin-eng", "arm": "tli", "layer": "best", "rank": "16", "part": "part-1", "number": 0}
+NAMES = {"model": "demo", "pair": "lin-eng", "arm": "tli", "layer": "best", "rank": "16", "part": "part-1", "number": 0, "language": "swh"}
 
 
 @pytest.fixture

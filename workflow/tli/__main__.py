@@ -83,6 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--config", nargs="+", help="config file of the run; by default the one that the results remember")
     demo = add("demo", _demo, "Make the demo model again from resources/demo.", config=False)
     demo.add_argument("--output", default="resources/demo/model")
+    demo.add_argument("--text", default="resources/demo/text", help="folder of the running text")
     return parser
 
 
@@ -202,6 +203,7 @@ def _report(chosen: argparse.Namespace) -> None:
 def _demo(chosen: argparse.Namespace) -> None:
     from tli import demo_model
 
+    demo_model.write_text([Path("resources/demo/swh-eng.tsv"), Path("resources/demo/lin-eng.tsv")], chosen.text)
     demo_model.make([Path("resources/demo/swh-eng.tsv"), Path("resources/demo/lin-eng.tsv")], Path(chosen.output))
 
 

@@ -11,6 +11,8 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+ALL_LINEAR = "all-linear"  # as target module: every matrix of a block
+
 # Raised when a stage gives other results than before from the same inputs; docs/decisions/ says when and why.
 STAGE_VERSIONS = {
     "fetch": 1,
@@ -129,6 +131,16 @@ class SelectSpec:
 
 
 @dataclass(frozen=True)
+class AnchorSpec:
+    """What holds the model to its own running text while it is trained. The keys are those of `training.anchor`."""
+
+    metric: str  # one of training.anchor.METRICS
+    weight: float
+    text: tuple[str, ...] = ()  # languages of the config's `text`; none: the pair's
+    tokens_per_step: int = 64
+
+
+@dataclass(frozen=True)
 class TrainSpec:
     """How one cell is trained: the config's section `training` as its arm has it, for one layer and rank."""
 
@@ -158,6 +170,7 @@ class TrainSpec:
     layer: str = "best"  # as the config asks for it
     pooling: str = "no-bos"
     positives: str = added("translation")  # or "own-word"
+    anchor: AnchorSpec | None = added(None)
 
     @property
     def pulls_own_word(self) -> bool:
@@ -218,4 +231,5 @@ class StatisticsSpec:
     claim_at: str | int = "output"  # the hidden state
     pooling: str = "no-bos"
     minimum_units: int = added(20)
+    harm_margin: float = added(0.05)  # nats a predicted token
     alike_margin: float = added(0.02)  # a gap that changes by less has not changed

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from tli.config.keys import Arm, Config, Training
 from tli.errors import ConfigError
-from tli.specs import SelectSpec, TrainSpec
+from tli.specs import AnchorSpec, SelectSpec, TrainSpec
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,9 @@ def expand_arms(config: Config) -> dict[str, ResolvedArm]:
             full_name = f"{parent}-{name}" if isinstance(arm.like, list) else name
             if full_name in arms or (full_name != name and full_name in config.arms):
                 raise ConfigError(f"arms.{name}: makes an arm {full_name!r}, which is there already; rename one of them")
-            for resolved in _by_budget(full_name, _values(config, name, parent), config.pooling.train):
-                arms[resolved.name] = resolved
+            for weighted, values in _by_weight(full_name, _values(config, name, parent)):
+                for resolved in _by_budget(weighted, values, config.pooling.train):
+                    arms[resolved.name] = resolved
     return arms
 
 
@@ -79,12 +80,31 @@ def _by_budget(name: str, values: dict, pooling: str) -> list[ResolvedArm]:
     return arms
 
 
+def _by_weight(name: str, values: dict) -> list[tuple[str, dict]]:
+    """An arm whose anchor names several weights is one arm for each; so is its placebo, which belongs to the same one."""
+    anchor = values["anchor"]
+    if anchor is None or not isinstance(anchor.weight, list):
+        return [(name, values)]
+    arms = []
+    for weight in dict.fromkeys(anchor.weight):
+        suffix = f"-weight-{weight:g}"
+        changed = {
+            "anchor": anchor.model_copy(update={"weight": weight}),
+            "placebo_of": values["placebo_of"] and values["placebo_of"] + suffix,
+        }
+        arms.append((name + suffix, values | changed))
+    return arms
+
+
 def _resolved(name: str, values: dict, budget: int | None, pooling: str) -> ResolvedArm:
     values = dict(values)
     select = values.pop("select")
     chosen = SelectSpec(select.strategy, budget, select.rounds) if select is not None and budget is not None else None
     outside = {key: values.pop(key) for key in ("loss_layer", "rank", "alpha", "placebo_of", "like")}
-    values["target_modules"] = tuple(values["target_modules"])
+    modules, anchor = values["target_modules"], values.pop("anchor")
+    values["target_modules"] = (modules,) if isinstance(modules, str) else tuple(modules)
+    if anchor is not None and anchor.weight:  # with weight 0 it is the plain run, and has the plain run's unit
+        values["anchor"] = AnchorSpec(**anchor.model_dump() | {"text": tuple(anchor.text)})
     return ResolvedArm(
         name=name,
         loss_layers=tuple(dict.fromkeys(map(str, outside["loss_layer"]))),

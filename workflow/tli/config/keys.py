@@ -205,6 +205,25 @@ class Selection(Section):
     rounds: Annotated[int, Field(ge=1)] = Field(4, description="Rounds of `uncertainty`: after each it scores again.")
 
 
+class Anchor(Section):
+    """Training that leaves the model whole: loss + weight x what changes on running text of the section `text`."""
+
+    metric: Literal["drift", "gradient-weighted", "kl"] = Field(
+        description="`drift`: |h - h0|^2 / |h0|^2 at the loss layer; `gradient-weighted`: (h - h0)' M (h - h0) / 2 there, M from the gradients "
+        "of the model's own log-likelihood, which approximates KL; both leave the blocks above unopened. `kl`: KL(before || after) itself, "
+        "through all blocks.",
+    )
+    weight: Annotated[float, Field(ge=0)] | Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = Field(
+        1.0,
+        description="What the anchor counts beside the loss; 0 is plain TLI. A list makes one arm for each, `<arm>-weight-<w>`.",
+        examples=[3, [0, 1, 3, 10]],
+    )
+    text: list[str] = Field([], description="Languages of the section `text`; left empty: those of the pair.", examples=[["swh", "eng"]])
+    tokens_per_step: Annotated[int, Field(ge=1)] = Field(
+        64, description="Tokens of running text in a step, at least; whole sentences are drawn."
+    )
+
+
 class Training(Section):
     """How an adapter is trained. Defaults are the paper's; every key can stand in an arm too."""
 
@@ -236,8 +255,11 @@ class Training(Section):
     gradient_checkpointing: bool = Field(False, description="Trade time for memory in the backward pass.")
     alpha: AlphaRule = Field("2r", description="LoRA's alpha: a rule of the rank (`2r`, `r`) or a number.", examples=["2r", 32])
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Dropout on the adapters' input.")
-    target_modules: list[str] = Field(
-        ["q_proj", "v_proj"], min_length=1, description="Modules of a block that get an adapter, by the names of their family."
+    target_modules: list[str] | Literal["all-linear"] = Field(
+        ["q_proj", "v_proj"],
+        min_length=1,
+        description="Modules of a block that get an adapter, by the names of their family; or `all-linear`, every matrix of a block.",
+        examples=[["q_proj", "v_proj"], "all-linear"],
     )
     adapted_blocks: Literal["reachable", "all"] | Annotated[int, Field(ge=1)] = Field(
         "reachable",
@@ -248,6 +270,7 @@ class Training(Section):
         False, description="Accept adapters on blocks that the loss cannot reach (they stay as initialised), as the paper had them."
     )
     select: Selection | None = Field(None, description="Train on some of the pairs only, chosen by a strategy.")
+    anchor: Anchor | None = Field(None, description="Hold the model to its own running text (the third that is kept apart).")
 
 
 class Arm(Training):
@@ -335,6 +358,11 @@ class Statistics(Section):
         0.02,
         description="The gap (cosine of translations - of mismatched pairs) that counts as none: `raised all cosines alike` is said only where "
         "TOST shows that the gap changed by less. A training that aligns adds .3 to it in the demo.",
+    )
+    harm_margin: Annotated[float, Field(gt=0)] = Field(
+        0.05,
+        description="How much the cross-entropy on running text (section `text`) may rise, in nats a predicted token, in a model that is "
+        "called whole. 0.05 is a perplexity 5 % higher.",
     )
     equivalence_margin: Annotated[float, Field(gt=0)] | None = Field(
         None,
@@ -441,7 +469,7 @@ class Config(Section):
     )
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
         10,
-        description="How many seeds (1 to N), or which. Seeds are the replicates of every claim: 5 are the least.",
+        description="How many seeds (1 to N), or which. Seeds and held-out words are the replicates of every claim: 5 seeds are the least.",
         examples=[10, [1, 2, 3]],
     )
     split: Split = Field(Split(), description="How lexicons are divided.")
@@ -485,6 +513,16 @@ class Config(Section):
                 raise ValueError(
                     f"pairs.{name}.split.folds is {pair.split.folds}, split.folds is {self.split.folds}: write the same in both"
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _anchors_have_text(self):
+        for place, section in {"training": self.training, **{f"arms.{name}": arm for name, arm in self.arms.items()}}.items():
+            if section.anchor is None:
+                continue
+            for language in section.anchor.text or sorted({language for pair in self.pairs for language in pair.split("-")}):
+                if language not in self.text:
+                    raise ValueError(f"{place}.anchor: there is no running text in {language!r}; name a file under text.{language}")
         return self
 
     @model_validator(mode="after")

@@ -13,6 +13,7 @@ from tli.io.records import read_check
 from tli.io.sentences import read_sentences
 from tli.model.files import check_folder, linear_modules
 from tli.probes.task_items import HUB, check_data
+from tli.specs import ALL_LINEAR
 
 LONG_LIST = 300_000  # bytes; cleaning and splitting more takes seconds, before every start of Snakemake
 
@@ -87,7 +88,7 @@ def _model_problems(experiment: Experiment, model: str) -> list[str]:
         f"arms.{name}.target_modules: no block of models.{model} has a module {target!r}; it has {there}"
         for name, arm in experiment.arms.items()
         for target in (() if arm.training.is_full else arm.training.target_modules)
-        if modules and not any(module.endswith("." + target) for module in modules)
+        if modules and target != ALL_LINEAR and not any(module.endswith("." + target) for module in modules)
     ]
     return _beyond(experiment, model, layers) + lacking
 

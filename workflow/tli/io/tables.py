@@ -243,6 +243,22 @@ RIVALS = [
     "p_above",  # one-sided: above the map
     "p_as_well",  # of TOST within the equivalence margin; NaN without one
 ]
+HARM = [
+    *CELL,
+    "control",
+    "language",
+    "decides",  # whether the config names its text; of the shipped sentences False
+    "seeds",
+    "sentences",
+    "tokens",
+    "rise",  # of cross-entropy, nats a predicted token
+    "low",
+    "high",
+    "kl",  # of the predictions before from those after, nats a predicted token
+    "margin",
+    "p_below",  # one-sided, not adjusted: the rise is below the margin
+    "p_above",
+]
 LADDER = [
     "model",
     "pair",

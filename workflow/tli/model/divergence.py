@@ -54,15 +54,19 @@ def head_weights(whole: Any, weight: Any) -> Iterator[None]:
         module.weight = now
 
 
-def last_states(opened: Opened, sentences: Sequence[tuple[int, ...]]) -> list[Any]:
-    """Of each sentence hs[L], [tokens, hidden], on the CPU in the model's type. Sentences of equal length share passes: nothing is padded."""
+def last_states(opened: Opened, sentences: Sequence[tuple[int, ...]], state: int | None = None) -> list[Any]:
+    """Of each sentence hs[L] (or another hidden state), [tokens, hidden], on the CPU in the model's type.
+
+    Sentences of equal length share passes: nothing is padded.
+    """
     import torch
 
     found: list[Any] = [None] * len(sentences)
-    with torch.inference_mode(), capture(opened, [opened.layers]) as states:
+    state = opened.layers if state is None else state
+    with torch.no_grad(), capture(opened, [state]) as states:
         for rows in packing.equal_lengths(sentences, TOKENS):
             run(opened, packing.inputs(rows, opened.device, opened.dtype))
-            flat = states[opened.layers].flatten(0, 1)
+            flat = states[state].flatten(0, 1)
             for member, place in zip(rows.members, rows.places, strict=True):
                 found[member] = flat[torch.from_numpy(place).to(flat.device)].cpu()
             states.clear()
@@ -91,9 +95,9 @@ def compare(
         for first in range(0, len(targets), step):
             piece = slice(first, min(first + step, len(targets)))
             p, q = (_gathered(states, owners[piece], places[piece], opened.device) for states in (before, after))
-            log_q = _log_softmax(head(whole, opened, q))
+            log_q = log_softmax(head(whole, opened, q))
             with head_weights(whole, weight):
-                log_p = _log_softmax(head(whole, opened, p))
+                log_p = log_softmax(head(whole, opened, p))
             right = targets[piece].to(log_q.device)
             entropy[piece] = -log_q.gather(1, right[:, None])[:, 0].double().cpu().numpy()
             terms = log_p.exp() * (log_p - log_q)
@@ -112,7 +116,8 @@ def _gathered(states: Sequence[Any], owners: np.ndarray, places: np.ndarray, dev
     ).to(device)
 
 
-def _log_softmax(logits: Any) -> Any:
+def log_softmax(logits: Any) -> Any:
+    """In float32 or finer."""
     import torch
 
     return torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=-1)

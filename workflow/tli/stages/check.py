@@ -16,6 +16,7 @@ from tli.model.lora import target_names
 from tli.model.opening import open_model, open_whole, streamed
 from tli.model.pooling import tokenize
 from tli.probes.perplexity import SENTENCES, perplexity, shipped_sentences, verdict
+from tli.specs import ALL_LINEAR
 
 
 def run(job: CheckJob) -> dict:
@@ -46,8 +47,8 @@ def run(job: CheckJob) -> dict:
         opened = open_model(spec)
         tokenizer, parameters = opened.tokenizer, sum(p.numel() for p in opened.base.parameters())
         del opened
-    if experiment.target_modules:
-        target_names(open_model(spec, 1), tuple(experiment.target_modules), 1)
+    if named := [name for name in experiment.target_modules if name != ALL_LINEAR]:
+        target_names(open_model(spec, 1), tuple(named), 1)
     word = tokenize(tokenizer, ["a"])[0]
     record = CheckRecord(
         model=model,

@@ -20,6 +20,7 @@ CONTRACT = {
     "verdicts": tables.VERDICTS,
     "lines": tables.VERDICT_LINES,
     "rivals": tables.RIVALS,
+    "harm": tables.HARM,
     "ladder": tables.LADDER,
 }  # the others' columns are those of tli.statistics
 
@@ -33,9 +34,12 @@ def run(job: StatisticsJob) -> dict:
     words = statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers)
     maps = read_maps(layout, experiment.model_pairs)
     mapped = statistics.Mapped(maps["maps"], maps["map_similarities"])
-    evidence = (statistics.rivals.evidence(words, mapped, job.spec),)
+    texts = tables.joined([tables.read(path, tables.RUNNING_TEXT) for path in job.inputs["text"]], tables.RUNNING_TEXT)
+    risen, deciding = statistics.harm.rises(texts, measured["runs"]), set(experiment.config.text)
+    evidence = (statistics.rivals.evidence(words, mapped, job.spec), statistics.harm.evidence(risen, deciding, job.spec))
     results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
     results |= {"rivals": statistics.rivals.rivals(words, mapped, job.spec), "ladder": statistics.rivals.ladder(words, mapped, job.spec)}
+    results["harm"] = statistics.harm.harm(risen, deciding, job.spec)
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))
     if job.inputs["transfer"]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from dataclasses import asdict
-from functools import cache
+from dataclasses import asdict, replace
+from functools import cache, cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -16,11 +16,16 @@ from tli.experiment.job import TrainJob
 from tli.experiment.layer import adapted_blocks, resolve_layer
 from tli.io import store
 from tli.io.records import CheckRecord, read_check, read_json, write_json
+from tli.io.sentences import read_sentences
 from tli.log import say, warn
 from tli.model.device import device_name, peak_memory_mib
+from tli.model.opening import below_head, open_whole
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
+from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, write_matrix
 from tli.training.loop import steps_of
 from tli.training.trainer import Trainer
+
+MATRIX_SENTENCES = 400  # that the gradients' matrix is made from
 
 
 def run(job: TrainJob) -> dict:
@@ -77,7 +82,32 @@ class _Cell:
         return pairs[pairs["split"] == "train"].reset_index(drop=True)
 
     def key(self, member: Member) -> dict:
-        return unit_key(self.check, self.model, self.trained(member), self.spec, self.loss_layer, self.adapted, member.seed)
+        key = unit_key(self.check, self.model, self.trained(member), self.spec, self.loss_layer, self.adapted, member.seed)
+        return key | {"anchors": store.digest(list(self.anchors))} if self.spec.anchor else key
+
+    @cached_property
+    def anchors(self) -> tuple[str, ...]:
+        """The sentences that are kept apart for training, of all languages of the arm's anchor."""
+        texts = self.job.texts.values()
+        return tuple(dict.fromkeys(one.text for spec, path in texts for one in read_sentences(path, spec) if one.is_anchor))
+
+    def anchoring(self) -> Anchoring | None:
+        """What the anchor needs; the gradients' matrix is made once for a model, hidden state and text."""
+        if self.spec.anchor is None:
+            return None
+        if self.spec.anchor.metric != "gradient-weighted":
+            return Anchoring(self.anchors)
+        model = replace(self.model, quantization="none", dtype=self.spec.full_dtype) if self.spec.is_full else self.model
+        chosen = self.anchors[:MATRIX_SENTENCES]
+        key = {"version": 1, "identity": self.check.identity, "dtype": model.dtype, "quantization": model.quantization}
+        key |= {"hidden_state": self.loss_layer, "sentences": store.digest(list(chosen))}
+
+        def build(folder: Path) -> None:
+            say(f"train: the gradients' matrix at hs[{self.loss_layer}] from {len(chosen)} sentences")
+            whole, tokenizer = open_whole(model)
+            write_matrix(gradient_matrix(whole, below_head(whole, tokenizer), self.loss_layer, chosen), folder)
+
+        return Anchoring(self.anchors, store.get(Path(self.job.layout.store), "gradient-matrix", key, build)[0] / MATRIX)
 
     def unit(self, member: Member) -> Path | None:
         """The finished unit of a run, None where it is to be trained."""
@@ -88,7 +118,7 @@ class _Cell:
         return unit
 
     def trainer(self) -> Trainer:
-        return Trainer(self.model, self.spec, self.loss_layer, self.adapted, self.trained)
+        return Trainer(self.model, self.spec, self.loss_layer, self.adapted, self.trained, self.anchoring())
 
     def checkpoint(self, member: Member):
         """Where a full training of this run writes how far it is; None for adapters."""

@@ -17,9 +17,10 @@ from tli.log import say
 from tli.model import lora
 from tli.model.full_weights import save_weights
 from tli.model.lora.folder import Card
-from tli.model.opening import open_model
+from tli.model.opening import below_head, open_model, open_whole
 from tli.specs import Member, ModelSpec, TrainSpec
 from tli.training import grouping, loop, pairing
+from tli.training.anchor import Anchor, Anchoring
 from tli.training.batches import Batches
 from tli.training.checkpoint import Checkpoint
 from tli.training.weights import AllWeights
@@ -43,15 +44,29 @@ class _Trained:
 class Trainer:
     """The opened model, which all runs of a cell share, and what each of them learns from."""
 
-    def __init__(self, model: ModelSpec, spec: TrainSpec, loss_layer: int, adapted: int, trained: Callable[[Member], pd.DataFrame]):
+    def __init__(
+        self,
+        model: ModelSpec,
+        spec: TrainSpec,
+        loss_layer: int,
+        adapted: int,
+        trained: Callable[[Member], pd.DataFrame],
+        anchoring: Anchoring | None = None,
+    ):
         """adapted: blocks that carry adapters; trained: the train split of a run, tables.PAIRS."""
         self.model, self.spec, self.loss_layer, self.trained = model, spec, loss_layer, trained
         self.asked, self.blocks = adapted, min(adapted, loss_layer)
         opening = replace(model, dtype=spec.full_dtype) if spec.is_full else model
-        self.opened = open_model(opening, loss_layer, quantized=not spec.is_full)
+        whole = None
+        if spec.anchor and spec.anchor.metric == "kl":
+            whole, tokenizer = open_whole(replace(opening, quantization="none") if spec.is_full else opening)
+            self.opened = below_head(whole, tokenizer)
+        else:
+            self.opened = open_model(opening, loss_layer, quantized=not spec.is_full)
         if spec.gradient_checkpointing:
             self.opened.base.gradient_checkpointing_enable({"use_reentrant": False})
-        self.task = loop.Task(spec, loss_layer)
+        anchor = Anchor(self.opened, spec.anchor, loss_layer, anchoring or Anchoring(()), whole) if spec.anchor else None
+        self.task = loop.Task(spec, loss_layer, anchor)
         self.shape = None
         if not spec.is_full:
             self.shape = lora.LoraShape(spec.rank, spec.alpha, spec.dropout, spec.target_modules, self.blocks)
@@ -72,14 +87,18 @@ class Trainer:
             return 1
         first = self._expected[0] if self._expected else Member(0)
         batches = self._batches(np.arange(len(self.trained(first))), first, plain=True)
-        if not loop.can_stack(self.opened, [batches], self.spec):
+        if not self._can_stack([batches]):
             return 1
         tokens = sum(len(word.ids) for word in (*batches.sources, *batches.targets)) / len(batches) * self.spec.batch_size
         tokens *= 2 if self.spec.pulls_own_word else 1
+        tokens += self.spec.anchor.tokens_per_step if self.spec.anchor else 0
         values = sum(tensor.numel() for tensor in lora.initial(self.opened, self.shape, 0).values())
         cost = grouping.step_cost(self.opened, self.spec, tokens, values)
         device = self.opened.device
         return cost.seeds_at_a_time(loop.steps_of(len(batches), self.spec), device.type, grouping.free_on(device))
+
+    def _can_stack(self, batches: list[Batches]) -> bool:
+        return loop.can_stack(self.opened, batches, self.spec) and (self.task.anchor is None or self.task.anchor.packed)
 
     def prepare(self, members: Sequence[Member], progress: Progress) -> None:
         """Say which runs are to come. `run` trains those that fit in one pass with the one it is asked for, and hands them out."""
@@ -100,7 +119,7 @@ class Trainer:
         seeds = [member.seed for member in members]
         chosen = [self._chosen(member) for member in members]
         batches = [self._batches(rows, member) for rows, member in zip(chosen, members, strict=True)]
-        if not loop.can_stack(self.opened, batches, self.spec):
+        if not self._can_stack(batches):
             return
         say(f"train: {len(members)} runs in one pass")
         stack = lora.Stack(self.opened, [lora.initial(self.opened, self.shape, seed) for seed in seeds], self.shape, seeds)
@@ -127,7 +146,7 @@ class Trainer:
             self._train_group(self._group(member), progress)
         if member not in self._ready:
             batches, start = self._batches(chosen, member), lora.initial(self.opened, self.shape, seed)
-            laid = loop.can_stack(self.opened, [batches], self.spec)
+            laid = self._can_stack([batches])
             stack = lora.Stack(self.opened, [start], self.shape, [seed] if laid else None)
             outcome = self._outcome(stack, batches, seed, self._counted(progress, len(chosen)))
             self._ready[member] = _Trained(chosen, outcome, start if outcome.failed else stack.tensors(0))

@@ -111,6 +111,8 @@ class TrainJob(OfModel):
     @property
     def inputs(self) -> Paths:
         files: Paths = self.list_files | {"check": self.layout.check(self.model)}
+        if texts := self.texts:
+            files["texts"] = [path for _, path in texts.values()]
         if self.layer == "best":  # it waits for the layers that the grid lists by number: if it is one of them, the run is made once
             numbers = [layer for layer in self.experiment.arms[self.arm].loss_layers if layer.isdigit()]
             files["choice"] = self.layout.scan(self.model, self.pair)["choice"]
@@ -121,6 +123,13 @@ class TrainJob(OfModel):
                 for fold in folds_of(self.experiment.config)
             ]
         return files
+
+    @property
+    def texts(self) -> dict[str, tuple[TextSpec, str]]:
+        """Running text that the arm's anchor reads, and the file where it lies; none without an anchor."""
+        if self.arm not in self.experiment.arms or (anchor := self.experiment.arms[self.arm].training.anchor) is None:
+            return {}
+        return self.experiment.texts(anchor.text or self.pair.split("-"))
 
     @property
     def outputs(self) -> Paths:
@@ -134,7 +143,8 @@ class TrainJob(OfModel):
 
     @property
     def depends(self) -> dict[str, Any]:
-        return {"model": self.plain_model, "spec": plain(self.spec), "seeds": self.seeds}
+        texts = {language: plain(text) for language, (text, _) in self.texts.items()}
+        return {"model": self.plain_model, "spec": plain(self.spec), "seeds": self.seeds} | ({"text": texts} if texts else {})
 
 
 @dataclass(frozen=True, eq=False)
