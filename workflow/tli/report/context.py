@@ -60,6 +60,7 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
         contract.write(frame, folder / "tables" / f"{name}.tsv")
     firsts, every = first_verdicts(report), report.tables.verdicts
     text, references = methods(report)
+    remarks = warnings(report)
     return {
         "experiment": report.experiment,
         "size": experiment_size(report),
@@ -70,7 +71,8 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
         "primary": primary,
         "same": same_runs(report.tables),
         "transfer": transfer_sentences(report),
-        "warnings": warnings(report),
+        "warnings": remarks,
+        "serious": sum(one.is_serious for one in remarks),
         "audit": _by_pair(report),
         "missing": report.missing,
         "sections": sections,

@@ -94,7 +94,7 @@ def rank_gain(changes: pd.DataFrame, colours: dict[str, str], metric: str = "csl
             at = part["rank"].astype(str).map({rank: place for place, rank in enumerate(ranks)}).to_numpy(float)
             aside = (number - (len(arms) - 1) / 2) * min(0.16, 0.6 / len(arms))
             mark = style.MARKERS[number % len(style.MARKERS)]
-            axes.plot(at + aside, part[f"{metric}_change"], mark, color=colours[arm], ms=4.5, alpha=0.6, mew=0, label="_")
+            axes.plot(at + aside, part[f"{metric}_change"], mark, **style.dots(colours[arm]), ms=4.5, label="_")
             mean = part.groupby(at)[f"{metric}_change"].mean()
             axes.plot(mean.index + aside, mean, "-", marker=mark, color=colours[arm], ms=8, mec=style.INK, mew=0.6, label=arm)
         axes.axhline(0, color=style.INK, lw=0.9)
