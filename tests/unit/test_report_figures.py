@@ -101,6 +101,13 @@ def test_rank_gain_shows_every_seed_and_their_mean(made, colours):
     assert shown.get_color() == lines["tli"].get_color() == colours["tli"]
 
 
+def test_one_rank_is_not_drawn_over_ranks(made, colours):
+    changes = rows(derived.changes(made["metrics"], made["runs"]), hidden_state=4, split="heldout", rank="16")
+    transfer = rows(derived.accuracies(made["transfer"], made["runs"]), rank="16")
+    for figure in (figures.rank_gain(changes, colours), figures.transfer_by_rank(transfer, colours)):
+        assert not figure.axes[0].lines and figure.axes[0].texts[0].get_text().startswith("Only rank 16 was run")
+
+
 def test_before_and_after_draw_the_pairs(made, colours):
     real = derived.paired(made["similarities"], made["runs"], CELL, OUTPUT)
     placebo = derived.paired(made["similarities"], made["runs"], Cell("model-1", "pair-1", "placebo-tli", "best", "16"), OUTPUT)

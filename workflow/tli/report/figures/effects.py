@@ -83,6 +83,8 @@ def rank_gain(changes: pd.DataFrame, colours: dict[str, str], metric: str = "csl
         return style.nothing("No run has been evaluated.")
     layers = by_place(changes["layer"], ["best"])[:6]
     ranks = by_place(changes["rank"], [])
+    if len(ranks) < 2:
+        return style.nothing(f"Only rank {ranks[0]} was run: there is nothing to draw over ranks.")
     arms = [arm for arm in colours if (changes["arm"] == arm).any()]
     wide = min(3, len(layers))
     high = -(-len(layers) // wide)

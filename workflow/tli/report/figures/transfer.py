@@ -60,6 +60,8 @@ def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]):
     if after.empty:
         return style.nothing("Transfer was not measured.")
     tasks, ranks = list(dict.fromkeys(after["task"].astype(str)))[:8], by_place(after["rank"], [])
+    if len(ranks) < 2:
+        return style.nothing(f"Only rank {ranks[0]} was run: there is nothing to draw over ranks.")
     figure, panels = _panels(tasks)
     arms = [arm for arm in colours if (after["arm"] == arm).any()]
     for axes, task in zip(panels, tasks, strict=True):
