@@ -144,6 +144,35 @@ def test_search_shows_strange_words_as_text(window):
     assert window.run("return typeof window.broken") == "undefined"
 
 
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+def test_every_link_of_the_contents_lands_on_its_part(small, tmp_path, width):
+    with Browser(tmp_path, width, 900, telephone=width < 500) as browser:
+        browser.open(small / "index.html")
+        browser.wait(READY)
+        links = browser.run("return [...document.querySelectorAll('nav a')].map((one) => one.getAttribute('href'))")
+        assert len(links) >= 8
+        for link in [*links[::-1], *links]:
+            browser.run("document.querySelector(`nav a[href='${arguments[0]}']`).click()", link)
+            script = """const at = document.querySelector(arguments[0]).getBoundingClientRect().top;
+                const page = document.documentElement;
+                return [at, page.scrollHeight - innerHeight - scrollY < 2];"""
+            browser.wait(f"return location.hash === {link!r}")
+            time.sleep(0.1)
+            at, is_end = browser.run(script, link)
+            assert 0 <= at <= 80 or (is_end and 0 <= at < 900), (link, at)
+
+
+def test_figures_out_of_sight_are_drawn(small, tmp_path):
+    """A screenshot of the full page, and print to an image, take what is not in view: nothing may wait for being seen."""
+    with Browser(tmp_path) as browser:
+        browser.open(small / "index.html")
+        browser.wait(READY)
+        seen = browser.run(
+            "return [...document.querySelectorAll('details.group[open] .picture svg')].map((one) => one.checkVisibility({contentVisibilityAuto: true}))"
+        )
+        assert len(seen) == len(FIGURES) and all(seen)
+
+
 def test_copy_says_so(window):
     show(window, "verdicts")
     window.click("#table-verdicts button[data-action='copy']")

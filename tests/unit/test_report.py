@@ -406,6 +406,29 @@ def test_a_bare_tokenizer_with_a_sink_is_told(made):
     assert warnings.BARE not in texts_of(long_first_token) and warnings.BARE not in texts_of(made, bare)
 
 
+def test_what_holds_for_several_is_one_warning(made):
+    remarks = warnings.warnings(ReportInput(TEN_SEEDS, Tables.of({**made, "metrics": made["metrics"].assign(csls_p_at_1=0.01)})))
+    weak = [one for one in remarks if one.text.startswith("Weak baseline")]
+    assert [one.about for one in weak] == ["model-1, pair-1; model-1, pair-2"]
+    assert len({one.text for one in remarks}) == len(remarks)
+
+
+def test_many_models_and_pairs_get_a_matrix_first(made, undrawn, tmp_path):
+    groups = [(f"model-{m}", f"pair-{p}") for m in (1, 2) for p in (1, 2, 3) if (m, p) != (2, 3)]
+    one = made["verdicts"].head(1)
+    verdicts = pd.concat([one.assign(model=model, pair=pair) for model, pair in groups], ignore_index=True)
+    verdicts.loc[4, "verdict"] = "worse"
+    report.build(ReportInput(EXPERIMENT, Tables(verdicts=verdicts)), tmp_path)
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    matrix = text[text.index('<table class="matrix">') : text.index("</table>", text.index('<table class="matrix">'))]
+    rows = [re.findall(r'<td(?: class="(\w+)")?>(?:<a href="#([^"]+)">([^<]+)</a>|–)', row) for row in matrix.split("<tr>")[2:]]
+    assert [[(tone, name) for tone, _, name in row] for row in rows] == [
+        [("good", "aligns better")] * 3,
+        [("good", "aligns better"), ("bad", "worse"), ("", "")],
+    ]
+    assert all(f'id="{place}"' in text for row in rows for _, place, _ in row if place)
+
+
 def test_a_table_without_a_column_of_its_contract_is_refused_at_once(made):
     with pytest.raises(TableError, match="report: the table scan lacks the columns mismatched, sink_ratio"):
         Tables(scan=made["scan"].drop(columns=["sink_ratio", "mismatched"]))

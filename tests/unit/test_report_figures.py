@@ -1,9 +1,14 @@
 """The figures show the tables' values: what is drawn is read back and compared."""
 
+import dataclasses
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import synthetic
+from matplotlib.colors import to_rgb
 
 from tli.report import derived, figures, style, svg
 from tli.report.figures import effects
@@ -12,6 +17,7 @@ from tli.report.selection import Cell, Endpoint, first_cell, rows, with_bos
 
 CELL = Cell("model-1", "pair-1", "tli", "best", "16")
 OUTPUT = Endpoint(4, "no-bos")
+STATIC = Path(style.__file__).parent / "static"
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +101,13 @@ def test_rank_gain_shows_every_seed_and_their_mean(made, colours):
     assert shown.get_color() == lines["tli"].get_color() == colours["tli"]
 
 
+def test_one_rank_is_not_drawn_over_ranks(made, colours):
+    changes = rows(derived.changes(made["metrics"], made["runs"]), hidden_state=4, split="heldout", rank="16")
+    transfer = rows(derived.accuracies(made["transfer"], made["runs"]), rank="16")
+    for figure in (figures.rank_gain(changes, colours), figures.transfer_by_rank(transfer, colours)):
+        assert not figure.axes[0].lines and figure.axes[0].texts[0].get_text().startswith("Only rank 16 was run")
+
+
 def test_before_and_after_draw_the_pairs(made, colours):
     real = derived.paired(made["similarities"], made["runs"], CELL, OUTPUT)
     placebo = derived.paired(made["similarities"], made["runs"], Cell("model-1", "pair-1", "placebo-tli", "best", "16"), OUTPUT)
@@ -163,6 +176,61 @@ def test_transfer_draws_the_change_of_accuracy(made, colours):
     right = items.groupby("run")["correct"].mean()
     wanted = [right[f"tli/layer-best/rank-16/seed-{seed}"] - right["baseline"] for seed in range(3)]
     np.testing.assert_allclose(line.get_xdata(), wanted)
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2 contrast of two colours."""
+
+    def light(colour: str) -> float:
+        part = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2]
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def papers() -> list[str]:
+    """The page's backgrounds, light and dark, as its style has them."""
+    return [paper.ljust(7, "f") for paper in re.findall(r"--paper: (#\w+)", (STATIC / "style.css").read_text())[:2]]
+
+
+def test_marks_have_contrast_on_both_papers(made, colours, tmp_path):
+    """Every colour that a figure is drawn with, as it stands in the SVG: each shape's edge or inside has 3 to 1."""
+    assert papers() == ["#ffffff", "#15181c"] and contrast("#ffffff", "#000000") == pytest.approx(21)
+    every = [*style.REAL_ARMS, *style.CONTROL_ARMS, style.BASELINE]
+    assert len(set(every)) == len(every)
+    for paper in papers():
+        assert {colour: round(contrast(colour, paper), 2) for colour in every if contrast(colour, paper) < 3} == {}
+    changes = rows(derived.changes(made["metrics"], made["runs"]), hidden_state=4, split="heldout")
+    found = derived.accuracies(made["transfer"], made["runs"])
+    words = [
+        derived.paired(made["similarities"], made["runs"], cell, OUTPUT) for cell in (CELL, dataclasses.replace(CELL, arm="placebo-tli"))
+    ]
+    drawings = [
+        figures.rank_gain(changes, colours),
+        figures.gap_against_cosine(changes, colours),
+        figures.before_after(*words, colours),
+        figures.transfer_change(found, colours),
+        figures.transfer_by_rank(found, colours),
+        figures.training_curves(made["losses"], colours),
+    ]
+    for number, drawing in enumerate(drawings):
+        text = svg.written(drawing, f"x{number}", tmp_path)
+        shapes = re.findall(r'style="([^"]*#[0-9a-f]{6}[^"]*)"', text)
+        assert shapes, number
+        for shape in shapes:
+            parts = dict(part.split(":", 1) for part in shape.replace(" ", "").strip(";").split(";"))
+            edges = [parts.get(name, "none") for name in ("stroke", "fill") if f"{name}-opacity" not in parts and "opacity" not in parts]
+            drawn = [colour for colour in edges if colour.startswith("#")]
+            for paper in papers():
+                assert any(contrast(colour, paper) >= 3 for colour in drawn), (number, shape)
+
+
+def test_many_arms_can_be_told_apart():
+    real, controls = [f"arm-{i}" for i in range(12)], [f"control-{i}" for i in range(5)]
+    colours = style.arm_colours([*real, *controls], controls)
+    assert len({colours[arm] for arm in controls}) == 5 and not {colours[arm] for arm in controls} & {colours[arm] for arm in real}
+    assert len({(colours[arm], style.MARKERS[place % len(style.MARKERS)]) for place, arm in enumerate([*real, *controls])}) == 17
 
 
 def test_an_arm_has_one_colour_and_controls_another():
@@ -240,7 +308,7 @@ def test_transfer_by_rank_and_against_the_gain_draw_the_tables():
     axes = figures.transfer_by_rank(found, colours).axes
     task = axes[0].get_title(loc="left")
     own = after[after["task"] == task]
-    points = np.concatenate([line.get_ydata() for line in axes[0].lines if line.get_alpha() == 0.5])
+    points = np.concatenate([line.get_ydata() for line in axes[0].lines if line.get_markeredgewidth() == 0.9])
     np.testing.assert_allclose(np.sort(points), np.sort(own["change"]))
     last = made["metrics"]["hidden_state"].max()
     metrics = made["metrics"]

@@ -18,12 +18,14 @@ from tli.report.columnar import clean, columnar, fitted
 from tli.report.gallery import Picture, pictures, primary_picture
 from tli.report.input import ReportInput
 from tli.report.methods import methods
+from tli.report.names import figure_name
 from tli.report.selection import Cell, first_verdicts, rows
 from tli.report.sentences import experiment_size, same_runs, transfer_sentences
 from tli.report.sheets import Sheet, sheets
 from tli.report.warnings import warnings
 
 SVG_IN_PAGE = 5_000_000  # bytes of all figures together; later ones are linked
+VERDICTS_SHOWN = 4  # models and pairs whose sentences are not folded away; of more there is a matrix first
 VERDICTS_IN_PAGE = 60  # sentences; the table has them all
 FILTERS = ["model", "pair", "arm", "layer", "rank", "split", "hidden_state", "pooling", "metric", "level", "task"]
 
@@ -34,8 +36,16 @@ class Section:
 
     model: str
     pair: str
-    is_demo: bool
+    place: str  # its id in the page
     pictures: tuple[tuple[Picture, bool], ...]  # and whether it stands in the page
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The verdict of every model (a row) and pair (a column); None where there is none."""
+
+    pairs: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[dict | None, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -62,10 +72,13 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
     firsts, every = first_verdicts(report), report.tables.verdicts
     alignment = alignment_sentences(report)
     text, references = methods(report)
+    remarks, told = warnings(report), _told(firsts, report.tables.lines)
     return {
         "experiment": report.experiment,
         "size": experiment_size(report),
-        "verdicts": _told(firsts, report.tables.lines),
+        "verdicts": told,
+        "matrix": _matrix(told) if len(told) > VERDICTS_SHOWN else None,
+        "verdicts_shown": VERDICTS_SHOWN,
         "alignment": alignment,
         "untested": every.empty and (len(report.tables.grid) > 0 or not alignment),
         "verdict_counts": every["verdict"].value_counts().to_dict(),
@@ -74,7 +87,8 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
         "primary": primary,
         "same": same_runs(report.tables),
         "transfer": transfer_sentences(report),
-        "warnings": warnings(report),
+        "warnings": remarks,
+        "serious": sum(one.is_serious for one in remarks),
         "audit": _by_pair(report),
         "missing": report.missing,
         "sections": sections,
@@ -113,6 +127,12 @@ def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
     return told
 
 
+def _matrix(told: list[dict]) -> Matrix:
+    pairs, models = (tuple(dict.fromkeys(row[name] for row in told)) for name in ("pair", "model"))
+    by_group = {(row["model"], row["pair"]): {**row, "place": figure_name("group", row["model"], row["pair"])} for row in told}
+    return Matrix(pairs, tuple((model, tuple(by_group.get((model, pair)) for pair in pairs)) for model in models))
+
+
 def _sections(report: ReportInput, folder: Path) -> list[Section]:
     sections, room = [], SVG_IN_PAGE
     for model, pair in report.groups:
@@ -120,7 +140,7 @@ def _sections(report: ReportInput, folder: Path) -> list[Section]:
         for picture in pictures(report, model, pair, folder):
             room -= len(picture.svg)
             drawn.append((picture, room >= 0))
-        sections.append(Section(model, pair, report.experiment.model(model).demo, tuple(drawn)))
+        sections.append(Section(model, pair, figure_name("group", model, pair), tuple(drawn)))
     return sections
 
 

@@ -83,5 +83,5 @@ def pictures(report: ReportInput, model: str, pair: str, folder: Path) -> Iterat
 def marked(figure, is_demo: bool):
     """Write "demo model" into the figure of a demo, so that it cannot travel as a claim about a real model."""
     if is_demo and figure.axes:
-        figure.supxlabel("demo model: no claim about a real one", fontsize=8, x=0.995, ha="right", color=style.VERMILLION)
+        figure.supxlabel("demo model: no claim about a real one", fontsize=8, x=0.995, ha="right", style="italic")
     return figure

@@ -1,7 +1,7 @@
 """How every figure looks: colours, marks, fonts.
 
-Colours are those of Okabe and Ito (2008), told apart with any kind of colour blindness. An arm keeps its colour in all
-figures. Ink and paper are two marked colours: the SVG replaces them by the page's own, so one file serves light and dark.
+Colours begin as those of Okabe and Ito (2008), told apart with any kind of colour blindness; the light ones are darkened until
+every one has a contrast of 3 to 1 on the light and on the dark page. An arm keeps its colour in all figures. Ink and paper are two marked colours: the SVG replaces them by the page's own, so one file serves light and dark.
 """
 
 from __future__ import annotations
@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable
 from tli.report.selection import BASELINE as BASELINE_NAME
 
 INK, PAPER = "#1b1c1d", "#fefdfc"
-BLUE, ORANGE, GREEN, VERMILLION, PURPLE, SKY = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9"
+BLUE, GREEN, PURPLE, SKY, OLIVE, VIOLET = "#0072B2", "#00916A", "#B8639A", "#2B93C9", "#7C7C00", "#8A6BD1"
+ORANGE, VERMILLION, BROWN, ROSE, KHAKI = "#BA7F00", "#D55E00", "#9C6146", "#D6455D", "#8F7B4E"
 BASELINE = "#808080"
-REAL_ARMS = [BLUE, GREEN, PURPLE, SKY]
-CONTROL_ARMS = [ORANGE, VERMILLION]
-MARKERS = ["o", "s", "^", "D", "v", "P"]
+REAL_ARMS = [BLUE, GREEN, PURPLE, SKY, OLIVE, VIOLET]
+CONTROL_ARMS = [ORANGE, VERMILLION, BROWN, ROSE, KHAKI]
+MARKERS = ["o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h"]  # of two arms of one colour the marks differ
 FAMILIES = [
     "DejaVu Sans",
     "Noto Sans Ethiopic",
@@ -30,7 +31,7 @@ FAMILIES = [
 
 
 def arm_colours(arms: Iterable[str], controls: Iterable[str] = ()) -> dict[str, str]:
-    """Give each arm its colour, by its order; baselines are grey, placebo and zero arms orange and vermillion."""
+    """Give each arm its colour, by its order; baselines are grey, placebo and zero arms have warm ones."""
     controls = set(controls)
     colours, real, control = {}, 0, 0
     for arm in dict.fromkeys(arms):
@@ -43,6 +44,13 @@ def arm_colours(arms: Iterable[str], controls: Iterable[str] = ()) -> dict[str, 
             colours[arm] = REAL_ARMS[real % len(REAL_ARMS)]
             real += 1
     return colours
+
+
+def dots(colour: str) -> dict:
+    """How points that may cover one another are drawn: a light inside, an edge in the full colour."""
+    from matplotlib.colors import to_rgba
+
+    return {"color": colour, "mfc": to_rgba(colour, 0.45), "mec": colour, "mew": 0.9, "ls": "none"}
 
 
 def settings() -> dict:

@@ -21,7 +21,8 @@ BARE = "The tokenizer adds nothing before a word: a word's first token may be th
 
 @dataclass(frozen=True)
 class Remark:
-    """One remark: a serious one speaks against a claim, a note is to be known. `about` is "model, pair", a model, a pair or ""."""
+    """One remark: a serious one speaks against a claim, a note is to be known. `about` is "model, pair", a model, a pair or "";
+    where the same holds for several of them, all, joined by semicolons."""
 
     about: str
     text: str
@@ -29,8 +30,17 @@ class Remark:
 
 
 def warnings(report: ReportInput) -> list[Remark]:
-    """All remarks, each once, the serious ones first."""
-    return sorted(dict.fromkeys(_all(report)), key=lambda one: not one.is_serious)
+    """All remarks, the serious ones first; what is said of several models and pairs is one remark."""
+    places: dict[tuple[str, bool], dict[str, None]] = {}
+    for one in _all(report):
+        places.setdefault((one.text, one.is_serious), {})[one.about] = None
+    found = [Remark(_together(list(about), report), text, is_serious) for (text, is_serious), about in places.items()]
+    return sorted(found, key=lambda one: not one.is_serious)
+
+
+def _together(about: list[str], report: ReportInput) -> str:
+    every = [f"{model}, {pair}" for model, pair in report.groups]
+    return f"all {len(every)} models and pairs" if len(every) > 2 and about == every else "; ".join(about)
 
 
 def _all(report: ReportInput) -> Iterator[Remark]:

@@ -83,6 +83,8 @@ def rank_gain(changes: pd.DataFrame, colours: dict[str, str], metric: str = "csl
         return style.nothing("No run has been evaluated.")
     layers = by_place(changes["layer"], ["best"])[:6]
     ranks = by_place(changes["rank"], [])
+    if len(ranks) < 2:
+        return style.nothing(f"Only rank {ranks[0]} was run: there is nothing to draw over ranks.")
     arms = [arm for arm in colours if (changes["arm"] == arm).any()]
     wide = min(3, len(layers))
     high = -(-len(layers) // wide)
@@ -94,7 +96,7 @@ def rank_gain(changes: pd.DataFrame, colours: dict[str, str], metric: str = "csl
             at = part["rank"].astype(str).map({rank: place for place, rank in enumerate(ranks)}).to_numpy(float)
             aside = (number - (len(arms) - 1) / 2) * min(0.16, 0.6 / len(arms))
             mark = style.MARKERS[number % len(style.MARKERS)]
-            axes.plot(at + aside, part[f"{metric}_change"], mark, color=colours[arm], ms=4.5, alpha=0.6, mew=0, label="_")
+            axes.plot(at + aside, part[f"{metric}_change"], mark, **style.dots(colours[arm]), ms=4.5, label="_")
             mean = part.groupby(at)[f"{metric}_change"].mean()
             axes.plot(mean.index + aside, mean, "-", marker=mark, color=colours[arm], ms=8, mec=style.INK, mew=0.6, label=arm)
         axes.axhline(0, color=style.INK, lw=0.9)

@@ -27,7 +27,7 @@ def training_curves(losses: pd.DataFrame, colours: dict[str, str]):
             wide = wide.rolling(max(1, len(wide) // 20), min_periods=1, center=True).mean()
             wide = wide.iloc[:: max(1, len(wide) // 200)]
             for seed in wide.columns[:10]:
-                axes.plot(wide.index, wide[seed], color=colours[arm], lw=0.6, alpha=0.5, label="_seed")
+                axes.plot(wide.index, wide[seed], color=colours[arm], lw=0.6, label="_seed")
             axes.plot(wide.index, wide.mean(axis=1), color=colours[arm], lw=2.2, label=arm)
         axes.set_title(f"loss at {layer_name(layer)}")
         axes.set_xlabel("optimiser step")

@@ -36,11 +36,8 @@ def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]):
                 values,
                 at + spread,
                 style.MARKERS[number % len(style.MARKERS)],
-                color=colours[arm],
+                **style.dots(colours[arm]),
                 ms=5,
-                alpha=0.65,
-                mew=0,
-                ls="none",
                 label=arm if place == 0 else f"_{arm}",
             )
             if len(values):
@@ -63,6 +60,8 @@ def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]):
     if after.empty:
         return style.nothing("Transfer was not measured.")
     tasks, ranks = list(dict.fromkeys(after["task"].astype(str)))[:8], by_place(after["rank"], [])
+    if len(ranks) < 2:
+        return style.nothing(f"Only rank {ranks[0]} was run: there is nothing to draw over ranks.")
     figure, panels = _panels(tasks)
     arms = [arm for arm in colours if (after["arm"] == arm).any()]
     for axes, task in zip(panels, tasks, strict=True):
@@ -75,7 +74,7 @@ def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]):
                 if not len(values):
                     continue
                 at = place + aside
-                axes.plot(np.full(len(values), at), values, mark, color=colours[arm], ms=4, alpha=0.5, mew=0, label="_")
+                axes.plot(np.full(len(values), at), values, mark, **style.dots(colours[arm]), ms=4, label="_")
                 half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
                 axes.errorbar(at, values.mean(), half, fmt=mark, color=colours[arm], ms=7, mec=style.INK, mew=0.6, capsize=2, label=arm)
         axes.axhline(0, color=style.INK, lw=0.9)
@@ -107,7 +106,7 @@ def transfer_against_gain(accuracies: pd.DataFrame, gains: pd.DataFrame, colours
         for number, arm in enumerate(arms):
             part = joined[(joined["task"] == task) & (joined["arm"] == arm)]
             mark = style.MARKERS[number % len(style.MARKERS)]
-            axes.plot(part[f"{metric}_change"], part["change"], mark, color=colours[arm], ms=5.5, alpha=0.7, mew=0, label=arm)
+            axes.plot(part[f"{metric}_change"], part["change"], mark, **style.dots(colours[arm]), ms=5.5, label=arm)
         axes.axhline(0, color=style.INK, lw=0.9)
         axes.axvline(0, color=style.INK, lw=0.9)
         axes.set_title(task)

@@ -27,13 +27,12 @@ def before_after(real: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, s
         low, high = np.nanmin(values), np.nanmax(values)
         room = 0.04 * (high - low or 1)
         for axes, split in zip(grid[row], splits, strict=True):
-            for part, mark, alpha in ((placebo, "D", 0.45), (real, "o", 0.7)):
+            for part, mark in ((placebo, "D"), (real, "o")):
                 part = part[part["split"] == split]
                 if len(part):
                     arm = part["arm"].iloc[0]
-                    axes.plot(
-                        part[columns[0]], part[columns[1]], mark, ms=4, alpha=alpha, mew=0, label=arm, color=colours.get(arm, style.BLUE)
-                    )
+                    dots = style.dots(colours.get(arm, style.BLUE))
+                    axes.plot(part[columns[0]], part[columns[1]], mark, **dots, ms=4, label=arm)
             axes.axline((low, low), slope=1, color=style.INK, lw=0.9)
             axes.set_xlim(low - room, high + room)
             axes.set_ylim(low - room, high + room)
@@ -64,10 +63,8 @@ def gap_against_cosine(changes: pd.DataFrame, colours: dict[str, str]):
             part["cosine_change"],
             part["gap_change"],
             style.MARKERS[number % len(style.MARKERS)],
+            **style.dots(colours[arm]),
             ms=6,
-            alpha=0.75,
-            mew=0,
-            color=colours[arm],
             label=arm,
         )
     axes.axhline(0, color=style.INK, lw=0.9)
