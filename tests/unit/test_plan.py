@@ -82,7 +82,7 @@ def test_the_command_prints_it(capsys):
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize("name", ["config.yaml", "demo-ranks.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "demo-ranks.yaml", "demo-harm.yaml"])
 def test_snakemake_makes_as_many_jobs(name, tmp_path):
     """The plan against a dry run of the same config into an empty folder."""
     import re
