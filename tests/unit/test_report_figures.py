@@ -341,3 +341,26 @@ def test_a_ladder_draws_every_rung_in_its_order():
         "tli, rank 16, hs[2]",
     ]
     assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() != "-"] == [pytest.approx(0.6)]
+
+
+def test_the_front_puts_each_arm_at_its_worst_language():
+    cell = {"model": "m", "pair": "p", "layer": "6"}
+    harm = pd.DataFrame(
+        [
+            {**cell, "arm": arm, "rank": "16", "language": language, "rise": rise, "low": rise - 0.01, "high": rise + 0.01, "margin": 0.05}
+            for arm, language, rise in [("plain", "swh", 1.0), ("plain", "eng", 2.1), ("held", "swh", 0.02), ("held", "eng", 0.01)]
+        ]
+    )
+    rungs = [
+        ("before", "baseline", "", 0.4),
+        ("map", "ridge", "8", 0.8),
+        ("arm", "plain, rank 16", "6", 0.79),
+        ("arm", "held, rank 16", "6", 0.7),
+    ]
+    ladder = pd.DataFrame([{"rung": r, "name": n, "layer": k, "value": v, "low": v - 0.1, "high": v + 0.1} for r, n, k, v in rungs])
+    front = derived.front(ladder, harm).set_index("arm")
+    assert front["rise"].to_dict() == {"plain": 2.1, "held": 0.02} and front["language"].to_dict() == {"plain": "eng", "held": "swh"}
+    axes = figures.harm_gain(front.reset_index(), ladder, {"plain": "#0072B2"}).axes[0]
+    points = sorted(tuple(one.get_offsets()[0].round(9)) for one in axes.collections)
+    assert points == [(0.0, 0.4), (0.0, 0.8), (0.02, 0.7), (2.1, 0.79)]
+    assert derived.front(ladder, harm.iloc[:0]).empty

@@ -80,3 +80,8 @@ def metric_label(name: str) -> str:
     """A metric's name for people; a name that is none of ours is given back with spaces."""
     known = METRICS.get(name) or BESIDE.get(name)
     return known.label if known else name.replace("_", " ")
+
+
+def arm_label(arm: str, rank: str) -> str:
+    """ "tli, rank 16", or "full-ft" for one that has no rank."""
+    return f"{arm}, rank {rank}" if rank.isdigit() else arm

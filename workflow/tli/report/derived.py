@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 
 from tli.io.tables import CELL, RUN
+from tli.labels import arm_label
 from tli.report.selection import Cell, Endpoint, in_pools, kept_runs, rows
 
 # Metrics whose change is listed per run.
@@ -107,3 +108,15 @@ def placebo_of(runs: pd.DataFrame, cell: Cell) -> Cell | None:
     """The placebo cell of `cell`: same model, pair, layer and rank, on shuffled translations. None where there is none."""
     theirs = rows(runs, placebo_of=cell.arm, model=cell.model, pair=cell.pair, layer=cell.layer, rank=cell.rank)
     return Cell(cell.model, cell.pair, str(theirs["arm"].iloc[0]), cell.layer, cell.rank) if len(theirs) else None
+
+
+def front(ladder: pd.DataFrame, harm: pd.DataFrame) -> pd.DataFrame:
+    """LADDER's rows of the trained arms and controls of one model and pair, with the rise of cross-entropy in the language that
+    rises most: columns arm, rise, rise_low, rise_high, language, margin beside LADDER's. Empty where no text was measured.
+    """
+    worst = harm.sort_values("rise", ascending=False, kind="stable").drop_duplicates(CELL)
+    names = [arm_label(arm, str(rank)) for arm, rank in zip(worst["arm"], worst["rank"], strict=True)]
+    worst = worst.rename(columns={"low": "rise_low", "high": "rise_high"}).assign(name=names)
+    columns = ["arm", "name", "layer", "rise", "rise_low", "rise_high", "language", "margin"]
+    trained = ladder[ladder["rung"].isin(["arm", "control"])]
+    return trained.merge(worst[columns], on=["name", "layer"], how="inner", validate="one_to_one")

@@ -116,6 +116,18 @@ class Drawing:
         )
         return Drawn(figures.ladder(table, self.colours, metric_label(first["metric"])), counts + more)
 
+    def harm_gain(self) -> Drawn:
+        tables, group = self.report.tables, {"model": self.model, "pair": self.pair}
+        table, harm = rows(tables.ladder, **group), rows(tables.harm, **group)
+        front = derived.front(table, harm)
+        if front.empty:
+            return Drawn(figures.harm_gain(front, table, self.colours), "Not measured.")
+        few = "" if harm["decides"].astype(bool).all() else " The shipped sentences are too few to tell."
+        counts = (
+            f"n = {span(harm['sentences'])} sentences a language, {span(front['words'])} held-out words, {span(front['seeds'])} seeds.{few}"
+        )
+        return Drawn(figures.harm_gain(front, table, self.colours, metric_label(table.iloc[0]["metric"])), counts)
+
     def before_after(self) -> Drawn:
         return Drawn(figures.before_after(self.words, self.placebo_words, self.colours), self._of_words())
 

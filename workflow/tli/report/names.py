@@ -8,6 +8,7 @@ import re
 FIGURES = {
     "layer-curve": ("Alignment by hidden state", "Before training"),
     "ladder": ("From free to trained: who wins", "Was it worth it"),
+    "harm-gain": ("Gain against harm", "Was it worth it"),
     "before-after": ("Before and after, pair by pair", "What changed"),
     "gap-against-cosine": ("Does the gap rise, or do all cosines?", "Can it be believed"),
     "forest": ("Effects of all cells", "What changed"),

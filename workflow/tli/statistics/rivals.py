@@ -12,6 +12,7 @@ import pandas as pd
 
 from tli import facts
 from tli.io import tables
+from tli.labels import arm_label
 from tli.specs import StatisticsSpec
 from tli.statistics import comparing
 from tli.statistics.cells import cells_of
@@ -164,8 +165,7 @@ def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]):
             yield rung, arm.removesuffix(SHUFFLED), "" if own else place.removeprefix("layer-"), frame
     for cell, of_cell in cells_of(sheet, members):
         _, _, arm, layer, rank = cell
-        name = f"{arm}, rank {rank}" if rank.isdigit() else arm
-        yield "control" if of_cell["control"].iloc[0] else "arm", name, layer, of_cell
+        yield "control" if of_cell["control"].iloc[0] else "arm", arm_label(arm, rank), layer, of_cell
 
 
 def _against_best(measured: Measured, mapped: Mapped, spec: StatisticsSpec):

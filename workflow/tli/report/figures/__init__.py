@@ -1,7 +1,7 @@
 """The report's figures, by subject. Each function takes tables and returns a matplotlib Figure."""
 
 from tli.report.figures.effects import FOREST_ROWS, forest, heat, rank_gain
-from tli.report.figures.ladder import LADDER_ROWS, ladder
+from tli.report.figures.ladder import LADDER_ROWS, harm_gain, ladder
 from tli.report.figures.layers import layer_curve
 from tli.report.figures.projections import NAMED_PAIRS, projection
 from tli.report.figures.training import training_curves
@@ -16,6 +16,7 @@ __all__ = [
     "forest",
     "gained_and_lost",
     "gap_against_cosine",
+    "harm_gain",
     "heat",
     "ladder",
     "layer_curve",

@@ -64,3 +64,53 @@ def _colour(row, colours: dict[str, str]) -> str:
     if row.rung in ("arm", "control"):
         return colours.get(row.name.partition(", ")[0], style.BLUE)
     return {"before": style.BASELINE, "spelling": style.BASELINE, "shuffled map": style.ORANGE}.get(row.rung, style.GREEN)
+
+
+@style.styled
+def harm_gain(front: pd.DataFrame, ladder: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"):
+    """What a training gives against what it costs: the figure on held-out words over the rise of cross-entropy, both with intervals.
+
+    Draws value, low, high, rise, rise_low, rise_high and margin of `front` (derived.front, one model and pair); at a rise of 0
+    stand the model before and the best free map of `ladder`. The scale across is linear below the margin, logarithmic above.
+    """
+    if front.empty:
+        return style.nothing("No running text has been measured.")
+    figure, axes = style.new(7.6, 4.4)
+    margin = float(front["margin"].iloc[0])
+    for row in front.itertuples():
+        control = row.rung == "control"
+        colour = colours.get(row.arm, style.BLUE)
+        axes.plot([row.rise_low, row.rise_high], [row.value] * 2, color=colour, lw=1.6)
+        axes.plot([row.rise] * 2, [row.low, row.high], color=colour, lw=1.6)
+        axes.scatter([row.rise], [row.value], color=colour, marker=MARKS[row.rung], s=44, zorder=3, label="_")
+        left = row.rise > 1  # else the name would leave the axes
+        axes.annotate(
+            style.shorter(f"{row.name}, {layer_name(row.layer)}", 34),
+            (row.rise, row.value),
+            (-6 if left else 6, -11 if control else 6),
+            textcoords="offset points",
+            fontsize=8,
+            ha="right" if left else "left",
+        )
+    free = {"before": ladder[ladder["rung"] == "before"], "map": ladder[ladder["rung"] == "map"]}
+    for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "the best free map", style.GREEN)):
+        value = free[rung]["value"].astype(float).max()
+        if np.isfinite(value):
+            axes.scatter([0], [value], color=colour, marker=MARKS[rung], s=44, zorder=3)
+            axes.annotate(named, (0, value), (6, 6), textcoords="offset points", fontsize=8)
+    axes.axvline(margin, color=style.INK, lw=1, ls=(0, (4, 2)))
+    axes.annotate(
+        f"margin {margin:g}", (margin, 0.01), xycoords=("data", "axes fraction"), fontsize=8, xytext=(3, 0), textcoords="offset points"
+    )
+    axes.set_xscale("symlog", linthresh=margin)
+    low, high = float(front["rise_low"].min()), float(front["rise_high"].max())
+    axes.set_xlim(min(-margin / 4, 1.2 * low), max(2 * margin, 1.6 * high))
+    ticks = [0.0, margin, *(margin * factor for factor in (2, 20, 200, 2000)), *([-margin] if low < -margin / 2 else [])]
+    axes.set_xticks(sorted(tick for tick in ticks if tick < 1.6 * high or tick <= 2 * margin))
+    axes.minorticks_off()
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.set_xlabel(
+        "rise of cross-entropy on running text, nats a token, in the language that rises most\n(linear up to the margin, then logarithmic)"
+    )
+    axes.set_ylabel(f"{label} of held-out words")
+    return figure
