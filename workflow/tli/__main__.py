@@ -63,7 +63,8 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     add("grid", _grid, "Print the table of runs that a config stands for.")
     add("fetch", _fetch, "Print the commit of each hub model of a config, to be written there as its revision.")
-    add("plan", _plan, "Print what a config will cost: jobs, GPU hours, memory and disk of each stage.")
+    add("plan", _plan, "Print what a config will cost (jobs, GPU hours, memory and disk of each stage) and what change it will find.")
+    add("register", _register, "Write down what a config will ask, before there is a result; the report holds it against what was asked.")
     preflight = add("preflight", _preflight, "Look at the SLURM cluster: what will not work there, and how to mend it.")
     preflight.add_argument("--profile", default="profiles/slurm/config.yaml", help="the profile's config.yaml")
     reference = add("reference", _reference, "Print the config's reference (config/README.md) or its JSON schema.", config=False)
@@ -133,9 +134,21 @@ def _grid(chosen: argparse.Namespace) -> None:
 
 def _plan(chosen: argparse.Namespace) -> None:
     from tli.cluster import plan
+    from tli.experiment.foresight import foresight
 
     experiment = Experiment(load(chosen.config))
     print(plan.text(experiment, plan.plan(experiment)))
+    for line in foresight(experiment):
+        print(line)
+
+
+def _register(chosen: argparse.Namespace) -> None:
+    from tli.experiment import registering
+    from tli.io.provenance import read_records
+
+    experiment = Experiment(load(chosen.config))
+    print(f"registered: {registering.register(experiment)}")
+    print(registering.held_against(experiment, read_records(experiment.layout.provenance())).sentence)
 
 
 def _preflight(chosen: argparse.Namespace) -> int:

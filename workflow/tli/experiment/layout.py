@@ -90,6 +90,9 @@ class Layout:
         """The folder of the report, or of one made of what is finished."""
         return f"{self.results}/report{'-partial' if partial else ''}"
 
+    def registration(self) -> str:
+        return f"{self.results}/registration.json"
+
     def page(self) -> dict[str, str]:
         """Of the report: page, summary, tables (a folder)."""
         return {"page": f"{self.report()}/index.html", "summary": f"{self.report()}/summary.md", "tables": f"{self.report()}/tables"}

@@ -210,6 +210,7 @@ class Provenance:
     devices: tuple[str, ...] = ()
     config_text: str = ""
     config_digest: str = ""
+    registration: str = ""  # what can be said of it, a sentence
     stage_seconds: pd.DataFrame = _table(*STAGE_SECONDS)  # a row a job
     graph: str = ""  # of the jobs: an SVG, or text
     command: str = ""

@@ -57,6 +57,8 @@ def text(context: dict[str, Any]) -> str:
         "",
         "`index.html` has the figures, tables, methods and provenance; `tables/` the tables as TSV; `figures/` the figures as SVG and PNG.",
     ]
+    if context["provenance"].registration:
+        lines += ["", _safe(context["provenance"].registration)]
     commit, digest = context["provenance"].commit, context["provenance"].config_digest
     if commit or digest:
         lines += ["", f"Commit {_safe(commit or 'unknown')}, config digest {_safe(digest or 'unknown')}."]

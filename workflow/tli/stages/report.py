@@ -10,6 +10,7 @@ import pandas as pd
 
 from tli.experiment import Experiment
 from tli.experiment.job import ReportJob
+from tli.experiment.registering import held_against
 from tli.experiment.results import finished, read_measured
 from tli.io import tables
 from tli.io.provenance import commit, read_records, stage_seconds
@@ -125,6 +126,7 @@ def provenance(experiment: Experiment) -> Provenance:
         versions=versions,
         devices=tuple(sorted({str(record.get("device", "")) for record in records} - {""})),
         config_text=redact(text),
+        registration=held_against(experiment, records).sentence,
         config_digest=hashlib.sha256(text.encode()).hexdigest(),
         stage_seconds=stages,
         graph=stage_graph(stages),
