@@ -119,4 +119,6 @@ def front(ladder: pd.DataFrame, harm: pd.DataFrame) -> pd.DataFrame:
     worst = worst.rename(columns={"low": "rise_low", "high": "rise_high"}).assign(name=names)
     columns = ["arm", "name", "layer", "rise", "rise_low", "rise_high", "language", "margin"]
     trained = ladder[ladder["rung"].isin(["arm", "control"])]
+    if trained.empty or worst.empty:
+        return pd.DataFrame(columns=[*ladder.columns, *(name for name in columns if name not in ladder.columns)])
     return trained.merge(worst[columns], on=["name", "layer"], how="inner", validate="one_to_one")
