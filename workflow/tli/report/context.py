@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from tli.facts import GOOD, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_tone
+from tli.facts import BAD, GOOD, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_tone
 from tli.io import tables as contract
 from tli.labels import metric_label
 from tli.report import glossary, paper
@@ -23,6 +23,7 @@ from tli.report.selection import Cell, first_verdicts, rows
 from tli.report.sentences import experiment_size, same_runs, transfer_sentences
 from tli.report.sheets import Sheet, sheets
 from tli.report.warnings import warnings
+from tli.statistics.lines import in_short
 
 SVG_IN_PAGE = 5_000_000  # bytes of all figures together; later ones are linked
 VERDICTS_SHOWN = 4  # models and pairs whose sentences are not folded away; of more there is a matrix first
@@ -122,8 +123,12 @@ def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
         under = rows(lines, **cell.columns)
         measured = tuple(under.loc[under["answer"] != NOT_MEASURED, "sentence"])
         tone = verdict_tone(row["verdict"])
-        tone = OPEN if tone == GOOD and under["answer"].isin([NO, NOT_DECIDED]).any() else tone
-        told.append({**row, "cell": cell.name, "metric_label": metric_label(row["metric"]), "tone": tone, "lines": measured})
+        if tone == GOOD and not set(under["answer"]).isdisjoint({NO, NOT_DECIDED}):
+            tone = BAD if NO in set(under["answer"]) else OPEN
+        told.append(
+            {**row, "cell": cell.name, "metric_label": metric_label(row["metric"]), "tone": tone, "lines": measured}
+            | {"in_short": in_short(row["verdict"], under)}
+        )
     return told
 
 

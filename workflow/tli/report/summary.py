@@ -23,7 +23,7 @@ def text(context: dict[str, Any]) -> str:
     lines += [_safe(context["size"]), "", "## What came out", ""]
     for row in context["verdicts"]:
         lines.append(
-            f"- **{_safe(row['model'])}, {_safe(row['pair'])}** ({_safe(row['cell'])}): **{row['verdict']}.** {_safe(row['sentence'])}"
+            f"- **{_safe(row['model'])}, {_safe(row['pair'])}** ({_safe(row['cell'])}): **{row['in_short']}.** {_safe(row['sentence'])}"
         )
         lines += [f"  - {_safe(line)}" for line in row["lines"]]
     lines += [f"- **{_safe(model)}, {_safe(pair)}, before training.** {_safe(text)}" for model, pair, text in context["alignment"]]

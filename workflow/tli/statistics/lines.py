@@ -131,16 +131,25 @@ HEADLINES = {
 }
 
 
-def headline(verdict: str, lines: pd.DataFrame | None) -> str:
-    """ "In short: aligns better, but a free map does better, and the model is damaged." and what of it was not measured."""
-    answers = {} if lines is None else dict(zip(lines["line"], lines["answer"], strict=True))
+def in_short(verdict: str, lines: pd.DataFrame | None) -> str:
+    """ "aligns better, but a free map does better, and the model is damaged": the verdict and what stands under it."""
+    answers = _answers(lines)
     by_answer = {
         answer: [HEADLINES[line][answer] for line in answers if answers[line] == answer]
         for answer in (facts.YES, facts.NO, facts.NOT_DECIDED)
     }
     good, bad = by_answer[facts.YES], by_answer[facts.NO] + by_answer[facts.NOT_DECIDED]
+    return verdict + (f", {' and '.join(good)}" if good else "") + (f", but {', and '.join(bad)}" if bad else "")
+
+
+def headline(verdict: str, lines: pd.DataFrame | None) -> str:
+    """ "In short: aligns better, but a free map does better, and the model is damaged." and what of it was not measured."""
+    answers, text = _answers(lines), in_short(verdict, lines)
     unmeasured = [line for line in facts.LINES if answers.get(line) == facts.NOT_MEASURED]
-    text = verdict + (f", {' and '.join(good)}" if good else "") + (f", but {', and '.join(bad)}" if bad else "")
-    parts = [f"In short: {text}."] if good or bad else []
+    parts = [f"In short: {text}."] if text != verdict else []
     parts += [f"Not measured: whether it {', '.join(unmeasured)}."] if unmeasured else []
     return " ".join(parts)
+
+
+def _answers(lines: pd.DataFrame | None) -> dict[str, str]:
+    return {} if lines is None else dict(zip(lines["line"], lines["answer"], strict=True))
