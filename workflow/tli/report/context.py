@@ -101,7 +101,6 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
         "sheets": [_shown(sheet, frames[sheet.name]) for sheet in made],
         "data": {sheet.name: columnar(fitted(frames[sheet.name])[0]) for sheet in made if sheet.kind.in_page},
         "metrics": [(name, metric_label(name), text, source) for name, (text, source) in glossary.METRICS.items()],
-        "references_all": glossary.REFERENCES,
         "terms": glossary.TERMS,
         "methods": text,
         "references": references,

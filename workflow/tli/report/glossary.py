@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tli import labels
 from tli.labels import metric_label
 
 REFERENCES = {
@@ -28,35 +29,12 @@ REFERENCES = {
     "xnli": "Conneau et al. XNLI: Evaluating Cross-lingual Sentence Representations. EMNLP 2018. arXiv:1809.05053.",
 }
 
-# name: (what it is, key of REFERENCES or ""); what it is called stands in tli.facts
-METRICS = {
-    "cosine": ("Mean cosine of a word and its translation. Alone it proves nothing: one constant added to every vector raises it.", "tli"),
-    "mismatched": ("Mean cosine of a word and the wrong targets: what any two words score.", "anisotropy"),
-    "gap": ("cosine - mismatched: how much nearer a translation is than a wrong target.", "anisotropy"),
-    "z": ("(cosine to the translation - mean over wrong targets) / standard deviation over wrong targets.", ""),
-    "p_at_1": ("Share of words whose nearest target by cosine is a right one; ties count against.", "csls"),
-    "p_at_5": ("Share of words with a right target among the 5 nearest.", "csls"),
-    "mrr": ("Mean of 1 / rank of the best right target.", "csls"),
-    "csls_p_at_1": (
-        "P@1 where each cosine is corrected for hubs: 2 cos - mean cosine of either word to its k nearest neighbours. The primary endpoint.",
-        "csls",
-    ),
-    "mexa": ("Share of pairs whose cosine is above all others of its row and of its column.", "mexa"),
-    "margin_error": ("Share of words whose best target by the ratio margin (k = 4) is wrong: lower is better.", "margin"),
-    "xcs": ("2.5 max(cosine, 0), not clipped above. No image is involved: the form of CLIPScore is applied to two words.", "clipscore"),
-    "xcs_mismatched": ("The same for wrong pairs; xCS must be read beside it.", "clipscore"),
-    "ref_xcs": ("Harmonic mean of xCS and the best cosine to another accepted translation; undefined without one.", "clipscore"),
-    "ref_xcs_mismatched": ("The same for wrong pairs.", "clipscore"),
-    "cka": ("Similarity of the two sides' geometry, debiased.", "cka"),
-    "cosine_centred": ("After the mean of all words of both sides is taken off.", "anisotropy"),
-    "gap_centred": ("The gap after centring.", "anisotropy"),
-    "cosine_no_sink": ("Without the dimensions that dominate the norm.", "rogue"),
-    "gap_no_sink": ("The gap without the dimensions that dominate the norm.", "rogue"),
-    "sink_ratio": ("Median norm of token 0 / median norm of the other tokens. Above 10 a pooled token 0 rules the mean.", "sink"),
+# name: (what it is, whose formula it is or ""); the metrics of words stand in tli.labels, with what they are called
+METRICS = {name: (metric.meaning, metric.source) for name, metric in {**labels.METRICS, **labels.BESIDE}.items()} | {
     "survival": ("Gap at the output / gap at the loss layer: how much of what is gained there reaches the end.", ""),
     "dz": ("Mean of the paired differences / their standard deviation.", ""),
     "d_av": ("Mean of the paired differences / mean of the two standard deviations.", ""),
-    "detectable": ("The smallest change that these seeds could have shown with 80 % power.", ""),
+    "detectable": ("The smallest change that this design would have found with 80 % power, both contrasts and the correction counted.", ""),
 }
 
 TERMS = {
@@ -71,7 +49,7 @@ TERMS = {
     "placebo": "The same training with the same seeds and batch order on translations dealt out anew, so that no word meets "
     "its own. What the placebo gains is not knowledge of translations.",
     "cell": "One (model, pair, arm, layer, rank); its seeds are its replicates.",
-    "seed": "The random number that a run starts from. Claims rest on differences between seeds, not between words.",
+    "seed": "The random number that a run starts from. Claims are about other seeds and other held-out words, so both count as a sample.",
     "confirmatory, exploratory": "Confirmatory: the tests of the primary endpoint, declared before, corrected together; "
     "they alone carry verdicts. Exploratory: everything else.",
     "family": "The tests corrected together; its name and size stand beside every adjusted p.",
