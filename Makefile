@@ -7,7 +7,7 @@ PROFILE ?= profiles/local
 SCRATCH ?= benchmarks/scratch
 export PYTHONPATH := workflow
 
-.PHONY: run test test-slow test-slurm lint format bench bench-grid bench-8b bench-gpu demo-model profile clean help
+.PHONY: run test test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-gpu demo-model profile clean help
 
 run: .venv/ready ## run the workflow on $(CONFIG) and write the report
 	@echo "== running the workflow on $(CONFIG)"
@@ -26,11 +26,17 @@ test-slurm: .venv/ready ## start a SLURM on this machine and try the workflow an
 bench: .venv/ready ## time the shortcuts against the plain way, as ratios
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/ratios.py && OMP_NUM_THREADS=1 $(BIN)/python benchmarks/scaling.py
 
+calibrate: .venv/ready ## how often a verdict is false: 2,000 planted experiments a design (hours; goes on where it stopped), into docs/calibration.md
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/calibrate.py --worlds 2000 --processes 2
+
 bench-grid: .venv/ready ## time a small grid through Snakemake against one job a run
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/grid.py
 
 bench-8b: .venv/ready ## scan, train and evaluate at the shape of an 8B Llama; writes 15 GiB below SCRATCH and removes them
 	@$(BIN)/python benchmarks/eight_billion.py --scratch $(SCRATCH) --threads 2
+
+bench-maps: .venv/ready ## six free maps at every hidden state of an 8B's shape
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/maps.py --write
 
 bench-gpu: .venv/ready ## the same on a GPU
 	@$(BIN)/python benchmarks/gpu.py --scratch $(SCRATCH)

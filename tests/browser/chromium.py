@@ -14,9 +14,16 @@ import urllib.request
 from pathlib import Path
 
 FLAGS = [
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--hide-scrollbars",
-]  # fmt: skip
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--hide-scrollbars",
+]
 
 
 def installed() -> bool:
@@ -40,9 +47,11 @@ class Browser:
         if telephone:
             options["mobileEmulation"] = {"deviceMetrics": {"width": width, "height": height, "pixelRatio": 2.0}}
         self.capabilities = {
-            "browserName": "chrome", "goog:chromeOptions": options, "pageLoadStrategy": "normal",
+            "browserName": "chrome",
+            "goog:chromeOptions": options,
+            "pageLoadStrategy": "normal",
             "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
-        }  # fmt: skip
+        }
 
     def __enter__(self) -> Browser:
         self.process = subprocess.Popen(["chromedriver", f"--port={self.port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -13,11 +13,12 @@ from chromium import Browser, installed
 from tli import report
 from tli.io import tables
 from tli.report import FIGURES
+from tli.report.input import Arm, AuditLine, Experiment, Provenance, ReportInput, Tables
 
 pytestmark = pytest.mark.skipif(
     not installed(), reason="chromium and chromedriver are not installed (Debian: apt-get install chromium chromium-driver)"
 )
-CONFIG = {"title": "Page", "question": "Does it work?", "protocol": "controlled", "seeds": 5, "arms": {"tli": {}}}
+EXPERIMENT = Experiment(title="Page", question="Does it work?", protocol="controlled", seeds=tuple(range(5)), arms=(Arm("tli"),))
 READY = "return document.documentElement.dataset.ready === 'yes'"
 COLUMN = """const table = document.querySelector(`#table-${arguments[0]} .live table`);
 const names = [...table.querySelectorAll('th')].map((th) => th.textContent.replace(/ [▲▼]$/, '').replaceAll(' ', '_'));
@@ -49,8 +50,9 @@ def small(tmp_path_factory):
     made["pairs"].loc[held, "target"] = ["</script>", "w" * 500, "b"]
     made["verdicts"] = verdicts_of(made["grid"])
     output = tmp_path_factory.mktemp("small")
-    provenance = {"command": "make run", "dag_svg": "<svg xmlns='http://www.w3.org/2000/svg' onload='broken=1'/>", "config_text": "</pre>"}
-    report.build(made, config=CONFIG, provenance=provenance, audit={"pair-1": [("note", "<b>")]}, output=output)
+    graph = "<svg xmlns='http://www.w3.org/2000/svg' onload='broken=1'/>"
+    provenance = Provenance(command="make run", graph=graph, config_text="</pre>")
+    report.build(ReportInput(EXPERIMENT, Tables.of(made), (AuditLine("pair-1", "note", "<b>"),), provenance), output)
     return output
 
 
@@ -98,8 +100,10 @@ def choose(window, name: str, column: str, value: str) -> None:
         """const select = document.querySelector(`#table-${arguments[0]} select[data-filter='${arguments[1]}']`);
         select.value = [...select.options].find((option) => option.textContent === arguments[2]).value;
         select.dispatchEvent(new Event('change'));""",
-        name, column, value,
-    )  # fmt: skip
+        name,
+        column,
+        value,
+    )
 
 
 def test_filters_then_download_what_is_left(window, small):
@@ -115,9 +119,10 @@ def test_filters_then_download_what_is_left(window, small):
     whole = (small / "tables/changes.tsv").read_text(encoding="utf-8").splitlines()
     rows = list(csv.DictReader(whole, delimiter="\t", quoting=csv.QUOTE_NONE))
     wanted = [
-        row for row in rows
+        row
+        for row in rows
         if (row["pair"], row["arm"], row["split"], row["rank"], row["layer"]) == ("pair-2", "placebo-tli", "heldout", "16", "2")
-    ]  # fmt: skip
+    ]
     found = list(csv.DictReader(path.read_text(encoding="utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
     assert len(found) == len(wanted) > 0
     for one, other in zip(found, wanted, strict=True):
@@ -130,12 +135,42 @@ def test_search_shows_strange_words_as_text(window):
     for word in ("<script>", "كتاب", "onerror"):
         window.run(
             "const box = document.querySelector('#table-pairs-of-words input[type=search]'); box.value = arguments[0];"
-            "box.dispatchEvent(new Event('input'));", word,
-        )  # fmt: skip
+            "box.dispatchEvent(new Event('input'));",
+            word,
+        )
         found = window.run(COLUMN, "pairs-of-words", "source")
         assert len(found) == 1 and word in found[0]
     assert window.run("return document.querySelectorAll('#table-pairs-of-words img, #table-pairs-of-words script').length") == 0
     assert window.run("return typeof window.broken") == "undefined"
+
+
+@pytest.mark.parametrize("width", [390, 1024, 1440])
+def test_every_link_of_the_contents_lands_on_its_part(small, tmp_path, width):
+    with Browser(tmp_path, width, 900, telephone=width < 500) as browser:
+        browser.open(small / "index.html")
+        browser.wait(READY)
+        links = browser.run("return [...document.querySelectorAll('nav a')].map((one) => one.getAttribute('href'))")
+        assert len(links) >= 8
+        for link in [*links[::-1], *links]:
+            browser.run("document.querySelector(`nav a[href='${arguments[0]}']`).click()", link)
+            script = """const at = document.querySelector(arguments[0]).getBoundingClientRect().top;
+                const page = document.documentElement;
+                return [at, page.scrollHeight - innerHeight - scrollY < 2];"""
+            browser.wait(f"return location.hash === {link!r}")
+            time.sleep(0.1)
+            at, is_end = browser.run(script, link)
+            assert 0 <= at <= 80 or (is_end and 0 <= at < 900), (link, at)
+
+
+def test_figures_out_of_sight_are_drawn(small, tmp_path):
+    """A screenshot of the full page, and print to an image, take what is not in view: nothing may wait for being seen."""
+    with Browser(tmp_path) as browser:
+        browser.open(small / "index.html")
+        browser.wait(READY)
+        seen = browser.run(
+            "return [...document.querySelectorAll('details.group[open] .picture svg')].map((one) => one.checkVisibility({contentVisibilityAuto: true}))"
+        )
+        assert len(seen) == len(FIGURES) and all(seen)
 
 
 def test_copy_says_so(window):
@@ -206,7 +241,7 @@ def test_a_thousand_runs_are_small_and_quick(tmp_path):
     large = {name: spread(made[name], 2, 5) for name in made}
     assert len(large["runs"]) == 1000
     large["verdicts"] = verdicts_of(large["grid"])
-    report.build(large, config=CONFIG, provenance={}, audit={}, output=tmp_path / "report")
+    report.build(ReportInput(EXPERIMENT, Tables.of(large)), tmp_path / "report")
     page = tmp_path / "report/index.html"
     assert page.stat().st_size < 10_000_000
     with Browser(tmp_path) as browser:

@@ -275,8 +275,8 @@ class Cluster:
         except OSError:
             return []
 
-    def workers(self, job: str, script: str) -> list[int]:
-        """Processes of a job that run this stage's script."""
+    def workers(self, job: str) -> list[int]:
+        """Processes of a SLURM job that run a stage's script: Snakemake's copy of scripts/job.py."""
         found = []
         for place in Path("/proc").glob("[0-9]*"):
             pid = int(place.name)
@@ -284,7 +284,7 @@ class Cluster:
                 words = (place / "cmdline").read_bytes().decode(errors="replace")
             except OSError:
                 continue
-            if words.endswith(f".{script}.py\0") and f"SLURM_JOB_ID={job}" in self._environment(pid):
+            if words.endswith(".job.py\0") and f"SLURM_JOB_ID={job}" in self._environment(pid):
                 found.append(pid)
         return found
 

@@ -41,7 +41,7 @@ def strike_after_the_first_seed(cluster, experiment: dict, arm: str, process) ->
         assert process.process.poll() is None and time.monotonic() < limit, process.said()[-3000:]
         time.sleep(0.05)
     (job,) = [job for job in cluster.queue("RUNNING") if f"_{arm}_" in job["comment"]]
-    frozen = cluster.workers(job["id"], "train")
+    frozen = cluster.workers(job["id"])
     assert frozen, "the job's process is not found"
     for pid in frozen:
         end(pid, signal.SIGSTOP)

@@ -265,13 +265,13 @@ def trained(family: str, folder: Path, run: Path) -> str:
     from safetensors.torch import load_file
     from tiny import pairs_table
 
-    from tli.specs import TrainSpec
+    from tli.specs import Member, TrainSpec
     from tli.training.trainer import Trainer, no_progress
 
     table = pairs_table().query("split == 'train'").reset_index(drop=True)
     spec = TrainSpec(target_modules=FAMILIES[family][1], epochs=2, warmup_steps=0, learning_rate=1e-2, batch_size=6, margin=2.0)
     Path(run).mkdir()
-    Trainer(tiny_models.spec(folder), spec, 2, 2, table).run(1, run, no_progress)
+    Trainer(tiny_models.spec(folder), spec, 2, 2, lambda member: table).run(Member(1), run, no_progress)
     tensors = load_file(run / "adapter" / "adapter_model.safetensors")
     assert all(tensor.any() for name, tensor in tensors.items() if "lora_B" in name)
     return "yes"
@@ -288,6 +288,7 @@ def opened_by_peft(folder: Path, run: Path) -> str:
     from tli.model.embedding import embed
     from tli.model.opening import open_model
     from tli.model.plain_loop import counts_later
+    from tli.model.pooling import tokenize
 
     opened = open_model(tiny_models.spec(folder))
     with lora.applied(opened, lora.read(opened, run / "adapter")):
@@ -297,7 +298,7 @@ def opened_by_peft(folder: Path, run: Path) -> str:
     ids = opened.tokenizer("maji moto", return_tensors="pt")["input_ids"]
     with torch.no_grad():
         states = whole(input_ids=ids, output_hidden_states=True).hidden_states
-    later = counts_later(opened)
+    later = counts_later(opened, tokenize(opened.tokenizer, ["maji moto"])[0])
     for state in (2, opened.layers):
         theirs = states[state - 1 if later and state < opened.layers else state]
         np.testing.assert_allclose(ours[state, "no-bos"][0], theirs[0, 1:].mean(0), rtol=1e-4, atol=1e-4)

@@ -9,6 +9,7 @@ import tiny_models
 import torch
 from safetensors.torch import load_file, save_file
 from test_quantized import places, states
+from trial import Trial
 
 from tli.errors import ModelError
 from tli.model import quantized
@@ -21,10 +22,10 @@ def test_the_check_reads_the_models_own_files_and_writes_anew(tmp_path, monkeypa
     folder = tiny_models.write("llama", tmp_path / "model", dtype="bfloat16", hidden=64)
     settings = tiny_models.spec(folder, dtype="bfloat16", quantization="nf4", store=str(tmp_path / "store"), demo=True)
     monkeypatch.setattr(quantized, "identity", lambda folder: "the same")
-    given = dict(model="m", model_settings=settings, layers_asked=[2], target_modules=["q_proj"], output=str(tmp_path / "c.json"), facts={})
-    check.check(**given)
+    trial = Trial(tmp_path, settings, arms={"tli": {"loss_layer": [2]}})
+    trial.run("check")
     tiny_models.write("llama", folder, dtype="bfloat16", hidden=64, seed=1)
-    check.check(**given)
+    trial.run("check")
     assert torch.equal(states(open_model(settings)), states(open_model(replace(settings, store=""))))
 
 
@@ -35,6 +36,6 @@ def test_weights_that_are_no_numbers_are_told_before_they_are_rounded(tmp_path):
     save_file(tensors, folder / "model.safetensors", {"format": "pt"})
     settings = tiny_models.spec(folder, dtype="bfloat16", quantization="nf4", store=str(tmp_path / "store"), demo=True)
     with pytest.raises(ModelError, match=r"layers\.1\.self_attn\.q_proj\.weight holds NaN"):
-        check.check(model="m", model_settings=settings, layers_asked=[], target_modules=[], output=str(tmp_path / "c.json"), facts={})
+        Trial(tmp_path, settings).run("check")
     assert check.not_numbers(folder, values=100) == "model.layers.1.self_attn.q_proj.weight", "in pieces too"
     assert places(settings) == []

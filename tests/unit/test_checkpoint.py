@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from tiny import pairs_table
 
 from tli.io import store
-from tli.specs import ModelSpec, SelectSpec, TrainSpec
+from tli.specs import Member, ModelSpec, SelectSpec, TrainSpec
 from tli.training.checkpoint import Checkpoint
 from tli.training.trainer import Trainer
 
@@ -60,7 +60,9 @@ def run(made: Experiment, die_after=None, minutes=1e-9):
     output = made.folder / f"try-{made.tries}"
     output.mkdir()
     try:
-        record = Trainer(made.model, made.spec, 4, 4, TRAIN).run(1, output, counting, Checkpoint(made.place, minutes, {"seed": 1}))
+        record = Trainer(made.model, made.spec, 4, 4, lambda member: TRAIN).run(
+            Member(1), output, counting, Checkpoint(made.place, minutes, {"seed": 1})
+        )
     except Killed:
         record = None
     return len(taken), record, output
@@ -135,7 +137,7 @@ def test_another_choice_of_pairs_is_another_run(models, tmp_path, monkeypatch):
     made = experiment(tmp_path / "a", models("llama"), select=SelectSpec("random", 6, 1))
     run(made, die_after=3)
     chosen = Trainer._choose
-    monkeypatch.setattr(Trainer, "_choose", lambda self, seed: (chosen(self, seed) + 1) % len(self.trained))
+    monkeypatch.setattr(Trainer, "_choose", lambda self, member: (chosen(self, member) + 1) % len(self.trained(member)))
     steps, record, _ = run(made)
     assert steps == record["steps"], "begun anew"
 

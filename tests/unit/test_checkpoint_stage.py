@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from pathlib import Path
 
-import torch
-from safetensors.torch import load_file
-from test_stages import Experiment
+import pytest
+from trial import ARMS, Trial
 
-from tli.experiment import grid
 from tli.stages import train
 from tli.training.checkpoint import Checkpoint
 
@@ -17,20 +17,17 @@ class Killed(BaseException):
     """As SIGTERM comes: no Exception, and nothing catches it."""
 
 
-def experiment(folder, settings, target="q_proj", **training):
-    folder.mkdir()
-    made = Experiment(folder, settings)
-    made.check(layers_asked=[2], target_modules=[target])
-    made.settings = train_settings(made, **training)
+@pytest.fixture
+def trial(models, tmp_path) -> Trial:
+    made = Trial(
+        tmp_path, models("llama"), arms={"full-ft": ARMS["full-ft"] | {"epochs": 3, "dropout": 0.0}}, jobs={"checkpoint_minutes": 1e-9}
+    )
+    made.run("check")
     return made
 
 
-def train_settings(made, **changes):
-    return grid.training_settings(made.config, "full-ft", "output", "full") | {"epochs": 3, "dropout": 0.0} | changes
-
-
-def run(made, monkeypatch, die_after=None, minutes=1e-9):
-    """Train one full run; dies after so many steps. How many steps it took, and the run's folder."""
+def steps_taken(trial: Trial, monkeypatch, die_after: int | None = None) -> int:
+    """Train the full run; it dies after so many steps. How many steps it took."""
     taken = []
 
     def counting(step, steps, loss):
@@ -40,44 +37,43 @@ def run(made, monkeypatch, die_after=None, minutes=1e-9):
 
     with monkeypatch.context() as patch:
         patch.setattr(train, "_progress", counting)
-        try:
-            record = made.train("full-ft", "output", settings=made.settings, checkpoint_minutes=minutes)[1]
-        except Killed:
-            record = None
-    return len(taken), record, made.folder / "train/m/swh-eng" / "full-ft/layer-output/rank-full/seed-1"
+        if die_after:
+            with pytest.raises(Killed):
+                trial.train("full-ft", "output")
+        else:
+            trial.train("full-ft", "output")
+    return len(taken)
 
 
-def same(one, other) -> bool:
-    first, second = load_file(one / "weights/model.safetensors"), load_file(other / "weights/model.safetensors")
-    return first.keys() == second.keys() and all(torch.equal(value, second[name]) for name, value in first.items())
+def checkpoints(trial: Trial) -> list[Path]:
+    return list(Path(trial.layout.checkpoints).glob("*"))
 
 
-def test_a_finished_run_leaves_no_checkpoint(models, tmp_path, monkeypatch):
-    made = experiment(tmp_path / "a", models("llama"))
-    run(made, monkeypatch, die_after=4)
-    assert list((made.folder / "store/checkpoints").iterdir())
-    run(made, monkeypatch)
-    assert not list((made.folder / "store/checkpoints").iterdir())
+def test_a_finished_run_leaves_no_checkpoint(trial, monkeypatch):
+    steps_taken(trial, monkeypatch, die_after=4)
+    assert checkpoints(trial)
+    steps_taken(trial, monkeypatch)
+    assert not checkpoints(trial)
 
 
-def test_killed_after_the_end_leaves_no_checkpoint_for_ever(models, tmp_path, monkeypatch):
-    made = experiment(tmp_path / "a", models("llama"))
-
+def test_killed_after_the_end_leaves_no_checkpoint_for_ever(trial, monkeypatch):
     def killed(self):
         raise Killed
 
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoint, "remove", killed)
-        assert run(made, monkeypatch)[1] is None
-    assert list((made.folder / "store/checkpoints").iterdir())
-    assert run(made, monkeypatch)[0] == 0
-    assert not list((made.folder / "store/checkpoints").iterdir())
+        with pytest.raises(Killed):
+            trial.train("full-ft", "output")
+    assert checkpoints(trial)
+    assert steps_taken(trial, monkeypatch) == 0
+    assert not checkpoints(trial)
 
 
-def test_the_key_of_a_unit_does_not_hold_how_often_it_is_written(models, tmp_path, monkeypatch):
-    made = experiment(tmp_path / "a", models("llama"))
-    run(made, monkeypatch)
-    shutil.rmtree(made.folder / "train")
-    steps, _, here = run(made, monkeypatch, minutes=60)
-    assert steps == 0 and (here / "weights/model.safetensors").exists()
-    assert train.STAGE_VERSIONS["train"] == 1
+def test_the_key_of_a_unit_does_not_hold_how_often_it_is_written(trial, monkeypatch):
+    steps_taken(trial, monkeypatch)
+    shutil.rmtree(trial.folder / "train")
+    seldom = trial.changed(jobs={"checkpoint_minutes": 60})
+    assert steps_taken(seldom, monkeypatch) == 0
+    (folder,) = (Path(seldom.job("train", arm="full-ft", layer="output", rank="full").folder(seed)) for seed in (1,))
+    assert (folder / "weights" / "model.safetensors").exists()
+    assert json.loads((folder / "run.json").read_text())["stage_versions"] == "train 1"

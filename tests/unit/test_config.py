@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tli import config
 from tli.config import protocols
 from tli.config.arms import expand_arms
-from tli.experiment import grid
+from tli.experiment import Experiment, grid
 from tli.io import tables
 
 READY = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
@@ -89,8 +89,6 @@ def test_unknown_key_far_from_all_lists_the_known(tmp_path):
         ("    arms: {tli: {}}\n    seeds: []\n", ["line 5", "seeds"]),
         ("    arms: {tli: {}}\n    split: {shares: {train: 0.5, heldout: 0.4}}\n", ["line 5", "split", "0.9"]),
         ("    arms: {tli: {}}\n    pooling: {train: mean}\n", ["line 5", "pooling.train", "'mean'"]),
-        ("    arms: {}\n", ["line 4", "arms"]),
-        ("    title: no arms\n", ["arms", "missing"]),
         ("    arms: {tli: {}}\n    arms: {other: {}}\n", ["line 5", "arms", "twice"]),
         ("    arms: {tli: {rank: [4], rank: [8]}}\n", ["line 4", "rank", "twice"]),
         ("    arms: {tli: [}\n", ["line 4", "not valid YAML"]),
@@ -142,7 +140,7 @@ def test_later_files_count_key_by_key_and_the_line_is_that_of_the_file_at_fault(
 def test_numbers_as_yaml_mangles_them(tmp_path):
     loaded = config.load(written(tmp_path, HEAD + "    arms: {tli: {learning_rate: 2e-5, alpha: '32', loss_layer: ['2', best]}}\n"))
     arm = expand_arms(loaded)["tli"]
-    assert (arm["learning_rate"], arm["alpha"], arm["loss_layer"]) == (2e-5, 32.0, [2, "best"])  # YAML 1.1 reads 2e-5 as text
+    assert (arm.training.learning_rate, arm.alpha, arm.loss_layers) == (2e-5, 32.0, ("2", "best"))  # YAML 1.1 reads 2e-5 as text
 
 
 # --- arms -----------------------------------------------------------------------------------------------------------
@@ -159,13 +157,13 @@ def test_a_key_counts_own_then_parent_then_training():
             },
         )
     )
-    picked = {name: (a["epochs"], a["margin"], a["dropout"], a["rank"]) for name, a in arms.items()}
-    assert picked == {"tli": (3, 0.1, 0.3, [4, 8]), "child": (3, 0.7, 0.3, [4, 8]), "grandchild": (5, 0.7, 0.3, [4, 8])}
+    picked = {name: (a.training.epochs, a.training.margin, a.training.dropout, a.ranks) for name, a in arms.items()}
+    assert picked == {"tli": (3, 0.1, 0.3, (4, 8)), "child": (3, 0.7, 0.3, (4, 8)), "grandchild": (5, 0.7, 0.3, (4, 8))}
 
 
 def test_a_key_set_to_its_default_still_counts_over_the_parent():
     arms = expand_arms(made(training={"epochs": 9}, arms={"tli": {"epochs": 3}, "child": {"like": "tli", "epochs": 5}}))
-    assert arms["child"]["epochs"] == 5  # 5 is the default of `epochs`
+    assert arms["child"].training.epochs == 5  # 5 is the default of `epochs`
 
 
 def test_like_with_a_list_makes_one_arm_per_name_and_knows_whose_placebo_it_is():
@@ -182,11 +180,11 @@ def test_like_with_a_list_makes_one_arm_per_name_and_knows_whose_placebo_it_is()
         )
     )
     assert list(arms) == ["tli", "full-lora", "tli-placebo", "full-lora-placebo", "zero", "long-placebo", "alone-placebo"]
-    assert {n: (a["placebo_of"], a["control"]) for n, a in arms.items()} == {
+    assert {n: (a.placebo_of, a.is_control) for n, a in arms.items()} == {
         "tli": ("", False), "full-lora": ("", False), "tli-placebo": ("tli", True), "full-lora-placebo": ("full-lora", True),
         "zero": ("", True), "long-placebo": ("tli", True), "alone-placebo": ("tli", True),
     }  # fmt: skip
-    assert arms["full-lora-placebo"]["loss_layer"] == ["output"] and arms["full-lora-placebo"]["rank"] == [4]
+    assert arms["full-lora-placebo"].loss_layers == ("output",) and arms["full-lora-placebo"].ranks == (4,)
 
 
 @pytest.mark.parametrize(
@@ -210,12 +208,12 @@ def test_arms_that_cannot_be(arms, reason):
 @pytest.mark.parametrize(("rule", "alpha"), [("2r", 16.0), ("r", 8.0), ("0.5r", 4.0), (32, 32.0), (1.5, 1.5)])
 def test_alpha_rules(rule, alpha):
     loaded = made(arms={"tli": {"alpha": rule, "rank": [8]}})
-    assert grid.training_settings(loaded, "tli", "best", "8")["alpha"] == alpha
+    assert expand_arms(loaded)["tli"].cell("best", "8").alpha == alpha
 
 
 def test_settings_of_a_full_training_have_neither_rank_nor_alpha():
-    found = grid.training_settings(made(arms={"full": {"method": "full", "rank": [4, 8]}}), "full", "output", "full")
-    assert found["rank"] is None and found["alpha"] is None and found["layer"] == "output" and found["pooling"] == "no-bos"
+    spec = expand_arms(made(arms={"full": {"method": "full", "rank": [4, 8]}}))["full"].cell("output", "full")
+    assert spec.rank is None and spec.alpha is None and spec.layer == "output" and spec.pooling == "no-bos"
 
 
 # --- grid -----------------------------------------------------------------------------------------------------------
@@ -235,7 +233,7 @@ def test_grid_is_the_product_with_each_run_once(models, pairs, seeds, layers, ra
             "seeds": seeds,
         }
     )
-    runs = grid.expand(loaded)
+    runs = grid.table_of(grid.expand(loaded))
     expected_seeds = list(range(1, seeds + 1)) if isinstance(seeds, int) else seeds
     assert list(runs.columns) == tables.GRID
     assert len(runs) == models * pairs * len(expected_seeds) * (len(set(layers)) * len(set(ranks)) + 1)
@@ -250,7 +248,7 @@ def test_full_training_of_a_4_bit_model_is_compared_with_the_unquantised_one():
     loaded = made(
         models={"m": {"source": "x", "quantization": "nf4"}, "n": {"source": "x"}}, arms={"tli": {}, "full": {"method": "full"}}, seeds=1
     )
-    found = grid.expand(loaded).set_index(["model", "arm"])["baseline"].to_dict()
+    found = grid.table_of(grid.expand(loaded)).set_index(["model", "arm"])["baseline"].to_dict()
     assert found == {("m", "tli"): "baseline", ("m", "full"): "baseline-unquantised", ("n", "tli"): "baseline", ("n", "full"): "baseline"}
 
 
@@ -292,7 +290,7 @@ def test_protocol_by_what_the_settings_amount_to(changes, name):
 @pytest.mark.parametrize("path", READY, ids=lambda path: path.name)
 def test_ready_configs_load_and_make_runs(path):
     loaded = config.load(path)
-    runs = grid.expand(loaded)
+    runs = grid.table_of(grid.expand(loaded))
     assert len(runs) and not runs.duplicated(["model", "pair", "run"]).any()
     assert set(runs["placebo_of"]) - {""} <= set(runs["arm"])
     if path.stem in ("paper-text", "paper-code"):
@@ -316,7 +314,7 @@ def test_a_placebo_of_nothing_is_refused():
 def test_a_curve_of_budgets_is_one_entry():
     curve = {"tli": {"select": {"strategy": "random", "budget": [20, 40]}}, "placebo": {"like": ["tli"], "shuffle_translations": True}}
     arms = expand_arms(made(arms=curve))
-    assert {name: (arm["select"]["budget"], arm["placebo_of"]) for name, arm in arms.items()} == {
+    assert {name: (arm.training.select.budget, arm.placebo_of) for name, arm in arms.items()} == {
         "tli-budget-20": (20, ""), "tli-budget-40": (40, ""),
         "tli-placebo-budget-20": (20, "tli-budget-20"), "tli-placebo-budget-40": (40, "tli-budget-40"),
     }  # fmt: skip
@@ -351,36 +349,36 @@ def at_hand(folder: Path, monkeypatch) -> dict:
 def test_what_the_list_or_the_model_lacks_is_told_before_the_first_job(tmp_path, monkeypatch, changes, said):
     import tiny
 
-    from tli.experiment import jobs
+    from tli.experiment import inspect
 
     tiny.save_model(tmp_path / "model", "llama")
     place = at_hand(tmp_path, monkeypatch)
-    jobs.inspect(made(**place))
+    inspect.inspect(Experiment(made(**place)))
     with pytest.raises(config.ConfigError, match=said):
-        jobs.inspect(made(**place | changes))
+        inspect.inspect(Experiment(made(**place | changes)))
 
 
 def test_target_modules_may_be_told_apart_by_what_holds_them(tmp_path, monkeypatch):
     import tiny
 
-    from tli.experiment import jobs
+    from tli.experiment import inspect
 
     tiny.save_model(tmp_path / "model", "llama")
     place = at_hand(tmp_path, monkeypatch)
-    jobs.inspect(made(**place, arms={"tli": {"target_modules": ["self_attn.q_proj", "mlp.up_proj"]}}))
+    inspect.inspect(Experiment(made(**place, arms={"tli": {"target_modules": ["self_attn.q_proj", "mlp.up_proj"]}})))
     with pytest.raises(config.ConfigError, match="no block of models.m has a module 'attn.q_proj'"):
-        jobs.inspect(made(**place, arms={"tli": {"target_modules": ["attn.q_proj"]}}))
+        inspect.inspect(Experiment(made(**place, arms={"tli": {"target_modules": ["attn.q_proj"]}})))
 
 
 def test_a_long_list_is_only_read_before_the_first_job(tmp_path, monkeypatch):
     import tiny
 
-    from tli.experiment import jobs
+    from tli.experiment import inspect
 
     tiny.save_model(tmp_path / "model", "llama")
     place = at_hand(tmp_path, monkeypatch)
-    monkeypatch.setattr(jobs, "LONG_LIST", 100)
-    jobs.inspect(made(**place, split={"sizes": {"train": 60, "select": 5, "heldout": 5}}))
+    monkeypatch.setattr(inspect, "LONG_LIST", 100)
+    inspect.inspect(Experiment(made(**place, split={"sizes": {"train": 60, "select": 5, "heldout": 5}})))
 
 
 def test_one_layer_or_rank_needs_no_brackets():
@@ -398,13 +396,13 @@ def test_an_arm_is_not_called_as_the_untrained_model_is(name):
 def test_blocks_that_the_loss_cannot_reach_are_told_before_the_first_job(tmp_path, monkeypatch, blocks, shown):
     import tiny
 
-    from tli.experiment import jobs
+    from tli.experiment import inspect
 
     tiny.save_model(tmp_path / "model", "llama")
     place = at_hand(tmp_path, monkeypatch)
     with pytest.raises(
         config.ConfigError, match=rf"arms.tli: adapters are asked for on {shown}, but a loss at hs\[2\] reaches only the first 2"
     ):
-        jobs.inspect(made(**place, arms={"tli": {"loss_layer": [2, 4], "adapted_blocks": blocks}}))
+        inspect.inspect(Experiment(made(**place, arms={"tli": {"loss_layer": [2, 4], "adapted_blocks": blocks}})))
     for free in ({"allow_unreached": True}, {"adapted_blocks": "reachable"}, {"adapted_blocks": 2}, {"method": "full"}):
-        jobs.inspect(made(**place, arms={"tli": {"loss_layer": [2], "adapted_blocks": blocks} | free}))
+        inspect.inspect(Experiment(made(**place, arms={"tli": {"loss_layer": [2], "adapted_blocks": blocks} | free})))

@@ -143,3 +143,16 @@ def test_the_shipped_model_opens_and_is_small():
     held = demo.lines(graph, 300, seed=recipe.seed + 1, tagged=recipe.tagged, related=recipe.related)
     seen = demo.perplexity(model.eval(), demo.batches(held, encoder, 2000, seed=0))
     assert seen < len(encoder) / 10  # it has learned the shipped lists' text, not another's
+
+
+def test_running_text_is_no_pretraining_text_and_always_the_same(tmp_path):
+    folder = Path(__file__).resolve().parents[2] / "resources" / "demo"
+    words = [folder / "swh-eng.tsv", folder / "lin-eng.tsv"]
+    texts = demo.write_text(words, tmp_path)
+    recipe = demo.Recipe()
+    graph = demo.concepts(words, seed=recipe.seed, relations=recipe.relations)
+    trained = set(demo.lines(graph, 513_333, seed=recipe.seed, tagged=recipe.tagged, related=recipe.related))
+    assert set(texts) == {"swh", "eng", "lin"}
+    for language, lines in texts.items():
+        assert len(set(lines)) == len(lines) == 700 and trained.isdisjoint(lines)
+        assert (tmp_path / f"{language}.txt").read_bytes() == (folder / "text" / f"{language}.txt").read_bytes()

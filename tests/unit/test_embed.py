@@ -23,6 +23,7 @@ from tli.model.opening import open_model
 from tli.model.pooling import POOLINGS, Tokens, tokenize
 from tli.model.pooling import weights as pooling_weights
 from tli.probes import words as measure
+from tli.specs import ScanSpec
 from tli.stages.scan import warn_of_sinks
 
 STATES = list(range(LAYERS + 1))
@@ -232,7 +233,7 @@ def sunk(models, tmp_path_factory):
 @pytest.fixture(scope="module")
 def sunk_figures(sunk):
     opened = open_model(sunk)
-    rows, figures, _ = measure.measure(opened, pairs_table(), STATES, ["no-bos", "with-bos"])
+    figures = measure.measure(opened, measure.Listed.of(pairs_table()), STATES, ["no-bos", "with-bos"]).figures
     return figures[figures["split"] == "train"].set_index(["pooling", "hidden_state"])
 
 
@@ -275,7 +276,7 @@ def test_the_scan_warns_of_the_sink_in_one_line(sunk_figures, capsys):
 
 def test_no_warning_without_a_sink_or_without_bos(models, capsys):
     for bos in (True, False):
-        _, figures, _ = measure.measure(open_model(models("llama", bos=bos)), pairs_table(), STATES, ["no-bos"])
+        figures = measure.measure(open_model(models("llama", bos=bos)), measure.Listed.of(pairs_table()), STATES, ["no-bos"]).figures
         capsys.readouterr()  # the progress bars of loading
         warn_of_sinks(figures)
         assert figures["sink_ratio"].max() < 10
@@ -305,11 +306,11 @@ def test_the_choice_of_best_is_the_argmax_of_select_and_ties_go_down():
             for i, v in enumerate(values)
         ]
     )
-    table = choose_layer(rows, figures, 4, "gap", "no-bos", k=10, bootstrap=4000)
+    table = choose_layer(rows, figures, 4, ScanSpec(best_by="gap", bootstrap=4000))
     assert table["hidden_state"].tolist() == [1, 2, 3] and table.loc[table["chosen"], "hidden_state"].tolist() == [2]
     # of two words drawn with replacement: both the first (1/4) or one of each, tied at 1.0 (1/2) -> hs[2]; both the second -> hs[3]
     np.testing.assert_allclose(table["win_share"], [0, 0.75, 0.25], atol=0.03)
-    assert choose_layer(rows, figures, 4, "gap", "no-bos", k=10, at_most=1)["chosen"].tolist() == [True]
+    assert choose_layer(rows, figures, 4, ScanSpec(best_by="gap", best_at_most=1))["chosen"].tolist() == [True]
     # A model of one block, a list without a select split: nothing to choose from, and no error unless `best` is asked for.
-    assert choose_layer(rows, figures, 1, "gap", "no-bos", k=10).empty
-    assert choose_layer(rows, figures[figures["split"] == "train"], 4, "gap", "no-bos", k=10).empty
+    assert choose_layer(rows, figures, 1, ScanSpec(best_by="gap")).empty
+    assert choose_layer(rows, figures[figures["split"] == "train"], 4, ScanSpec(best_by="gap")).empty

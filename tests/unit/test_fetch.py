@@ -8,6 +8,7 @@ import urllib.request
 
 import pytest
 
+from tli.specs import ModelSpec
 from tli.stages import fetch
 
 CONTENT = b"kitabu\tbook\n"
@@ -19,25 +20,24 @@ def served(monkeypatch):
 
 
 def test_right_checksum(served, tmp_path):
-    fetch.fetch_lexicon(address="https://example.org/l.tsv", sha256=hashlib.sha256(CONTENT).hexdigest(), output=str(tmp_path / "l"))
+    fetch.fetch_list("https://example.org/l.tsv", hashlib.sha256(CONTENT).hexdigest(), str(tmp_path / "l"))
     assert (tmp_path / "l").read_bytes() == CONTENT
 
 
 def test_wrong_checksum_leaves_nothing(served, tmp_path):
     with pytest.raises(ValueError, match="has the checksum " + hashlib.sha256(CONTENT).hexdigest()):
-        fetch.fetch_lexicon(address="https://example.org/l.tsv", sha256="0" * 64, output=str(tmp_path / "l"))
+        fetch.fetch_list("https://example.org/l.tsv", "0" * 64, str(tmp_path / "l"))
     assert not list(tmp_path.iterdir())
 
 
 def test_only_https(tmp_path):
     with pytest.raises(ValueError, match="only https"):
-        fetch.fetch_lexicon(address="http://user:secret@example.org/l.tsv", sha256="0" * 64, output=str(tmp_path / "l"))
+        fetch.fetch_list("http://user:secret@example.org/l.tsv", "0" * 64, str(tmp_path / "l"))
 
 
 def test_a_model_without_a_commit_is_not_fetched(tmp_path):
-    settings = {"source": "owner/name", "revision": None, "trust_remote_code": False}
     with pytest.raises(ValueError, match="has no revision"):
-        fetch.fetch_model(settings=settings, output=str(tmp_path / "m.json"))
+        fetch.fetch_model(ModelSpec("owner/name"), str(tmp_path / "m.json"))
 
 
 def test_a_model_goes_through_the_hubs_cache_at_its_commit(monkeypatch, tmp_path):
@@ -50,7 +50,7 @@ def test_a_model_goes_through_the_hubs_cache_at_its_commit(monkeypatch, tmp_path
         return str(tmp_path / "snapshots" / revision)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    fetch.fetch_model(settings={"source": "owner/name", "revision": "a" * 40, "trust_remote_code": False}, output=str(tmp_path / "m.json"))
+    fetch.fetch_model(ModelSpec("owner/name", revision="a" * 40), str(tmp_path / "m.json"))
     assert asked["revision"] == "a" * 40 and "*.safetensors" in asked["patterns"]
     assert not {"*.bin", "*.py", "*.pt"} & set(asked["patterns"])  # no pickle, no remote code
     assert "a" * 40 in (tmp_path / "m.json").read_text()

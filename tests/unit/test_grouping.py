@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tli.model import lora
 from tli.model.opened import Opened
 from tli.model.opening import open_model
-from tli.specs import TrainSpec
+from tli.specs import Member, TrainSpec
 from tli.training import batches as batching
 from tli.training import loop
 from tli.training.batches import Batches
@@ -130,14 +130,14 @@ def test_groups_of_seeds_are_each_what_it_is_alone(models, tmp_path, monkeypatch
     results = []
     for limit in (2, 1):
         monkeypatch.setattr(StepCost, "seeds_at_a_time", lambda self, *_, limit=limit: limit)
-        trainer = Trainer(models("llama"), SPEC, 2, 2, table)
+        trainer = Trainer(models("llama"), SPEC, 2, 2, lambda member: table)
         assert trainer.trains_together == (limit > 1)
-        trainer.prepare([1, 2, 3, 4, 5], no_progress)
+        trainer.prepare([Member(seed) for seed in range(1, 6)], no_progress)
         results.append({})
         for seed in range(1, 6):
             folder = tmp_path / f"{limit}-{seed}"
             folder.mkdir()
-            trainer.run(seed, folder, no_progress)
+            trainer.run(Member(seed), folder, no_progress)
             results[-1][seed] = load_file(folder / "adapter/adapter_model.safetensors")
     assert sizes == [2, 2, 1] + 5 * [1]
     for seed, tensors in results[0].items():
@@ -148,6 +148,6 @@ def test_groups_of_seeds_are_each_what_it_is_alone(models, tmp_path, monkeypatch
 def test_what_cannot_share_its_passes_is_one_at_a_time(models):
     table = tiny.pairs_table().query("split == 'train'").reset_index(drop=True)
     full = TrainSpec(method="full", rank=None, alpha=None)
-    assert Trainer(models("llama"), full, 2, 2, table).seeds_at_a_time == 1
+    assert Trainer(models("llama"), full, 2, 2, lambda member: table).seeds_at_a_time == 1
     encoder = TrainSpec(target_modules=("query",))
-    assert not Trainer(models("bert"), encoder, 2, 2, table).trains_together
+    assert not Trainer(models("bert"), encoder, 2, 2, lambda member: table).trains_together

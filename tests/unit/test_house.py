@@ -15,18 +15,10 @@ from tli.config import reference
 
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "workflow" / "tli"
-FLOORS = [
-    {"errors", "specs"},
-    {"io", "log"},
-    {"config", "lexicon", "metrics", "statistics", "progress"},
-    {"model"},
-    {"probes"},
-    {"training"},
-    {"experiment"},
-    {"cluster", "report", "demo_model"},
-    {"stages"},
-    {"runtime"},
-    {"__main__"},
+FLOORS = [  # what docs/architecture.md shows, read from its table
+    set(re.findall(r"`([a-z_]+)/?`", row.split("|")[2]))
+    for row in (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8").splitlines()
+    if re.match(r"\| \d+ \|", row)
 ]
 
 
@@ -92,31 +84,94 @@ def test_rule_files_stay_short():
 
 
 def imports(path: Path) -> set[str]:
-    """Top rooms of the package that a file imports, at the top or inside a function."""
-    found = set()
+    """Modules of the package that a file imports, at the top or inside a function, by their full names."""
+    names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module == "tli":
-            found |= {name.name for name in node.names}
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tli."):
-            found.add(node.module.split(".")[1])
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "tli":
+            names |= {f"{node.module}.{name.name}" for name in node.names}
         elif isinstance(node, ast.Import):
-            found |= {name.name.split(".")[1] for name in node.names if name.name.startswith("tli.")}
+            names |= {name.name for name in node.names if name.name.startswith("tli.")}
+    return {name for name in map(module_of, names) if name}
+
+
+def module_of(name: str) -> str:
+    """The module of the package in which a dotted name lies; "" for the package itself."""
+    parts = name.split(".")
+    while len(parts) > 1:
+        place = PACKAGE.joinpath(*parts[1:])
+        if place.with_suffix(".py").is_file() or (place / "__init__.py").is_file():
+            return ".".join(parts)
+        parts.pop()
+    return ""
+
+
+def modules() -> dict[str, set[str]]:
+    """Every module of the package and what it imports of it."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = imports(path)
     return found
 
 
+MODULES = modules()
+
+
 def floor(room: str) -> int:
-    found = [number for number, rooms in enumerate(FLOORS) if room in rooms]
-    assert found, f"{room} stands on no floor: name it in FLOORS"
-    return found[0]
+    numbers = [number for number, rooms in enumerate(FLOORS) if room in rooms]
+    assert numbers, f"{room} stands on no floor: name it in docs/architecture.md"
+    return numbers[0]
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_room_imports_only_from_below(path):
-    own = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-    if own == "__init__":
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_room_imports_only_from_floors_below_its_own(module):
+    if module == "tli":
         return
-    for room in imports(path) - {own}:
-        assert floor(room) <= floor(own), f"{own} imports {room}, which lies above it"
+    room = module.split(".")[1]
+    for other in {name.split(".")[1] for name in MODULES[module]} - {room}:
+        assert floor(other) < floor(room), f"{room} (floor {floor(room) + 1}) imports {other} (floor {floor(other) + 1})"
+
+
+def test_no_circle_inside_a_room():
+    """A room's files can be put in an order in which each imports only from those before it."""
+    inside = {
+        name: {other for other in others if other.split(".")[1] == name.split(".")[1] and other != name}
+        for name, others in MODULES.items()
+        if name != "tli"
+    }
+    # A room's __init__ gathers its files: they import each other, not their room.
+    while inside:
+        free = [name for name, needs in inside.items() if not needs & set(inside)]
+        assert free, f"these import each other in a circle: {sorted(inside)}"
+        for name in free:
+            del inside[name]
+
+
+def test_functions_take_few_arguments_and_calls_fit_their_lines():
+    wide, skips = [], 0
+    for path in PACKAGE.rglob("*.py"):
+        text = path.read_text(encoding="utf-8")
+        skips += text.count("# fmt: skip")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
+                if len([one for one in arguments if one.arg not in ("self", "cls")]) > 9:
+                    wide.append(f"{path.relative_to(PACKAGE)}: {node.name}")
+    assert not wide, "more than nine arguments: a spec that has no name yet"
+    assert skips <= 5
+
+
+def test_no_settings_as_dicts_below_the_config():
+    dicts = [
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"""settings\[["']""", path.read_text(encoding="utf-8"))
+    ]
+    assert not dicts
+
+
+def test_one_script():
+    assert [path.name for path in (ROOT / "workflow" / "scripts").iterdir() if path.suffix == ".py"] == ["job.py"]
 
 
 def test_snakemake_is_imported_nowhere_in_the_package():
@@ -128,7 +183,7 @@ def test_snakemake_is_imported_nowhere_in_the_package():
 
 
 def test_light_rooms_do_not_load_torch():
-    code = "import sys; import tli.experiment.jobs, tli.experiment.grid, tli.runtime.console, tli.lexicon, tli.metrics, tli.statistics, tli.report; print('torch' in sys.modules)"
+    code = "import sys; import tli.experiment.job, tli.experiment.inspect, tli.cluster.plan, tli.runtime.console, tli.lexicon, tli.metrics, tli.statistics, tli.report; print('torch' in sys.modules)"
     import sys
 
     out = subprocess.run(

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 from tli.lexicon import audit, audit_file, audit_lines, clean, read, same_list, split
+from tli.specs import LexiconSpec
 
 
 @pytest.fixture
@@ -84,9 +85,9 @@ def test_a_list_that_is_another_languages_list_is_noticed(tmp_path):
         [str(one), str(copy), True], [str(one), str(near), False], [str(copy), str(near), False]
     ]  # fmt: skip
     assert found["shared_lines"].tolist() == pytest.approx([1, 40 / 41, 40 / 41])
-    lines = audit_file(one, columns=["target", "source"])
+    lines = audit_file(one, LexiconSpec(format="", columns=("target", "source")))
     assert lines[0] == f"error: {one} is byte for byte the list {copy}"
-    assert not any("byte for byte" in line for line in audit_file(other, columns=["target", "source"]))
+    assert not any("byte for byte" in line for line in audit_file(other, LexiconSpec(format="", columns=("target", "source"))))
 
 
 def test_a_list_whose_columns_are_one_list_is_noticed(tmp_path):
@@ -110,11 +111,34 @@ def test_formats_are_guessed(tmp_path):
     assert "format muse" in "".join(audit_file(tmp_path / "c.txt"))
 
 
+def command(*arguments, capsys):
+    from tli.__main__ import main
+
+    status = main(["lexicon", "audit", *map(str, arguments)])
+    return status, capsys.readouterr()
+
+
+def test_the_command_guesses_the_format_and_takes_options(tmp_path, capsys):
+    rows = [(f"s{i}x", f"t{i}y") for i in range(80)]
+    status, printed = command(write(tmp_path / "swh-eng.txt", rows, ""), capsys=capsys)
+    assert status == 0 and "format gatitos, 80 entries read" in printed.out
+    status, printed = command(write(tmp_path / "lin-eng.tsv", rows, "lin\teng\n"), capsys=capsys)
+    assert status == 0 and "format tsv, 80 entries read" in printed.out
+    path = tmp_path / "swh-eng.csv"
+    path.write_text("source;target\n" + "".join(f"{s};{t}\n" for s, t in rows))
+    status, printed = command(path, "--option", "delimiter=;", capsys=capsys)
+    assert status == 0 and "80 pairs" in printed.out
+    status, printed = command(path, "--option", "gloss=true", capsys=capsys)
+    assert status == 2 and "the option 'gloss' is unknown to the format csv; use encoding, delimiter" in printed.err
+    status, printed = command(path, "--option", "gloss", capsys=capsys)
+    assert status == 2 and "key=value" in printed.err
+
+
 def test_a_long_list_takes_linear_time_and_shows_progress(tmp_path, capsys):
     def seconds(count):
         path = write(tmp_path / f"{count}.tsv", [(f"s{i}w{i % 977}", f"t{i // 2}v{i % 983}") for i in range(count)])
         start = time.process_time()
-        raw = read(path, source_language="swh", target_language="eng")
+        raw = read(path, "swh-eng")
         pairs, _ = clean(raw)
         kept, aside = split(pairs)
         assert len(kept) + len(aside) == count

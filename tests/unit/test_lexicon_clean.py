@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tli.errors import LexiconError
-from tli.lexicon import CHANGES, clean, edit_similarity, key
-from tli.lexicon.forms import content_words, in_script, majority_script
+from tli.lexicon import CHANGES, Rules, clean, edit_similarity, key
+from tli.lexicon.forms import content_words
+from tli.lexicon.scripts import in_script, majority_script
 from tli.lexicon.similarity import edit_distance
 
 
@@ -24,7 +25,7 @@ def table(rows, **columns):
 
 
 def cleaned(rows, **options):
-    return clean(table(rows), **options)[0]
+    return clean(table(rows), Rules(**options))[0]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +62,7 @@ def test_what_only_looks_like_a_gloss_word_or_a_number_stays(text):
 def test_gloss_words_are_english_only():
     raw = table([("a kitabu", "the book")])
     assert clean(raw)[0].iloc[0][["source", "target"]].tolist() == ["a kitabu", "book"]
-    assert clean(raw, target_language="fra")[0]["target"].tolist() == ["the book"]
+    assert clean(raw, Rules(target_language="fra"))[0]["target"].tolist() == ["the book"]
 
 
 def test_homonym_numbers_go_only_where_there_is_a_homonym():
@@ -105,7 +106,7 @@ def test_rows_of_one_source_merge():
 
 
 def test_merging_can_be_left_out_but_repetitions_go():
-    pairs, changes = clean(table([("kamba", "rope"), ("kamba", "string"), ("kamba", "rope")]), merge=False)
+    pairs, changes = clean(table([("kamba", "rope"), ("kamba", "string"), ("kamba", "rope")]), Rules(merge=False))
     assert list(zip(pairs["source"], pairs["target"])) == [("kamba", "rope"), ("kamba", "string")]
     assert changes[["action", "line"]].to_numpy().tolist() == [["merged", 3]]
 
@@ -128,8 +129,8 @@ def test_scripts_are_checked_against_the_majority_or_as_told():
     assert changes["reason"].tolist() == [
         "source is not written in Ethi", "source is not written in Ethi", "target is not written in Latn"
     ]  # fmt: skip
-    assert clean(table(rows), source_script="", target_script="")[0]["line"].tolist() == [1, 2, 3, 4, 5]
-    assert clean(table(rows), source_script="Arab")[0].empty
+    assert clean(table(rows), Rules(source_script="", target_script=""))[0]["line"].tolist() == [1, 2, 3, 4, 5]
+    assert clean(table(rows), Rules(source_script="Arab"))[0].empty
 
 
 @pytest.mark.parametrize(
@@ -149,7 +150,7 @@ def test_right_to_left_and_combining_scripts(form, script):
     assert majority_script([form]) == script and in_script(form, script) and not in_script(form, "Grek")
     # a mark that belongs to no script (a combining acute) changes nothing
     assert majority_script([form + "\u0301"]) == script
-    pairs = clean(table([(form, "word")]), source_language="und")[0]
+    pairs = clean(table([(form, "word")]), Rules(source_language="und"))[0]
     assert pairs["source"].tolist() == [unicodedata.normalize("NFC", form)]
 
 
@@ -160,13 +161,17 @@ def test_joiners_that_are_letters_of_their_script_stay_and_direction_marks_go():
 
 def test_strict_and_wrong_arguments():
     with pytest.raises(LexiconError, match=r"list\.tsv, line 2: source and target are the same"):
-        clean(table([("a", "b"), ("c", "c")]), strict=True)
+        clean(table([("a", "b"), ("c", "c")]), Rules(strict=True))
     with pytest.raises(LexiconError, match="drop or keep"):
-        clean(table([("a", "b")]), identical="merge")
+        clean(table([("a", "b")]), Rules(identical="merge"))
 
 
 def test_keys():
     assert key("  Ng’ombe! ") == key("ng'ombe") == "ng'ombe"
+    # Typed as an acute accent, a grave one, a prime, a modifier letter, a full-width or a curly sign: one apostrophe for keys.
+    for sign in "`\u00b4\u2032\u02bc\u02bb\u02bd\u2018\u2019\u201b\uff07\u02b9\u2035\ua78c":
+        assert key(f"ng{sign}ombe") == "ng'ombe", f"U+{ord(sign):04X}"
+    assert key("ng\u2011ombe") == key("ng-ombe") != key("ng'ombe")
     assert key("-chafuka") == "chafuka" and key("?!") == "?!"
     assert key("e\u0301te\u0301") == key("ÉTÉ") != key("ete")
     assert content_words(key("Thank you very much")) == ["thank"]
@@ -205,7 +210,7 @@ rows = st.lists(st.tuples(text, text), max_size=15)
 @given(rows, st.booleans(), st.sampled_from(["drop", "keep"]))
 def test_no_row_is_lost_without_a_record(found, merge, identical):
     raw = table(found)
-    pairs, changes = clean(raw, merge=merge, identical=identical)
+    pairs, changes = clean(raw, Rules(merge=merge, identical=identical))
     assert list(changes.columns) == CHANGES
     ended = changes[changes["action"] != "changed"]
     assert set(pairs["line"]) | set(ended["line"]) == set(raw["line"])
@@ -220,7 +225,7 @@ def test_no_row_is_lost_without_a_record(found, merge, identical):
             assert key(row.source) not in {key(form) for form in forms[1:]}
     if merge:
         assert not pairs["source"].map(key).duplicated().any()
-    again = clean(raw, merge=merge, identical=identical)
+    again = clean(raw, Rules(merge=merge, identical=identical))
     pd.testing.assert_frame_equal(again[0], pairs)
     pd.testing.assert_frame_equal(again[1], changes)
 

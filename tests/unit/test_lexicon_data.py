@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tli.lexicon import audit, clean, leaks, read, same_list, split
+from tli.specs import LexiconSpec, SplitSpec
 
 DATA = Path(os.environ.get("TLI_TEST_DATA", "")) / "data"
 pytestmark = pytest.mark.skipif(
@@ -23,7 +24,7 @@ def accounted(raw, pairs, changes):
 
 def test_freedict_both_directions_as_one_list():
     files = [str(DATA / "freedict" / name) for name in ("swh-eng.tei", "eng-swh.tei")]
-    raw = read(files, format="freedict-tei", source_language="swh", target_language="eng")
+    raw = read(files, "swh-eng", LexiconSpec(format="freedict-tei"))
     pairs, changes = clean(raw)
     accepted = {(row.source, one) for row in pairs.itertuples() for one in [row.target, *filter(None, row.alternatives.split("|"))]}
     assert len(pairs) >= 2000 and len(accepted) >= 2900
@@ -32,17 +33,17 @@ def test_freedict_both_directions_as_one_list():
     assert (changes["reason"] == "a plural generated from another entry").sum() == 522
     assert accounted(raw, pairs, changes)
     for by in ("forms", "content-words"):
-        kept, aside = split(pairs, by=by)
+        kept, aside = split(pairs, SplitSpec(by=by))
         assert leaks(kept, by).empty and len(kept) + len(aside) == len(pairs)
         assert len(aside) < 0.05 * len(pairs)
-    kept, _ = split(pairs, sizes={"train": 623, "heldout": 63, "select": 74})
+    kept, _ = split(pairs, SplitSpec(sizes={"train": 623, "heldout": 63, "select": 74}))
     assert kept["split"].value_counts().to_dict() == {"train": 623, "heldout": 63, "select": 74} and leaks(kept).empty
 
 
 @pytest.mark.parametrize("language", GATITOS)
 def test_gatitos(language):
     path = DATA / "gatitos" / f"en_{GATITOS[language]}.tsv"
-    raw = read(path, format="gatitos", columns=["target", "source"], source_language=language, target_language="eng")
+    raw = read(path, f"{language}-eng", LexiconSpec(format="gatitos", columns=("target", "source")))
     assert len(raw) == path.read_bytes().count(b"\n")
     pairs, changes = clean(raw)
     dropped = changes[changes["action"] == "dropped"]

@@ -9,12 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tli import lexicon
 from tli.config.keys import Split
 from tli.errors import LexiconError
 from tli.io.tables import PAIRS
-from tli.lexicon import leaks, pair_id, split
+from tli.lexicon import leaks, pair_id
 from tli.lexicon.sizes import exact_sizes
-from tli.lexicon.split import SHARES
+from tli.specs import SplitSpec
+
+
+def split(pairs, salt="", **spec):
+    return lexicon.split(pairs, SplitSpec(**spec), salt=salt)
 
 
 def table(rows, **columns):
@@ -68,8 +73,8 @@ def test_shares_are_near_what_is_asked():
     kept, _ = split(table(singles(4000)))
     found = kept["split"].value_counts(normalize=True)
     # 4 standard errors of a binomial share
-    assert Split().shares == SHARES, "what the audit of a list shows is what a run makes of it"
-    for name, share in SHARES.items():
+    assert Split().shares == SplitSpec().shares, "what the audit of a list shows is what a run makes of it"
+    for name, share in SplitSpec().shares.items():
         assert abs(found[name] - share) < 4 * np.sqrt(share * (1 - share) / 4000)
     other, _ = split(table(singles(4000)), salt="another")
     assert (other["split"] != kept["split"]).mean() > 0.3
@@ -159,6 +164,18 @@ def test_an_unsplittable_list_names_its_largest_component():
         split(table([(f"a{i}", "thing") for i in range(40)]))
     with pytest.raises(LexiconError, match="no pair is left"):
         split(table([]))
+
+
+def test_a_short_list_says_that_it_is_short():
+    with pytest.raises(LexiconError, match="^5 pairs in 5 components are too few: (select|heldout)[a-z ]* would be empty; add pairs"):
+        split(table(singles(5)))
+
+
+@pytest.mark.parametrize("sign", ["`", "\u00b4", "\u2019", "\u02bc"])
+def test_an_apostrophe_of_another_kind_leaks_too(sign):
+    pairs = table([("ng'ombe", "cow"), (f"ng{sign}ombe", "cattle")] + singles(3), split=["train", "heldout", "train", "select", "heldout"])
+    with pytest.raises(LexiconError, match='1 form leaks.*"ng\'ombe" in train and heldout'):
+        split(pairs)
 
 
 def test_sizes_are_met_exactly():

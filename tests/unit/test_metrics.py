@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tli import metrics
+from tli import labels, metrics
 from tli.io import tables
 
 NAN = float("nan")
@@ -27,7 +27,7 @@ def small(n: int = 40, seed: int = 0) -> pd.DataFrame:
     return lexicon([(f"s{a}", f"t{b}", c) for (a, b), c in zip(rng.integers(0, int(n * 0.8), (n, 2)), extra, strict=True)])
 
 
-def vectors(c: metrics.Candidates, d: int = 8, seed: int = 1, shift: float = 0.3):
+def drawn(c: metrics.Candidates, d: int = 8, seed: int = 1, shift: float = 0.3):
     rng = np.random.default_rng(seed)
     sizes = len(c.source_forms), len(c.target_forms), len(c.reference_forms)
     return [(rng.normal(shift, 1, (size, d)) * rng.uniform(0.5, 9, (size, 1))).astype(np.float32) for size in sizes]
@@ -129,8 +129,8 @@ def test_candidates_refuse_with_a_reason(pairs, words):
 def test_per_pair_is_the_plain_double_loop(seed):
     pairs = small(seed=seed)
     c = metrics.candidates(pairs)
-    s, t, r = vectors(c, seed=seed)
-    rows = metrics.per_pair(s, t, c, reference_vectors=r)
+    s, t, r = drawn(c, seed=seed)
+    rows = metrics.per_pair(metrics.Vectors(s, t, r), c)
     assert list(rows.columns) == tables.SIMILARITIES[tables.SIMILARITIES.index("cosine") :]
     check(rows, plain(pairs, *named(c, (s, t, r))))
     assert rows["best_reference"].isna().any() and rows["best_reference"].notna().any()
@@ -140,9 +140,9 @@ def test_mismatched_xcs_is_the_plain_mean(monkeypatch):
     monkeypatch.setattr(metrics.retrieval, "COLUMNS", ["mismatched_xcs"])
     pairs = small()
     c = metrics.candidates(pairs)
-    s, t, r = vectors(c, shift=0)
+    s, t, r = drawn(c, shift=0)
     expected = plain(pairs, *named(c, (s, t, r)))["mismatched_xcs"]
-    np.testing.assert_allclose(metrics.per_pair(s, t, c)["mismatched_xcs"], expected, atol=1e-6)
+    np.testing.assert_allclose(metrics.per_pair(metrics.Vectors(s, t), c)["mismatched_xcs"], expected, atol=1e-6)
 
 
 @pytest.mark.parametrize(("n", "k"), [(1, 1), (19, 1), (20, 2), (99, 9), (100, 10), (1000, 10)])
@@ -159,7 +159,7 @@ def test_cosines_near_one_keep_their_ranks(sink):
     t = (s + 5 * rng.normal(size=(400, 2048))).astype(np.float32)
     s[:, 0] += sink
     t[:, 0] += sink
-    rows = metrics.per_pair(s, t, c)
+    rows = metrics.per_pair(metrics.Vectors(s, t), c)
     exact_s, exact_t = (x.astype(float) / np.linalg.norm(x.astype(float), axis=1, keepdims=True) for x in (s, t))
     S = exact_s @ exact_t.T
     np.testing.assert_allclose(rows["cosine"], S.diagonal(), atol=2e-7, rtol=0)
@@ -170,9 +170,9 @@ def test_cosines_near_one_keep_their_ranks(sink):
 def test_neighbourhoods_are_those_of_csls_and_of_the_margin():
     pairs = lexicon([(f"s{i}", f"t{i}") for i in range(70)])  # pool 70: 7 neighbours for CSLS, 4 for the margin
     c = metrics.candidates(pairs)
-    s, t, _ = vectors(c)
+    s, t, _ = drawn(c)
     t = (t / 9 + s).astype(np.float32)
-    rows = metrics.per_pair(s, t, c)
+    rows = metrics.per_pair(metrics.Vectors(s, t), c)
     assert metrics.neighbourhood(10, c) == 7 and metrics.neighbourhood(4, c) == 4
     check(rows, plain(pairs, *named(c, (s, t, np.empty((0, 8))))))
     assert 1 < rows["csls_target_rank"].mean() < 20  # neither perfect nor chance
@@ -181,14 +181,14 @@ def test_neighbourhoods_are_those_of_csls_and_of_the_margin():
 def test_ties_and_zero_vectors_count_against():
     pairs = lexicon([(f"s{i}", f"t{i}") for i in range(12)])
     c = metrics.candidates(pairs)
-    s, t, _ = vectors(c)
+    s, t, _ = drawn(c)
     t[5] = 3 * t[2]  # parallel to another word's target: the same cosines
     t[7] = t[8] = 0
     s[2] = t[2]
-    rows = metrics.per_pair(s, t, c)
+    rows = metrics.per_pair(metrics.Vectors(s, t), c)
     check(rows, plain(pairs, *named(c, (s, t, np.empty((0, 8))))))
     assert rows["target_rank"][2] == 2  # its own target is as near as can be, and tied
-    same = metrics.per_pair(np.ones_like(s), np.ones_like(t), c)
+    same = metrics.per_pair(metrics.Vectors(np.ones_like(s), np.ones_like(t)), c)
     ranks = [name for name in same.columns if name.endswith("rank")]
     assert (same[ranks] == 12).all(axis=None)
     assert metrics.summary(same, 1)["mexa"] == 0 and np.isnan(metrics.summary(same, 1)["z"])
@@ -197,19 +197,19 @@ def test_ties_and_zero_vectors_count_against():
 def test_results_do_not_depend_on_the_block():
     pairs = small(300)
     c = metrics.candidates(pairs)
-    s, t, r = vectors(c, d=24)
-    whole = metrics.per_pair(s, t, c, reference_vectors=r)
+    s, t, r = drawn(c, d=24)
+    whole = metrics.per_pair(metrics.Vectors(s, t, r), c)
     for megabytes in (1e-6, 0.02, 0.3):
-        check(metrics.per_pair(s, t, c, reference_vectors=r, block_megabytes=megabytes), whole)
+        check(metrics.per_pair(metrics.Vectors(s, t, r), c, block_megabytes=megabytes), whole)
 
 
 def test_one_pair_only_and_all_accepted_give_nan_and_no_warning():
     for pairs in (lexicon([("a", "b")]), lexicon([("a", "b"), ("a", "c")])):
         c = metrics.candidates(pairs)
-        s, t, _ = vectors(c)
+        s, t, _ = drawn(c)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            rows, figures = metrics.evaluate(s, t, c, np.repeat("train", len(pairs)))
+            rows, figures = metrics.evaluate(metrics.Vectors(s, t), c, np.repeat("train", len(pairs)))
         found = figures["train"]
         assert (rows["target_rank"] == 1).all() and found["p_at_1"] == 1 and found["k"] == 1
         undefined = ("mismatched", "gap", "z", "cka", "gap_centred", "gap_no_sink", "sink_ratio", "xcs_mismatched")
@@ -220,10 +220,10 @@ def test_one_pair_only_and_all_accepted_give_nan_and_no_warning():
 def test_summary_is_the_plain_mean_of_each_definition(seed):
     pairs = small(60, seed)
     c = metrics.candidates(pairs)
-    s, t, r = vectors(c, d=6, seed=seed)
+    s, t, r = drawn(c, d=6, seed=seed)
     t[c.target_of] += 4 * s[c.source_of]
     rows = plain(pairs, *named(c, (s, t, r)))
-    found = metrics.summary(metrics.per_pair(s, t, c, reference_vectors=r), 4)
+    found = metrics.summary(metrics.per_pair(metrics.Vectors(s, t, r), c), 4)
     records = rows.to_dict("records")
     xcs = [2.5 * max(row["cosine"], 0) for row in records]
     refs = [max(row["best_reference"], 0) for row in records if not np.isnan(row["best_reference"])]
@@ -262,16 +262,16 @@ def test_summary_is_the_plain_mean_of_each_definition(seed):
 
 def test_summary_of_no_query_is_nan():
     c = metrics.candidates(small())
-    s, t, _ = vectors(c)
-    found = metrics.summary(metrics.per_pair(s, t, c).iloc[:0], 3)
+    s, t, _ = drawn(c)
+    found = metrics.summary(metrics.per_pair(metrics.Vectors(s, t), c).iloc[:0], 3)
     assert found.pop("n") == 0 and found.pop("k") == 3
     assert all(np.isnan(value) for value in found.values())
 
 
 def test_unrelated_words_have_the_xcs_of_their_mismatched_twin():
     c = metrics.candidates(lexicon([(f"s{i}", f"t{i}") for i in range(1500)]))
-    s, t, _ = vectors(c, d=16, shift=0)
-    found = metrics.summary(metrics.per_pair(s, t, c), 10)
+    s, t, _ = drawn(c, d=16, shift=0)
+    found = metrics.summary(metrics.per_pair(metrics.Vectors(s, t), c), 10)
     assert found["xcs"] > 0.2  # clipping at 0 makes it positive, without any alignment
     assert found["xcs_mismatched"] == pytest.approx(found["xcs"], rel=0.1)
 
@@ -281,9 +281,9 @@ def test_an_added_constant_raises_cosine_and_nothing_that_counts():
     rng = np.random.default_rng(0)
     s = rng.normal(size=(200, 32)).astype(np.float32)
     t = (s + 1.5 * rng.normal(size=(200, 32))).astype(np.float32)
-    before = metrics.evaluate(s, t, c, np.repeat("heldout", 200))[1]["heldout"]
+    before = metrics.evaluate(metrics.Vectors(s, t), c, np.repeat("heldout", 200))[1]["heldout"]
     constant = np.full(32, 3, np.float32)
-    after = metrics.evaluate(s + constant, t + constant, c, np.repeat("heldout", 200))[1]["heldout"]
+    after = metrics.evaluate(metrics.Vectors(s + constant, t + constant), c, np.repeat("heldout", 200))[1]["heldout"]
     assert after["cosine"] > before["cosine"] + 0.25
     assert after["mismatched"] > before["mismatched"] + 0.5
     assert after["gap"] < before["gap"]
@@ -296,13 +296,13 @@ def test_an_added_constant_raises_cosine_and_nothing_that_counts():
 
 def test_a_planted_sink_dimension_is_dropped_and_only_it():
     c = metrics.candidates(lexicon([(f"s{i}", f"t{i}") for i in range(80)]))
-    s, t, _ = vectors(c, d=32, shift=0)
+    s, t, _ = drawn(c, d=32, shift=0)
     t += s
-    before = metrics.geometry(s, t, c, np.arange(80))
-    assert before["cosine_no_sink"] == pytest.approx(metrics.per_pair(s, t, c)["cosine"].mean(), abs=1e-6)
+    before = metrics.geometry(metrics.Vectors(s, t), c, np.arange(80))
+    assert before["cosine_no_sink"] == pytest.approx(metrics.per_pair(metrics.Vectors(s, t), c)["cosine"].mean(), abs=1e-6)
     sunk_s, sunk_t = np.insert(s, 7, 300, axis=1), np.insert(t, 7, 300, axis=1)
-    assert metrics.per_pair(sunk_s, sunk_t, c)["mismatched_mean"].mean() > 0.9
-    after = metrics.geometry(sunk_s, sunk_t, c, np.arange(80))
+    assert metrics.per_pair(metrics.Vectors(sunk_s, sunk_t), c)["mismatched_mean"].mean() > 0.9
+    after = metrics.geometry(metrics.Vectors(sunk_s, sunk_t), c, np.arange(80))
     assert after["cosine_no_sink"] == pytest.approx(before["cosine_no_sink"], abs=1e-5)
     assert after["gap_no_sink"] == pytest.approx(before["gap_no_sink"], abs=1e-5)
 
@@ -310,14 +310,14 @@ def test_a_planted_sink_dimension_is_dropped_and_only_it():
 def test_robustness_rows_are_the_plain_definition():
     pairs = small(50, 5)
     c = metrics.candidates(pairs)
-    s, t, r = vectors(c, seed=5, shift=2)
+    s, t, r = drawn(c, seed=5, shift=2)
     mean = np.concatenate([s, t]).astype(float).mean(axis=0)
     queries = np.arange(50) % 3 == 0
     rows = plain(pairs, *named(c, (s - mean, t - mean, r)))[queries]
-    found = metrics.geometry(s, t, c, queries)
+    found = metrics.geometry(metrics.Vectors(s, t), c, queries)
     assert found["cosine_centred"] == pytest.approx(rows["cosine"].mean(), abs=1e-5)
     assert found["gap_centred"] == pytest.approx((rows["cosine"] - rows["mismatched_mean"]).mean(), abs=1e-5)
-    assert found == pytest.approx(metrics.geometry(s, t, c, np.flatnonzero(queries)))
+    assert found == pytest.approx(metrics.geometry(metrics.Vectors(s, t), c, np.flatnonzero(queries)))
 
 
 def unbiased_hsic(K: np.ndarray, L: np.ndarray) -> float:
@@ -362,18 +362,20 @@ def test_cka_undefined_is_nan():
     assert np.isnan(metrics.debiased_cka(x, np.full((10, 4), 0.1)))
 
 
-def test_sink_ratio():
-    assert metrics.sink_ratio(np.array([100.0, 300, 200]), np.array([1.0, 2, 3, 4])) == 80
-    assert np.isnan(metrics.sink_ratio(np.array([]), np.array([1.0])))
-    assert np.isnan(metrics.sink_ratio(np.array([1.0]), np.zeros(3)))
+def test_every_figure_has_a_label():
+    shares = {name for name in tables.POOLS if name.startswith(("chance", "string"))}
+    known = labels.METRICS | labels.BESIDE
+    assert set(known) == (set(tables.METRICS) - {"k", "n"}) | shares
+    assert len({metric.label for metric in known.values()}) == len(known)
+    assert labels.metric_label("csls_p_at_1_reverse") == "CSLS P@1 (target to source)" and labels.metric_label("not_ours") == "not ours"
 
 
 def test_evaluate_gives_every_figure_for_every_split():
     pairs = small(90, 3)
     c = metrics.candidates(pairs)
-    s, t, r = vectors(c)
+    s, t, r = drawn(c)
     splits = np.array(["train", "select", "heldout"])[np.arange(90) % 3]
-    rows, figures = metrics.evaluate(s, t, c, splits, reference_vectors=r, sink_ratio=12.5)
+    rows, figures = metrics.evaluate(metrics.Vectors(s, t, r), c, splits, sink_ratio=12.5)
     assert list(figures) == ["heldout", "select", "train"] and len(rows) == 90
     for split, found in figures.items():
         assert list(found) == tables.METRICS
@@ -381,19 +383,19 @@ def test_evaluate_gives_every_figure_for_every_split():
         assert found["p_at_1"] == (rows["target_rank"][splits == split] == 1).mean()
         assert not any(np.isnan(value) for value in found.values())
     with pytest.raises(ValueError, match="one name for each of 90 pairs"):
-        metrics.evaluate(s, t, c, splits[:5])
+        metrics.evaluate(metrics.Vectors(s, t), c, splits[:5])
 
 
 def test_wrong_shapes_and_values_are_refused():
     c = metrics.candidates(small())
-    s, t, _ = vectors(c)
+    s, t, _ = drawn(c)
     with pytest.raises(ValueError, match="source vectors have shape"):
-        metrics.per_pair(s[1:], t, c)
+        metrics.per_pair(metrics.Vectors(s[1:], t), c)
     with pytest.raises(ValueError, match="8 dimensions, target vectors 7"):
-        metrics.per_pair(s, t[:, 1:], c)
+        metrics.per_pair(metrics.Vectors(s, t[:, 1:]), c)
     t[3, 2] = np.inf
     with pytest.raises(ValueError, match="target vector 3 .* not finite"):
-        metrics.per_pair(s, t, c)
+        metrics.per_pair(metrics.Vectors(s, t), c)
 
 
 def test_twenty_thousand_pairs_in_bounded_memory():
@@ -404,7 +406,7 @@ def test_twenty_thousand_pairs_in_bounded_memory():
     t = (s + 2 * rng.normal(size=(n, 64))).astype(np.float32)
     start = time.perf_counter()
     tracemalloc.start()
-    rows = metrics.per_pair(s, t, c, block_megabytes=64)
+    rows = metrics.per_pair(metrics.Vectors(s, t), c, block_megabytes=64)
     peak = tracemalloc.get_traced_memory()[1] / 2**20
     tracemalloc.stop()
     assert peak < 64 + 40  # blocks, and the vectors and rows themselves; the whole matrix would be 1,526

@@ -6,23 +6,24 @@ from pathlib import Path
 
 import pytest
 
-from tli import config
 from tli.__main__ import main
 from tli.cluster import costs, plan
-from tli.experiment import grid, jobs
+from tli.cluster.costs import Work
+from tli.config import load, parse
+from tli.experiment import Experiment
 
 ROOT = Path(__file__).parents[2]
 BIG = {"source": "owner/name", "revision": "0" * 40, "parameters": 8.03e9, "quantization": "nf4"}
 
 
-def made(**changes) -> config.Config:
+def made(**changes) -> Experiment:
     base = {
         "models": {"m": BIG},
         "pairs": {name: {"lexicon": "absent.tsv"} for name in ("swh-eng", "lin-eng")},
         "arms": {"tli": {"loss_layer": ["best", 2], "rank": [4, 8]}, "full": {"method": "full", "loss_layer": ["output"]}},
         "seeds": 10,
     }
-    return config.parse(base | changes)
+    return Experiment(parse(base | changes))
 
 
 def jobs_of(planned) -> dict[str, int]:
@@ -49,12 +50,11 @@ def test_transfer_is_counted_when_it_is_asked_for():
 
 def test_gpu_hours_are_the_sum_over_the_jobs():
     experiment = made()
-    runs = grid.expand(experiment)
     total = 0.0
-    for pair in experiment.pairs:
-        for part in jobs.parts(experiment, runs, "m", pair).values():
-            number = len(part["runs"]) + len(part["baselines"])
-            total += costs.seconds(experiment, "evaluate", "m", pair=pair, runs=number, method=costs.method_of(part))
+    for pair in experiment.config.pairs:
+        for part in experiment.parts("evaluate", "m", pair).values():
+            number = len(part.runs) + len(part.baselines)
+            total += costs.seconds(experiment, Work("evaluate", "m", pair, is_full=part.is_unquantised, runs=number))
     assert plan.plan(experiment).set_index("stage").loc["evaluate", "gpu_hours"] == pytest.approx(total / 3600)
     on_cpu = plan.plan(made(models={"m": BIG | {"device": "cpu"}}))
     assert (on_cpu["gpu_hours"] == 0).all() and (on_cpu["gpu_memory_mb"] == 0).all()
@@ -82,7 +82,7 @@ def test_the_command_prints_it(capsys):
 
 
 @pytest.mark.workflow
-@pytest.mark.parametrize("name", ["config.yaml", "demo-ranks.yaml"])
+@pytest.mark.parametrize("name", ["config.yaml", "demo-ranks.yaml", "demo-harm.yaml"])
 def test_snakemake_makes_as_many_jobs(name, tmp_path):
     """The plan against a dry run of the same config into an empty folder."""
     import re
@@ -98,6 +98,6 @@ def test_snakemake_makes_as_many_jobs(name, tmp_path):
     for rule, number in re.findall(r"^(\w+) +(\d+)$", dry.stdout.split("Job stats:")[1].split("\n\n")[0], re.M):
         stage = rule.split("_")[0]
         counted[stage] = counted.get(stage, 0) + int(number)
-    planned = jobs_of(plan.plan(config.load([file])))
+    planned = jobs_of(plan.plan(Experiment(load([file]))))
     assert counted.pop("total") - counted.pop("all") == planned.pop("total")
     assert counted == planned

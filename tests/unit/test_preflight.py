@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tli import config
 from tli.__main__ import main
 from tli.cluster import preflight
+from tli.config import parse
+from tli.experiment import Experiment
 
 MODEL = {"source": "owner/name", "revision": "0" * 40, "parameters": 8.03e9, "quantization": "nf4"}
 PROFILE = "executor: slurm\nslurm-status-command: squeue\nslurm-init-seconds-before-status-checks: 20\n"
@@ -32,15 +33,17 @@ def look(
     **changes,
 ):
     """Findings for a profile and a cluster."""
-    experiment = config.parse(
-        {
-            "models": {"m": MODEL},
-            "pairs": {"swh-eng": {"lexicon": "absent.tsv"}},
-            "arms": {"tli": {}},
-            "seeds": 10,
-            "results": str(tmp_path / "r"),
-        }
-        | changes
+    experiment = Experiment(
+        parse(
+            {
+                "models": {"m": MODEL},
+                "pairs": {"swh-eng": {"lexicon": "absent.tsv"}},
+                "arms": {"tli": {}},
+                "seeds": 10,
+                "results": str(tmp_path / "r"),
+            }
+            | changes
+        )
     )
     file = tmp_path / "config.yaml"
     file.write_text(PROFILE + f"default-resources: {{{resources}}}\n")

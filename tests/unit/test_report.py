@@ -13,31 +13,63 @@ import synthetic
 from scipy import stats
 
 from tli import report
+from tli.config import parse
+from tli.errors import TableError
 from tli.io import tables
-from tli.report import derive, doubts, glossary, look, page, paper, summary
-from tli.report.gallery import CAPTIONS, FIGURES
+from tli.report import columnar, derived, glossary, numbers, paper, svg, warnings
+from tli.report.gallery import CAPTIONS
+from tli.report.input import STAGE_SECONDS, Arm, AuditLine, Experiment, Model, Perplexity, Provenance, ReportInput, Tables
+from tli.report.names import FIGURES
+from tli.report.selection import Cell, Endpoint
 
 STRANGE = {"source": ["<script>alert(1)</script>", "كتاب", "መጽሐፍ"], "target": ["</script><b>x", "w" * 400, "a\tb|*c*"]}
-CONFIG = {
-    "title": "A <b>title</b>", "question": "Does <script>alert(2)</script> & co align?", "protocol": "controlled", "seeds": 3,
-    "models": {"model-1": {"source": "somewhere", "dtype": "float32", "demo": True}}, "pairs": {"pair-1": {}, "pair-2": {}},
-    "arms": {"tli": {"loss_layer": ["best", 2], "rank": [16]}},
-}  # fmt: skip
-PROVENANCE = {
-    "commit": "abc", "config_text": "models: </pre><script>alert(3)</script>", "versions": {"torch": "2"}, "devices": ["cpu"],
-    "dag_svg": "<svg onload='alert(4)'/>", "stage_seconds": [{"stage": "scan", "job": "a", "seconds": 61, "gpu seconds": 0}],
-}  # fmt: skip
+EXPERIMENT = Experiment(
+    title="A <b>title</b>",
+    question="Does <script>alert(2)</script> & co align?",
+    protocol="controlled",
+    seeds=(0, 1, 2),
+    models=(Model("model-1", demo=True, source="somewhere", dtype="float32"),),
+    pairs=("pair-1", "pair-2"),
+    arms=(Arm("tli", ("best", "2"), ("16",)),),
+)
+PROVENANCE = Provenance(
+    commit="abc",
+    config_text="models: </pre><script>alert(3)</script>",
+    versions={"torch": "2"},
+    devices=("cpu",),
+    graph="<svg onload='alert(4)'/>",
+    stage_seconds=pd.DataFrame([("scan", 61, 0)], columns=STAGE_SECONDS),
+)
+TEN_SEEDS = Experiment(seeds=tuple(range(10)))
+
+
+def texts_of(tables: dict, experiment: Experiment = TEN_SEEDS) -> list[str]:
+    """The warnings' texts of tables by name."""
+    return [one.text for one in warnings.warnings(ReportInput(experiment, Tables.of(tables)))]
 
 
 def verdicts_of(made: dict) -> pd.DataFrame:
     """Verdicts in the contract's columns, with made-up figures: the report must show them, not judge them."""
     cells = made["grid"][~made["grid"].control].drop_duplicates(tables.CELL)[tables.CELL].reset_index(drop=True)
     random = np.random.default_rng(0)
-    numbers = ["before", "after", "placebo", "change", "change_low", "change_high", "p_change", "against_placebo",
-               "against_placebo_low", "against_placebo_high", "p_against_placebo", "p_family", "detectable"]  # fmt: skip
+    numbers = [
+        "before",
+        "after",
+        "placebo",
+        "change",
+        "change_low",
+        "change_high",
+        "p_change",
+        "against_placebo",
+        "against_placebo_low",
+        "against_placebo_high",
+        "p_against_placebo",
+        "p_family",
+        "detectable",
+    ]
     cells = cells.assign(**{name: random.random(len(cells)) / 7 for name in numbers})
     cells = cells.assign(metric="csls_p_at_1", seeds=3, heldout_pairs=20, loss_layer=3, verdict="aligns better")
-    return cells.assign(sentence=[f"Sentence {i} <i>& more</i>." for i in range(len(cells))])[tables.VERDICTS]
+    return cells.assign(sentence=[f"Sentence {i} <i>& more</i>." for i in range(len(cells))]).reindex(columns=tables.VERDICTS)
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +86,8 @@ def made():
 @pytest.fixture(scope="module")
 def built(made, tmp_path_factory):
     output = tmp_path_factory.mktemp("report")
-    audit = {"pair-1": [("leak", "dada leaks <i>"), ("note", "two rows dropped")]}
-    report.build(made, config=CONFIG, provenance=PROVENANCE, audit=audit, output=output)
+    audit = (AuditLine("pair-1", "leak", "dada leaks <i>"), AuditLine("pair-1", "note", "two rows dropped"))
+    report.build(ReportInput(EXPERIMENT, Tables.of(made), audit, PROVENANCE), output)
     return output
 
 
@@ -68,7 +100,7 @@ def undrawn(monkeypatch):
             (folder / f"{name}.{kind}").write_text("")
         return "<svg></svg>"
 
-    monkeypatch.setattr(look, "written", written)
+    monkeypatch.setattr(svg, "written", written)
 
 
 class Page(html.parser.HTMLParser):
@@ -140,7 +172,7 @@ def test_tables_keep_the_given_figures(built, made):
 
 
 def test_changes_are_after_minus_before_of_the_right_baseline(made):
-    found = derive.changes(made["metrics"], made["grid"]).set_index(["pair", "run", "split", "hidden_state"])
+    found = derived.changes(made["metrics"], made["grid"]).set_index(["pair", "run", "split", "hidden_state"])
     metrics = {(m.pair, m.run, m.split, m.hidden_state): m for m in made["metrics"].itertuples()}
     assert len(found) == sum(not key[1].startswith("baseline") for key in metrics)
     for key in list(found.index)[::17]:
@@ -150,8 +182,8 @@ def test_changes_are_after_minus_before_of_the_right_baseline(made):
 
 
 def test_paired_means_equal_a_plain_loop(made):
-    cell = {"model": "model-1", "pair": "pair-2", "arm": "tli", "layer": "best", "rank": "16"}
-    found = derive.paired(made["similarities"], made["grid"], cell, 4, "no-bos").set_index("pair_id")
+    cell = Cell("model-1", "pair-2", "tli", "best", "16")
+    found = derived.paired(made["similarities"], made["runs"], cell, Endpoint(4, "no-bos")).set_index("pair_id")
     own = made["similarities"][(made["similarities"].pair == "pair-2") & (made["similarities"].hidden_state == 4)]
     assert len(found) == 40 and (found.seeds == 3).all()
     for word in list(found.index)[::9]:
@@ -166,9 +198,7 @@ def test_paired_means_equal_a_plain_loop(made):
 def test_a_repeated_run_is_read_from_the_one_that_was_kept():
     made = synthetic.tables(pairs=1, seeds=2, words=30, layers=("best", "3"), items=5)
     one, two = (
-        derive.paired(
-            made["similarities"], made["runs"], dict(zip(tables.CELL, ("model-1", "pair-1", "tli", layer, "16"), strict=True)), 4, "no-bos"
-        )
+        derived.paired(made["similarities"], made["runs"], Cell("model-1", "pair-1", "tli", layer, "16"), Endpoint(4, "no-bos"))
         for layer in ("best", "3")
     )
     assert len(two) == 30
@@ -176,7 +206,7 @@ def test_a_repeated_run_is_read_from_the_one_that_was_kept():
 
 
 def test_accuracy_by_a_plain_count(made):
-    found = derive.accuracies(made["transfer"], made["grid"])
+    found = derived.accuracies(made["transfer"], made["grid"])
     row = found[(found.arm == "tli") & (found.task == "xnli_sw")].iloc[0]
     items = [r for r in made["transfer"].itertuples() if (r.pair, r.run, r.task) == (row.pair, row.run, "xnli_sw")]
     assert row.accuracy == sum(r.correct for r in items) / len(items) and row.n == 20
@@ -186,14 +216,25 @@ def test_accuracy_by_a_plain_count(made):
 
 
 def test_table_1_equals_scipy_and_carries_the_test_of_the_same_run(made):
-    cell = dict(zip(tables.CELL, ("model-1", "pair-1", "tli", "best", "16"), strict=True))
+    cell = Cell("model-1", "pair-1", "tli", "best", "16")
     own = made["similarities"][(made["similarities"].pair == "pair-1") & (made["similarities"].hidden_state == 4)]
     wide = own[own.split == "train"].pivot(index="pair_id", columns="run", values="cosine")
-    test = dict.fromkeys(tables.TESTS, np.nan) | cell | {
-        "test": "paired t over words", "level": "within one run", "seed": 1, "split": "train", "hidden_state": 4,
-        "pooling": "no-bos", "metric": "cosine", "statistic": 54.9, "p": 1e-300,
-    }  # fmt: skip
-    found = paper.table_1(made["similarities"], made["runs"], pd.DataFrame([test]), cell, 4, "no-bos")
+    test = (
+        dict.fromkeys(tables.TESTS, np.nan)
+        | cell.columns
+        | {
+            "test": "paired t over words",
+            "level": "within one run",
+            "seed": 1,
+            "split": "train",
+            "hidden_state": 4,
+            "pooling": "no-bos",
+            "metric": "cosine",
+            "statistic": 54.9,
+            "p": 1e-300,
+        }
+    )
+    found = paper.table_1(made["similarities"], made["runs"], pd.DataFrame([test]), cell, Endpoint(4, "no-bos"))
     assert len(found) == 3 * 3
     row = found[(found.run == "tli/layer-best/rank-16/seed-1") & (found.split == "train")].iloc[0]
     assert row.before == pytest.approx(wide["baseline"].mean()) and row.before_sd == pytest.approx(wide["baseline"].std(ddof=1))
@@ -210,10 +251,17 @@ def test_published_table_1_is_consistent():
 
 def test_table_2_finds_the_published_words_whatever_their_case():
     words = pd.DataFrame(
-        {"source": ["kamba", "Afya", "nyumba"], "target": ["rope", "Health", "house"], "split": ["train", "heldout", "train"],
-         "seeds": 3, "cosine_before": [0.1, 0.2, 0.3], "cosine_after": [0.4, 0.5, 0.6], "target_rank_before": 1.0,
-         "target_rank_after": 1.0}
-    )  # fmt: skip
+        {
+            "source": ["kamba", "Afya", "nyumba"],
+            "target": ["rope", "Health", "house"],
+            "split": ["train", "heldout", "train"],
+            "seeds": 3,
+            "cosine_before": [0.1, 0.2, 0.3],
+            "cosine_after": [0.4, 0.5, 0.6],
+            "target_rank_before": 1.0,
+            "target_rank_after": 1.0,
+        }
+    )
     found = paper.table_2(words).set_index("target")
     assert len(found) == 8
     assert found.loc["rope", "cosine_after"] == 0.4 and found.loc["health", "cosine_before"] == 0.2
@@ -222,16 +270,21 @@ def test_table_2_finds_the_published_words_whatever_their_case():
 
 
 def test_published_figures_are_marked_where_the_protocol_is_another():
-    assert "another protocol" in paper.beside({"protocol": "controlled"})
-    assert "another protocol" not in paper.beside({"protocol": "paper-code"})
+    assert "another protocol" in paper.beside(Experiment(protocol="controlled"))
+    assert "another protocol" not in paper.beside(Experiment(protocol="paper-code"))
 
 
 def test_nothing_in_the_tables_becomes_markup(built, opened):
     assert len(opened.scripts) == 3  # the two of data and the page's own
     assert not any(name.startswith("on") for _, attributes in opened.elements for name in attributes)
     text = "".join(opened.text)
-    for shown in ("A <b>title</b>", "Does <script>alert(2)</script> & co align?", "</pre><script>alert(3)</script>",
-                  "dada leaks <i>", "<script>alert(1)</scrip… / </script><b>x"):  # fmt: skip
+    for shown in (
+        "A <b>title</b>",
+        "Does <script>alert(2)</script> & co align?",
+        "</pre><script>alert(3)</script>",
+        "dada leaks <i>",
+        "<script>alert(1)</scrip… / </script><b>x",
+    ):
         assert shown in text
     rows = {name: (columns, rows) for name, columns, _, rows in page_tables(opened)}
     columns, words = rows["pairs-of-words"]
@@ -287,9 +340,11 @@ def test_every_figure_is_there_with_its_caption_in_both_reports(built, opened):
 
 
 PARTS = {
-    "nothing": [], "scan only": ["scan", "choice", "pairs", "grid"], "no transfer": ["transfer", "perplexity"],
+    "nothing": [],
+    "scan only": ["scan", "choice", "pairs", "grid"],
+    "no transfer": ["transfer", "perplexity"],
     "untrained": ["pairs", "grid", "scan", "choice", "similarities", "metrics"],
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", PARTS)
@@ -300,7 +355,7 @@ def test_a_partial_grid_makes_a_report_that_says_so(made, undrawn, tmp_path, cas
     if case == "untrained":
         for name in ("similarities", "metrics"):
             given[name] = given[name][given[name].run == "baseline"]
-    report.build(given, config=CONFIG, provenance={}, audit={}, output=tmp_path, missing=["train: tli <seed 3>"])
+    report.build(ReportInput(EXPERIMENT, Tables.of(given), missing=("train: tli <seed 3>",)), tmp_path)
     text = " ".join("".join(Page((tmp_path / "index.html").read_text(encoding="utf-8")).text).split())
     assert "Partial report Missing of what the config asks for: 1" in text and "train: tli <seed 3>" in text
     assert "**Partial report.**" in (tmp_path / "summary.md").read_text(encoding="utf-8")
@@ -312,39 +367,92 @@ def test_one_seed_without_placebo_and_full_fine_tuning(undrawn, tmp_path):
     made["verdicts"] = verdicts_of(made).assign(
         against_placebo=np.nan, against_placebo_low=np.nan, against_placebo_high=np.nan, verdict="too few seeds"
     )
-    report.build(made, config={"seeds": [7]}, provenance={}, audit={}, output=tmp_path)
+    report.build(ReportInput(Experiment(seeds=(7,)), Tables.of(made)), tmp_path)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert "Only 1 seed:" in text and "No placebo for tli, full-ft" in text and "full fine-tuning" in text
     assert not re.search(r"\bnan\b", (tmp_path / "summary.md").read_text(encoding="utf-8"))
 
 
-def test_doubts_name_a_training_that_ended_in_its_warm_up(made):
-    runs = made["runs"].assign(steps=30, warmup_steps=50)
-    texts = [f["text"] for f in doubts.doubts({**made, "runs": runs}, {"seeds": 10}, {}, [("model-1", "pair-1")])]
+def test_warnings_name_a_training_that_ended_in_its_warm_up(made):
+    texts = texts_of({**made, "runs": made["runs"].assign(steps=30, warmup_steps=50)})
     assert any("30 steps, 50 of warm-up: the learning rate never reached its peak and ended at 58% of it" in text for text in texts), texts
-    runs = made["runs"].assign(steps=51, warmup_steps=50)
-    assert not any("warm-up" in f["text"] for f in doubts.doubts({**made, "runs": runs}, {"seeds": 10}, {}, [("model-1", "pair-1")]))
+    assert not any("warm-up" in text for text in texts_of({**made, "runs": made["runs"].assign(steps=51, warmup_steps=50)}))
 
 
-def test_doubts_tell_what_the_check_saw_where_no_task_was_scored(made):
-    seen = {"model-1": {"added_before": [1], "perplexity": {"swh": {"perplexity": None, "uniform": 2000}}}}
+def test_warnings_tell_what_the_check_saw_where_no_task_was_scored(made):
+    seen = Model("model-1", identity="x", perplexities=(Perplexity("swh", math.inf, 2000.0),))
     without = {name: one for name, one in made.items() if name != "perplexity"}
-    found = doubts.doubts(without, {"seeds": 10, "checks": seen}, {}, [("model-1", "pair-1")])
-    assert any("Weak model" in f["text"] and "swh inf" in f["text"] for f in found), found
+    texts = texts_of(without, Experiment(seeds=tuple(range(10)), models=(seen,)))
+    assert any("Weak model" in text and "swh inf" in text for text in texts), texts
 
 
-def test_doubts_name_the_sink_and_the_weak_baseline(made):
+def test_warnings_name_the_sink_and_the_weak_baseline(made):
     scan = made["scan"].copy()
     at = (scan.pair == "pair-1") & (scan.hidden_state == 2)
     scan.loc[at, "sink_ratio"] = 412.3
     scan.loc[at & (scan.pooling == "with-bos"), "mismatched"] = 0.9999
     metrics = made["metrics"].assign(csls_p_at_1=0.01)
     perplexity = made["perplexity"].assign(perplexity=500.0)
-    found = doubts.doubts({**made, "scan": scan, "metrics": metrics, "perplexity": perplexity}, {"seeds": 10}, {}, [("model-1", "pair-1")])
-    texts = " ".join(one["text"] for one in found)
+    texts = " ".join(texts_of({**made, "scan": scan, "metrics": metrics, "perplexity": perplexity}))
     assert "token 0 is 412 times" in texts and "any two words score 0.9999 at hs[2]" in texts
     assert "Weak baseline: before training, 1.0%" in texts and "uniform guessing (512)" in texts
     assert "Only 15 held-out pairs" in texts and "seed" not in texts and "Demo" not in texts
+
+
+def test_a_bare_tokenizer_with_a_sink_is_told(made):
+    long_first_token = {**made, "scan": made["scan"].assign(sink_ratio=50.0)}
+    bare = Experiment(seeds=tuple(range(10)), models=(Model("model-1", is_bare=True),))
+    assert warnings.BARE in texts_of(long_first_token, bare)
+    assert warnings.BARE not in texts_of(long_first_token) and warnings.BARE not in texts_of(made, bare)
+
+
+def test_what_holds_for_several_is_one_warning(made):
+    remarks = warnings.warnings(ReportInput(TEN_SEEDS, Tables.of({**made, "metrics": made["metrics"].assign(csls_p_at_1=0.01)})))
+    weak = [one for one in remarks if one.text.startswith("Weak baseline")]
+    assert [one.about for one in weak] == ["model-1, pair-1; model-1, pair-2"]
+    assert len({one.text for one in remarks}) == len(remarks)
+
+
+def test_many_models_and_pairs_get_a_matrix_first(made, undrawn, tmp_path):
+    groups = [(f"model-{m}", f"pair-{p}") for m in (1, 2) for p in (1, 2, 3) if (m, p) != (2, 3)]
+    one = made["verdicts"].head(1)
+    verdicts = pd.concat([one.assign(model=model, pair=pair) for model, pair in groups], ignore_index=True)
+    verdicts.loc[4, "verdict"] = "worse"
+    report.build(ReportInput(EXPERIMENT, Tables(verdicts=verdicts)), tmp_path)
+    text = (tmp_path / "index.html").read_text(encoding="utf-8")
+    matrix = text[text.index('<table class="matrix">') : text.index("</table>", text.index('<table class="matrix">'))]
+    rows = [re.findall(r'<td(?: class="(\w+)")?>(?:<a href="#([^"]+)">([^<]+)</a>|–)', row) for row in matrix.split("<tr>")[2:]]
+    assert [[(tone, name) for tone, _, name in row] for row in rows] == [
+        [("good", "aligns better")] * 3,
+        [("good", "aligns better"), ("bad", "worse"), ("", "")],
+    ]
+    assert all(f'id="{place}"' in text for row in rows for _, place, _ in row if place)
+
+
+def test_a_table_without_a_column_of_its_contract_is_refused_at_once(made):
+    with pytest.raises(TableError, match="report: the table scan lacks the columns mismatched, sink_ratio"):
+        Tables(scan=made["scan"].drop(columns=["sink_ratio", "mismatched"]))
+    assert list(Tables().scan.columns) == tables.SCAN and Tables().scan.empty
+    assert set(Tables.of({"new_table": made["scan"]}).others) == {"new_table"}
+
+
+def test_the_input_is_made_from_a_config():
+    config = parse(
+        {
+            "models": {"m": {"source": "somewhere", "revision": "a" * 40, "quantization": "nf4"}, "n": {"source": "here", "demo": True}},
+            "pairs": {"swh-eng": {"lexicon": "list.tsv"}},
+            "arms": {"tli": {"loss_layer": ["best", 2], "rank": [64, 4]}, "placebo": {"like": ["tli"], "shuffle_translations": True}},
+            "seeds": 3,
+            "statistics": {"correction": "benjamini-hochberg"},
+        }
+    )
+    check = {"identity": "m@aaa", "added_before": [], "perplexity": {"swh": {"perplexity": None, "uniform": 50}}}
+    made = ReportInput.of(config, {}, checks={"m": check}, audit=(), provenance=Provenance(), missing=()).experiment
+    assert made.arms == (Arm("tli", ("best", "2"), ("64", "4")), Arm("tli-placebo", ("best", "2"), ("64", "4")))
+    assert made.seeds == (1, 2, 3) and made.pairs == ("swh-eng",) and made.protocol == "controlled"
+    assert made.claims.adjusted == "p_bh" and made.is_demo and not made.model("m").demo
+    assert made.model("m").is_bare and made.model("m").identity == "m@aaa" and made.model("n").identity is None
+    assert made.model("m").perplexities == (Perplexity("swh", math.inf, 50),)
 
 
 def test_methods_cite_what_they_name(built, opened):
@@ -362,16 +470,16 @@ def test_every_metric_of_the_contract_is_explained():
 
 
 def test_json_cannot_end_its_element():
-    text = page.as_json({"a": ["</script>", "<!--", "\u2028", "&amp;"]})
+    text = columnar.as_json({"a": ["</script>", "<!--", "\u2028", "&amp;"]})
     assert not set("<>&\u2028") & set(text)
     assert json.loads(text) == {"a": ["</script>", "<!--", "\u2028", "&amp;"]}
 
 
 def test_numbers_for_people():
-    assert summary.signed(-0.1234) == "\u22120.123" and summary.signed(float("nan")) == "–"
-    assert summary.probability(0.0, -400.2) == "10^-400" and summary.probability(2e-9) == "2.00e-09"
-    assert [summary.duration(s) for s in (4.2, 200, 7500)] == ["4.2 s", "3 min 20 s", "2 h 5 min"]
-    assert summary.figures(1234.0) == "1,234" and summary.figures(None) == "–"
+    assert numbers.signed(-0.1234) == "\u22120.123" and numbers.signed(float("nan")) == "–"
+    assert numbers.probability(0.0, -400.2) == "10^-400" and numbers.probability(2e-9) == "2.00e-09"
+    assert [numbers.duration(s) for s in (4.2, 200, 7500)] == ["4.2 s", "3 min 20 s", "2 h 5 min"]
+    assert numbers.figures(1234.0) == "1,234" and numbers.figures(None) == "–"
 
 
 def test_a_second_report_is_the_same_and_takes_the_place_of_the_first(made, undrawn, tmp_path):
@@ -379,7 +487,7 @@ def test_a_second_report_is_the_same_and_takes_the_place_of_the_first(made, undr
     given = {name: frame[frame["pair"] == "pair-1"] for name, frame in given.items()}
     texts = []
     for _ in range(2):
-        report.build(given, config=CONFIG, provenance=PROVENANCE, audit={}, output=tmp_path)
+        report.build(ReportInput(EXPERIMENT, Tables.of(given), provenance=PROVENANCE), tmp_path)
         texts.append((tmp_path / "index.html").read_bytes())
     assert texts[0] == texts[1]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "index.html", "summary.md", "tables"]
@@ -388,14 +496,14 @@ def test_a_second_report_is_the_same_and_takes_the_place_of_the_first(made, undr
 def test_large_tables_are_cut_in_the_page_to_what_claims_rest_on():
     runs = pd.DataFrame({"model": "m", "run": [f"r{i}" for i in range(40_000)]})
     runs = runs.assign(split=np.resize(["train", "heldout"], 40_000), hidden_state=np.resize([2, 2, 4, 4], 40_000))
-    shown, note = page._fitted(runs)
-    assert len(shown) == page.CELLS_IN_PAGE // 4 and set(shown["split"]) == {"heldout"} and set(shown["hidden_state"]) == {4}
+    shown, note = columnar.fitted(runs)
+    assert len(shown) == columnar.CELLS_IN_PAGE // 4 and set(shown["split"]) == {"heldout"} and set(shown["hidden_state"]) == {4}
     assert note == "held-out, at the last hidden state, the first 9,000; 9,000 of 40,000 rows, the file has them all"
-    assert page._fitted(runs.head(7000))[1] == ""
+    assert columnar.fitted(runs.head(7000))[1] == ""
 
 
 def test_svg_ids_are_its_own():
-    svg = '<svg width="10pt" height="5pt"><g id="axes_1"/><path id="m1f"/><use xlink:href="#m1f" clip-path="url(#p2)"/></svg>'
-    one, two = look.for_page(svg, "one"), look.for_page(svg, "two")
+    drawn = '<svg width="10pt" height="5pt"><g id="axes_1"/><path id="m1f"/><use xlink:href="#m1f" clip-path="url(#p2)"/></svg>'
+    one, two = svg.for_page(drawn, "one"), svg.for_page(drawn, "two")
     ids = [re.search('id="(.+?)"', text)[1] for text in (one, two)]
     assert ids[0] != ids[1] and f'href="#{ids[0]}"' in one and "axes_1" not in one and 'aria-hidden="true"' in one

@@ -1,15 +1,23 @@
 """The figures show the tables' values: what is drawn is read back and compared."""
 
+import dataclasses
+import re
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 import synthetic
+from matplotlib.colors import to_rgb
 
-from tli.report import derive, figures, look
-from tli.report.choose import first_cell, rows, with_bos
+from tli.report import derived, figures, style, svg
 from tli.report.figures import effects
+from tli.report.input import Arm, Experiment
+from tli.report.selection import Cell, Endpoint, first_cell, rows, with_bos
 
-CELL = {"model": "model-1", "pair": "pair-1", "arm": "tli", "layer": "best", "rank": "16"}
+CELL = Cell("model-1", "pair-1", "tli", "best", "16")
+OUTPUT = Endpoint(4, "no-bos")
+STATIC = Path(style.__file__).parent / "static"
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +27,7 @@ def made():
 
 @pytest.fixture(scope="module")
 def colours():
-    return look.arm_colours(["tli", "placebo-tli", "zero"], ["placebo-tli", "zero"])
+    return style.arm_colours(["tli", "placebo-tli", "zero"], ["placebo-tli", "zero"])
 
 
 def drawn(axes):
@@ -46,10 +54,14 @@ def test_layer_curve_draws_the_scan(made):
 def test_forest_draws_estimates_and_intervals():
     verdicts = pd.DataFrame(
         {
-            "change": [0.1, -0.2], "change_low": [0.05, -0.3], "change_high": [0.15, -0.1], "against_placebo": [0.2, np.nan],
-            "against_placebo_low": [0.1, np.nan], "against_placebo_high": [0.3, np.nan],
+            "change": [0.1, -0.2],
+            "change_low": [0.05, -0.3],
+            "change_high": [0.15, -0.1],
+            "against_placebo": [0.2, np.nan],
+            "against_placebo_low": [0.1, np.nan],
+            "against_placebo_high": [0.3, np.nan],
         }
-    )  # fmt: skip
+    )
     axes = figures.forest(verdicts, ["a", "b"]).axes[0]
     points = {line.get_label(): line for line in axes.lines}
     np.testing.assert_array_equal(points["after - before"].get_xdata(), [0.1, -0.2])
@@ -78,7 +90,7 @@ def test_heat_writes_each_cell_in_its_place():
 
 
 def test_rank_gain_shows_every_seed_and_their_mean(made, colours):
-    changes = rows(derive.changes(made["metrics"], made["grid"]), hidden_state=4, split="heldout")
+    changes = rows(derived.changes(made["metrics"], made["grid"]), hidden_state=4, split="heldout")
     axes = figures.rank_gain(changes, colours).axes[0]
     own = rows(changes, layer="best", arm="tli")
     lines = {line.get_label(): line for line in axes.lines}
@@ -89,9 +101,16 @@ def test_rank_gain_shows_every_seed_and_their_mean(made, colours):
     assert shown.get_color() == lines["tli"].get_color() == colours["tli"]
 
 
+def test_one_rank_is_not_drawn_over_ranks(made, colours):
+    changes = rows(derived.changes(made["metrics"], made["runs"]), hidden_state=4, split="heldout", rank="16")
+    transfer = rows(derived.accuracies(made["transfer"], made["runs"]), rank="16")
+    for figure in (figures.rank_gain(changes, colours), figures.transfer_by_rank(transfer, colours)):
+        assert not figure.axes[0].lines and figure.axes[0].texts[0].get_text().startswith("Only rank 16 was run")
+
+
 def test_before_and_after_draw_the_pairs(made, colours):
-    real = derive.paired(made["similarities"], made["grid"], CELL, 4, "no-bos")
-    placebo = derive.paired(made["similarities"], made["grid"], {**CELL, "arm": "placebo-tli"}, 4, "no-bos")
+    real = derived.paired(made["similarities"], made["runs"], CELL, OUTPUT)
+    placebo = derived.paired(made["similarities"], made["runs"], Cell("model-1", "pair-1", "placebo-tli", "best", "16"), OUTPUT)
     grid = figures.before_after(real, placebo, colours).axes
     assert [axes.get_title(loc="left").split("\n")[0] for axes in grid[:2]] == ["train (seen)", "held-out (unseen)"]
     for axes, split, value in ((grid[0], "train", "cosine"), (grid[3], "heldout", "gap")):
@@ -103,7 +122,7 @@ def test_before_and_after_draw_the_pairs(made, colours):
 
 
 def test_gained_and_lost_takes_both_ends(made, colours):
-    words = derive.with_words(derive.paired(made["similarities"], made["grid"], CELL, 4, "no-bos"), made["pairs"])
+    words = derived.with_words(derived.paired(made["similarities"], made["runs"], CELL, OUTPUT), made["pairs"])
     axes = figures.gained_and_lost(words, words.iloc[:0], colours, most=3).axes[0]
     held = words[words.split == "heldout"].sort_values("gap_change", ascending=False)
     wanted = pd.concat([held.head(3), held.tail(3)])
@@ -114,7 +133,7 @@ def test_gained_and_lost_takes_both_ends(made, colours):
 
 
 def test_gap_against_cosine_draws_every_run(made, colours):
-    changes = rows(derive.changes(made["metrics"], made["grid"]), hidden_state=4, split="heldout")
+    changes = rows(derived.changes(made["metrics"], made["grid"]), hidden_state=4, split="heldout")
     axes = figures.gap_against_cosine(changes, colours).axes[0]
     for line in axes.lines:
         if line.get_label() in colours:
@@ -149,7 +168,7 @@ def test_training_curve_thick_line_is_the_mean_over_seeds(made, colours):
 
 
 def test_transfer_draws_the_change_of_accuracy(made, colours):
-    found = derive.accuracies(made["transfer"], made["grid"])
+    found = derived.accuracies(made["transfer"], made["grid"])
     found = rows(found, layer="best", rank="16")
     axes = figures.transfer_change(found, colours).axes[0]
     line = next(line for line in axes.lines if line.get_label() == "tli")
@@ -159,11 +178,66 @@ def test_transfer_draws_the_change_of_accuracy(made, colours):
     np.testing.assert_allclose(line.get_xdata(), wanted)
 
 
+def contrast(one: str, other: str) -> float:
+    """WCAG 2 contrast of two colours."""
+
+    def light(colour: str) -> float:
+        part = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+        return 0.2126 * part[0] + 0.7152 * part[1] + 0.0722 * part[2]
+
+    low, high = sorted((light(one), light(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def papers() -> list[str]:
+    """The page's backgrounds, light and dark, as its style has them."""
+    return [paper.ljust(7, "f") for paper in re.findall(r"--paper: (#\w+)", (STATIC / "style.css").read_text())[:2]]
+
+
+def test_marks_have_contrast_on_both_papers(made, colours, tmp_path):
+    """Every colour that a figure is drawn with, as it stands in the SVG: each shape's edge or inside has 3 to 1."""
+    assert papers() == ["#ffffff", "#15181c"] and contrast("#ffffff", "#000000") == pytest.approx(21)
+    every = [*style.REAL_ARMS, *style.CONTROL_ARMS, style.BASELINE]
+    assert len(set(every)) == len(every)
+    for paper in papers():
+        assert {colour: round(contrast(colour, paper), 2) for colour in every if contrast(colour, paper) < 3} == {}
+    changes = rows(derived.changes(made["metrics"], made["runs"]), hidden_state=4, split="heldout")
+    found = derived.accuracies(made["transfer"], made["runs"])
+    words = [
+        derived.paired(made["similarities"], made["runs"], cell, OUTPUT) for cell in (CELL, dataclasses.replace(CELL, arm="placebo-tli"))
+    ]
+    drawings = [
+        figures.rank_gain(changes, colours),
+        figures.gap_against_cosine(changes, colours),
+        figures.before_after(*words, colours),
+        figures.transfer_change(found, colours),
+        figures.transfer_by_rank(found, colours),
+        figures.training_curves(made["losses"], colours),
+    ]
+    for number, drawing in enumerate(drawings):
+        text = svg.written(drawing, f"x{number}", tmp_path)
+        shapes = re.findall(r'style="([^"]*#[0-9a-f]{6}[^"]*)"', text)
+        assert shapes, number
+        for shape in shapes:
+            parts = dict(part.split(":", 1) for part in shape.replace(" ", "").strip(";").split(";"))
+            edges = [parts.get(name, "none") for name in ("stroke", "fill") if f"{name}-opacity" not in parts and "opacity" not in parts]
+            drawn = [colour for colour in edges if colour.startswith("#")]
+            for paper in papers():
+                assert any(contrast(colour, paper) >= 3 for colour in drawn), (number, shape)
+
+
+def test_many_arms_can_be_told_apart():
+    real, controls = [f"arm-{i}" for i in range(12)], [f"control-{i}" for i in range(5)]
+    colours = style.arm_colours([*real, *controls], controls)
+    assert len({colours[arm] for arm in controls}) == 5 and not {colours[arm] for arm in controls} & {colours[arm] for arm in real}
+    assert len({(colours[arm], style.MARKERS[place % len(style.MARKERS)]) for place, arm in enumerate([*real, *controls])}) == 17
+
+
 def test_an_arm_has_one_colour_and_controls_another():
-    colours = look.arm_colours(["baseline", "tli", "tli-placebo", "full-lora", "zero"], ["tli-placebo", "zero"])
+    colours = style.arm_colours(["baseline", "tli", "tli-placebo", "full-lora", "zero"], ["tli-placebo", "zero"])
     assert len(set(colours.values())) == 5
-    assert colours["tli"] == look.arm_colours(["tli", "other"])["tli"] == look.BLUE
-    assert colours["tli-placebo"] == look.ORANGE
+    assert colours["tli"] == style.arm_colours(["tli", "other"])["tli"] == style.BLUE
+    assert colours["tli-placebo"] == style.ORANGE
 
 
 @pytest.mark.parametrize("name", ["with-bos", "BOS pooled", "mean_with_bos"])
@@ -177,66 +251,116 @@ def test_first_cell_follows_the_config_not_the_result():
         [("m", "p", arm, layer, rank) for arm in ("b", "a") for layer in ("2", "best") for rank in ("64", "4")],
         columns=["model", "pair", "arm", "layer", "rank"],
     )
-    config = {"arms": {"a": {"loss_layer": [2, "best"], "rank": [64, 4]}, "b": {}}}
-    assert first_cell(cells, config, "m", "p") == {"model": "m", "pair": "p", "arm": "a", "layer": "2", "rank": "64"}
-    assert first_cell(cells, config, "m", "other") is None
+    experiment = Experiment(arms=(Arm("a", ("2", "best"), ("64", "4")), Arm("b")))
+    assert first_cell(cells, experiment, "m", "p") == Cell("m", "p", "a", "2", "64")
+    assert first_cell(cells, experiment, "m", "other") is None
 
 
 def test_figures_without_rows_say_so(colours):
     nothing = pd.DataFrame(columns=["model", "pair", "split", "arm", "layer", "rank", "seed", "change", "pair_id"])
     made = [
-        figures.layer_curve(nothing, nothing, "m", "p"), figures.forest(nothing, []), figures.heat(nothing, "tli"),
-        figures.rank_gain(nothing, colours), figures.before_after(nothing, nothing, colours),
-        figures.gained_and_lost(nothing, nothing, colours), figures.gap_against_cosine(nothing, colours),
-        figures.projection(nothing, nothing, "PCA"), figures.training_curves(nothing, colours),
+        figures.layer_curve(nothing, nothing, "m", "p"),
+        figures.forest(nothing, []),
+        figures.heat(nothing, "tli"),
+        figures.rank_gain(nothing, colours),
+        figures.before_after(nothing, nothing, colours),
+        figures.gained_and_lost(nothing, nothing, colours),
+        figures.gap_against_cosine(nothing, colours),
+        figures.projection(nothing, nothing, "PCA"),
+        figures.training_curves(nothing, colours),
         figures.transfer_change(nothing, colours),
-    ]  # fmt: skip
+    ]
     assert all(figure.axes[0].texts[0].get_text().startswith("No") or "not" in figure.axes[0].texts[0].get_text() for figure in made)
 
 
 def test_scripts_beyond_latin_and_markup_are_drawn_as_text(made, colours, tmp_path):
-    words = derive.with_words(derive.paired(made["similarities"], made["grid"], CELL, 4, "no-bos"), made["pairs"])
+    words = derived.with_words(derived.paired(made["similarities"], made["runs"], CELL, OUTPUT), made["pairs"])
     strange = ["<script>alert(1)</script>", "كتاب", "መጽሐፍ", "w" * 300, "$x_1$", "a&b"]
     at = words.index[words.split == "heldout"][: len(strange)]
     words.loc[at, "source"] = strange
-    svg = look.written(figures.gained_and_lost(words, words.iloc[:0], colours, most=40), "strange", tmp_path)
-    assert "<script" not in svg and "&lt;script&gt;alert(1)" in svg
-    assert "كتاب" in svg and "መጽሐፍ" in svg and "$x_1$" in svg and "a&amp;b" in svg
-    assert "w" * 300 not in svg and "w" * 20 in svg
+    text = svg.written(figures.gained_and_lost(words, words.iloc[:0], colours, most=40), "strange", tmp_path)
+    assert "<script" not in text and "&lt;script&gt;alert(1)" in text
+    assert "كتاب" in text and "መጽሐፍ" in text and "$x_1$" in text and "a&amp;b" in text
+    assert "w" * 300 not in text and "w" * 20 in text
     assert (tmp_path / "strange.png").stat().st_size > 5000
 
 
 def test_two_drawings_are_the_same_bytes(made, tmp_path):
     for folder in ("a", "b"):
-        look.written(figures.layer_curve(made["scan"], made["choice"], "model-1", "pair-1"), "x", tmp_path / folder)
+        svg.written(figures.layer_curve(made["scan"], made["choice"], "model-1", "pair-1"), "x", tmp_path / folder)
     assert (tmp_path / "a/x.svg").read_bytes() == (tmp_path / "b/x.svg").read_bytes()
     assert (tmp_path / "a/x.png").read_bytes() == (tmp_path / "b/x.png").read_bytes()
 
 
 def test_ink_follows_the_page_and_numbers_stay_whole(tmp_path):
     verdicts = pd.DataFrame([("tli", "2", "16", 0.123, 0.456)], columns=["arm", "layer", "rank", "change", "against_placebo"])
-    svg = look.written(figures.heat(verdicts, "tli"), "x", tmp_path)
-    assert "+0.123" in svg and "+0.456" in svg
-    assert "currentColor" in svg and look.INK not in svg.lower()
+    text = svg.written(figures.heat(verdicts, "tli"), "x", tmp_path)
+    assert "+0.123" in text and "+0.456" in text
+    assert "currentColor" in text and style.INK not in text.lower()
     assert "prefers-color-scheme:dark" in (tmp_path / "x.svg").read_text()
 
 
 def test_transfer_by_rank_and_against_the_gain_draw_the_tables():
     made = synthetic.tables(pairs=1, layers=("2",), ranks=("4", "16"), seeds=3)
-    found = derive.accuracies(made["transfer"], made["runs"])
+    found = derived.accuracies(made["transfer"], made["runs"])
     after = found[found["change"].notna() & ~found["arm"].str.startswith("baseline")]
-    colours = look.arm_colours(list(dict.fromkeys(after["arm"])))
+    colours = style.arm_colours(list(dict.fromkeys(after["arm"])))
     axes = figures.transfer_by_rank(found, colours).axes
     task = axes[0].get_title(loc="left")
     own = after[after["task"] == task]
-    points = np.concatenate([line.get_ydata() for line in axes[0].lines if line.get_alpha() == 0.5])
+    points = np.concatenate([line.get_ydata() for line in axes[0].lines if line.get_markeredgewidth() == 0.9])
     np.testing.assert_allclose(np.sort(points), np.sort(own["change"]))
     last = made["metrics"]["hidden_state"].max()
     metrics = made["metrics"]
     held = metrics[(metrics["split"] == "heldout") & (metrics["hidden_state"] == last)]
-    gains = derive.changes(held, made["runs"])
+    gains = derived.changes(held, made["runs"])
     drawn = figures.transfer_against_gain(found, gains, colours, "gap", "gap").axes[0]
     joined = after[after["task"] == drawn.get_title(loc="left")].merge(gains[["run", "gap_change"]], on="run")
     points = np.concatenate([np.c_[line.get_xdata(), line.get_ydata()] for line in drawn.lines if line.get_markersize() == 5.5])
     np.testing.assert_allclose(np.sort(points[:, 0]), np.sort(joined["gap_change"]))
     np.testing.assert_allclose(np.sort(points[:, 1]), np.sort(joined["change"]))
+
+
+def test_a_ladder_draws_every_rung_in_its_order():
+    rungs = [("before", "baseline", ""), ("map", "procrustes", "4"), ("map", "ridge", "4"), ("arm", "tli, rank 16", "2")]
+    table = pd.DataFrame(
+        [
+            {"rung": rung, "name": name, "layer": layer, "value": 0.2 * i, "low": 0.2 * i - 0.1, "high": 0.2 * i + 0.1}
+            for i, (rung, name, layer) in enumerate(rungs, 1)
+        ]
+    )
+    axes = figures.ladder(table, {"tli": "#0072B2"}).axes[0]
+    points = np.concatenate(
+        [one.get_offsets() for one in axes.collections if len(one.get_offsets()) and one.get_label() in table["rung"].values]
+    )
+    assert sorted(map(tuple, points.round(9).tolist())) == [(0.2, 0.0), (0.4, 1.0), (0.6, 2.0), (0.8, 3.0)]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "before training",
+        "map: procrustes",
+        "map: ridge",
+        "tli, rank 16, hs[2]",
+    ]
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() != "-"] == [pytest.approx(0.6)]
+
+
+def test_the_front_puts_each_arm_at_its_worst_language():
+    cell = {"model": "m", "pair": "p", "layer": "6"}
+    harm = pd.DataFrame(
+        [
+            {**cell, "arm": arm, "rank": "16", "language": language, "rise": rise, "low": rise - 0.01, "high": rise + 0.01, "margin": 0.05}
+            for arm, language, rise in [("plain", "swh", 1.0), ("plain", "eng", 2.1), ("held", "swh", 0.02), ("held", "eng", 0.01)]
+        ]
+    )
+    rungs = [
+        ("before", "baseline", "", 0.4),
+        ("map", "ridge", "8", 0.8),
+        ("arm", "plain, rank 16", "6", 0.79),
+        ("arm", "held, rank 16", "6", 0.7),
+    ]
+    ladder = pd.DataFrame([{"rung": r, "name": n, "layer": k, "value": v, "low": v - 0.1, "high": v + 0.1} for r, n, k, v in rungs])
+    front = derived.front(ladder, harm).set_index("arm")
+    assert front["rise"].to_dict() == {"plain": 2.1, "held": 0.02} and front["language"].to_dict() == {"plain": "eng", "held": "swh"}
+    axes = figures.harm_gain(front.reset_index(), ladder, {"plain": "#0072B2"}).axes[0]
+    points = sorted(tuple(one.get_offsets()[0].round(9)) for one in axes.collections)
+    assert points == [(0.0, 0.4), (0.0, 0.8), (0.02, 0.7), (2.1, 0.79)]
+    assert derived.front(ladder, harm.iloc[:0]).empty

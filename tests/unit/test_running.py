@@ -1,4 +1,4 @@
-"""running: what a job says when it fails, also where nothing can be written, and that it tells no secret."""
+"""The wrapping of a job: what it says when it fails, also where nothing can be written, and that it tells no secret."""
 
 from __future__ import annotations
 
@@ -9,16 +9,22 @@ import sys
 
 import pytest
 
-from tli.runtime import wrapping as running
+from tli.log import redact
+from tli.runtime.wrapping import forget_tokens
 
 TOKEN = "hf_" + "aB3dE5gH7jK9mN1pQ3sT"
 
 
-def job(tmp_path, body: str, log: str = "", **environment) -> subprocess.CompletedProcess:
-    """Run `body` inside running.job in a process of its own."""
+def job(tmp_path, body: str, log: str = "", gpus: int = 0, **environment) -> subprocess.CompletedProcess:
+    """Run a job of the stage report, whose work is `body`, in a process of its own."""
+    sections = {"models": {"m": {"source": "x"}}, "pairs": {"a-b": {"lexicon": "x"}}, "arms": {"tli": {}}, "results": str(tmp_path)}
     code = (
-        f"import os, sys\nfrom tli.runtime import wrapping as running\n"
-        f"with running.job('report', 'all', results={str(tmp_path)!r}, log={log!r}) as facts:\n    {body}\n"
+        "import os, sys, types\n"
+        "from tli.config import parse\nfrom tli.experiment import Experiment\nfrom tli.experiment.job import Job\n"
+        "from tli.runtime.wrapping import run\n"
+        f"def work(job):\n    facts = {{}}\n    {body}\n    return facts\n"
+        "sys.modules['tli.stages.report'] = types.SimpleNamespace(run=work)\n"
+        f"run(Job.of(Experiment(parse({sections!r})), 'report'), log={log!r}, gpus={gpus})\n"
     )
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment)
 
@@ -26,7 +32,7 @@ def job(tmp_path, body: str, log: str = "", **environment) -> subprocess.Complet
 def test_a_good_job_leaves_its_provenance_and_its_log(tmp_path):
     log = tmp_path / "logs" / "a.log"
     done = job(tmp_path, "print('said'); facts['device'] = 'CPU'", str(log), CUDA_VISIBLE_DEVICES="3")
-    assert done.returncode == 0 and log.read_text() == "said\n" and done.stdout == ""
+    assert done.returncode == 0 and log.read_text() == "said\n" and done.stdout == "", done.stderr
     record = json.loads((tmp_path / "provenance" / "report" / "all.json").read_text())
     assert record["device"] == "CPU" and record["cards"] == "3" and record["seconds"] >= 0
 
@@ -57,28 +63,21 @@ def test_an_error_with_a_token_in_it_is_told_without(tmp_path):
     done = job(tmp_path, "raise RuntimeError('no access for ' + os.environ['MY_TOKEN'])", str(log), MY_TOKEN="quite-a-secret")
     assert "no access for [redacted]" in done.stderr
     assert "quite-a-secret" not in done.stderr + log.read_text()
-    assert running.redact(f"https://me:{TOKEN}@hub/x and {TOKEN}") == "https://[redacted]@hub/x and [redacted]"
+    assert redact(f"https://me:{TOKEN}@hub/x and {TOKEN}") == "https://[redacted]@hub/x and [redacted]"
 
 
 def test_compute_jobs_forget_tokens(monkeypatch):
     for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "DB_PASSWORD"):
         monkeypatch.setenv(name, TOKEN)
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
-    running.forget_tokens()
+    forget_tokens()
     assert TOKEN not in os.environ.values() and os.environ["TOKENIZERS_PARALLELISM"] == "false"
 
 
-def test_a_job_that_needs_a_card_computes_on_its_own(tmp_path):
-    code = (
-        f"import os\nfrom tli.runtime import wrapping as running\n"
-        f"with running.job('report', 'all', results={str(tmp_path)!r}, gpus=1):\n    print(os.environ['CUDA_VISIBLE_DEVICES'])\n"
-    )
-    environment = {key: value for key, value in os.environ.items() if key not in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID")}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        capture_output=True,
-        text=True,
-        env=environment | {"TLI_GPUS": "5,7", "TLI_GPU_LOCKS": str(tmp_path / "locks")},
-    )
+def test_a_job_that_needs_a_card_computes_on_its_own(tmp_path, monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "SLURM_JOB_ID"):
+        monkeypatch.delenv(name, raising=False)
+    shown = "print(os.environ['CUDA_VISIBLE_DEVICES'])"
+    done = job(tmp_path, shown, gpus=1, TLI_GPUS="5,7", TLI_GPU_LOCKS=str(tmp_path / "locks"))
     assert done.stdout.strip() == "5", done.stderr
     assert json.loads((tmp_path / "provenance" / "report" / "all.json").read_text())["cards"] == "5"

@@ -7,9 +7,9 @@ import statsmodels.formula.api as smf
 import synthetic
 from scipy import stats
 
-from tli import statistics
 from tli.io import tables
-from tli.statistics import descriptive, ranks, seeds, words
+from tli.statistics import comparing, gains, ranks
+from tli.statistics.crossed import crossed, one
 
 
 @pytest.fixture(scope="module")
@@ -19,13 +19,14 @@ def made():
 
 @pytest.fixture(scope="module")
 def found(made):
-    return statistics.analyse(made["runs"], made["similarities"], made["metrics"], made["pairs"], bootstrap=300, equivalence_margin=0.1)
+    return synthetic.analyse(made, bootstrap=300, equivalence_margin=0.1)
 
 
 def test_tables_have_their_columns_and_no_silent_gap(made, found):
     assert list(found["tests"].columns) == tables.TESTS and list(found["verdicts"].columns) == tables.VERDICTS
     t = found["tests"]
     assert (t.note[t.p.isna()] != "").all()
+    assert set(t.level) == {"confirmatory", "exploratory", "descriptive", "within one run"}
     assert (t.family_size[t.family == ""] == 0).all() and (t.family_size[t.p_holm.notna()] > 0).all()
     assert ((t.p_bh <= t.p_holm + 1e-12) | t.p_holm.isna()).all()
 
@@ -62,10 +63,10 @@ def test_within_one_run_is_scipys_test_on_that_runs_words(made, found):
 def test_a_placebo_is_found_by_the_layer_it_resolves_to():
     made = synthetic.tables(pairs=1, layers=("best", "3"), best=3, seeds=2, words=40, items=2)
     runs = made["runs"]
-    assert len(seeds.placebo_runs(runs)) == 2  # the repeated ones are counted once
+    assert len(comparing.placebo_runs(runs)) == 2  # the repeated ones are counted once
     moved = runs[~((runs.arm == "placebo-tli") & (runs.layer == "best"))]
     moved = moved.assign(same_as=moved.same_as.where(moved.arm != "placebo-tli", ""))
-    pairs = seeds.placebo_runs(moved)
+    pairs = comparing.placebo_runs(moved)
     assert pairs.run.str.contains("layer-best").all() and pairs.placebo.str.contains("layer-3").all()
 
 
@@ -74,25 +75,24 @@ def test_survival_is_the_ratio_of_the_gaps(made, found):
     names = [f"tli/layer-best/rank-16/seed-{s}" for s in range(5)]
     loss, out = (np.array([m[name, h] for name in names]) for h in (3, 4))
     table = found["survival"].query("arm == 'tli' and layer == 'best' and rank == '16' and split == 'heldout'")
-    one = table[table.seed >= 0].sort_values("seed")
-    np.testing.assert_allclose(one.survival_after, out / loss)
-    np.testing.assert_allclose(one.survival_before, m["baseline", 4] / m["baseline", 3])
+    single = table[table.seed >= 0].sort_values("seed")
+    np.testing.assert_allclose(single.survival_after, out / loss)
+    np.testing.assert_allclose(single.survival_before, m["baseline", 4] / m["baseline", 3])
     cell = table.query("contrast == 'gain at the output'").iloc[0]
     gained = (out - m["baseline", 4]).mean() / (loss - m["baseline", 3]).mean()
     assert cell.passed_on == pytest.approx(gained) and 0.5 < gained < 0.85  # planted: 1 / 1.5
-    assert cell.p == pytest.approx(stats.ttest_1samp(out, m["baseline", 4]).pvalue)
+    real, before = grid(made, "tli", "best", "16", "gap")
+    assert cell.p == pytest.approx(one(crossed(real - before))["p"])
     assert "reaches the output" in cell.sentence
     assert "output" not in set(found["survival"].layer)  # a loss at the output has nothing to survive
 
 
-def test_rank_trend_is_the_seeds_slopes(made, found):
-    m = made["metrics"].query("split == 'heldout' and hidden_state == 4").set_index("run")["gap"]
-    slope = [
-        np.polyfit([2, 4], [m[f"tli/layer-best/rank-{rank}/seed-{s}"] for rank in (4, 16)], 1)[0] for s in range(5)
-    ]  # fmt: skip
+def test_rank_trend_is_the_slope_of_every_seed_and_unit(made, found):
+    low, high = (grid(made, "tli", "best", rank, "gap")[0] for rank in ("4", "16"))
+    test = one(crossed((high - low) / 2))  # two doublings apart
     row = found["ranks"].query("layer == 'best' and metric == 'gap' and contrast == 'after - before'").iloc[0]
-    assert row.slope == pytest.approx(np.mean(slope)) and row.p == pytest.approx(stats.ttest_1samp(slope, 0).pvalue)
-    assert row.alpha_rule == "alpha = 2 r" and row.ranks == "4,16"
+    assert [row.slope, row.p, row.df] == pytest.approx([test["estimate"], test["p"], test["df"]])
+    assert row.alpha_rule == "alpha = 2 r" and row.ranks == "4,16" and row.units == test["units"]
 
 
 def test_slopes_with_missing_ranks_are_numpys():
@@ -107,13 +107,13 @@ def test_a_fixed_alpha_is_a_line_of_its_own(made):
 
 
 def test_which_words_gain_is_the_clustered_regression(made, found):
-    gains = found["gains"].query("metric == 'cosine' and arm == 'tli' and layer == 'best' and rank == '16' and split == 'heldout'")
-    data = gains.merge(made["pairs"][["pair_id", "cognate"]], on="pair_id")
+    per_word = found["gains"].query("metric == 'cosine' and arm == 'tli' and layer == 'best' and rank == '16' and split == 'heldout'")
+    data = per_word.merge(made["pairs"][["pair_id", "cognate"]], on="pair_id")
     reference = data.category.value_counts().index[0]
     fit = smf.ols(f"after ~ before + C(category, Treatment('{reference}')) + cognate", data).fit(
         cov_type="cluster", cov_kwds={"groups": pd.factorize(data.component)[0]}, use_t=True
     )
-    key = {name: gains[name].iloc[0] for name in tables.CELL}
+    key = {name: per_word[name].iloc[0] for name in tables.CELL}
     own = found["words"]
     own = own[(own[list(key)] == list(key.values())).all(axis=1) & (own.condition == "real") & (own.metric == "cosine")].set_index("term")
     for term in ("before", "cognate"):
@@ -123,16 +123,24 @@ def test_which_words_gain_is_the_clustered_regression(made, found):
 
 
 def test_regression_with_one_category_few_words_or_a_constant_column():
-    gains = pd.DataFrame({
-        **dict.fromkeys(tables.CELL, "x"), "metric": "gap", "split": "heldout", "pair_id": [f"w{i}" for i in range(12)],
-        "category": "", "component": [f"c{i // 3}" for i in range(12)], "before": np.linspace(0, 1, 12),
-        "after": np.linspace(0, 1, 12) ** 2, "placebo_after": np.nan,
-    })  # fmt: skip
-    gains["pair"] = "x"
-    pairs = pd.DataFrame({"pair": "x", "pair_id": gains.pair_id, "cognate": 0.5})
-    table = words.which_words_gain(gains, pairs)
+    table_of_gains = pd.DataFrame(
+        {
+            **dict.fromkeys(tables.CELL, "x"),
+            "metric": "gap",
+            "split": "heldout",
+            "pair_id": [f"w{i}" for i in range(12)],
+            "category": "",
+            "component": [f"c{i // 3}" for i in range(12)],
+            "before": np.linspace(0, 1, 12),
+            "after": np.linspace(0, 1, 12) ** 2,
+            "placebo_after": np.nan,
+        }
+    )
+    table_of_gains["pair"] = "x"
+    pairs = pd.DataFrame({"pair": "x", "pair_id": table_of_gains.pair_id, "cognate": 0.5})
+    table = gains.which_words_gain(table_of_gains, pairs)
     assert table.term.tolist() == ["intercept", "before"] and "cognate" in table.note[0] and "HC3" in table.note[0]
-    few = words.which_words_gain(gains.head(3), pairs)
+    few = gains.which_words_gain(table_of_gains.head(3), pairs)
     assert few.p.isna().all() and few.note.str.startswith("undefined").all()
 
 
@@ -145,45 +153,32 @@ def test_gains_are_means_over_seeds(made, found):
     assert [row.change, row.placebo_change] == pytest.approx([real - s["baseline"], placebo - s["baseline"]])
 
 
-def test_seed_word_bootstrap_is_the_plain_loops():
-    d = np.random.default_rng(3).normal(0.1, 0.2, (5, 1)) + np.random.default_rng(4).normal(0, 0.3, (5, 30))
-    random = np.random.default_rng(5)
-    draws = [d[random.integers(0, 5, 5)][:, random.integers(0, 30, 30)].mean() for _ in range(6_000)]
-    ours = descriptive.seed_word_bootstrap(d, 6_000, np.random.default_rng(6))
-    np.testing.assert_allclose(ours, np.quantile(draws, [0.025, 0.975]), atol=0.02)
-
-
-def test_mixed_model_of_a_balanced_design_is_the_t_over_run_means(monkeypatch):
-    random = np.random.default_rng(1)
-    word = random.normal(0, 1, 30)
-    real, placebo = (m + word + random.normal(0, 0.5, (8, 1)) + random.normal(0, 1, (8, 30)) for m in (1, 0))
-    theirs = stats.ttest_ind(real.mean(1), placebo.mean(1))
-    fitted = descriptive.mixed_model(real, placebo)
-    assert "REML" in fitted["note"] and fitted["statistic"] == pytest.approx(theirs.statistic, rel=1e-3)
-    monkeypatch.setattr(descriptive, "LARGEST_MODEL", 0)
-    fallback = descriptive.mixed_model(real, placebo)
-    assert "closed form" in fallback["note"] and fallback["p"] == pytest.approx(theirs.pvalue, rel=1e-9)
-
-
-def test_bootstrap_below_ten_seeds_and_mixed_model_from_eight():
-    made = synthetic.tables(pairs=1, layers=("2",), seeds=8, words=40, zero=False, items=2)
-    table = statistics.analyse(made["runs"], made["similarities"], made["metrics"], made["pairs"], bootstrap=50)["tests"]
-    kinds = set(table[table.level == "descriptive"].test)
-    assert kinds == {"seed x word bootstrap", "mixed model: gain ~ condition, run and word random"}
+def grid(made, arm, layer, rank, metric, hidden_state=4, split="heldout"):
+    """[seeds, units] of a metric and [units] of the model before, by pandas alone."""
+    s = made["similarities"].merge(made["pairs"][["pair", "pair_id", "component"]], on=["pair", "pair_id"])
+    s = s[(s.hidden_state == hidden_state) & (s.split == split)]
+    s = s.assign(gap=s.cosine - s.mismatched_mean, csls_p_at_1=(s.csls_target_rank <= 1) * 1.0)
+    size = s[s.run == "baseline"].groupby("component").size()
+    sums = s.groupby(["run", "component"])[metric].sum().unstack() / size.mean()
+    return sums.loc[[f"{arm}/layer-{layer}/rank-{rank}/seed-{i}" for i in range(5)]].to_numpy(), sums.loc["baseline"].to_numpy()
 
 
 def test_equivalence_only_with_a_margin(made, found):
-    rows = found["tests"][found["tests"].test == "TOST over seeds"]
+    rows = found["tests"][found["tests"].test == "TOST over seeds and units"]
     assert len(rows) == 4 and (rows.family == "equivalence: csls_p_at_1").all()
-    m = made["metrics"].query("hidden_state == 4").set_index(["run", "split"])["csls_p_at_1"]
-    gain = [[m[f"tli/layer-best/rank-4/seed-{s}", x] - m["baseline", x] for x in ("heldout", "train")] for s in range(5)]
+    sides = []
+    for split in ("heldout", "train"):
+        real, before = grid(made, "tli", "best", "4", "csls_p_at_1", split=split)
+        sides.append(real - before)
+    test = one(crossed(*sides, alpha=0.1))
     row = rows[(rows.layer == "best") & (rows["rank"] == "4")].iloc[0]
-    assert row.estimate == pytest.approx(np.mean([a - b for a, b in gain]))
+    assert row.estimate == pytest.approx(sides[0].mean() - sides[1].mean())
+    lower, upper = ((sign * row.estimate + 0.1) / test["error"] for sign in (1, -1))
+    assert row.p == pytest.approx(max(stats.t.sf(lower, test["df"]), stats.t.sf(upper, test["df"])))
 
 
-def test_pairs_as_a_mapping_give_the_same(made, found):
-    lists = {"pair-1": made["pairs"][tables.PAIRS]}
-    again = statistics.analyse(made["runs"], made["similarities"], made["metrics"], lists, bootstrap=50)
+def test_lists_without_a_model_serve_all_models(made, found):
+    again = synthetic.analyse({**made, "pairs": made["pairs"].drop(columns="model")})
     pd.testing.assert_frame_equal(again["gains"], found["gains"])
     pd.testing.assert_frame_equal(again["verdicts"], found["verdicts"])
 
@@ -194,7 +189,7 @@ def test_tables_survive_being_written_and_read(made, found, tmp_path):
     tables.write(made["runs"], tmp_path / "runs.tsv", tables.RUNS)
     tables.write(made["metrics"], tmp_path / "metrics.tsv", tables.RUN_METRICS)
     read = [tables.read(tmp_path / name) for name in ("runs.tsv", "metrics.tsv")]
-    again = statistics.analyse(read[0], made["similarities"], read[1], made["pairs"], bootstrap=50)
+    again = synthetic.analyse({**made, "runs": read[0], "metrics": read[1]})
     assert again["verdicts"].verdict.tolist() == found["verdicts"].verdict.tolist()
     assert len(tables.read(tmp_path / "verdicts.tsv", tables.VERDICTS)) == 4
 
@@ -204,7 +199,7 @@ def test_without_rows_at_the_loss_layer_there_is_no_survival():
     made = synthetic.tables(pairs=1, layers=("2",), seeds=2)
     last = made["metrics"]["hidden_state"].max()
     at_output = {name: made[name][made[name]["hidden_state"] == last] for name in ("similarities", "metrics")}
-    found = statistics.analyse(made["runs"], at_output["similarities"], at_output["metrics"], made["pairs"])
+    found = synthetic.analyse({**made, **at_output})
     assert found["survival"].empty and len(found["verdicts"]) == 1
 
 
@@ -216,15 +211,14 @@ def test_every_correction_that_the_config_names_works(correction):
 
     assert correction in get_args(Statistics.model_fields["correction"].annotation)
     made = synthetic.tables(pairs=2, layers=("2",), seeds=5)
-    found = statistics.analyse(made["runs"], made["similarities"], made["metrics"], made["pairs"], correction=correction, bootstrap=100)
-    statistics.transfer(made["transfer"], made["runs"], correction=correction, bootstrap=100)
+    found = synthetic.analyse(made, correction=correction, bootstrap=100)
+    synthetic.transfer(made["transfer"], made["runs"], correction=correction, bootstrap=100)
     assert found["verdicts"]["p_family"].notna().all()
 
 
 def test_claims_are_made_where_the_config_says():
     made = synthetic.tables(pairs=1, layers=("2",), seeds=5)
-    given = (made["runs"], made["similarities"], made["metrics"], made["pairs"])
-    found = statistics.analyse(*given, claim_at={"model-1": 2}, number_of_layers={"model-1": 4}, bootstrap=100)
+    found = synthetic.analyse(made, layers={"model-1": 4}, claim_at=2)
     claims = found["tests"].query("level == 'confirmatory'")
     assert set(claims["hidden_state"]) == {2} and "at hs[2], not the output" in found["verdicts"]["sentence"].iloc[0]
     assert len(found["survival"])  # which is about the output all the same
@@ -236,7 +230,7 @@ def test_a_repeated_run_is_a_point_of_its_own_line_over_the_ranks():
     runs = made["runs"]
     repeated = (runs["arm"] == "fixed") & (runs["rank"] == "16")
     runs.loc[repeated, "same_as"] = runs.loc[repeated, "run"].str.replace("fixed/", "tli/")
-    found = statistics.analyse(runs, made["similarities"], made["metrics"], made["pairs"], bootstrap=100)["ranks"]
+    found = synthetic.analyse({**made, "runs": runs})["ranks"]
     assert set(found.loc[found["arm"] == "fixed", "ranks"].astype(str)) == set(found.loc[found["arm"] == "tli", "ranks"].astype(str))
 
 
@@ -245,5 +239,5 @@ def test_of_two_arms_that_are_one_run_either_ones_placebo_serves():
     runs = made["runs"][made["runs"]["arm"] != "placebo-full-lora"].reset_index(drop=True)
     twin = runs["arm"] == "tli"
     runs.loc[twin, "same_as"] = runs.loc[twin, "run"].str.replace("tli/", "full-lora/")
-    found = statistics.analyse(runs, made["similarities"], made["metrics"], made["pairs"], bootstrap=100)["verdicts"]
+    found = synthetic.analyse({**made, "runs": runs})["verdicts"]
     assert found["arm"].tolist() == ["full-lora"] and np.isfinite(found["p_against_placebo"]).all()

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from tli.statistics.families import adjust
-from tli.statistics.tests import paired_t, t_of_differences
+from tli.statistics.paired import paired_t, t_of_differences
 
 SIMULATIONS, CELLS, ALPHA = 3_000, 4, 0.05
 

@@ -10,7 +10,7 @@ import tiny
 import torch
 from safetensors.torch import load_file
 
-from tli.specs import ModelSpec, SelectSpec, TrainSpec
+from tli.specs import Member, ModelSpec, SelectSpec, TrainSpec
 from tli.training.trainer import Trainer, no_progress
 
 TRAINED = tiny.pairs_table().query("split == 'train'").reset_index(drop=True)
@@ -22,9 +22,9 @@ def settings(**changes) -> TrainSpec:
 
 
 def trained(folder, model: ModelSpec, seed: int = 1, **changes) -> dict:
-    trainer = Trainer(model, settings(**changes), 2, 2, TRAINED)
+    trainer = Trainer(model, settings(**changes), 2, 2, lambda member: TRAINED)
     folder.mkdir(parents=True)
-    return trainer.run(seed, folder, no_progress)
+    return trainer.run(Member(seed), folder, no_progress)
 
 
 @pytest.mark.parametrize("strategy", ["random", "lowest-margin", "diverse", "uncertainty"])
@@ -38,19 +38,19 @@ def test_budget_is_kept_and_named(strategy, models, tmp_path):
 
 
 def test_lowest_margin_takes_what_the_model_separates_worst(models, tmp_path):
-    trainer = Trainer(models("llama"), settings(select=SelectSpec("lowest-margin", 3, 1)), 2, 2, TRAINED)
-    margins, _ = trainer._score(1, np.array([], dtype=int))
-    trainer.run(1, tmp_path, no_progress)
+    trainer = Trainer(models("llama"), settings(select=SelectSpec("lowest-margin", 3, 1)), 2, 2, lambda member: TRAINED)
+    margins, _ = trainer._score(Member(1), np.array([], dtype=int))
+    trainer.run(Member(1), tmp_path, no_progress)
     chosen = TRAINED["pair_id"].isin(json.loads((tmp_path / "pairs.json").read_text())).to_numpy()
     assert margins[chosen].max() <= margins[~chosen].min()
 
 
 def test_uncertainty_scores_again_after_training(models):
     """The second round sees a model that was trained on the first round's pairs."""
-    trainer = Trainer(models("llama"), settings(select=SelectSpec("uncertainty", 6, 2)), 2, 2, TRAINED)
-    before, _ = trainer._score(1, np.array([], dtype=int))
-    after, _ = trainer._score(1, np.arange(6))
-    again, _ = trainer._score(1, np.array([], dtype=int))
+    trainer = Trainer(models("llama"), settings(select=SelectSpec("uncertainty", 6, 2)), 2, 2, lambda member: TRAINED)
+    before, _ = trainer._score(Member(1), np.array([], dtype=int))
+    after, _ = trainer._score(Member(1), np.arange(6))
+    again, _ = trainer._score(Member(1), np.array([], dtype=int))
     assert not np.allclose(before, after, atol=1e-3)
     np.testing.assert_array_equal(before, again)  # and is then as it was
 
@@ -67,9 +67,9 @@ def test_checkpointing_changes_memory_and_nothing_else(method, models, tmp_path)
 
 
 def test_full_training_leaves_the_model_as_it_was(models, tmp_path):
-    trainer = Trainer(models("llama"), settings(method="full", learning_rate=1e-3), 2, 2, TRAINED)
+    trainer = Trainer(models("llama"), settings(method="full", learning_rate=1e-3), 2, 2, lambda member: TRAINED)
     before = {name: p.clone() for name, p in trainer.opened.base.named_parameters()}
-    trainer.run(1, tmp_path, no_progress)
+    trainer.run(Member(1), tmp_path, no_progress)
     assert all(torch.equal(before[name], p) for name, p in trainer.opened.base.named_parameters())
     stored = load_file(tmp_path / "weights" / "model.safetensors")
     assert any(not torch.equal(stored["model." + name], value) for name, value in before.items())
@@ -96,9 +96,11 @@ def test_full_training_in_bfloat16_models_moves_nearly_every_weight(models, tmp_
     """Held in bfloat16, small updates would vanish in the rounding."""
     moved = {}
     for dtype in ("float32", "bfloat16"):
-        trainer = Trainer(models("llama", dtype="bfloat16"), settings(method="full", learning_rate=1e-5, full_dtype=dtype), 2, 2, TRAINED)
+        trainer = Trainer(
+            models("llama", dtype="bfloat16"), settings(method="full", learning_rate=1e-5, full_dtype=dtype), 2, 2, lambda member: TRAINED
+        )
         before = {name: p.float().clone() for name, p in trainer.opened.base.named_parameters() if "layers.0" in name}
-        with trainer._trained_on(np.arange(len(TRAINED)), 1) as weights:
+        with trainer._trained_on(np.arange(len(TRAINED)), Member(1)) as weights:
             changed = [(weights.parameters[name].float() != value).float().mean() for name, value in before.items()]
         moved[dtype] = float(torch.stack(changed).mean())
     assert moved["float32"] > 0.9 > 0.5 > moved["bfloat16"]

@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, get_constant_schedule_with_warmup, get_c
 from tli.errors import TrainingError
 from tli.model import lora
 from tli.model.opening import open_model
-from tli.specs import SelectSpec, TrainSpec
+from tli.specs import Member, SelectSpec, TrainSpec
 from tli.training import batches as batching
 from tli.training import loop
 from tli.training.batches import Batches
@@ -35,11 +35,11 @@ def settings_of(**changes) -> TrainSpec:
 
 
 def train_with_trainer(model_settings, settings, layer, folder, seeds=(1,), adapted=None, trained=TRAIN):
-    trainer = Trainer(model_settings, settings, layer, adapted or layer, trained)
+    trainer = Trainer(model_settings, settings, layer, adapted or layer, lambda member: trained)
     made = {}
     for seed in seeds:
         (folder / str(seed)).mkdir(parents=True)
-        record = trainer.run(seed, folder / str(seed), no_progress)
+        record = trainer.run(Member(seed), folder / str(seed), no_progress)
         file = folder / str(seed) / ("weights/model.safetensors" if settings.is_full else "adapter/adapter_model.safetensors")
         made[seed] = record | {"tensors": load_file(file), "losses": pd.read_parquet(folder / str(seed) / "losses.parquet")}
     return made
@@ -365,7 +365,7 @@ def test_a_placebo_gives_no_source_any_translation_of_its_own(seed):
 def test_a_placebo_has_the_start_and_the_order_of_its_arm(models, tmp_path):
     seen = {}
     for shuffled in (False, True):
-        trainer = Trainer(models("llama"), settings_of(shuffle_translations=shuffled), 2, 2, TRAIN)
+        trainer = Trainer(models("llama"), settings_of(shuffle_translations=shuffled), 2, 2, lambda member: TRAIN)
         started, orders = [], []
         words, train = Batches.words, loop.train
 
@@ -381,7 +381,7 @@ def test_a_placebo_has_the_start_and_the_order_of_its_arm(models, tmp_path):
             patch.setattr(Batches, "words", spy)
             patch.setattr(loop, "train", spy_on_start)
             (tmp_path / str(shuffled)).mkdir()
-            trainer.run(3, tmp_path / str(shuffled), no_progress)
+            trainer.run(Member(3), tmp_path / str(shuffled), no_progress)
         seen[shuffled] = (started[0], orders)
     assert seen[True][1] == seen[False][1] and len(seen[True][1]) == 6
     assert all(torch.equal(p, seen[True][0][name]) for name, p in seen[False][0].items())

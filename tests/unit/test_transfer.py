@@ -2,18 +2,23 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import tiny
+from trial import Trial
 
 from tli.errors import ItemError
+from tli.experiment.grid import run_name
 from tli.io import tables
 from tli.probes import task_items as items
+from tli.specs import ModelSpec
 
 DEMO = Path(__file__).resolve().parents[2] / "resources" / "demo" / "transfer"
 ITEM = {"premise": "It rained.", "choice1": "It is wet.", "choice2": "It is dry.", "question": "effect", "label": 0}
@@ -44,52 +49,67 @@ def longer_llama(folder: Path, before: str = "<s>") -> Path:
     return folder
 
 
-def settings(source) -> dict:
-    from tli.config import Model
+@dataclass(frozen=True)
+class Trained:
+    """A run of the grid that was trained elsewhere: what its folder holds, and its name in the experiment of `stage`."""
 
-    return Model(source=str(source), dtype="float32", device="cpu").model_dump()
+    place: Path
+    arm: str
+    seed: int
+    rank: str
+    modules: tuple[str, ...] = ("q_proj", "v_proj")
+
+    @property
+    def run(self) -> str:
+        return run_name(self.arm, "2", self.rank, self.seed)
 
 
-def check(source, output: Path) -> str:
-    from tli.stages.check import check
-
-    path = output / "check.json"
-    check(model="m", model_settings=settings(source), layers_asked=[], target_modules=[], output=str(path), facts={})
-    return str(path)
+def model_spec(source) -> ModelSpec:
+    return ModelSpec(str(source), dtype="float32", device="cpu")
 
 
-def adapter(source, output: Path, seed: int, strength: float, modules=("q_proj", "v_proj")) -> dict:
-    """A run of the grid, its adapter at initialisation (strength 0) or with a random B."""
+def adapter(source, output: Path, seed: int, strength: float, modules=("q_proj", "v_proj")) -> Trained:
+    """A run whose adapter is at initialisation (strength 0) or has a random B."""
     import torch
 
-    from tli.model import adapters
+    from tli.model import lora
+    from tli.model.lora.folder import Card
     from tli.model.opening import open_model
 
-    opened = open_model(settings(source))
-    lora = dict(rank=4, alpha=8.0, dropout=0.0, target_modules=list(modules), blocks=2)
-    adapters.attach(opened, **lora, seed=seed)
+    opened = open_model(model_spec(source))
+    shape = lora.LoraShape(4, 8.0, 0.0, tuple(modules), 2)
+    tensors = lora.initial(opened, shape, seed)
     torch.manual_seed(seed)
-    for name, parameter in adapters.parameters(opened).items():
+    for name, tensor in tensors.items():
         if "lora_B" in name and strength:
-            parameter.data.normal_(0, strength)
+            tensor.normal_(0, strength)
     place = output / f"seed-{seed}"
-    adapters.save(opened, place / "adapter", **lora, source=str(source), revision=None, note="")
+    lora.save(opened, place / "adapter", tensors, shape, Card(str(source), None, ""))
     (place / "run.json").write_text(json.dumps({"unit": f"unit-{seed}"}))
-    run = {"model": "m", "pair": "swh-eng", "arm": "tli", "layer": "2", "rank": "4", "seed": seed, "run": f"tli/layer-2/rank-4/seed-{seed}"}
-    return run | {"method": "lora", "folder": str(place)}
+    return Trained(place, "tli", seed, "4", tuple(modules))
 
 
-def stage(folder, output: Path, runs=(), **changes) -> dict[str, pd.DataFrame]:
-    from tli.stages.transfer import transfer
-
-    output.mkdir(parents=True, exist_ok=True)
-    asked = dict(
-        model="m", pair="swh-eng", runs=list(runs), baselines=["baseline"], model_settings=settings(folder), tasks=["xcopa_sw", "xnli_en"],
-        source=str(DEMO), question_from=None, limit=6, num_fewshot=0, batch_size=16, add_bos=None, check=check(folder, output),
-        results=str(output / "results"), output=str(output / "out"), facts={},
-    )  # fmt: skip
-    transfer(**{**asked, **changes})
-    return {path.stem: tables.read(path) for path in sorted((output / "out").iterdir())}
+def stage(folder, output: Path, runs=(), **transfer) -> dict[str, pd.DataFrame]:
+    """The tables of the transfer stage for the baseline and `runs`; transfer: keys of the config's section."""
+    # A grid of full trainings alone has the baseline in a part of its own.
+    arms = {
+        "full-ft": {"method": "full", "loss_layer": [2]},
+        "tli": {"loss_layer": [2], "rank": [4], "target_modules": list(runs[0].modules if runs else ())},
+    }
+    used = {name: arms[name] for name in arms if name in {run.arm for run in runs} or (name == "full-ft" and not runs)}
+    asked = {"tasks": ["xcopa_sw", "xnli_en"], "source": str(DEMO), "limit": 6, "batch_size": 16} | transfer
+    seeds = sorted({run.seed for run in runs}) or [1]
+    trial = Trial(output / "results", model_spec(folder), arms=used, seeds=seeds, transfer=asked)
+    trial.run("check")
+    for run in runs:
+        shutil.copytree(run.place, trial.layout.run("m", "swh-eng", run.run), dirs_exist_ok=True)
+    there = {run.run for run in runs}
+    tables_of_parts: dict[str, list[pd.DataFrame]] = {}
+    for name, part in trial.experiment.parts("transfer", "m", "swh-eng").items():
+        if {run.run for run in part.runs} <= there:
+            for table, path in trial.run("transfer", part=name).outputs.items():
+                tables_of_parts.setdefault(table, []).append(tables.read(path))
+    return {name: pd.concat(parts, ignore_index=True) for name, parts in tables_of_parts.items()}
 
 
 def per_item(found: pd.DataFrame, run: str) -> pd.DataFrame:
@@ -102,26 +122,26 @@ def test_adapters_in_one_job(folder, tmp_path):
     together = stage(folder, tmp_path / "together", runs)["transfer"]
     base = per_item(together, "baseline")
     assert len(base) == 12 and set(base["task"]) == {"xcopa_sw", "xnli_en"}
-    pd.testing.assert_frame_equal(per_item(together, runs[0]["run"]), base)
-    assert (per_item(together, runs[1]["run"])["margin"] != base["margin"]).all()
+    pd.testing.assert_frame_equal(per_item(together, runs[0].run), base)
+    assert (per_item(together, runs[1].run)["margin"] != base["margin"]).all()
     for number, run in enumerate(runs[1:]):
         alone = stage(folder, tmp_path / f"alone-{number}", [run])["transfer"]
-        pd.testing.assert_frame_equal(per_item(alone, run["run"]), per_item(together, run["run"]))
+        pd.testing.assert_frame_equal(per_item(alone, run.run), per_item(together, run.run))
         pd.testing.assert_frame_equal(per_item(alone, "baseline"), base)
 
 
 @pytest.mark.parametrize(("family", "modules"), [("gpt2", ["c_attn"]), ("neox", ["query_key_value"]), ("qwen2", ["q_proj"])])
 def test_adapters_reach_the_head_in_other_families(models, tmp_path, family, modules):
-    source = models(family)["source"]
+    source = models(family).source
     runs = [adapter(source, tmp_path, seed, strength, modules) for seed, strength in ((1, 0.0), (2, 0.5))]
     found = stage(source, tmp_path / "stage", runs, tasks=["xcopa_sw"], limit=3)["transfer"]
-    pd.testing.assert_frame_equal(per_item(found, runs[0]["run"]), per_item(found, "baseline"))
-    assert (per_item(found, runs[1]["run"])["margin"] != per_item(found, "baseline")["margin"]).all()
+    pd.testing.assert_frame_equal(per_item(found, runs[0].run), per_item(found, "baseline"))
+    assert (per_item(found, runs[1].run)["margin"] != per_item(found, "baseline")["margin"]).all()
 
 
 def test_an_encoder_is_refused(models, tmp_path):
     with pytest.raises(ItemError, match="is an encoder"):
-        stage(models("bert")["source"], tmp_path)
+        stage(models("bert").source, tmp_path)
 
 
 def test_margins_by_hand(folder, tmp_path):
@@ -168,7 +188,7 @@ def test_a_killed_job_goes_on(folder, tmp_path, monkeypatch):
     monkeypatch.setattr(scoring, "score", dying)
     with pytest.raises(KeyboardInterrupt):
         stage(folder, tmp_path / "killed", runs)
-    assert not (tmp_path / "killed" / "out").exists()
+    assert not (tmp_path / "killed" / "results" / "transfer").exists()
     again = stage(folder, tmp_path / "killed", runs)
     assert calls == ["xcopa_sw", "xnli_en"] * 2 + ["xnli_en"] + ["xcopa_sw", "xnli_en"]
     for name, table in whole.items():
@@ -188,22 +208,12 @@ def test_full_weights_are_put_on_and_taken_off(folder, tmp_path):
     (place / "weights").mkdir(parents=True)
     save_file(weights, place / "weights" / "model.safetensors")
     (place / "run.json").write_text('{"unit": "full"}')
-    run = {
-        "model": "m",
-        "pair": "swh-eng",
-        "arm": "full-ft",
-        "layer": "2",
-        "rank": "full",
-        "seed": 1,
-        "run": "full",
-        "method": "full",
-        "folder": str(place),
-    }
+    run = Trained(place, "full-ft", 1, "full")
     zero = adapter(folder, tmp_path, 1, 0.0)
     found = stage(folder, tmp_path / "stage", [run, zero])
     base = per_item(found["transfer"], "baseline")
-    assert (per_item(found["transfer"], "full")["margin"] != base["margin"]).all()
-    pd.testing.assert_frame_equal(per_item(found["transfer"], zero["run"]), base)
+    assert (per_item(found["transfer"], run.run)["margin"] != base["margin"]).all()
+    pd.testing.assert_frame_equal(per_item(found["transfer"], zero.run), base)
 
 
 def test_bos_as_asked(tmp_path):
@@ -239,7 +249,7 @@ def test_tasks_that_generate_keep_their_own_metric(folder, tmp_path):
 
 
 def test_items_whose_labels_disagree_are_no_translations():
-    from tli.stages.transfer import unalign_strangers
+    from tli.stages.transfer import unpair_unlike
 
     rows = [
         (task, str(i), label, f"xnli:{i}")
@@ -247,8 +257,8 @@ def test_items_whose_labels_disagree_are_no_translations():
         for i, label in enumerate(labels)
     ]
     table = pd.DataFrame(rows, columns=["task", "item", "label", "aligned_id"])
-    assert unalign_strangers(table[table["task"] != "xnli_fr"])["aligned_id"].tolist() == ["xnli:0", "xnli:1"] * 2
-    found = unalign_strangers(table)
+    assert unpair_unlike(table[table["task"] != "xnli_fr"])["aligned_id"].tolist() == ["xnli:0", "xnli:1"] * 2
+    found = unpair_unlike(table)
     assert (found.loc[found["task"] == "xnli_fr", "aligned_id"] == "").all()
 
 

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import pytest
 import tiny
-import yaml
 from experiments import ROOT, write_config, write_lexicon
 
 from tli.io import tables
 
 pytestmark = pytest.mark.workflow
 STAGES = {
-    "prepare": ["--pair", "aaa-eng"],
+    "lexicon": ["--pair", "aaa-eng"],
     "check": ["--model", "tiny"],
     "scan": ["--model", "tiny", "--pair", "aaa-eng"],
     "train": ["--model", "tiny", "--pair", "aaa-eng", "--arm", "tli", "--layer", "2", "--rank", "4"],
@@ -50,9 +49,8 @@ def made(folder: Path, results: Path, **changes) -> Path:
 
 def command(stage: str, config: Path) -> list[str]:
     if stage == "report":
-        results = yaml.safe_load(config.read_text(encoding="utf-8"))["results"]
-        return [sys.executable, "-m", "tli", "report", results, "--config", str(config)]
-    return [sys.executable, "-m", "tli", stage, str(config), *STAGES[stage], "--threads", "1"]
+        return [sys.executable, "-m", "tli", "run", "report", str(config), "--threads", "1"]
+    return [sys.executable, "-m", "tli", "run", stage, str(config), *STAGES[stage], "--threads", "1"]
 
 
 def environment() -> dict:
@@ -115,7 +113,7 @@ def test_sigterm_leaves_a_usable_state_and_the_next_try_goes_on_at_the_next_seed
     config = made(
         tmp_path, results, seeds=3, jobs={"seeds_together": False}, training={"epochs": 40, "learning_rate": 1.0e-3, "warmup_steps": 2}
     )
-    for stage in ("prepare", "check"):
+    for stage in ("lexicon", "check"):
         subprocess.run(command(stage, config), cwd=ROOT, env=environment(), check=True, capture_output=True)
     finished = results / "store" / "train"
     for number, sign in ((1, signal.SIGTERM), (2, signal.SIGKILL)):
@@ -145,9 +143,9 @@ def test_a_full_training_that_is_killed_goes_on_from_its_checkpoint(tmp_path):
         folder = tmp_path / name
         folder.mkdir()
         config = made(folder, folder / "results", **changes)
-        for stage in ("prepare", "check"):
+        for stage in ("lexicon", "check"):
             subprocess.run(command(stage, config), cwd=ROOT, env=environment(), check=True, capture_output=True)
-        train = [*command("train", config)[:5], "--model", "tiny", "--pair", "aaa-eng", "--arm", "full", "--layer", "2", "--rank", "full"]
+        train = [*command("train", config)[:6], "--model", "tiny", "--pair", "aaa-eng", "--arm", "full", "--layer", "2", "--rank", "full"]
         states = (folder / "results" / "store" / "checkpoints").glob
         for _ in range(kills):
             before = {path: path.read_text() for path in states("*/state.json")}

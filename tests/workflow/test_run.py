@@ -58,7 +58,7 @@ def test_report_numbers_follow_from_the_rows(finished):
     """A cell's held-out CSLS P@1, recomputed with a few lines of pandas from similarities.parquet."""
     results = Path(finished[0]["results"])
     rows = pd.concat([tables.read(path) for path in sorted(results.glob("evaluate/*/*/*/similarities.parquet"))])
-    output = rows[(rows["split"] == "heldout") & (rows["hidden_state"] == 4)]
+    output = rows[(rows["split"] == "heldout") & (rows["hidden_state"] == 4) & (rows["pool"] == "untrained")]
     share = output.assign(hit=output["csls_target_rank"] == 1).groupby(["model", "run"])["hit"].mean()
     verdicts = tables.read(results / "statistics" / "verdicts.tsv")
     assert len(verdicts)

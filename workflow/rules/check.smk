@@ -1,27 +1,22 @@
 # Is the model whole, how deep is it, what does its tokenizer add? Everything that uses the model waits for the answer.
-# What the grid asks of it (layers, modules) is no param: with one layer more, everything would run again.
+CHECK = rule_job("check")
+
+
 rule check:
     input:
-        lambda wildcards: (
-            "<results>/fetched/{model}.json"
-            if jobs.on_hub(CONFIG, wildcards.model)
-            else jobs.model_files(CONFIG, wildcards.model)
-        ),
+        job_inputs("check"),
     output:
-        "<results>/check/{model}.json",
+        **CHECK.outputs,
     log:
-        "<logs>/check/{model}.log",
+        CHECK.log,
     benchmark:
-        "<benchmarks>/check/{model}.tsv"
+        CHECK.benchmark
     conda:
         "../../environment.yml"
     threads: CONFIG.jobs.threads
     resources:
-        gpu=lambda wildcards: costs.needs_gpu(CONFIG, wildcards.model),
-        mem_mb=lambda wildcards, attempt: attempt * costs.memory_mb(CONFIG, "check", wildcards.model),
-        runtime=lambda wildcards, attempt: attempt * costs.minutes(CONFIG, "check", wildcards.model),
+        **job_resources("check"),
     params:
-        model=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
-        version=specs.STAGE_VERSIONS["check"],
+        job=job_params("check"),
     script:
-        "../scripts/check.py"
+        "../scripts/job.py"

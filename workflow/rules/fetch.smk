@@ -1,54 +1,78 @@
 # What comes from outside is fetched on the machine where Snakemake runs: compute nodes often have no network.
 localrules:
     fetch_model,
-    fetch_lexicon,
+    fetch_list,
+    fetch_text,
     fetch_tasks,
+
+
+FETCH_MODEL = rule_job("fetch-model")
 
 
 rule fetch_model:
     output:
-        "<results>/fetched/{model}.json",
+        **FETCH_MODEL.outputs,
     log:
-        "<logs>/fetch/{model}.log",
+        FETCH_MODEL.log,
     benchmark:
-        "<benchmarks>/fetch/{model}.tsv"
+        FETCH_MODEL.benchmark
     conda:
         "../../environment.yml"
     params:
-        settings=lambda wildcards: jobs.model_settings(CONFIG, wildcards.model),
-        version=specs.STAGE_VERSIONS["fetch"],
+        job=job_params("fetch-model"),
     script:
-        "../scripts/fetch_model.py"
+        "../scripts/job.py"
 
 
-rule fetch_lexicon:
+FETCH_LIST = rule_job("fetch-list")
+
+
+rule fetch_list:
     output:
-        "<results>/fetched/{pair}/{number}.lexicon",
+        **FETCH_LIST.outputs,
     log:
-        "<logs>/fetch/{pair}.{number}.log",
+        FETCH_LIST.log,
     benchmark:
-        "<benchmarks>/fetch/{pair}.{number}.tsv"
+        FETCH_LIST.benchmark
     conda:
         "../../environment.yml"
     params:
-        address=lambda wildcards: jobs.addresses(CONFIG, wildcards.pair)[int(wildcards.number)],
-        sha256=lambda wildcards: jobs.checksum(CONFIG, wildcards.pair, int(wildcards.number)),
-        version=specs.STAGE_VERSIONS["fetch"],
+        job=job_params("fetch-list"),
     script:
-        "../scripts/fetch_lexicon.py"
+        "../scripts/job.py"
+
+
+FETCH_TEXT = rule_job("fetch-text")
+
+
+rule fetch_text:
+    output:
+        **FETCH_TEXT.outputs,
+    log:
+        FETCH_TEXT.log,
+    benchmark:
+        FETCH_TEXT.benchmark
+    conda:
+        "../../environment.yml"
+    params:
+        job=job_params("fetch-text"),
+    script:
+        "../scripts/job.py"
+
+
+FETCH_TASKS = rule_job("fetch-tasks")
 
 
 rule fetch_tasks:
     output:
-        "<results>/fetched/tasks.json",
+        **FETCH_TASKS.outputs,
     log:
-        "<logs>/fetch/tasks.log",
+        FETCH_TASKS.log,
     benchmark:
-        "<benchmarks>/fetch/tasks.tsv"
+        FETCH_TASKS.benchmark
     conda:
         "../../environment.yml"
     params:
-        tasks=CONFIG.transfer.tasks,
-        version=specs.STAGE_VERSIONS["fetch"],
+        job=job_params("fetch-tasks"),
     script:
-        "../scripts/fetch_tasks.py"
+        "../scripts/job.py"

@@ -1,25 +1,22 @@
 # From a list of translations as people have it to clean pairs in three splits.
+LEXICON = rule_job("lexicon")
+
+
 rule lexicon:
     input:
-        files=lexicon_files,
+        job_inputs("lexicon"),
     output:
-        pairs="<results>/lexicon/{pair}/pairs.tsv",
-        changes="<results>/lexicon/{pair}/changes.tsv",
-        audit="<results>/lexicon/{pair}/audit.tsv",
+        **LEXICON.outputs,
     log:
-        "<logs>/lexicon/{pair}.log",
+        LEXICON.log,
     benchmark:
-        "<benchmarks>/lexicon/{pair}.tsv"
+        LEXICON.benchmark
     conda:
         "../../environment.yml"
     threads: 1
     resources:
-        mem_mb=lambda wildcards, attempt: 2000 * attempt,
-        runtime=lambda wildcards, attempt: 10 * attempt,
-        gpu_model="",  # without it a default of the profile would ask for a GPU
+        **job_resources("lexicon"),
     params:
-        settings=lambda wildcards: jobs.lexicon_settings(CONFIG, wildcards.pair),
-        entries=lambda wildcards: jobs.addresses(CONFIG, wildcards.pair),
-        version=specs.STAGE_VERSIONS["lexicon"],
+        job=job_params("lexicon"),
     script:
-        "../scripts/lexicon.py"
+        "../scripts/job.py"

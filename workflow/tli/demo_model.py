@@ -212,6 +212,34 @@ def perplexity(model, held: list[np.ndarray]) -> float:
     return math.exp(total / count)
 
 
+def write_text(
+    words: list[str | os.PathLike], folder: str | os.PathLike, *, count: int = 700, recipe: Recipe | None = None
+) -> dict[str, list[str]]:
+    """Running text in each language of the lists, `count` distinct lines in `<language>.txt`; the same arguments give the same lines.
+
+    Each line names one related concept more than a line of the pretraining text, so that none of them is among those: of lines of
+    that length hardly any is left that was not trained on.
+    """
+    recipe = recipe or Recipe()
+    graph = concepts(words, seed=recipe.seed, relations=recipe.relations)
+    drawn = lines(graph, 40 * count, seed=recipe.seed + 2, tagged=recipe.tagged, related=recipe.related + 1)
+    forms = {language: set(graph.forms[:, column]) for column, language in enumerate(graph.languages)}
+    texts: dict[str, list[str]] = {}
+    for language in graph.languages:
+        tag = f"{language}: "
+        # A line without a tag is in the language of its words; one that several languages could have said is left out.
+        fits = [
+            line
+            for line in dict.fromkeys(drawn)
+            if line.startswith(tag)
+            or (": " not in line and [name for name in graph.languages if set(line.split(" ")) <= forms[name]] == [language])
+        ]
+        texts[language] = fits[:count]
+        with atomic.whole(Path(folder) / f"{language}.txt") as beside:
+            beside.write_text("".join(line + "\n" for line in texts[language]), encoding="utf-8")
+    return texts
+
+
 def make(
     words: list[str | os.PathLike],
     output: str | os.PathLike,

@@ -28,3 +28,13 @@ def warn(text: str) -> None:
     say(f"WARNING: {text}")
     if terminals:
         print(redact(f"WARNING: {text}"), file=terminals[-1], flush=True)
+
+
+def bar(done: int, total: int, what: str) -> None:
+    """How far a long step is: a bar that moves on a terminal, a line at every tenth in a log."""
+    share = done / max(total, 1)
+    text = f"{what} [{'#' * round(20 * share):<20}] {done} of {total}"
+    if sys.stderr.isatty():
+        print(f"\r{text}", end="\n" if done >= total else "", file=sys.stderr, flush=True)
+    elif int(10 * share) > int(10 * (done - 1) / max(total, 1)):
+        say(text)

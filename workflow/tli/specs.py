@@ -11,8 +11,21 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any
 
+ALL_LINEAR = "all-linear"  # as target module: every matrix of a block
+
 # Raised when a stage gives other results than before from the same inputs; docs/decisions/ says when and why.
-STAGE_VERSIONS = {"fetch": 1, "lexicon": 1, "check": 1, "scan": 1, "train": 1, "evaluate": 1, "transfer": 1, "statistics": 1, "report": 1}
+STAGE_VERSIONS = {
+    "fetch": 1,
+    "lexicon": 2,
+    "folds": 1,
+    "check": 1,
+    "scan": 3,
+    "train": 1,
+    "evaluate": 2,
+    "transfer": 1,
+    "statistics": 3,
+    "report": 1,
+}
 
 
 def added(default: Any) -> Any:
@@ -56,6 +69,8 @@ class SplitSpec:
     sizes: dict[str, int] | None = None
     heldout_categories: tuple[str, ...] = ()
     leaks: str = "error"
+    folds: int = added(1)
+    union: bool = added(True)  # with the lists before it that share a language
 
 
 @dataclass(frozen=True)
@@ -68,6 +83,12 @@ class LexiconSpec:
     merge: bool = True
     splits: tuple[str, ...] | None = None
     split: SplitSpec = field(default_factory=SplitSpec)
+    clean: str = added("normalised")  # or "verbatim"
+
+    @property
+    def is_verbatim(self) -> bool:
+        """Every row and string stays as the file has it."""
+        return self.clean == "verbatim"
 
 
 @dataclass(frozen=True)
@@ -82,12 +103,41 @@ class ScanSpec:
 
 
 @dataclass(frozen=True)
+class MapsSpec:
+    """Which free maps are fitted, and where they are measured beside their own state, the scan's best one and the output."""
+
+    names: tuple[str, ...] = ()
+    twins: tuple[int, ...] = ()  # seeds of the twins on shuffled pairs; with folds there is one for each seed and fold
+    states: tuple[int, ...] = ()
+    csls_k: int = 10
+
+
+@dataclass(frozen=True)
+class TextSpec:
+    """A file of running text in one language. The keys are those of the config's section `text`."""
+
+    file: str
+    column: str | int | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class SelectSpec:
     """Which training pairs are used."""
 
     strategy: str
     budget: int
     rounds: int = 4
+
+
+@dataclass(frozen=True)
+class AnchorSpec:
+    """What holds the model to its own running text while it is trained. The keys are those of `training.anchor`."""
+
+    metric: str  # one of training.anchor.METRICS
+    weight: float
+    text: tuple[str, ...] = ()  # languages of the config's `text`; none: the pair's
+    tokens_per_step: int = 64
 
 
 @dataclass(frozen=True)
@@ -119,11 +169,29 @@ class TrainSpec:
     rank: int | None = 16
     layer: str = "best"  # as the config asks for it
     pooling: str = "no-bos"
+    positives: str = added("translation")  # or "own-word"
+    anchor: AnchorSpec | None = added(None)
+
+    @property
+    def pulls_own_word(self) -> bool:
+        """The positive of a word is the word itself under other dropout: nothing is pulled across."""
+        return self.positives == "own-word"
 
     @property
     def is_full(self) -> bool:
         """All weights are trained, not adapters."""
         return self.method == "full"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a cell: a seed, and with folds the one that it does not learn from (0 without folds)."""
+
+    seed: int
+    fold: int = 0
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}, fold {self.fold}" if self.fold else f"seed {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -162,3 +230,6 @@ class StatisticsSpec:
     bootstrap: int = 2000
     claim_at: str | int = "output"  # the hidden state
     pooling: str = "no-bos"
+    minimum_units: int = added(20)
+    harm_margin: float = added(0.05)  # nats a predicted token
+    alike_margin: float = added(0.02)  # a gap that changes by less has not changed

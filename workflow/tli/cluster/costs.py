@@ -11,10 +11,10 @@ from functools import cache
 from math import ceil
 from pathlib import Path
 
-from tli.config import Config
-from tli.config.arms import expand_arms
 from tli.errors import ModelError
-from tli.experiment import grid
+from tli.experiment import Experiment
+from tli.experiment.job import EvaluateJob, Job, TrainJob, TransferJob
+from tli.experiment.settings import lexicon_spec
 from tli.model.files import check_folder, read_config
 
 BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
@@ -47,9 +47,9 @@ class Size:
         return self.parameters - self.block_parameters * max(0, self.layers - layers)
 
 
-def size(config: Config, model: str) -> Size:
+def size(experiment: Experiment, model: str) -> Size:
     """From the model's files where they are on disk, else from `parameters` in the config, else the usual 8B."""
-    section = config.models[model]
+    section = experiment.config.models[model]
     return _size(section.source, section.parameters or UNKNOWN_PARAMETERS)
 
 
@@ -64,14 +64,10 @@ def _size(source: str, otherwise: float) -> Size:
     return Size(facts["parameters"], facts["layers"], facts["block_parameters"], width)
 
 
-def pairs(config: Config, pair: str) -> int:
+def pairs(experiment: Experiment, pair: str) -> int:
     """Pairs of a lexicon, at most: its lines where the file is on disk, else the sizes asked for, else 1,500."""
-    section = config.pairs[pair]
-    split = section.split or config.split
-    if split.sizes:
-        return sum(split.sizes.values())
-    entries = [section.lexicon] if isinstance(section.lexicon, str) else section.lexicon
-    return sum(_lines(entry) for entry in entries)
+    split = lexicon_spec(experiment.config, pair).split
+    return sum(split.sizes.values()) if split.sizes else sum(map(_lines, experiment.lists(pair)))
 
 
 @cache
@@ -83,19 +79,18 @@ def _lines(entry: str) -> int:
         return 1500
 
 
-def steps(config: Config, arm: str, pair: str) -> int:
+def steps(experiment: Experiment, arm: str, pair: str) -> int:
     """Optimizer steps of one training run."""
-    settings = expand_arms(config)[arm]
-    split = config.pairs[pair].split or config.split
-    trained = split.sizes.get("train", 0) if split.sizes else pairs(config, pair) * split.shares.get("train", 0)
-    return settings["epochs"] * ceil(trained / settings["batch_size"])
+    spec, split = experiment.arms[arm].training, lexicon_spec(experiment.config, pair).split
+    trained = split.sizes.get("train", 0) if split.sizes else pairs(experiment, pair) * split.shares.get("train", 0)
+    return spec.epochs * ceil(trained / spec.batch_size)
 
 
-def depth(config: Config, model: str, layer: str) -> int:
+def depth(experiment: Experiment, model: str, layer: str) -> int:
     """Blocks that a loss at this layer needs, at most: `best` is known only after the scan."""
-    layers = size(config, model).layers
+    layers = size(experiment, model).layers
     if layer == "best":
-        return min(layers, config.scan.best_at_most or layers - 1)
+        return min(layers, experiment.config.scan.best_at_most or layers - 1)
     return layers if layer == "output" else min(int(layer), layers)
 
 
@@ -144,139 +139,167 @@ def asked_minutes(expected_seconds: float) -> int:
 # ---- the same for a job of the grid
 
 
-def needs_gpu(config: Config, model: str) -> int:
+@dataclass(frozen=True)
+class Work:
+    """What a model job does, as far as its cost depends on it."""
+
+    stage: str
+    model: str
+    pair: str = ""
+    layer: str = "output"
+    arm: str = ""
+    is_full: bool = False  # full fine-tuning, or what needs unquantised weights
+    runs: int = 1  # seeds of a training job, adapters and baselines of the later stages
+
+    @staticmethod
+    def of(job: Job) -> Work:
+        """The work of a job of the stages check to transfer."""
+        if isinstance(job, TrainJob):
+            return Work("train", job.model, job.pair, job.layer, job.arm, job.spec.is_full, len(job.members))
+        if isinstance(job, EvaluateJob | TransferJob):
+            return Work(job.stage, job.model, job.pair, is_full=job.content.is_unquantised, runs=len(job.content))
+        return Work(job.stage, job.model, getattr(job, "pair", ""))
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a job asks a scheduler for at its first try."""
+
+    gpu: int
+    memory_mb: int
+    minutes: int
+
+
+OF_OTHERS = {  # what the stages without a model ask for
+    "fetch": Asked(0, 1000, 60),
+    "lexicon": Asked(0, 2000, 10),
+    "folds": Asked(0, 2000, 10),
+    "statistics": Asked(0, 4000, 30),
+    "report": Asked(0, 4000, 20),
+}
+
+
+def asked(job: Job) -> Asked:
+    """What this job asks for."""
+    if job.stage in OF_OTHERS:
+        return OF_OTHERS[job.stage]
+    work = Work.of(job)
+    expected = seconds(job.experiment, work)
+    return Asked(needs_gpu(job.experiment, work.model), memory_mb(job.experiment, work), asked_minutes(expected))
+
+
+def needs_gpu(experiment: Experiment, model: str) -> int:
     """GPUs that a model job asks for: none on the CPU, one, or for `across_gpus` as many 80 GB cards as the weights fill."""
-    section = config.models[model]
+    section = experiment.config.models[model]
     if section.device == "cpu":
         return 0
     if not section.across_gpus:
         return 1
-    held = weight_bytes(size(config, model).parameters, section.dtype, section.quantization)
+    held = weight_bytes(size(experiment, model).parameters, section.dtype, section.quantization)
     return max(2, ceil(1.2 * held / 1e6 / CARD_MB))
 
 
-def memory_mb(config: Config, stage: str, model: str, *, pair: str = "", layer: str = "output", arm: str = "", method: str = "lora") -> int:
+def memory_mb(experiment: Experiment, work: Work) -> int:
     """Main memory to ask for, MB. Training holds only the embeddings and the blocks below the loss layer.
 
     Full training keeps a copy of the first weights in main memory for the next seed, wherever it computes.
     """
-    held, vectors = _held(config, stage, model, pair, layer, arm, method)
-    gpu = needs_gpu(config, model)
-    copied = 0.0
-    if stage == "train" and method == "full":
-        copied = weight_bytes(size(config, model).parameters, "float32", "none")
+    held, vectors = _held(experiment, work)
+    gpu = needs_gpu(experiment, work.model)
+    if work.stage == "train" and work.is_full:
+        copied = weight_bytes(size(experiment, work.model).parameters, "float32", "none")
         held = 2 * copied if gpu else held + copied
     return int(IMPORTS_MB + (CUDA_MB if gpu and held > 2e9 else 0) + 1.3 * held / 1e6 + vectors)
 
 
-def gpu_memory_mb(
-    config: Config, stage: str, model: str, *, pair: str = "", layer: str = "output", arm: str = "", method: str = "lora"
-) -> int:
+def gpu_memory_mb(experiment: Experiment, work: Work) -> int:
     """Memory of the card that the job fills, MB; 0 for a model on the CPU."""
-    if not needs_gpu(config, model):
+    if not needs_gpu(experiment, work.model):
         return 0
-    held, vectors = _held(config, stage, model, pair, layer, arm, method)
+    held, vectors = _held(experiment, work)
     return int(1000 + 1.15 * held / 1e6 + vectors)
 
 
-def _held(config: Config, stage: str, model: str, pair: str, layer: str, arm: str, method: str) -> tuple[float, float]:
-    section, known = config.models[model], size(config, model)
-    words = 2 * max((pairs(config, name) for name in ([pair] if pair else config.pairs)), default=0)
-    parameters = known.below(depth(config, model, layer)) if stage == "train" else known.parameters
-    if stage == "train" and method == "full":
-        chosen = expand_arms(config)[arm] if arm else config.training.model_dump()
-        held = full_training_bytes(parameters, chosen["full_dtype"], chosen["optimizer"])
+def _held(experiment: Experiment, work: Work) -> tuple[float, float]:
+    """Bytes of the weights (and of what is trained), and megabytes of vectors."""
+    config, known = experiment.config, size(experiment, work.model)
+    section = config.models[work.model]
+    words = 2 * max((pairs(experiment, name) for name in ([work.pair] if work.pair else config.pairs)), default=0)
+    parameters = known.below(depth(experiment, work.model, work.layer)) if work.stage == "train" else known.parameters
+    if work.stage == "train" and work.is_full:
+        spec = experiment.arms[work.arm].training if work.arm else config.training
+        held = full_training_bytes(parameters, spec.full_dtype, spec.optimizer)
     else:
         # NF4 weights cannot be trained in full: such a run is opened, and measured, unquantised.
-        held = weight_bytes(parameters, section.dtype, section.quantization if method == "lora" else "none")
-    states, poolings = {"scan": (known.layers + 1, len(config.pooling.scan)), "evaluate": (2, len(config.pooling.evaluate))}.get(
-        stage, (0, 0)
-    )
+        held = weight_bytes(parameters, section.dtype, "none" if work.is_full else section.quantization)
+    states, poolings = {
+        "scan": (known.layers + 1, len(config.pooling.scan)),
+        "evaluate": (2, len(config.pooling.evaluate)),
+    }.get(work.stage, (0, 0))
     return held, vectors_mb(words, states, known.hidden_size, poolings)
 
 
-def seconds(
-    config: Config, stage: str, model: str, *, pair: str = "", runs: int = 1, layer: str = "output", arm: str = "", method: str = "lora"
-) -> float:
-    """Seconds that a job is expected to take. runs: seeds of a training job, adapters and baselines of the later stages."""
-    section, known = config.models[model], size(config, model)
-    quantization = section.quantization if method == "lora" else "none"
+def seconds(experiment: Experiment, work: Work) -> float:
+    """Seconds that a job is expected to take."""
+    config, known = experiment.config, size(experiment, work.model)
+    section = config.models[work.model]
+    quantization = "none" if work.is_full else section.quantization
     how = {"dtype": section.dtype, "quantization": quantization, "gpu": section.device != "cpu", "threads": config.jobs.threads}
     loading = load_seconds(known.parameters, section.dtype, quantization)
-    if stage == "check":
+    if work.stage == "check":
         return quantize_seconds(known.parameters, section.dtype) if quantization == "nf4" else loading
-    tokens = 2 * pairs(config, pair) * TOKENS
-    if stage == "scan":
+    if work.stage == "transfer":
+        return loading + work.runs * (30 + work_seconds(known.parameters, _task_tokens(experiment), training=False, long=True, **how))
+    tokens = 2 * pairs(experiment, work.pair) * TOKENS
+    if work.stage == "scan":
         return loading + 30 + work_seconds(known.parameters, tokens, training=False, **how)
-    if stage == "train":
-        needed = known.below(depth(config, model, layer))
-        batch = 2 * expand_arms(config)[arm]["batch_size"] * TOKENS
-        loading = load_seconds(needed, section.dtype, quantization)
-        # A step has a floor, however small the model: launching its kernels.
-        step = max(0.05, work_seconds(needed, batch, training=True, **how))
-        return loading + runs * (5 + steps(config, arm, pair) * step)
-    if stage == "evaluate":
-        return loading + runs * (10 + work_seconds(known.parameters, tokens, training=False, **how))
-    tokens = 0
-    for task in config.transfer.tasks:
-        kind = task.split("_")[0]
-        items = min(ITEMS.get(kind, 1000), config.transfer.limit or 10**9)
-        tokens += items * CHOICES.get(kind, 4) * ITEM_TOKENS
-    return loading + runs * (30 + work_seconds(known.parameters, tokens, training=False, long=True, **how))
+    if work.stage == "evaluate":
+        return loading + work.runs * (10 + work_seconds(known.parameters, tokens, training=False, **how))
+    needed = known.below(depth(experiment, work.model, work.layer))
+    batch = 2 * experiment.arms[work.arm].training.batch_size * TOKENS
+    # A step has a floor, however small the model: launching its kernels.
+    step = max(0.05, work_seconds(needed, batch, training=True, **how))
+    loading = load_seconds(needed, section.dtype, quantization)
+    return loading + work.runs * (5 + steps(experiment, work.arm, work.pair) * step)
 
 
-def minutes(config: Config, stage: str, model: str, **job) -> int:
-    """Time to ask for, minutes; the arguments are those of `seconds`."""
-    return asked_minutes(seconds(config, stage, model, **job))
+def _task_tokens(experiment: Experiment) -> int:
+    """Tokens of all items and choices of the tasks."""
+    kinds = [(task.split("_")[0], _items(experiment, task)) for task in experiment.config.transfer.tasks]
+    return sum(items * CHOICES.get(kind, 4) * ITEM_TOKENS for kind, items in kinds)
 
 
-def method_of(part: dict) -> str:
-    """`full` for a part of the evaluation or the transfer that needs the unquantised weights (see jobs.parts)."""
-    unquantised = any(name != grid.BASELINE for name in part["baselines"]) or any(run["method"] == "full" for run in part["runs"])
-    return "full" if unquantised else "lora"
+def _items(experiment: Experiment, task: str) -> int:
+    return min(ITEMS.get(task.split("_")[0], 1000), experiment.config.transfer.limit or 10**9)
 
 
-def disk_mb(config: Config, stage: str, model: str, *, pair: str = "", layer: str = "output", arm: str = "", rank: str = "") -> float:
+def disk_mb(experiment: Experiment, work: Work, rank: str = "") -> float:
     """Disk of one run (training: one seed; evaluation, transfer: one adapter), MB, with the store's copy."""
-    known, section = size(config, model), config.models[model]
-    if stage == "train":
-        settings = expand_arms(config)[arm]
-        if settings["method"] == "full":
-            return known.parameters * BYTES[section.dtype] / 1e6  # the store's name and the output's are one file
-        blocks = depth(config, model, layer) if settings["adapted_blocks"] != "all" else known.layers
-        modules = len(settings["target_modules"])
-        return 2 * (0.1 + int(rank) * 2 * known.hidden_size * modules * blocks * 4 / 1e6)
-    if stage == "evaluate":
+    config, known = experiment.config, size(experiment, work.model)
+    if work.stage == "train":
+        spec = experiment.arms[work.arm].training
+        if spec.is_full:
+            return known.parameters * BYTES[config.models[work.model].dtype] / 1e6  # the store's name and the output's are one file
+        blocks = depth(experiment, work.model, work.layer) if spec.adapted_blocks != "all" else known.layers
+        return 2 * (0.1 + int(rank) * 2 * known.hidden_size * len(spec.target_modules) * blocks * 4 / 1e6)
+    if work.stage == "evaluate":
         states = len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
-        return 2 * (0.05 + pairs(config, pair) * states * 60 / 1e6)
-    if stage == "transfer":
-        return 2 * (
-            0.05
-            + sum(min(ITEMS.get(task.split("_")[0], 1000), config.transfer.limit or 10**9) for task in config.transfer.tasks) * 40 / 1e6
-        )
+        return 2 * (0.05 + pairs(experiment, work.pair) * states * 60 / 1e6)
+    if work.stage == "transfer":
+        return 2 * (0.05 + sum(_items(experiment, task) for task in config.transfer.tasks) * 40 / 1e6)
     return 1.0
 
 
-def quantized_gb(config: Config, model: str) -> float:
+def quantized_gb(experiment: Experiment, model: str) -> float:
     """Disk of the NF4 weights that the check job writes for all others, GB; 0 for a model that is not quantised."""
-    section = config.models[model]
-    return weight_bytes(size(config, model).parameters, section.dtype, "nf4") / 1e9 if section.quantization == "nf4" else 0.0
+    section = experiment.config.models[model]
+    return weight_bytes(size(experiment, model).parameters, section.dtype, "nf4") / 1e9 if section.quantization == "nf4" else 0.0
 
 
-def checkpoint_mb(config: Config, model: str, layer: str, arm: str) -> float:
+def checkpoint_mb(experiment: Experiment, model: str, layer: str, arm: str) -> float:
     """Disk of a full training's checkpoint, MB: weights and moments, twice while a new one takes the old one's place."""
-    if not config.jobs.checkpoint_minutes:
+    if not experiment.config.jobs.checkpoint_minutes:
         return 0.0
-    chosen = expand_arms(config)[arm]
-    held = full_training_bytes(size(config, model).below(depth(config, model, layer)), chosen["full_dtype"], chosen["optimizer"])
-    gradients = size(config, model).below(depth(config, model, layer)) * BYTES[chosen["full_dtype"]]
-    return 2 * (held - gradients) / 1e6
-
-
-def of_part(config: Config, stage: str, model: str, pair: str, part: dict) -> dict[str, int]:
-    """Memory (MB) and time (minutes) of one part of the evaluation or the transfer (see jobs.parts)."""
-    method, runs = method_of(part), len(part["runs"]) + len(part["baselines"])
-    return {
-        "memory_mb": memory_mb(config, stage, model, pair=pair, method=method),
-        "minutes": minutes(config, stage, model, pair=pair, runs=runs, method=method),
-    }
+    spec, parameters = experiment.arms[arm].training, size(experiment, model).below(depth(experiment, model, layer))
+    held = full_training_bytes(parameters, spec.full_dtype, spec.optimizer)
+    return 2 * (held - parameters * BYTES[spec.full_dtype]) / 1e6

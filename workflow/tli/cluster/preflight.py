@@ -15,8 +15,8 @@ import pandas as pd
 
 from tli.cluster import costs, starts
 from tli.cluster.plan import plan
-from tli.config import Config
 from tli.errors import ConfigError
+from tli.experiment import Experiment
 
 PROFILE = Path("profiles/slurm/config.yaml")
 FIRST_LOOK = 40  # seconds until the executor first asks for a job's state, by default
@@ -45,7 +45,7 @@ def ask(*words: str) -> str | None:
     return done.stdout if done.returncode == 0 else None
 
 
-def preflight(config: Config, profile: Path = PROFILE, ask: Callable[..., str | None] = ask) -> list[Finding]:
+def preflight(experiment: Experiment, profile: Path = PROFILE, ask: Callable[..., str | None] = ask) -> list[Finding]:
     """Everything that can be known from the login node, the worst included. Raises ConfigError for an unreadable profile."""
     settings = read_profile(profile)
     told = ask("scontrol", "show", "config")
@@ -55,16 +55,16 @@ def preflight(config: Config, profile: Path = PROFILE, ask: Callable[..., str | 
             f"{', '.join(lacking)} not found: load your cluster's SLURM module" if lacking else "is the controller up? try `scontrol ping`"
         )
         return [Finding("error", "SLURM does not answer here", mend + "; without a cluster: --profile profiles/local")]
-    table = plan(config).set_index("stage")
+    table = plan(experiment).set_index("stage")
     resources = settings.get("default-resources") or {}
     return [
         *_partition(resources, ask, table),
-        *_gpu(config, resources, ask),
+        *_gpu(experiment, resources, ask),
         *_account(resources, ask, told),
         *_status(settings, ask, told),
-        *_hub(config),
-        *_disk(config, table),
-        *_queue(config),
+        *_hub(experiment),
+        *_disk(experiment, table),
+        *_queue(experiment),
     ]
 
 
@@ -148,8 +148,8 @@ def _partition(resources: dict, ask, table: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _gpu(config: Config, resources: dict, ask) -> list[Finding]:
-    wanted = max(costs.needs_gpu(config, model) for model in config.models)
+def _gpu(experiment: Experiment, resources: dict, ask) -> list[Finding]:
+    wanted = max(costs.needs_gpu(experiment, model) for model in experiment.config.models)
     if not wanted:
         return [Finding("ok", "no model asks for a GPU")]
     known = partitions(ask)
@@ -252,10 +252,8 @@ def _status(settings: dict, ask, told: str) -> list[Finding]:
     return found
 
 
-def _hub(config: Config) -> list[Finding]:
-    from tli.experiment import jobs
-
-    hub = [name for name in config.models if jobs.on_hub(config, name)]
+def _hub(experiment: Experiment) -> list[Finding]:
+    hub = [name for name in experiment.config.models if experiment.on_hub(name)]
     if not hub:
         return []
     home = Path(os.environ.get("HF_HOME") or Path.home() / ".cache" / "huggingface")
@@ -266,14 +264,14 @@ def _hub(config: Config) -> list[Finding]:
             "else set HF_HOME to a shared folder",
         )
     ]
-    needed = sum(costs.size(config, name).parameters * 2 for name in hub)
+    needed = sum(costs.size(experiment, name).parameters * 2 for name in hub)
     return found + [_room(home, needed, "the models of the hub")]
 
 
-def _disk(config: Config, table: pd.DataFrame) -> list[Finding]:
+def _disk(experiment: Experiment, table: pd.DataFrame) -> list[Finding]:
     fetched = table["disk_gb"].get("fetch", 0)
     needed = (table.loc["total", "disk_gb"] - fetched + table.loc["total", "disk_while_running_gb"]) * 1e9
-    return [_room(Path(config.results), needed, f"the results in {config.results}")]
+    return [_room(Path(experiment.config.results), needed, f"the results in {experiment.config.results}")]
 
 
 def _room(place: Path, needed: float, what: str) -> Finding:
@@ -285,8 +283,8 @@ def _room(place: Path, needed: float, what: str) -> Finding:
     return Finding("error", text, "make room, or set `results` (or HF_HOME) to another disk") if free < needed else Finding("ok", text)
 
 
-def _queue(config: Config) -> list[Finding]:
-    left = starts.jobs_left(starts.run_ids(config.results))
+def _queue(experiment: Experiment) -> list[Finding]:
+    left = starts.jobs_left(starts.run_ids(experiment.layout))
     if not left:
         return []
     names = sorted({job["name"] for job in left})

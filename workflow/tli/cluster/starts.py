@@ -16,26 +16,26 @@ import time
 from pathlib import Path
 
 from tli.errors import InUseError
+from tli.experiment.layout import Layout
 
 ALLOW = "TLI_ALLOW_DUPLICATES"
 
 
-def begin(results: str | Path, snakemake_log: str) -> None:
+def begin(layout: Layout, snakemake_log: str) -> None:
     """Take the results folder for this process until `end`, and write the start down. Raises InUseError.
 
     A start that is no longer there (same machine, its process gone) is no hindrance. Jobs that an earlier start left in the
     queue are: a start now would do their work twice. TLI_ALLOW_DUPLICATES=1 starts all the same; the results stay right.
     """
-    results = Path(results)
+    results, marker = Path(layout.results), Path(layout.running())
     results.mkdir(parents=True, exist_ok=True)
-    marker = _marker(results)
     other = _read(marker)
     if other and _alive(other):
         raise InUseError(
             f"{results}: another Snakemake works on this folder (process {other['process']} on {other['machine']}, started in "
             f"{other['directory']}). Wait for it; or, if it is no longer there, delete {marker}"
         )
-    left = jobs_left(run_ids(results))
+    left = jobs_left(run_ids(layout))
     if left and not os.environ.get(ALLOW):
         names = sorted({job["name"] for job in left})
         listed = "".join(f"\n  {job['id']}  {job['state']}  {job['what']}" for job in left[:20])
@@ -56,7 +56,7 @@ def begin(results: str | Path, snakemake_log: str) -> None:
             stream.write(text)
     except FileExistsError:
         raise InUseError(f"{results}: another Snakemake has just begun to work on this folder; wait for it") from None
-    history = results / "provenance" / "starts.tsv"
+    history = Path(layout.starts())
     history.parent.mkdir(parents=True, exist_ok=True)
     with history.open("a", encoding="utf-8") as stream:
         stream.write(
@@ -64,18 +64,18 @@ def begin(results: str | Path, snakemake_log: str) -> None:
         )
 
 
-def end(results: str | Path) -> None:
+def end(layout: Layout) -> None:
     """Give the results folder back, if it is ours."""
-    marker = _marker(Path(results))
+    marker = Path(layout.running())
     held = _read(marker)
     if held and held["process"] == os.getpid() and held["machine"] == socket.gethostname():
         marker.unlink(missing_ok=True)
 
 
-def run_ids(results: str | Path) -> list[str]:
+def run_ids(layout: Layout) -> list[str]:
     """Names under which earlier starts put their jobs into the queue, from Snakemake's own logs."""
     try:
-        lines = (Path(results) / "provenance" / "starts.tsv").read_text(encoding="utf-8").splitlines()
+        lines = Path(layout.starts()).read_text(encoding="utf-8").splitlines()
     except OSError:
         return []
     found = []
@@ -99,10 +99,6 @@ def jobs_left(names: list[str]) -> list[dict]:
         return []
     rows = [line.split("\t") for line in answer.stdout.splitlines() if line.count("\t") == 3]
     return [{"id": row[0], "name": row[1], "state": row[2], "what": row[3].replace("_wildcards_", " ")} for row in rows if row[1] in names]
-
-
-def _marker(results: Path) -> Path:
-    return results / ".running.json"
 
 
 def _read(marker: Path) -> dict | None:

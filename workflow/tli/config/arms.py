@@ -2,43 +2,121 @@
 
 from __future__ import annotations
 
+import dataclasses
+from dataclasses import dataclass
+
 from tli.config.keys import Arm, Config, Training
 from tli.errors import ConfigError
+from tli.specs import AnchorSpec, SelectSpec, TrainSpec
 
 
-def expand_arms(config: Config) -> dict[str, dict]:
-    """Every arm by its name, `like` resolved: all keys of Training, and method, loss_layer, rank, shuffle_translations,
-    placebo_of, control.
+@dataclass(frozen=True)
+class ResolvedArm:
+    """A method of the grid, with every key settled but the loss layer and the rank, of which it may name several."""
 
-    A key counts in this order: the arm's own, its parent's, the section `training`.
+    name: str
+    loss_layers: tuple[str, ...]  # as the config asks for them: "best", "output", "2"
+    ranks: tuple[int, ...]
+    alpha: str | float  # the rule, see `resolve_alpha`
+    training: TrainSpec  # its layer, rank and alpha are those of no cell yet
+    placebo_of: str = ""  # the arm whose placebo this is
+
+    @property
+    def is_placebo(self) -> bool:
+        return self.training.shuffle_translations
+
+    @property
+    def is_control(self) -> bool:
+        """A placebo, an arm that pulls nothing across, or one that is measured as it starts: none enters the confirmatory family."""
+        return self.is_placebo or self.training.pulls_own_word or self.training.epochs == 0
+
+    @property
+    def rank_names(self) -> tuple[str, ...]:
+        """The ranks as paths and tables name them; full fine-tuning has none and is called `full`."""
+        return ("full",) if self.training.is_full else tuple(dict.fromkeys(map(str, self.ranks)))
+
+    def cell(self, layer: str, rank: str) -> TrainSpec:
+        """How the cell of this loss layer and rank is trained."""
+        if self.training.is_full:
+            return dataclasses.replace(self.training, layer=layer, rank=None, alpha=None)
+        return dataclasses.replace(self.training, layer=layer, rank=int(rank), alpha=resolve_alpha(self.alpha, int(rank)))
+
+
+def expand_arms(config: Config) -> dict[str, ResolvedArm]:
+    """Every arm by its name, `like` resolved. A key counts in this order: the arm's own, its parent's, the section `training`.
+
     Raises ConfigError for arms that are like each other in a circle, or for two arms of one name.
     """
-    arms: dict[str, dict] = {}
+    arms: dict[str, ResolvedArm] = {}
     for name, arm in config.arms.items():
         parents = arm.like if isinstance(arm.like, list) else [arm.like]
         for parent in parents:
             full_name = f"{parent}-{name}" if isinstance(arm.like, list) else name
             if full_name in arms or (full_name != name and full_name in config.arms):
                 raise ConfigError(f"arms.{name}: makes an arm {full_name!r}, which is there already; rename one of them")
-            for suffix, settings in _by_budget(_settings(config, name, parent)):
-                arms[full_name + suffix] = settings
+            for weighted, values in _by_weight(full_name, _values(config, name, parent)):
+                for resolved in _by_budget(weighted, values, config.pooling.train):
+                    arms[resolved.name] = resolved
     return arms
 
 
-def _by_budget(settings: dict) -> list[tuple[str, dict]]:
+def resolve_alpha(rule: str | float, rank: int) -> float:
+    """LoRA's alpha from its rule: "2r" is twice the rank, "r" the rank, a number itself."""
+    if isinstance(rule, str):
+        return float(rule[:-1] or 1) * rank
+    return float(rule)
+
+
+def _by_budget(name: str, values: dict, pooling: str) -> list[ResolvedArm]:
     """An arm whose `select` names several budgets is one arm for each; so is its placebo, which belongs to the same one."""
-    select = settings["select"]
-    if select is None or not isinstance(select["budget"], list):
-        return [("", settings)]
-    found = []
-    for budget in dict.fromkeys(select["budget"]):
+    select = values["select"]
+    if select is None or not isinstance(select.budget, list):
+        return [_resolved(name, values, select and select.budget, pooling)]
+    arms = []
+    for budget in dict.fromkeys(select.budget):
         suffix = f"-budget-{budget}"
-        placebo_of = settings["placebo_of"] and settings["placebo_of"] + suffix
-        found.append((suffix, settings | {"select": select | {"budget": budget}, "placebo_of": placebo_of}))
-    return found
+        placebo_of = values["placebo_of"] and values["placebo_of"] + suffix
+        arms.append(_resolved(name + suffix, values | {"placebo_of": placebo_of}, budget, pooling))
+    return arms
 
 
-def _settings(config: Config, name: str, parent: str | None) -> dict:
+def _by_weight(name: str, values: dict) -> list[tuple[str, dict]]:
+    """An arm whose anchor names several weights is one arm for each; so is its placebo, which belongs to the same one."""
+    anchor = values["anchor"]
+    if anchor is None or not isinstance(anchor.weight, list):
+        return [(name, values)]
+    arms = []
+    for weight in dict.fromkeys(anchor.weight):
+        suffix = f"-weight-{weight:g}"
+        changed = {
+            "anchor": anchor.model_copy(update={"weight": weight}),
+            "placebo_of": values["placebo_of"] and values["placebo_of"] + suffix,
+        }
+        arms.append((name + suffix, values | changed))
+    return arms
+
+
+def _resolved(name: str, values: dict, budget: int | None, pooling: str) -> ResolvedArm:
+    values = dict(values)
+    select = values.pop("select")
+    chosen = SelectSpec(select.strategy, budget, select.rounds) if select is not None and budget is not None else None
+    outside = {key: values.pop(key) for key in ("loss_layer", "rank", "alpha", "placebo_of", "like")}
+    modules, anchor = values["target_modules"], values.pop("anchor")
+    values["target_modules"] = (modules,) if isinstance(modules, str) else tuple(modules)
+    if anchor is not None and anchor.weight:  # with weight 0 it is the plain run, and has the plain run's unit
+        values["anchor"] = AnchorSpec(**anchor.model_dump() | {"text": tuple(anchor.text)})
+    return ResolvedArm(
+        name=name,
+        loss_layers=tuple(dict.fromkeys(map(str, outside["loss_layer"]))),
+        ranks=tuple(outside["rank"]),
+        alpha=outside["alpha"],
+        training=TrainSpec(**values, select=chosen, pooling=pooling, layer="", rank=None, alpha=None),
+        placebo_of=outside["placebo_of"],
+    )
+
+
+def _values(config: Config, name: str, parent: str | None) -> dict:
+    """The keys of an arm, its own over its parents' over those of the section `training`, and `placebo_of`."""
     chain, seen = [config.arms[name]], [name]
     while parent is not None:
         if parent in seen:
@@ -48,23 +126,20 @@ def _settings(config: Config, name: str, parent: str | None) -> dict:
         if isinstance(chain[-1].like, list):
             raise ConfigError(f"arms.{name}.like: {seen[-1]!r} stands for several arms; name one that stands for itself")
         parent = chain[-1].like
-    settings = {key: getattr(config.training, key) for key in Training.model_fields}
-    settings |= {key: field.get_default() for key, field in Arm.model_fields.items() if key not in settings}
+    values = {key: getattr(config.training, key) for key in Training.model_fields}
+    values |= {key: field.get_default() for key, field in Arm.model_fields.items() if key not in values}
     for arm in reversed(chain):
-        settings |= {key: getattr(arm, key) for key in arm.model_fields_set}
-    settings.pop("like")
-    if settings["select"] is not None:
-        settings["select"] = settings["select"].model_dump()
-    is_placebo = settings["shuffle_translations"]
-    settings["placebo_of"] = next((s for s in seen[1:] if not config.arms[s].shuffle_translations), "") if is_placebo else ""
-    if is_placebo and not settings["placebo_of"]:
-        raise ConfigError(f"arms.{name}: shuffles translations but is like no other arm; name the arm whose placebo it is: like: [tli]")
-    settings["control"] = is_placebo or settings["epochs"] == 0
-    return settings
-
-
-def resolve_alpha(rule: str | float, rank: int) -> float:
-    """LoRA's alpha from its rule: "2r" is twice the rank, "r" the rank, a number itself."""
-    if isinstance(rule, str):
-        return float(rule[:-1] or 1) * rank
-    return float(rule)
+        values |= {key: getattr(arm, key) for key in arm.model_fields_set}
+    if values["positives"] == "own-word":
+        if values["shuffle_translations"]:
+            raise ConfigError(
+                f"arms.{name}: positives: own-word looks at no translation, so there is none to shuffle; take one of the two out"
+            )
+        if values["dropout"] == 0 and values["method"] == "lora":
+            raise ConfigError(f"arms.{name}: positives: own-word needs a dropout above 0: without it a word is the same vector twice")
+    values["placebo_of"] = ""
+    if values["shuffle_translations"]:
+        values["placebo_of"] = next((s for s in seen[1:] if not config.arms[s].shuffle_translations), "")
+        if not values["placebo_of"]:
+            raise ConfigError(f"arms.{name}: shuffles translations but is like no other arm; name the arm whose placebo it is: like: [tli]")
+    return values

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
 Pooling = Literal["no-bos", "with-bos", "last-token", "weighted-mean"]
 Criterion = Literal["csls_p_at_1", "gap", "mrr", "p_at_1", "cosine", "mexa", "z"]
+FreeMap = Literal["centring", "top-components", "whitening", "procrustes", "ridge", "cca"]
 Layer = Literal["best", "output"] | Annotated[int, Field(ge=0)]
 AlphaRule = Annotated[str, Field(pattern=r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$")] | Annotated[float, Field(gt=0)]
 
@@ -82,11 +83,26 @@ class Split(Section):
         description="Exact numbers of pairs instead of shares; an error says how near the list gets.",
         examples=[{"train": 623, "select": 74, "heldout": 63}],
     )
+    folds: Annotated[int, Field(ge=1)] = Field(
+        1,
+        description="With 2 or more, every seed deals the words outside the select split anew into so many folds, trains on all but one of "
+        "them and is measured on the last: every dealt word is held out once a seed, and claims rest on most of the list. It takes as "
+        "many times the runs. The same for all pairs of an experiment.",
+        examples=[5],
+    )
     heldout_categories: list[str] = Field([], description="Categories kept whole for the held-out split.", examples=[["body"]])
     leaks: Literal["error", "report"] = Field(
         "error",
         description="What to do when a split column in the file puts pairs that share a form on both sides: stop, or go "
         "on and say so on the report's first screen (the published protocols need that).",
+    )
+
+    union: bool = Field(
+        True,
+        description="Split a list together with those before it in `pairs` that share a language with it: a form that one list trains "
+        "is held out by none, and a pair that would bridge two splits of the lists before is set aside. A list added at the end moves "
+        "no pair of another. `false` splits the list by itself, as the paper did.",
+        examples=[False],
     )
 
     @model_validator(mode="after")
@@ -123,6 +139,12 @@ class Pair(Section):
         True,
         description="Make one pair of the rows with the same source; their other translations become alternatives. Off in "
         "the paper's protocols, which kept repeated sources.",
+    )
+    clean: Literal["normalised", "verbatim"] = Field(
+        "normalised",
+        description="`verbatim` keeps every row and every string byte for byte (no Unicode normalisation, nothing taken off, split "
+        "or merged; repeated rows stay and are reported), as a replication needs it. `merge` then changes nothing.",
+        examples=["verbatim"],
     )
     sha256: str | list[str] | None = Field(
         None, description="Checksum of each address's file, needed for an address.", examples=["<64 hexadecimal digits>"]
@@ -183,6 +205,25 @@ class Selection(Section):
     rounds: Annotated[int, Field(ge=1)] = Field(4, description="Rounds of `uncertainty`: after each it scores again.")
 
 
+class Anchor(Section):
+    """Training that leaves the model whole: loss + weight x what changes on running text of the section `text`."""
+
+    metric: Literal["drift", "gradient-weighted", "kl"] = Field(
+        description="`drift`: |h - h0|^2 / |h0|^2 at the loss layer; `gradient-weighted`: (h - h0)' M (h - h0) / 2 there, M from the gradients "
+        "of the model's own log-likelihood, which approximates KL; both leave the blocks above unopened. `kl`: KL(before || after) itself, "
+        "through all blocks.",
+    )
+    weight: Annotated[float, Field(ge=0)] | Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)] = Field(
+        1.0,
+        description="What the anchor counts beside the loss; 0 is plain TLI. A list makes one arm for each, `<arm>-weight-<w>`.",
+        examples=[3, [0, 1, 3, 10]],
+    )
+    text: list[str] = Field([], description="Languages of the section `text`; left empty: those of the pair.", examples=[["swh", "eng"]])
+    tokens_per_step: Annotated[int, Field(ge=1)] = Field(
+        64, description="Tokens of running text in a step, at least; whole sentences are drawn."
+    )
+
+
 class Training(Section):
     """How an adapter is trained. Defaults are the paper's; every key can stand in an arm too."""
 
@@ -214,8 +255,11 @@ class Training(Section):
     gradient_checkpointing: bool = Field(False, description="Trade time for memory in the backward pass.")
     alpha: AlphaRule = Field("2r", description="LoRA's alpha: a rule of the rank (`2r`, `r`) or a number.", examples=["2r", 32])
     dropout: Annotated[float, Field(ge=0, lt=1)] = Field(0.05, description="Dropout on the adapters' input.")
-    target_modules: list[str] = Field(
-        ["q_proj", "v_proj"], min_length=1, description="Modules of a block that get an adapter, by the names of their family."
+    target_modules: list[str] | Literal["all-linear"] = Field(
+        ["q_proj", "v_proj"],
+        min_length=1,
+        description="Modules of a block that get an adapter, by the names of their family; or `all-linear`, every matrix of a block.",
+        examples=[["q_proj", "v_proj"], "all-linear"],
     )
     adapted_blocks: Literal["reachable", "all"] | Annotated[int, Field(ge=1)] = Field(
         "reachable",
@@ -226,6 +270,7 @@ class Training(Section):
         False, description="Accept adapters on blocks that the loss cannot reach (they stay as initialised), as the paper had them."
     )
     select: Selection | None = Field(None, description="Train on some of the pairs only, chosen by a strategy.")
+    anchor: Anchor | None = Field(None, description="Hold the model to its own running text (the third that is kept apart).")
 
 
 class Arm(Training):
@@ -257,6 +302,13 @@ class Arm(Training):
         False,
         description="The placebo: train on translations dealt out anew, so that no word meets its own, drawn anew for each seed.",
     )
+    positives: Literal["translation", "own-word"] = Field(
+        "translation",
+        description="What a word is pulled to. `own-word` is a neutral control: the positive is the same word again under other dropout, "
+        "the words of both languages stand in the batch, and no word's translation is a negative: nothing is pulled across the languages "
+        "and no pair is pushed apart. It needs a dropout above 0.",
+        examples=["own-word"],
+    )
 
 
 class Evaluation(Section):
@@ -287,18 +339,37 @@ class Evaluation(Section):
 
 
 class Statistics(Section):
-    """What is claimed and how it is corrected. Seeds are the replicates."""
+    """What is claimed and how it is corrected. A claim is about other seeds and other held-out words, with this training list."""
 
     primary: Criterion = Field("csls_p_at_1", description="The endpoint that carries the verdicts, on held-out pairs.")
     correction: Literal["holm", "benjamini-hochberg", "benjamini-yekutieli"] = Field(
         "holm", description="Correction of the confirmatory family for multiple comparisons."
     )
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="Level of the confirmatory family.")
-    minimum_seeds: Annotated[int, Field(ge=2)] = Field(5, description="Below this many seeds no claim is made.")
-    equivalence_margin: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="Test whether held-out pairs gain as much as trained ones, within this margin.", examples=[0.05]
+    minimum_seeds: Annotated[int, Field(ge=2)] = Field(
+        5, description="Below this many seeds the interval is shown and no claim is made: how much runs differ cannot be told from fewer."
     )
-    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="Resamples of the bootstrap intervals.")
+    minimum_units: Annotated[int, Field(ge=2)] = Field(
+        20,
+        description="The same for units: components of held-out words, items of a task. On fewer a hit more or less decides, and the normal "
+        "form of the test does not hold.",
+    )
+    alike_margin: Annotated[float, Field(gt=0)] = Field(
+        0.02,
+        description="The gap (cosine of translations - of mismatched pairs) that counts as none: `raised all cosines alike` is said only where "
+        "TOST shows that the gap changed by less. A training that aligns adds .3 to it in the demo.",
+    )
+    harm_margin: Annotated[float, Field(gt=0)] = Field(
+        0.05,
+        description="How much the cross-entropy on running text (section `text`) may rise, in nats a predicted token, in a model that is "
+        "called whole. 0.05 is a perplexity 5 % higher.",
+    )
+    equivalence_margin: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="Test whether held-out pairs gain as much as trained ones, within this margin; which difference is none only you can say.",
+        examples=[0.05],
+    )
+    bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="Resamples of the bootstrap intervals within one run.")
 
 
 class Transfer(Section):
@@ -324,6 +395,24 @@ class Transfer(Section):
     num_fewshot: Annotated[int, Field(ge=0)] = Field(0, description="Examples put before each item.")
     batch_size: Annotated[int, Field(ge=1)] = Field(16, description="Items that go through the model together.")
     add_bos: bool | None = Field(None, description="Put BOS before each item; left empty: as the tokenizer does.")
+
+
+class Text(Section):
+    """A file of running text."""
+
+    file: str = Field(description="File or https address, UTF-8, one sentence a line; or a table with tabs.", examples=["data/swh.txt"])
+    column: str | Annotated[int, Field(ge=1)] | None = Field(
+        None,
+        description="Of a table: the column of the sentences, by its name in the first line or by its number (then there is no head).",
+        examples=["swh", 2],
+    )
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="Checksum of an address's file.")
+
+    @model_validator(mode="after")
+    def _address_has_a_checksum(self):
+        if self.file.startswith(("http://", "https://")) and not self.sha256:
+            raise ValueError("sha256 is missing: an address needs the checksum of its file, so that everyone measures the same text")
+        return self
 
 
 class Jobs(Section):
@@ -372,19 +461,37 @@ class Config(Section):
     pairs: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")], Pair] = Field(
         min_length=1, description="The language pairs, each by `<source>-<target>`."
     )
-    arms: dict[Annotated[str, Field(pattern=SLUG)], Arm] = Field(min_length=1, description="The methods.")
+    arms: dict[Annotated[str, Field(pattern=SLUG)], Arm] = Field(
+        {},
+        description="The methods. Without any, nothing is trained: lexicon, check, scan and free maps say how well the words are aligned, "
+        "and what is left to gain.",
+        examples=[{"tli": {"loss_layer": ["best", 2]}}],
+    )
     seeds: Annotated[int, Field(ge=1)] | Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = Field(
         10,
-        description="How many seeds (1 to N), or which. Seeds are the replicates of every claim: 5 are the least.",
+        description="How many seeds (1 to N), or which. Seeds and held-out words are the replicates of every claim: 5 seeds are the least.",
         examples=[10, [1, 2, 3]],
     )
     split: Split = Field(Split(), description="How lexicons are divided.")
     pooling: PoolingChoice = Field(PoolingChoice(), description="How a word becomes one vector.")
     scan: Scan = Field(Scan(), description="The scan.")
+    maps: list[FreeMap] = Field(
+        ["centring", "top-components", "whitening", "procrustes", "ridge", "cca"],
+        description="Free maps, the rivals that nothing is trained for: each is fitted in closed form to the vectors of the training pairs "
+        "(of each fold), takes its hidden state and its one hyperparameter by the select split, and stands beside the arms in every table. "
+        "Those that use the pairing (Procrustes, ridge, CCA) have twins on shuffled pairs. An empty list leaves them out.",
+        examples=[["centring", "procrustes"]],
+    )
     training: Training = Field(Training(), description="Defaults of all arms.")
     evaluation: Evaluation = Field(Evaluation(), description="The evaluation.")
     statistics: Statistics = Field(Statistics(), description="The statistics.")
     transfer: Transfer = Field(Transfer(), description="Transfer to downstream tasks.")
+    text: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Text] = Field(
+        {},
+        description="Running text by language: cross-entropy and KL of every run against the model as it came. A third, by a hash of the "
+        "sentence, is kept apart for `training.anchor` and never measured. Without it the 32 shipped sentences stand in, which decide nothing.",
+        examples=[{"swh": "data/swh.txt", "eng": {"file": "data/parallel.tsv", "column": "eng"}}],
+    )
     jobs: Jobs = Field(Jobs(), description="How the work is cut into jobs.")
 
     @field_validator("seeds")
@@ -393,6 +500,30 @@ class Config(Section):
         if isinstance(seeds, list) and len(set(seeds)) < len(seeds):
             raise ValueError("a seed is named twice")
         return seeds
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _a_path_is_a_file(cls, value):
+        return {key: {"file": one} if isinstance(one, str) else one for key, one in value.items()} if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _one_number_of_folds(self):
+        for name, pair in self.pairs.items():
+            if pair.split is not None and pair.split.folds != self.split.folds:
+                raise ValueError(
+                    f"pairs.{name}.split.folds is {pair.split.folds}, split.folds is {self.split.folds}: write the same in both"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _anchors_have_text(self):
+        for place, section in {"training": self.training, **{f"arms.{name}": arm for name, arm in self.arms.items()}}.items():
+            if section.anchor is None:
+                continue
+            for language in section.anchor.text or sorted({language for pair in self.pairs for language in pair.split("-")}):
+                if language not in self.text:
+                    raise ValueError(f"{place}.anchor: there is no running text in {language!r}; name a file under text.{language}")
+        return self
 
     @model_validator(mode="after")
     def _parents_exist(self):

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from tli.config import Config
-from tli.config.arms import expand_arms
+from tli.config.arms import ResolvedArm, expand_arms
+from tli.config.keys import Config
 
 # What the paper trained with; another of these makes another experiment. Model, lists, ranks and seeds are the user's.
 PAPER = {
-    "objective": "triplet-hardest", "margin": 0.4, "learning_rate": 2e-4, "epochs": 5, "batch_size": 8, "warmup_steps": 50,
-    "schedule": "linear", "dropout": 0.05, "method": "lora", "adapted_blocks": "all", "allow_unreached": True,
-    "mask_false_negatives": False, "loss_layer": [2],
-}  # fmt: skip
+    "objective": "triplet-hardest",
+    "margin": 0.4,
+    "learning_rate": 2e-4,
+    "epochs": 5,
+    "batch_size": 8,
+    "warmup_steps": 50,
+    "schedule": "linear",
+    "dropout": 0.05,
+    "method": "lora",
+    "adapted_blocks": "all",
+    "allow_unreached": True,
+    "mask_false_negatives": False,
+}
 MODULES = {"q_proj", "v_proj"}
 
 
@@ -20,19 +29,22 @@ def protocol(config: Config) -> str:
     Every arm counts with all that it inherits; zero arms and budgets of pairs do not. An arm that adapts a number of blocks
     below its loss is controlled too, as long as the loss reaches them.
     """
-    arms = [arm for arm in expand_arms(config).values() if arm["epochs"] > 0]
+    arms = [arm for arm in expand_arms(config).values() if arm.training.epochs > 0]
     poolings = (config.pooling.scan[0], config.pooling.train, config.pooling.evaluate[0])
     first = config.evaluation.hidden_states[0]
-    like_paper = all(arm[key] == value for arm in arms for key, value in PAPER.items())
-    like_paper &= all(set(arm["target_modules"]) == MODULES for arm in arms) and config.split.leaks == "report"
-    if like_paper and config.evaluation.merge:
+    if all(map(_is_the_papers, arms)) and config.split.leaks == "report" and config.evaluation.merge:
         if poolings == ("with-bos", "with-bos", "with-bos") and first == "output":
             return "paper-text"
         if poolings == ("with-bos", "with-bos", "no-bos") and first == 2:
             return "paper-code"
-    masked = all(arm["mask_false_negatives"] for arm in arms)
-    reached = all(arm["adapted_blocks"] != "all" and not arm["allow_unreached"] for arm in arms)
+    masked = all(arm.training.mask_false_negatives for arm in arms)
+    reached = all(arm.training.adapted_blocks != "all" and not arm.training.allow_unreached for arm in arms)
     strict = all((pair.split or config.split).leaks == "error" for pair in config.pairs.values())
     if poolings == ("no-bos",) * 3 and first == "output" and not config.evaluation.merge and masked and reached and strict:
         return "controlled"
     return "custom"
+
+
+def _is_the_papers(arm: ResolvedArm) -> bool:
+    same = all(getattr(arm.training, key) == value for key, value in PAPER.items())
+    return same and arm.loss_layers == ("2",) and set(arm.training.target_modules) == MODULES

@@ -61,7 +61,7 @@ def _read_yaml(path: Path) -> dict:
             f"{path}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(error, 'problem', error)})"
         ) from None
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: holds no keys; a config has at least models, pairs and arms")
+        raise ConfigError(f"{path}: holds no keys; a config has at least models and pairs")
     return values
 
 

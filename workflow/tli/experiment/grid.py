@@ -1,66 +1,91 @@
-"""The grid: a config becomes the table of its runs, each with its settings and its place below the results folder."""
+"""The grid: a config becomes the runs of its models, pairs, arms, layers, ranks and seeds."""
 
 from __future__ import annotations
+
+from dataclasses import asdict, dataclass
 
 import pandas as pd
 
 from tli.config import Config
-from tli.config.arms import expand_arms, resolve_alpha
-from tli.errors import ConfigError
+from tli.config.arms import ResolvedArm, expand_arms
 from tli.io import tables
 
 BASELINE = "baseline"
+UNQUANTISED = f"{BASELINE}-unquantised"  # what full fine-tuning of an NF4 model starts from and is compared with
 
 
-def expand(config: Config) -> pd.DataFrame:
-    """The table of runs, columns tables.GRID, one row a run, in the order of the config.
+@dataclass(frozen=True)
+class GridRun:
+    """One run of the grid: a seed of a cell. Its fields are the columns tables.GRID."""
 
-    Raises ConfigError when the grid is empty.
-    """
-    rows = []
-    for model in config.models:
-        for pair in config.pairs:
-            for arm, settings in expand_arms(config).items():
-                full = settings["method"] == "full"
-                for layer in dict.fromkeys(map(str, settings["loss_layer"])):
-                    for rank in ["full"] if full else dict.fromkeys(map(str, settings["rank"])):
-                        for seed in config.seed_list:
-                            rows.append(
-                                {
-                                    "model": model,
-                                    "pair": pair,
-                                    "arm": arm,
-                                    "layer": layer,
-                                    "rank": rank,
-                                    "seed": seed,
-                                    "run": run_name(arm, layer, rank, seed),
-                                    "method": settings["method"],
-                                    "placebo_of": settings["placebo_of"],
-                                    "control": settings["control"],
-                                    # NF4 weights cannot be fully trained: such a run starts from the unquantised ones
-                                    "baseline": f"{BASELINE}-unquantised"
-                                    if full and config.models[model].quantization != "none"
-                                    else BASELINE,
-                                }
-                            )
-    if not rows:
-        raise ConfigError("the grid is empty: models, pairs, arms and seeds must each name at least one")
-    return pd.DataFrame(rows, columns=tables.GRID)
+    model: str
+    pair: str
+    arm: str
+    layer: str
+    rank: str
+    seed: int
+    fold: int  # the fold that it is measured on and does not learn from; 0 without folds
+    run: str  # its name, which is its path below the folder of its model and pair too
+    method: str
+    placebo_of: str
+    control: bool
+    baseline: str  # the run that it is compared with
+
+    @property
+    def is_full(self) -> bool:
+        return self.method == "full"
+
+    @property
+    def cell(self) -> tuple[str, str, str]:
+        """Arm, layer and rank: the seeds of a cell are its replicates."""
+        return self.arm, self.layer, self.rank
 
 
-def run_name(arm: str, layer: str, rank: str, seed: int | str) -> str:
-    """A run's name, which is its path below the folder of its model and pair too."""
-    return f"{arm}/layer-{layer}/rank-{rank}/seed-{seed}"
+def run_name(arm: str, layer: str, rank: str, seed: int | str, fold: int = 0) -> str:
+    """A run's name."""
+    return f"{arm}/layer-{layer}/rank-{rank}/seed-{seed}" + (f"/fold-{fold}" if fold else "")
 
 
-def training_settings(config: Config, arm: str, layer: str, rank: str) -> dict:
-    """What a training job needs to know of one cell, as plain values (they go into the job's params)."""
-    settings = dict(expand_arms(config)[arm])
-    for key in ("placebo_of", "control", "loss_layer"):
-        settings.pop(key)
-    full = settings["method"] == "full"
-    settings["rank"] = None if full else int(rank)
-    settings["alpha"] = None if full else resolve_alpha(settings["alpha"], int(rank))
-    settings["layer"] = layer
-    settings["pooling"] = config.pooling.train
-    return settings
+def folds_of(config: Config) -> list[int]:
+    """The folds of a seed: 1 to K, or 0 alone without folds."""
+    folds = config.split.folds
+    return list(range(1, folds + 1)) if folds > 1 else [0]
+
+
+def expand(config: Config, arms: dict[str, ResolvedArm] | None = None) -> list[GridRun]:
+    """The runs, in the order of the config; none where it has no arms."""
+    arms = expand_arms(config) if arms is None else arms
+    return [
+        _run(config, model, pair, arm, layer, rank, seed, fold)
+        for model in config.models
+        for pair in config.pairs
+        for arm in arms.values()
+        for layer in arm.loss_layers
+        for rank in arm.rank_names
+        for seed in config.seed_list
+        for fold in folds_of(config)
+    ]
+
+
+def table_of(runs: list[GridRun]) -> pd.DataFrame:
+    """The runs as a table, columns tables.GRID."""
+    return pd.DataFrame([asdict(run) for run in runs], columns=tables.GRID)
+
+
+def _run(config: Config, model: str, pair: str, arm: ResolvedArm, layer: str, rank: str, seed: int, fold: int) -> GridRun:
+    # NF4 weights cannot be fully trained: such a run starts from the unquantised ones.
+    unquantised = arm.training.is_full and config.models[model].quantization != "none"
+    return GridRun(
+        model=model,
+        pair=pair,
+        arm=arm.name,
+        layer=layer,
+        rank=rank,
+        seed=seed,
+        fold=fold,
+        run=run_name(arm.name, layer, rank, seed, fold),
+        method=arm.training.method,
+        placebo_of=arm.placebo_of,
+        control=arm.is_control,
+        baseline=UNQUANTISED if unquantised else BASELINE,
+    )

@@ -8,16 +8,20 @@ from __future__ import annotations
 
 import csv
 import os
+from typing import Any
 
 import pandas as pd
 
+from tli import labels
 from tli.errors import TableError
 from tli.io.atomic import whole
 
 # What names a run. `layer` and `rank` are text, as the config asks for them ("best", "2", "output"; "16", "full");
-# `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", or "baseline" (or another name that starts so) for the
-# model as it came, whose arm equals its run and whose layer, rank are "" and seed -1.
-RUN = ["model", "pair", "arm", "layer", "rank", "seed", "run"]
+# `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", with folds "<...>/fold-<fold>" (else fold is 0), or "baseline" (or another name that starts so) for the
+# model as it came, whose arm equals its run and whose layer, rank are "" and seed -1. A free map is a run too: its arm is
+# "map-<name>" ("map-<name>-shuffled" for the twin), its layer the hidden state, its rank "", its run "<arm>/layer-<layer>" for all
+# seeds and folds; its seed is -1, with folds that of the deal, and a twin's the seed of its shuffle.
+RUN = ["model", "pair", "arm", "layer", "rank", "seed", "fold", "run"]
 CELL = ["model", "pair", "arm", "layer", "rank"]  # the seeds of a cell are its replicates
 
 PAIRS = [
@@ -31,6 +35,7 @@ PAIRS = [
     "cognate",  # edit similarity of the two sides, 0 to 1, diacritics folded
     "provenance",
 ]
+FOLDS = ["pair_id", "seed", "fold"]  # fold 0: trained on in every fold, or of the select split
 GRID = RUN + [
     "method",  # lora or full
     "placebo_of",  # the arm whose placebo this is, else ""
@@ -40,32 +45,34 @@ GRID = RUN + [
 METRICS = [
     "k",  # neighbourhood of CSLS
     "n",  # queries
-    "cosine",
-    "mismatched",
-    "gap",
-    "z",
-    "p_at_1",  # source -> target by cosine; *_reverse is target -> source
-    "p_at_5",
-    "mrr",
-    "p_at_1_reverse",
-    "p_at_5_reverse",
-    "mrr_reverse",
-    "csls_p_at_1",
-    "csls_p_at_1_reverse",
-    "mexa",
-    "margin_error",
-    "xcs",
-    "xcs_mismatched",
-    "ref_xcs",  # over the queries that have another accepted translation; NaN where none has
-    "ref_xcs_mismatched",
-    "cka",
-    "cosine_centred",  # after the mean of all words of both sides is taken off
-    "gap_centred",
-    "cosine_no_sink",  # without the dimensions that dominate the norm (rogue dimensions)
-    "gap_no_sink",
-    "sink_ratio",
+    *labels.METRICS,  # what each of them is: tli.labels; ref_xcs is over the queries that have another accepted translation
 ]
-SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS]
+UNTRAINED, WHOLE_LIST = "untrained", "whole-list"  # the names of the two pools of candidates
+POOLS = [
+    "pool",  # UNTRAINED or WHOLE_LIST: what the queries were ranked among
+    "pool_sources",  # forms of each side that compete
+    "pool_targets",
+    "leaked",  # queries in whose rank a trained form has a part
+    "chance",  # P@1 of guessing: accepted / pool
+    "chance_reverse",
+    "string_p_at_1",  # P@1 by edit similarity in the same pool, NaN where it was too long to compute
+    "string_p_at_1_reverse",
+]
+POOL_ROWS = ["pool", "leaked", "chance", "chance_reverse", "string_rank", "string_rank_reverse"]  # of one query
+SCAN = ["model", "pair", "split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
+MAPS = [
+    "model",
+    "pair",
+    "seed",  # -1 without folds
+    "fold",
+    "map",  # one of metrics.maps.KINDS
+    "hidden_state",
+    "hyperparameter",  # NaN for centring
+    "value",  # CSLS P@1 of the select pairs among their own forms
+    "words",  # that it rests on
+    "at_state",  # the hyperparameter that the map takes at this hidden state
+    "chosen",  # the map's own state and hyperparameter
+]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
 WORDS = [
     "model",
@@ -107,6 +114,7 @@ SIMILARITIES = RUN + [
     "split",
     "hidden_state",
     "pooling",
+    *POOL_ROWS,
     "cosine",
     "mismatched_mean",
     "mismatched_sd",
@@ -121,24 +129,36 @@ SIMILARITIES = RUN + [
     "margin",  # the right pair's ratio margin
     "margin_target_rank",
 ]
-RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS]
+RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
+STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
 PERPLEXITY = RUN + ["language", "sentences", "tokens", "perplexity", "uniform"]
+RUNNING_TEXT = RUN + [
+    "language",
+    "sentence",  # its line in the file: of parallel text the same number in each language
+    "tokens",  # that are predicted
+    "cross_entropy",  # nats a predicted token, their mean
+    "kl",  # of the predictions before from those after, likewise
+]
 TESTS = [
-    "test",  # what was computed: "t over seeds", "paired t over words", "Wilcoxon", ...
-    "level",  # confirmatory, exploratory, within one run, descriptive
+    "test",  # what was computed: "quasi-t over seeds and units", "paired t over words", "Wilcoxon over words", ...
+    "level",  # confirmatory, exploratory, within one run
     "family",
     "family_size",
     *CELL,
     "seed",  # -1 where the test is over seeds
+    "fold",
     "split",
     "hidden_state",
     "pooling",
+    "pool",
     "metric",
     "contrast",  # "after - before", "real - placebo", ...
-    "n",
+    "n",  # seeds; words where the test is within one run
+    "units",
+    "words",
     "df",
     "estimate",
     "sd",
@@ -158,23 +178,102 @@ VERDICTS = [
     *CELL,
     "loss_layer",
     "metric",
+    "pool",  # of candidates
     "seeds",
+    "folds",
     "heldout_pairs",
+    "units",  # components of the list
     "before",
     "after",
     "placebo",
     "change",
-    "change_low",
+    "change_low",  # over other seeds and held-out words, not adjusted
     "change_high",
+    "t_change",
+    "df_change",
     "p_change",
     "against_placebo",
     "against_placebo_low",
     "against_placebo_high",
+    "t_against_placebo",
+    "df_against_placebo",
     "p_against_placebo",
+    "placebo_change",
+    "p_placebo_change",
+    "train_change",
+    "p_train_change",
+    "p_at_1_change",
+    "p_p_at_1_change",
     "p_family",  # the larger of the two, adjusted within the confirmatory family by the chosen method
-    "detectable",  # the smallest change that these seeds could have shown with 80 % power
-    "verdict",  # short name, one of statistics.verdicts.VERDICTS
+    "family_size",
+    "gap_same_p",  # adjusted, of TOST: the gap has not changed by more than the margin
+    "detectable",  # the smallest change that the whole claim would have found with 80 % power
+    "verdict",  # one of facts.VERDICTS
     "sentence",
+]
+VERDICT_LINES = [
+    *CELL,
+    "line",  # one of facts.LINES
+    "answer",  # yes, no, not decided, not measured
+    "part",  # the language or the direction that decides, or the map that stands against it; "" where there is one
+    "margin",
+    "seeds",
+    "units",
+    "estimate",
+    "low",
+    "high",
+    "p",
+    "p_family",
+    "family_size",
+    "sentence",
+]
+RIVALS = [
+    *CELL,
+    "map",  # the free map that finds most select words at that hidden state
+    "hidden_state",
+    "pool",
+    "metric",
+    "words",
+    "seeds",
+    "units",
+    "estimate",  # of real - map, held-out words
+    "low",
+    "high",
+    "p",
+    "p_above",  # one-sided: above the map
+    "p_as_well",  # of TOST within the equivalence margin; NaN without one
+]
+HARM = [
+    *CELL,
+    "control",
+    "language",
+    "decides",  # whether the config names its text; of the shipped sentences False
+    "seeds",
+    "sentences",
+    "tokens",
+    "rise",  # of cross-entropy, nats a predicted token
+    "low",
+    "high",
+    "kl",  # of the predictions before from those after, nats a predicted token
+    "margin",
+    "p_below",  # one-sided, not adjusted: the rise is below the margin
+    "p_above",
+]
+LADDER = [
+    "model",
+    "pair",
+    "rung",  # one of statistics.rivals.RUNGS
+    "name",
+    "layer",  # of the loss, or of a map ("0, 2" where its folds chose both)
+    "hidden_state",  # where it is measured; NaN for a map whose folds chose several
+    "pool",
+    "metric",
+    "value",
+    "low",
+    "high",
+    "words",
+    "seeds",  # 0: over units alone
+    "units",
 ]
 
 
@@ -227,9 +326,20 @@ def read(path: str | os.PathLike, columns: list[str] | None = None, text: list[s
     return table
 
 
+def of_run(table: pd.DataFrame, run: Any) -> pd.DataFrame:
+    """`table` with the columns RUN, taken from the attributes of `run`."""
+    return table.assign(**{name: getattr(run, name) for name in RUN})
+
+
+def joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
+    """The rows of all parts, in the contract's columns; an empty table where there is none."""
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True)[columns] if parts else pd.DataFrame(columns=columns)
+
+
 TEXT = {
-    "model", "pair", "arm", "layer", "rank", "run", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
+    "model", "pair", "arm", "layer", "rank", "run", "map", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "verdict", "sentence", "aligned_id", "reason",
+    "note", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
 }  # fmt: skip

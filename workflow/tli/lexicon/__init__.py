@@ -1,23 +1,52 @@
 """Word lists: read from many formats, cleaned on the record, audited, split without leaks. No torch.
 
-raw = read("data/en_ln.tsv", format="gatitos", columns=["target", "source"], source_language="lin", target_language="eng")
+spec = LexiconSpec(format="gatitos", columns=("target", "source"))
+raw = read("data/en_ln.tsv", "lin-eng", spec)
 pairs, changes = clean(raw)
-pairs, aside = split(pairs)
+pairs, aside = split(pairs, spec.split)
 print("\\n".join(audit_lines(audit(pairs, changes=changes))))
 """
 
 from tli.errors import LexiconError
-from tli.lexicon.audit import audit, same_list
-from tli.lexicon.audit_text import audit_file, audit_lines, guess_format
-from tli.lexicon.clean import CHANGES, clean
+from tli.lexicon.audit import audit
+from tli.lexicon.audit_file import audit_file, guess_format
+from tli.lexicon.audit_lines import audit_lines
+from tli.lexicon.changes import CHANGES
+from tli.lexicon.clean import Rules, clean
 from tli.lexicon.components import leaks, pair_id
+from tli.lexicon.copies import same_list
+from tli.lexicon.folds import deal_folds, deal_folds_of_union
 from tli.lexicon.formats import FORMATS, RAW, read
 from tli.lexicon.forms import SPLITS, key
+from tli.lexicon.prepare import Prepared, Union, before, prepare, prepare_union
 from tli.lexicon.similarity import edit_similarity
 from tli.lexicon.split import ASIDE, split
-from tli.lexicon.steps import prepare
 
 __all__ = [
-    "ASIDE", "CHANGES", "FORMATS", "RAW", "SPLITS", "LexiconError", "audit", "audit_file", "audit_lines", "clean",
-    "edit_similarity", "guess_format", "key", "leaks", "pair_id", "prepare", "read", "same_list", "split",
-]  # fmt: skip
+    "ASIDE",
+    "CHANGES",
+    "FORMATS",
+    "RAW",
+    "SPLITS",
+    "LexiconError",
+    "Prepared",
+    "Rules",
+    "Union",
+    "audit",
+    "audit_file",
+    "audit_lines",
+    "before",
+    "clean",
+    "deal_folds",
+    "deal_folds_of_union",
+    "edit_similarity",
+    "guess_format",
+    "key",
+    "leaks",
+    "pair_id",
+    "prepare",
+    "prepare_union",
+    "read",
+    "same_list",
+    "split",
+]

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from tli.lexicon.components import leaks
-from tli.lexicon.forms import alternatives, fail, key, script_counts
+from tli.lexicon.forms import alternatives, fail, key
+from tli.lexicon.scripts import script_counts
 from tli.lexicon.similarity import edit_similarity
 
 COGNATE = 0.7  # from this edit similarity on, two sides are listed as cognates or loans
@@ -21,6 +20,7 @@ def audit(
     *,
     tokenize: Callable[[list[str]], list[list]] | None = None,
     changes: pd.DataFrame | None = None,
+    aside: pd.DataFrame | None = None,
     by: str = "forms",
 ) -> dict:
     """Audit clean pairs, split or not.
@@ -29,13 +29,15 @@ def audit(
         pairs: source, target and whatever else of tables.PAIRS is there; before cleaning and merging it may be raw rows.
         tokenize: forms -> their tokens (ids or texts) under the model's own tokenizer, without special tokens.
         changes: the record of `clean`, for the figures on what was dropped.
+        aside: the pairs that `split` set aside, each with its reason.
         by: what counts as a leak, as in `split`.
 
     Returns:
         "figures": {name: number}; and tables: "duplicates" (the same source and target), "repeated_anchors" (a source
         in several pairs), "shared_translations" (a target form that several sources accept), "cognates", "mixed_scripts",
         "categories", "tokens" (per side, split), "shared_tokens", "splits", "balance" (train against held-out;
-        standardised = difference / pooled sd), "components" (the largest), "leaks", "dropped" (reason, rows).
+        standardised = difference / pooled sd), "components" (the largest), "leaks", "dropped" (reason, rows), "changed" (reason, strings) by cleaning, "leaks_between_lists" (reason), "aside" (reason), and
+        "left" (reason, strings): what cleaning would have done to a verbatim list.
     """
     pairs = pairs.reset_index(drop=True).copy()
     for name in ("alternatives", "category", "split", "component"):
@@ -76,6 +78,10 @@ def audit(
     ).head(20)
     dropped = changes[changes["action"] == "dropped"] if changes is not None else pd.DataFrame({"reason": []})
     result["dropped"] = dropped["reason"].value_counts().rename_axis("reason").reset_index(name="rows")
+    result["changed"] = _changed(changes, "changed")
+    result["leaks_between_lists"] = _changed(changes, "leaks")
+    result["left"] = _changed(changes, "left")
+    result["aside"] = pd.DataFrame({"reason": []}) if aside is None else aside
     result["figures"] = _figures(pairs, accepted, result, changes)
     return result
 
@@ -97,7 +103,7 @@ def _anchors(pairs: pd.DataFrame) -> pd.DataFrame:
 def _shared(accepted: pd.DataFrame) -> pd.DataFrame:
     several = accepted[accepted.duplicated("form_key", keep=False)]
     table = several.groupby("form_key", sort=False).agg(
-        target=("form", "first"), sources=("source", "size"), examples=("source", lambda found: "|".join(found[:5]))
+        target=("form", "first"), sources=("source", "size"), examples=("source", lambda sources: "|".join(sources[:5]))
     )
     return table.sort_values("sources", ascending=False, kind="stable").reset_index(drop=True)
 
@@ -127,12 +133,12 @@ def _present(pairs: pd.DataFrame) -> list[str]:
     return [name for name in ("train", "select", "heldout") if (pairs["split"] == name).any()]
 
 
-def _tokens(pairs, tokenize) -> tuple[pd.DataFrame, pd.DataFrame]:
+def _tokens(pairs: pd.DataFrame, tokenize: Callable[[list[str]], list[list]]) -> tuple[pd.DataFrame, pd.DataFrame]:
     tokens = {side: tokenize(pairs[side].tolist()) for side in ("source", "target")}
-    for side, found in tokens.items():
-        if len(found) != len(pairs):
-            raise fail(f"tokenize gave {len(found)} lists for {len(pairs)} forms", "return one list of tokens a form")
-        pairs[f"{side}_tokens"] = [len(one) for one in found]
+    for side, lists in tokens.items():
+        if len(lists) != len(pairs):
+            raise fail(f"tokenize gave {len(lists)} lists for {len(pairs)} forms", "return one list of tokens a form")
+        pairs[f"{side}_tokens"] = [len(one) for one in lists]
     rows = []
     for side in tokens:
         for name in ["all", *_present(pairs)]:
@@ -166,18 +172,23 @@ def _balance(pairs: pd.DataFrame, measures: list[str]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def _changed(changes: pd.DataFrame | None, action: str) -> pd.DataFrame:
+    """How many records of `changes` have this action, by reason; a string that was changed twice stands in two rows."""
+    reasons = changes.loc[changes["action"] == action, "reason"] if changes is not None else pd.Series([], dtype=object)
+    reasons = reasons.str.replace(r"^(the same pair as|further translation of the source of) .*", r"\1 another row", regex=True)
+    return reasons.value_counts().rename_axis("reason").reset_index(name="strings")
+
+
 def _splits(pairs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for name in _present(pairs):
         part = pairs[pairs["split"] == name]
-        rows.append((
-            name, len(part), len(part) / len(pairs), part["component"].nunique(),
-            (part["source_multi_word"] | part["target_multi_word"]).mean(), part["cognate"].mean(),
-        ))  # fmt: skip
+        multi_word = (part["source_multi_word"] | part["target_multi_word"]).mean()
+        rows.append((name, len(part), len(part) / len(pairs), part["component"].nunique(), multi_word, part["cognate"].mean()))
     return pd.DataFrame(rows, columns=["split", "pairs", "share", "components", "multi_word_share", "cognate"])
 
 
-def _figures(pairs, accepted, result, changes) -> dict:
+def _figures(pairs: pd.DataFrame, accepted: pd.DataFrame, result: dict, changes: pd.DataFrame | None) -> dict:
     count = max(1, len(pairs))
     figures = {
         "pairs": len(pairs),
@@ -198,37 +209,18 @@ def _figures(pairs, accepted, result, changes) -> dict:
         "largest_component": int(result["components"]["pairs"].max()) if len(result["components"]) else 0,
         "leaks": len(result["leaks"]),
     }
+    figures["set_aside"] = len(result["aside"])
     if "shared_tokens" in pairs.columns:
         figures["shared_tokens_share"] = float((pairs["shared_tokens"] > 0).mean()) if len(pairs) else 0.0
     if changes is not None:
-        ended = changes[changes["action"] != "changed"]
+        ended = changes[changes["action"].isin(["dropped", "merged"])]
         figures["rows_dropped"] = int((changes["action"] == "dropped").sum())
         figures["rows_merged"] = int((changes["action"] == "merged").sum())
+        for name, action in (("strings_changed", "changed"), ("strings_left", "left")):
+            strings = changes[(changes["action"] == action) & (changes["field"] != "pair")]
+            figures[name] = len(strings.drop_duplicates(["file", "line", "field"]))
+        figures["leaks_between_lists"] = int((changes["action"] == "leaks").sum())
+        figures["rows_left"] = int(((changes["action"] == "left") & (changes["field"] == "pair")).sum())
         same = int((ended["reason"] == "source and target are the same").sum())
         figures["identical_share"] = max(figures["identical_share"], same / max(1, len(pairs) + len(ended)))
     return figures
-
-
-def same_list(files: list) -> pd.DataFrame:
-    """Every two of `files` that are one list: file, other, same_bytes, shared_lines (share of the shorter one's lines).
-
-    Listed are pairs of files that are equal byte for byte or share at least half of their lines: the list of one
-    language under the name of another.
-    """
-    files = [str(file) for file in files]
-    digests, lines = [], []
-    for file in files:
-        if not Path(file).is_file():
-            raise fail("there is no such file", "check the path", file=file)
-        data = Path(file).read_bytes()
-        digests.append(hashlib.sha256(data).digest())
-        lines.append({line.strip() for line in data.split(b"\n") if line.strip()})
-    rows = []
-    for place, file in enumerate(files):
-        for after in range(place + 1, len(files)):
-            shorter = max(1, min(len(lines[place]), len(lines[after])))
-            shared = len(lines[place] & lines[after]) / shorter
-            same = digests[place] == digests[after]
-            if (same or shared >= 0.5) and Path(file).resolve() != Path(files[after]).resolve():
-                rows.append((file, files[after], same, shared))
-    return pd.DataFrame(rows, columns=["file", "other", "same_bytes", "shared_lines"])

@@ -3,30 +3,24 @@
 from __future__ import annotations
 
 import copy
-from functools import lru_cache
 
 from tli.lexicon.forms import fail
+from tli.lexicon.languages import short
+from tli.lexicon.list_file import ListFile
 
 # kind -> category of its pairs
 KINDS = {
-    "territories": "territory", "languages": "language", "scripts": "script", "months": "month", "days": "day",
-    "day_periods": "time of day", "eras": "era", "currencies": "currency", "units": "unit", "cities": "city",
-}  # fmt: skip
-
-
-@lru_cache(maxsize=1024)
-def short(code: str) -> str:
-    """The code that CLDR uses for an ISO 639 code: "sw" for swh, swa and sw."""
-    from babel.core import get_global
-
-    parts = code.replace("-", "_").split("_")
-    parts[0] = get_global("language_aliases").get(parts[0].lower(), parts[0].lower())
-    return "_".join(parts)
-
-
-def same_language(one: str, other: str) -> bool:
-    """Whether two ISO 639 codes (or locales) name one language."""
-    return short(one).split("_")[0] == short(other).split("_")[0]
+    "territories": "territory",
+    "languages": "language",
+    "scripts": "script",
+    "months": "month",
+    "days": "day",
+    "day_periods": "time of day",
+    "eras": "era",
+    "currencies": "currency",
+    "units": "unit",
+    "cities": "city",
+}
 
 
 def _data(locale: str):
@@ -47,11 +41,11 @@ def terms(locale: str, kind: str) -> dict[str, str]:
     locale = short(locale)
     if not localedata.exists(locale):
         raise fail(f"CLDR has no locale {locale!r}", "name one with source_locale or target_locale", file="cldr")
-    own, root = _named(_data(locale), kind), _named(_data("root"), kind)
+    named, root = _named(_data(locale), kind), _named(_data("root"), kind)
     if kind == "cities" and locale.split("_")[0] == "en":  # English is the language of the keys
         zones = _data(locale)["time_zones"]
-        own = {zone: zone.rsplit("/", 1)[-1].replace("_", " ") for zone in zones if not zone.startswith("Etc/")} | own
-    return {name: text for name, text in own.items() if text and root.get(name) != text}
+        named = {zone: zone.rsplit("/", 1)[-1].replace("_", " ") for zone in zones if not zone.startswith("Etc/")} | named
+    return {name: text for name, text in named.items() if text and root.get(name) != text}
 
 
 def _named(data, kind: str) -> dict[str, str]:
@@ -75,10 +69,15 @@ def _named(data, kind: str) -> dict[str, str]:
     return names
 
 
-def read_cldr(path, *, columns, source_language, target_language, source_locale=None, target_locale=None, kinds=None):
-    """A row for each key that either locale names, kind by kind; a key that one of them lacks is a problem."""
-    locales = {"source": source_locale or source_language, "target": target_locale or target_language}
-    kinds = list(KINDS) if kinds is None else [kinds] if isinstance(kinds, str) else list(kinds)
+def read_cldr(
+    file: ListFile, *, source_locale: str | None = None, target_locale: str | None = None, kinds: str | list[str] | None = None
+) -> list[dict]:
+    """A row for each key that either locale names, kind by kind; a key that one of them lacks is a problem.
+
+    kinds: some of KINDS, as a list or with commas between; all without it.
+    """
+    locales = {"source": source_locale or file.source_language, "target": target_locale or file.target_language}
+    kinds = list(KINDS) if kinds is None else [kind.strip() for kind in kinds.split(",")] if isinstance(kinds, str) else list(kinds)
     unknown = [kind for kind in kinds if kind not in KINDS]
     if unknown:
         raise fail(f"CLDR kind {unknown[0]!r} is not known", f"use some of {', '.join(KINDS)}", file="cldr")
@@ -87,9 +86,9 @@ def read_cldr(path, *, columns, source_language, target_language, source_locale=
         sides = {side: terms(locale, kind) for side, locale in locales.items()}
         names = sorted(set().union(*sides.values()), key=lambda name: name.zfill(8) if name.isdigit() else name)
         for place, name in enumerate(names, 1):
-            row = {side: found.get(name, "") for side, found in sides.items()}
+            row = {side: named.get(name, "") for side, named in sides.items()}
             lacking = [locales[side] for side in sides if not row[side]]
             problem = f"CLDR has no name for {name} in {lacking[0]}" if lacking else ""
-            file = f"cldr/{short(locales['source'])}-{short(locales['target'])}/{kind}"
-            rows.append(row | {"category": KINDS[kind], "provenance": "CLDR", "file": file, "line": place, "problem": problem})
+            origin = f"cldr/{short(locales['source'])}-{short(locales['target'])}/{kind}"
+            rows.append(row | {"category": KINDS[kind], "provenance": "CLDR", "file": origin, "line": place, "problem": problem})
     return rows

@@ -6,16 +6,19 @@ records it as dropped. In the strict formats (tsv, csv) a problem is an error at
 
 from __future__ import annotations
 
+import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
 
 from tli.errors import LexiconError
-from tli.lexicon import cldf, cldr, tabular, tei
+from tli.lexicon import cldf, cldr, json_list, tabular, tei
 from tli.lexicon.forms import fail
+from tli.lexicon.list_file import ListFile
+from tli.specs import LexiconSpec
 
 RAW = ["source", "target", "alternatives", "category", "split", "provenance", "file", "line"]
 LEMMAS = ["source_lemma", "target_lemma"]
@@ -26,11 +29,16 @@ class Format(NamedTuple):
     strict: bool
     about: str
 
+    @property
+    def options(self) -> list[str]:
+        """The keyword arguments of its reader."""
+        return [name for name, one in inspect.signature(self.reader).parameters.items() if one.kind is one.KEYWORD_ONLY]
+
 
 FORMATS = {
     "tsv": Format(tabular.read_tsv, True, "tab-separated with a header: source, target, and optional columns"),
     "csv": Format(tabular.read_csv, True, "comma-separated with a header, quoted where needed"),
-    "json": Format(tabular.read_json, False, "a list of objects (or one object a line); `columns` names their keys"),
+    "json": Format(json_list.read_json, False, "a list of objects (or one object a line); `columns` names their keys"),
     "muse": Format(tabular.read_muse, False, "two words a line, no header"),
     "gatitos": Format(tabular.read_gatitos, False, "two tab-separated columns, no header; `columns` gives their order"),
     "freedict-tei": Format(tei.read_tei, False, "a FreeDict dictionary in TEI P5, in either direction"),
@@ -39,29 +47,31 @@ FORMATS = {
 }
 
 
+def languages_of(pair: str) -> tuple[str, str]:
+    """Source and target of a pair's name, such as swh-eng. Raises LexiconError for a name of another shape."""
+    source, dash, target = pair.partition("-")
+    if not (source and dash and target):
+        raise fail(f"the pair {pair!r} does not name two languages", "write <source>-<target>, as swh-eng")
+    return source, target
+
+
 def read(
-    path: str | os.PathLike | list,
-    *,
-    format: str = "tsv",
-    columns: dict[str, str] | list[str] | None = None,
-    source_language: str,
-    target_language: str,
-    strict: bool | None = None,
-    **options,
+    files: str | os.PathLike | Sequence[str | os.PathLike], pair: str, spec: LexiconSpec | None = None, *, strict: bool | None = None
 ) -> pd.DataFrame:
     """Read one word list, or several of one format one after the other.
 
     Args:
-        path: a file or a list of files (a folder or its metadata file for cldf; not looked at for cldr).
-        format: a name in FORMATS.
-        columns: for tsv and csv {our name: header}, or the order of the columns of a file without a header; for json
-            {our name: key}; for gatitos and muse the order, such as ["target", "source"]. Our names: source, target,
-            alternatives ('|'-joined), category, split, provenance, source_lemma, target_lemma.
-        source_language, target_language: ISO 639-3 (or 639-1) codes.
+        files: a file or several (a folder or its metadata file for cldf; not looked at for cldr).
+        pair: <source>-<target>, ISO 639-3 (or 639-1) codes.
+        spec: how it is read. `format` is a name in FORMATS. `columns`: for tsv and csv {our name: header}, or the order of
+            the columns of a file without a header; for json {our name: key}; for gatitos and muse the order, such as
+            ("target", "source"). Our names: source, target, alternatives ('|'-joined), category, split, provenance,
+            source_lemma, target_lemma. `options`: encoding (utf-8) for text files; delimiter for csv; headword (the
+            language of the entries) for freedict-tei; source_id, target_id, gloss for cldf; source_locale,
+            target_locale, kinds for cldr. `splits`: the split of each file.
+            `clean`: verbatim lets rows repeat.
         strict: whether an empty cell, a repeated row, a NUL byte, text in another encoding or a line with too few
             columns is an error (default for tsv and csv) or a row to be dropped on the record (the others).
-        options: encoding (utf-8) for text files; headword (the language of the entries) for freedict-tei; source_id,
-            target_id, gloss for cldf; source_locale, target_locale, kinds for cldr.
 
     Returns:
         A row an entry: RAW (+ LEMMAS where given) + `problem` ("" for a usable row); `attrs` holds the two languages.
@@ -69,36 +79,54 @@ def read(
     Raises:
         LexiconError: with file, line, reason and mend.
     """
-    if format not in FORMATS:
-        raise fail(f"the format {format!r} is not known", f"use one of {', '.join(FORMATS)}")
-    chosen = FORMATS[format]
-    strict = chosen.strict if strict is None else strict
-    paths = [path] if isinstance(path, (str, os.PathLike)) else list(path)
+    spec = spec or LexiconSpec()
+    languages = languages_of(pair)
+    if spec.format not in FORMATS:
+        raise fail(f"the format {spec.format!r} is not known", f"use one of {', '.join(FORMATS)}")
+    format = FORMATS[spec.format]
+    paths = [str(path) for path in ([files] if isinstance(files, (str, os.PathLike)) else files)]
     if not paths:
         raise fail("no file is named", "give the path of a word list")
-    rows = []
-    for one in paths:
-        name = str(one)
-        if format != "cldr" and not Path(name).exists():
-            raise fail("there is no such file", "check the path (it is relative to the working directory)", file=name)
-        try:
-            found = chosen.reader(name, columns=columns, source_language=source_language, target_language=target_language, **options)
-        except TypeError as error:
-            if "keyword argument" not in str(error):
-                raise
-            raise fail(f"an option is unknown to the format {format} ({error})", "leave it out", file=name) from error
-        except RecursionError as error:
-            raise fail("is nested too deeply", f"check that it is {chosen.about}", file=name) from error
-        except OSError as error:
-            raise fail(f"cannot be read ({error.strerror or error})", "check the file", file=name) from error
-        if not found:
-            raise fail("no entry was found", f"check that it is {chosen.about}", file=name)
-        rows += [{"file": name, **row} for row in found]
-    return _table(rows, strict, source_language, target_language)
+    by_file = [_rows(path, languages, spec, format) for path in paths]
+    rows = [{"file": path, **row} for path, of_file in zip(paths, by_file) for row in of_file]
+    table = _table(rows)
+    if format.strict if strict is None else strict:
+        _stop_at_a_problem(table, may_repeat=spec.is_verbatim)
+    if spec.splits:
+        table["split"] = [split for split, of_file in zip(spec.splits, by_file, strict=True) for _ in of_file]
+    table.attrs = dict(zip(("source_language", "target_language"), languages))
+    return table
 
 
-def _table(rows: list[dict], strict: bool, source_language: str, target_language: str) -> pd.DataFrame:
-    """Fill in the optional columns and, if strict, stop at the first problem."""
+def repeated(table: pd.DataFrame) -> pd.Series:
+    """Which raw rows repeat an earlier one, wherever they stand."""
+    return table.drop(columns=["file", "line", "provenance"]).duplicated()
+
+
+def _rows(path: str, languages: tuple[str, str], spec: LexiconSpec, format: Format) -> list[dict]:
+    """The rows of one file. Raises LexiconError where it cannot be read or holds none."""
+    if spec.format != "cldr" and not Path(path).exists():
+        raise fail("there is no such file", "check the path (it is relative to the working directory)", file=path)
+    unknown = [name for name in spec.options if name not in format.options]
+    if unknown:
+        raise fail(
+            f"the option {unknown[0]!r} is unknown to the format {spec.format}",
+            f"use {', '.join(format.options)}" if format.options else "leave it out",
+            file=path,
+        )
+    try:
+        rows = format.reader(ListFile(path, spec.columns, *languages), **spec.options)
+    except RecursionError as error:
+        raise fail("is nested too deeply", f"check that it is {format.about}", file=path) from error
+    except OSError as error:
+        raise fail(f"cannot be read ({error.strerror or error})", "check the file", file=path) from error
+    if not rows:
+        raise fail("no entry was found", f"check that it is {format.about}", file=path)
+    return rows
+
+
+def _table(rows: list[dict]) -> pd.DataFrame:
+    """The rows with the optional columns filled in, and empty sides as problems."""
     table = pd.DataFrame(rows)
     names = RAW + [name for name in LEMMAS if name in table.columns] + ["problem"]
     if "line" not in table.columns:
@@ -113,20 +141,25 @@ def _table(rows: list[dict], strict: bool, source_language: str, target_language
     empty = (table["problem"] == "") & ((table["source"].str.strip() == "") | (table["target"].str.strip() == ""))
     side = table["source"].str.strip().eq("").map({True: "source", False: "target"})
     table.loc[empty, "problem"] = "empty " + side[empty]
-    if strict:
-        wrong = table.index[table["problem"] != ""]
-        again = table.index[table.drop(columns=["file", "line", "provenance"]).duplicated()]
-        first = min([*wrong[:1], *again[:1]], default=None)
-        if first is not None:
-            row = table.loc[first]
-            if row["problem"]:
-                raise fail(row["problem"], "mend or remove the line", file=row["file"], line=row["line"])
-            same = table[(table["source"] == row["source"]) & (table["target"] == row["target"])].iloc[0]
-            raise fail(
-                f"repeats {same['file']}, line {same['line']} ({row['source']!r}, {row['target']!r})",
-                "remove one of the two", file=row["file"], line=row["line"],
-            )  # fmt: skip
     named = table["provenance"] != ""
     table.loc[~named, "provenance"] = table.loc[~named, "file"].map(os.path.basename)
-    table.attrs = {"source_language": source_language, "target_language": target_language}
     return table
+
+
+def _stop_at_a_problem(table: pd.DataFrame, may_repeat: bool) -> None:
+    """Raise LexiconError for the first row with a problem, or that repeats another."""
+    wrong = table.index[table["problem"] != ""]
+    again = table.index[:0] if may_repeat else table.index[repeated(table)]
+    first = min([*wrong[:1], *again[:1]], default=None)
+    if first is None:
+        return
+    row = table.loc[first]
+    if row["problem"]:
+        raise fail(row["problem"], "mend or remove the line", file=row["file"], line=row["line"])
+    same = table[(table["source"] == row["source"]) & (table["target"] == row["target"])].iloc[0]
+    raise fail(
+        f"repeats {same['file']}, line {same['line']} ({row['source']!r}, {row['target']!r})",
+        "remove one of the two",
+        file=row["file"],
+        line=row["line"],
+    )

@@ -1,4 +1,4 @@
-"""What counts as the same word: keys, scripts and content words, and the error that every part of the package raises."""
+"""What counts as the same word: keys and content words, and the error that every part of the room raises."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ def fail(reason: str, mend: str, *, file: str = "", line: int = 0) -> LexiconErr
     return LexiconError(f"{where}{reason}; {mend}")
 
 
-_SAME = str.maketrans(dict.fromkeys("‘’ʼʻ`´ʹ′", "'") | dict.fromkeys("‐‑–—−", "-"))
+# One sign for all that people type as an apostrophe (or a glottal stop written with one), and one for all hyphens. For keys only.
+_APOSTROPHES = "`\u00b4\u02b9\u02bb\u02bc\u02bd\u02be\u02bf\u02c8\u055a\u05f3\u1fbd\u1fbf\u1fef\u1ffd\u1ffe\u2018\u2019\u201b\u2032\u2035\ua78b\ua78c\uff07\uff40"
+_HYPHENS = "\u2010\u2011\u2012\u2013\u2014\u2015\u2212\ufe58\ufe63\uff0d"
+_SAME = str.maketrans(dict.fromkeys(_APOSTROPHES, "'") | dict.fromkeys(_HYPHENS, "-"))
 _SPACE = re.compile(r"\s+")
 
 
@@ -28,7 +31,7 @@ def key(form: str) -> str:
     NFKC, case folded, apostrophes and hyphens of one kind, single spaces, no punctuation at the edges (unless there is
     nothing else). Diacritics count: "bàyyi" is not "bayyi".
     """
-    text = form
+    text = form.translate(_SAME)  # before NFKC, which parts the acute accent into a space and a mark
     if not text.isascii():
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold()).translate(_SAME)
     text = _SPACE.sub(" ", text.casefold()).strip()
@@ -57,61 +60,6 @@ def fold(form: str) -> str:
         return form.casefold()
     text = unicodedata.normalize("NFKD", form.casefold()).translate(_SAME)
     return "".join(character for character in text if not unicodedata.combining(character))
-
-
-# ISO 15924 codes for the first word of a Unicode character name, where the code is not simply its first four letters.
-_SCRIPTS = {
-    "LATIN": "Latn", "ETHIOPIC": "Ethi", "ARABIC": "Arab", "CYRILLIC": "Cyrl", "GREEK": "Grek", "HEBREW": "Hebr",
-    "DEVANAGARI": "Deva", "BENGALI": "Beng", "GUJARATI": "Gujr", "GURMUKHI": "Guru", "KANNADA": "Knda", "MALAYALAM": "Mlym",
-    "ORIYA": "Orya", "TAMIL": "Taml", "TELUGU": "Telu", "SINHALA": "Sinh", "THAI": "Thai", "LAO": "Laoo", "MYANMAR": "Mymr",
-    "KHMER": "Khmr", "TIBETAN": "Tibt", "MONGOLIAN": "Mong", "GEORGIAN": "Geor", "ARMENIAN": "Armn", "HANGUL": "Hang",
-    "HIRAGANA": "Hira", "KATAKANA": "Kana", "CJK": "Hani", "IDEOGRAPHIC": "Hani", "NKO": "Nkoo", "TIFINAGH": "Tfng",
-    "VAI": "Vaii", "ADLAM": "Adlm", "SYRIAC": "Syrc", "THAANA": "Thaa", "CHEROKEE": "Cher", "COPTIC": "Copt",
-    "FULLWIDTH": "Latn", "BAMUM": "Bamu", "OSMANYA": "Osma", "OL": "Olck", "MEETEI": "Mtei",
-}  # fmt: skip
-_COMPOUND = {"Jpan": {"Hani", "Hira", "Kana"}, "Kore": {"Hang", "Hani"}, "Hans": {"Hani"}, "Hant": {"Hani"}}
-
-
-@lru_cache(maxsize=1 << 16)
-def script_of(character: str) -> str:
-    """ISO 15924 code of a letter's script, "" for what is no letter or belongs to all scripts (marks, modifiers)."""
-    if not character.isalpha() or unicodedata.category(character) == "Lm":
-        return ""
-    word = unicodedata.name(character, "").split(" ")[0].split("-")[0]
-    return _SCRIPTS.get(word, word.capitalize()[:4])
-
-
-def script_counts(form: str) -> dict[str, int]:
-    """How many letters of each script `form` has."""
-    if form.isascii():
-        letters = sum(map(str.isalpha, form))
-        return {"Latn": letters} if letters else {}
-    counts: dict[str, int] = {}
-    for character in form:
-        script = script_of(character)
-        if script:
-            counts[script] = counts.get(script, 0) + 1
-    return counts
-
-
-def in_script(form: str, script: str) -> bool:
-    """Whether `form` has letters and at least half of them are of `script`."""
-    counts = script_counts(form)
-    wanted = _COMPOUND.get(script, {script})
-    return bool(counts) and 2 * sum(counts.get(name, 0) for name in wanted) >= sum(counts.values())
-
-
-def majority_script(forms: list[str]) -> str:
-    """The script of most letters of `forms`; "" where there are none. Hani, Hira and Kana together are Jpan."""
-    counts: dict[str, int] = {}
-    for form in forms:
-        for script, number in script_counts(form).items():
-            counts[script] = counts.get(script, 0) + number
-    if not counts:
-        return ""
-    if counts.get("Hira", 0) + counts.get("Kana", 0) and max(counts, key=counts.get) in _COMPOUND["Jpan"]:
-        return "Jpan"
-    return max(sorted(counts), key=counts.get)
 
 
 # Words that join nothing when components are made by content words. One list for all languages, on purpose: the two

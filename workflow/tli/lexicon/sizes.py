@@ -15,7 +15,7 @@ def exact_sizes(sizes: np.ndarray, large: np.ndarray, need: dict[str, int], have
     Args:
         sizes: pairs of each component, in the (random, fixed) order in which they are offered.
         large: the components that go to train whatever happens.
-        need: split -> pairs still to be found; a split that is not named takes the rest, train before others.
+        need: split -> pairs still wanted; a split that is not named takes the rest, train before others.
         have: split -> pairs it has already, for the messages.
 
     Raises:
@@ -26,8 +26,9 @@ def exact_sizes(sizes: np.ndarray, large: np.ndarray, need: dict[str, int], have
     if rest < 0:
         raise fail(
             f"sizes ask for {sum(need.values()) + sum(have[name] for name in need)} pairs, the list has "
-            f"{total + sum(have[name] for name in need)}", "ask for fewer or add pairs",
-        )  # fmt: skip
+            f"{total + sum(have[name] for name in need)}",
+            "ask for fewer or add pairs",
+        )
     need = dict(need)
     unnamed = [name for name in ("train", "heldout", "select") if name not in need]
     need[unnamed[0] if unnamed else ""] = rest  # "" are those left over
@@ -36,19 +37,20 @@ def exact_sizes(sizes: np.ndarray, large: np.ndarray, need: dict[str, int], have
     if sizes[large].sum() > need.get("train", 0):
         raise fail(
             f"the components above 5 % hold {int(sizes[large].sum())} pairs (the largest {biggest}) and go to train, "
-            f"which has room for {need.get('train', 0)}", "ask for a larger train split, or use by: forms",
-        )  # fmt: skip
-    chosen = ["train"] * len(sizes)
+            f"which has room for {need.get('train', 0)}",
+            "ask for a larger train split, or use by: forms",
+        )
+    split_of = ["train"] * len(sizes)
     offered = np.flatnonzero(~large)
-    left = _in_order(sizes, offered, [need[name] for name in bins], bins, chosen)
+    left = _in_order(sizes, offered, [need[name] for name in bins], bins, split_of)
     if not any(left):
-        return chosen
+        return split_of
     goal = tuple(need[name] for name in bins)
     states = int(np.prod([size + 1 for size in goal], dtype=float))
-    found, nearest = None, tuple(size - missing for size, missing in zip(goal, left))
+    bin_of, nearest = None, tuple(size - missing for size, missing in zip(goal, left))
     if states * len(offered) <= WORK:
-        found, nearest = _search(sizes[offered], goal)
-    if found is None:
+        bin_of, nearest = _search(sizes[offered], goal)
+    if bin_of is None:
         near = dict(zip(bins, nearest))
         near["train"] = total - sum(nearest)
         shown = {name: near.get(name, 0) + have[name] for name in ("train", "select", "heldout")}
@@ -58,18 +60,18 @@ def exact_sizes(sizes: np.ndarray, large: np.ndarray, need: dict[str, int], have
             + (f", {near['']} left over" if "" in near else ""),
             "ask for these, or give shares instead",
         )
-    chosen = ["train"] * len(sizes)
-    for item, place in found.items():
-        chosen[offered[item]] = bins[place]
-    return chosen
+    split_of = ["train"] * len(sizes)
+    for item, place in bin_of.items():
+        split_of[offered[item]] = bins[place]
+    return split_of
 
 
-def _in_order(sizes, offered, room, bins, chosen) -> list[int]:
+def _in_order(sizes: np.ndarray, offered: np.ndarray, room: list[int], bins: list[str], split_of: list[str]) -> list[int]:
     """Put each component into the first bin with room for it; returns the room left."""
     for item in offered:
         for place, free in enumerate(room):
             if sizes[item] <= free:
-                chosen[item], room[place] = bins[place], free - int(sizes[item])
+                split_of[item], room[place] = bins[place], free - int(sizes[item])
                 break
     return room
 
@@ -102,9 +104,9 @@ def _search(sizes: np.ndarray, goal: tuple[int, ...]) -> tuple[dict[int, int] | 
     nearest = states[np.argmin(np.abs(states - np.array(goal)).sum(axis=1))]
     if not reached[goal]:
         return None, tuple(int(fill) for fill in nearest)
-    found, state = {}, list(goal)
+    bin_of, state = {}, list(goal)
     while any(state):
         item, place = int(by_item[tuple(state)]), int(by_bin[tuple(state)])
-        found[item] = place
+        bin_of[item] = place
         state[place] -= int(sizes[item])
-    return found, goal
+    return bin_of, goal

@@ -1,15 +1,31 @@
 """Two matrices of word vectors in, figures out: how well the hidden states of two languages align.
 
-`candidates` says once per lexicon which forms are compared; `evaluate` gives the rows and the figures of one hidden
-state; `per_pair`, `summary` and `geometry` are its parts.
+`candidates` says once per lexicon which forms are compared, `pools` which of them training cannot touch; `evaluate` and
+`evaluate_pool` give the rows and the figures of one hidden state; `per_pair`, `summary` and `geometry` are their parts.
+`labels` says what each figure is called.
 """
 
 from tli.metrics.candidates import Candidates, candidates, neighbourhood
-from tli.metrics.geometry import debiased_cka, geometry, sink_ratio
+from tli.metrics.geometry import debiased_cka, geometry
+from tli.metrics.pooled import Questions, evaluate_pool
+from tli.metrics.pools import Pool, untrained, whole_list
 from tli.metrics.retrieval import per_pair
 from tli.metrics.summary import evaluate, summary
+from tli.metrics.vectors import Vectors
 
 __all__ = [
-    "Candidates", "candidates", "debiased_cka", "evaluate", "geometry", "neighbourhood", "per_pair", "sink_ratio",
+    "Candidates",
+    "Pool",
+    "Questions",
+    "Vectors",
+    "candidates",
+    "debiased_cka",
+    "evaluate",
+    "evaluate_pool",
+    "geometry",
+    "neighbourhood",
+    "per_pair",
     "summary",
-]  # fmt: skip
+    "untrained",
+    "whole_list",
+]

@@ -24,6 +24,17 @@ class Candidates:
     target_of: np.ndarray  # [n_pairs] index into target_forms
     accepted: sparse.csr_array  # bool [n_source_forms, n_target_forms]: right translations, the pair's own among them
     references: sparse.csr_array  # bool [n_source_forms, n_reference_forms]
+    competing: tuple[int, int] | None = None  # the first so many forms of each side are rivals and neighbours; None: all
+
+    @property
+    def rivals(self) -> tuple[int, int]:
+        """Forms of each side that compete. Those after them only ask and are asked for: nobody's rival, nobody's neighbour."""
+        return self.competing or self.accepted.shape
+
+    @property
+    def forms(self) -> list[str]:
+        """Every form that needs a vector: sources, targets, references."""
+        return [*self.source_forms, *self.target_forms, *self.reference_forms]
 
 
 def candidates(pairs: pd.DataFrame) -> Candidates:
@@ -59,8 +70,8 @@ def candidates(pairs: pd.DataFrame) -> Candidates:
 
 
 def neighbourhood(k: int, candidates: Candidates) -> int:
-    """Neighbours that CSLS and the margin really use: max(1, min(k, pool // 10)), pool = the smaller side."""
-    return max(1, min(k, min(candidates.accepted.shape) // 10))
+    """Neighbours that CSLS and the margin really use: max(1, min(k, pool // 10)), pool = the smaller side's rivals."""
+    return max(1, min(k, min(candidates.rivals) // 10))
 
 
 def _mask(rows: np.ndarray, columns: np.ndarray, shape: tuple[int, int]) -> sparse.csr_array:

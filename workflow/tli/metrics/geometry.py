@@ -1,17 +1,17 @@
-"""Figures of the two point clouds as wholes: debiased CKA, cosines without their common parts, the attention sink."""
+"""Figures of the two point clouds as wholes: debiased CKA, cosines without their common parts."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from tli.metrics.candidates import Candidates
-from tli.metrics.retrieval import normalise
+from tli.metrics.vectors import Vectors, normalise
 
 SINK_DIMENSIONS = 3  # at most; Timkey & van Schijndel 2021 find that one to three dimensions dominate the cosine
 SINK_SHARE = 10  # times the fair share 1 / d of the squared norm
 
 
-def geometry(source_vectors: np.ndarray, target_vectors: np.ndarray, candidates: Candidates, queries, *, robust=None) -> dict[str, float]:
+def geometry(vectors: Vectors, candidates: Candidates, queries: np.ndarray, *, robust: dict | None = None) -> dict[str, float]:
     """CKA, and the means of `robustness`, for `queries` (indices of pairs, or a mask [n_pairs]).
 
     CKA is that of the queries' raw source and target vectors, row by row. `robust` is what `robustness` gave for the
@@ -20,29 +20,28 @@ def geometry(source_vectors: np.ndarray, target_vectors: np.ndarray, candidates:
     queries = np.asarray(queries)
     queries = np.flatnonzero(queries) if queries.dtype == bool else queries
     if robust is None:
-        robust = robustness(source_vectors, target_vectors, candidates)
-    found = {name: values[queries] for name, values in robust.items()}
-    found = {name: values[~np.isnan(values)] for name, values in found.items()}
-    x = np.asarray(source_vectors)[candidates.source_of[queries]]
-    y = np.asarray(target_vectors)[candidates.target_of[queries]]
-    means = {name: float(values.mean()) if len(values) else float("nan") for name, values in found.items()}
-    return {"cka": debiased_cka(x, y), **means}
+        robust = robustness(vectors, candidates)
+    figures = {"cka": debiased_cka(vectors.source[candidates.source_of[queries]], vectors.target[candidates.target_of[queries]])}
+    for name, values in robust.items():
+        defined = values[queries][~np.isnan(values[queries])]
+        figures[name] = float(defined.mean()) if len(defined) else float("nan")
+    return figures
 
 
-def robustness(source_vectors: np.ndarray, target_vectors: np.ndarray, candidates: Candidates) -> dict[str, np.ndarray]:
+def robustness(vectors: Vectors, candidates: Candidates) -> dict[str, np.ndarray]:
     """Cosine and gap of every pair, each [n_pairs], when what all words share is taken off.
 
-    - cosine_centred, gap_centred: after the mean of all distinct forms of both sides together is taken off.
-    - cosine_no_sink, gap_no_sink: without the dimensions that dominate the norm (see `sink_dimensions`).
+    - cosine_centred, gap_centred: after the mean of all competing forms of both sides together is taken off.
+    - cosine_no_sink, gap_no_sink: without the dimensions that dominate the competing forms' norm (see `sink_dimensions`).
     """
-    source, target = np.asarray(source_vectors, np.float32), np.asarray(target_vectors, np.float32)
-    total = source.sum(axis=0, dtype=np.float64) + target.sum(axis=0, dtype=np.float64)
-    mean = (total / (len(source) + len(target))).astype(np.float32)
-    found = {}
-    found["cosine_centred"], found["gap_centred"] = _cosine_and_gap(source - mean, target - mean, candidates)
-    kept = np.setdiff1d(np.arange(source.shape[1]), sink_dimensions(source, target))
-    found["cosine_no_sink"], found["gap_no_sink"] = _cosine_and_gap(source[:, kept], target[:, kept], candidates)
-    return found
+    source, target = np.asarray(vectors.source, np.float32), np.asarray(vectors.target, np.float32)
+    n, m = candidates.rivals
+    total = source[:n].sum(axis=0, dtype=np.float64) + target[:m].sum(axis=0, dtype=np.float64)
+    mean = (total / (n + m)).astype(np.float32)
+    centred = _cosine_and_gap(source - mean, target - mean, candidates)
+    others = np.setdiff1d(np.arange(source.shape[1]), sink_dimensions(source[:n], target[:m]))
+    no_sink = _cosine_and_gap(source[:, others], target[:, others], candidates)
+    return {"cosine_centred": centred[0], "gap_centred": centred[1], "cosine_no_sink": no_sink[0], "gap_no_sink": no_sink[1]}
 
 
 def debiased_cka(x: np.ndarray, y: np.ndarray) -> float:
@@ -76,23 +75,15 @@ def sink_dimensions(source: np.ndarray, target: np.ndarray) -> np.ndarray:
     return np.sort(largest[share[largest] > SINK_SHARE / len(share)])
 
 
-def sink_ratio(first_norms: np.ndarray, other_norms: np.ndarray) -> float:
-    """Median norm of token 0 over median norm of the other tokens (Sun et al. 2024); NaN when either has none."""
-    first, other = np.asarray(first_norms, np.float64).ravel(), np.asarray(other_norms, np.float64).ravel()
-    if not len(first) or not len(other) or not np.median(other) > 0:
-        return float("nan")
-    return float(np.median(first) / np.median(other))
-
-
 def _cosine_and_gap(source: np.ndarray, target: np.ndarray, candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and gap of every pair; the sum over all candidates is one product with the sum of their vectors."""
+    """Cosine and gap of every pair; the sum over all rivals is one product with the sum of their vectors."""
     source, target = normalise(source), normalise(target)
-    accepted = candidates.accepted
-    everything = np.einsum("ij,j->i", source, target.sum(axis=0, dtype=np.float64), dtype=np.float64)
-    counts = np.diff(accepted.indptr)
-    rows = np.repeat(np.arange(len(source)), counts)
-    right = np.bincount(rows, _cosines(source, target, rows, accepted.indices), minlength=len(source))
-    wrong = accepted.shape[1] - counts
+    accepted, competing = candidates.accepted, candidates.rivals[1]
+    everything = np.einsum("ij,j->i", source, target[:competing].sum(axis=0, dtype=np.float64), dtype=np.float64)
+    rows, columns = np.repeat(np.arange(len(source)), np.diff(accepted.indptr)), accepted.indices
+    rows, columns = rows[columns < competing], columns[columns < competing]
+    right = np.bincount(rows, _cosines(source, target, rows, columns), minlength=len(source))
+    wrong = competing - np.bincount(rows, minlength=len(source))
     mismatched = np.divide(everything - right, wrong, out=np.full(len(source), np.nan), where=wrong > 0)
     cosine = _cosines(source, target, candidates.source_of, candidates.target_of)
     return cosine, cosine - mismatched[candidates.source_of]
@@ -100,7 +91,7 @@ def _cosine_and_gap(source: np.ndarray, target: np.ndarray, candidates: Candidat
 
 def _cosines(source: np.ndarray, target: np.ndarray, i: np.ndarray, j: np.ndarray) -> np.ndarray:
     height = max(1, 2**24 // max(1, source.shape[1]))  # 64 MB of gathered rows a side
-    parts = [slice(start, start + height) for start in range(0, len(i), height)]
+    parts = [slice(start, start + height) for start in range(0, max(1, len(i)), height)]
     return np.concatenate([_dots(source[i[part]], target[j[part]]) for part in parts])
 
 

@@ -1,4 +1,4 @@
-"""Maps of words: t-SNE and PCA of the vectors of both sides, for the eye and for no test."""
+"""Pictures of words: t-SNE and PCA of the vectors of both sides, for the eye and for no test."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ def project(sources: np.ndarray, targets: np.ndarray, pairs: pd.DataFrame, numbe
     chosen = np.sort(np.argsort(order, kind="stable")[:number])
     both = np.concatenate([sources[chosen], targets[chosen]]).astype(np.float64)
     both /= np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-12)
-    maps = {}
+    methods = {}
     if len(both) >= 6:
-        maps["PCA"] = PCA(2, random_state=seed).fit_transform(both)
-        maps["t-SNE"] = TSNE(2, init="pca", perplexity=min(30, (len(both) - 1) / 3), random_state=seed).fit_transform(both)
+        methods["PCA"] = PCA(2, random_state=seed).fit_transform(both)
+        methods["t-SNE"] = TSNE(2, init="pca", perplexity=min(30, (len(both) - 1) / 3), random_state=seed).fit_transform(both)
     rows = pairs.iloc[chosen]
     parts = []
-    for method, points in maps.items():
+    for method, points in methods.items():
         for side, half in (("source", points[: len(chosen)]), ("target", points[len(chosen) :])):
             names = {"method": method, "side": side, "pair_id": rows["pair_id"].to_numpy(), "split": rows["split"].to_numpy()}
             parts.append(pd.DataFrame(names | {"form": rows[side].to_numpy(), "x": half[:, 0], "y": half[:, 1]}))

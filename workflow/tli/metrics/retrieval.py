@@ -3,50 +3,51 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy import sparse
 
 from tli.io import tables
 from tli.metrics.candidates import Candidates, neighbourhood
+from tli.metrics.vectors import Vectors, normalise
 
 TIE = 3e-7  # what float32 cosines cannot tell apart (measured error 2e-7); cosines this near are tied, against the pair
 MARGIN_NEIGHBOURS = 4
 XCS_SCALE = 2.5  # CLIPScore's (arXiv 2104.08718)
+Sides = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # see _sides
 COLUMNS = tables.SIMILARITIES[tables.SIMILARITIES.index("cosine") :]
 
 
 def per_pair(
-    source_vectors: np.ndarray,
-    target_vectors: np.ndarray,
+    vectors: Vectors,
     candidates: Candidates,
     *,
-    reference_vectors: np.ndarray | None = None,
     k: int = 10,
     block_megabytes: float = 256,
 ) -> pd.DataFrame:
     """Compare every pair with all candidates; one row a pair, in their order, columns SIMILARITIES from `cosine` on.
 
-    `source_vectors` [n_source_forms, d], `target_vectors` [n_target_forms, d] and `reference_vectors`
-    [n_reference_forms, d] (left out: only candidates serve as references) need not be normalised; a zero vector has
-    cosine 0 with everything. Ranks are those of the best accepted form, ties (nearer than TIE) counting against it;
+    `vectors` are those of the candidates' forms; a zero vector has cosine 0 with everything. Ranks are those of the best accepted form, ties (nearer than TIE) counting against it;
     other accepted forms are neither rivals nor in the mismatched mean and sd (ddof 1). Undefined is NaN.
 
     CSLS: 2 S_ij - r_T(i) - r_S(j) (Conneau et al. 2018, k nearest). Margin: S_ij / ((n_T(i) + n_S(j)) / 2), the ratio
     of Artetxe & Schwenk 2019 with the 4 nearest, searched over all candidates; a neighbourhood without a positive mean,
-    where a ratio means nothing, is set to TIE. Both neighbourhoods come from the whole pool (see `neighbourhood`).
+    where a ratio means nothing, is set to TIE. Rivals, mismatched targets and both neighbourhoods are the forms that
+    compete (`Candidates.rivals`; all of them in a whole list); how many neighbours, `neighbourhood` says.
 
     Temporary matrices stay within `block_megabytes`, beside the normalised vectors themselves.
     Raises ValueError for shapes that do not fit and for vectors that are not finite.
     """
     accepted = candidates.accepted
-    source = normalise(source_vectors, "source", accepted.shape[0])
-    target = normalise(target_vectors, "target", accepted.shape[1])
+    source = normalise(vectors.source, "source", accepted.shape[0])
+    target = normalise(vectors.target, "target", accepted.shape[1])
     if source.shape[1] != target.shape[1]:
         raise ValueError(f"source vectors have {source.shape[1]} dimensions, target vectors {target.shape[1]}")
     near, near_margin = neighbourhood(k, candidates), neighbourhood(MARGIN_NEIGHBOURS, candidates)
-    sides = _sides(source, target)
-    seen = _first_pass(sides, accepted, max(near, near_margin), block_megabytes)
+    sides = _sides(source, target, candidates.rivals)
+    seen = _first_pass(sides, candidates, max(near, near_margin), block_megabytes)
 
     rows, columns = _row_numbers(accepted), accepted.indices
     right = seen["right"].astype(np.float64)  # cosine of every accepted cell, in the order of the sparse matrix
@@ -57,17 +58,19 @@ def per_pair(
     half_target = seen["column_top"][:, :near_margin].mean(axis=1) / 2
     ratio = right / np.maximum(half_source[rows] + half_target[columns], TIE)
     ranks = _second_pass(
-        sides, accepted, block_megabytes,
+        sides,
+        candidates,
+        block_megabytes,
         cosine=(_best(right, rows, accepted.shape[0]), _best(right, columns, accepted.shape[1])),
         csls=(_best(csls, rows, accepted.shape[0]), _best(csls, columns, accepted.shape[1]), source_mean, target_mean),
         margin=(_best(ratio, rows, accepted.shape[0]), half_source, half_target),
-    )  # fmt: skip
+    )
 
     i, j = candidates.source_of, candidates.target_of
     cell = np.searchsorted(rows * np.int64(accepted.shape[1]) + columns, i * np.int64(accepted.shape[1]) + j)
     reference = None
-    if reference_vectors is not None:
-        reference = normalise(reference_vectors, "reference", candidates.references.shape[1])
+    if vectors.reference is not None:
+        reference = normalise(vectors.reference, "reference", candidates.references.shape[1])
     return pd.DataFrame(
         {
             "cosine": right[cell],
@@ -77,106 +80,125 @@ def per_pair(
             "best_rival": _finite(seen["row_rival"])[i],
             "best_rival_reverse": _finite(seen["column_rival"])[j],
             "best_reference": _best_reference(target, reference, candidates, block_megabytes),
-            "target_rank": ranks["cosine"][0][i],
-            "source_rank": ranks["cosine"][1][j],
-            "csls_target_rank": ranks["csls"][0][i],
-            "csls_source_rank": ranks["csls"][1][j],
+            "target_rank": ranks["target_rank"][i],
+            "source_rank": ranks["source_rank"][j],
+            "csls_target_rank": ranks["csls_target_rank"][i],
+            "csls_source_rank": ranks["csls_source_rank"][j],
             "margin": ratio[cell],
-            "margin_target_rank": ranks["margin"][i],
+            "margin_target_rank": ranks["margin_target_rank"][i],
         }
     )[COLUMNS]
 
 
-def normalise(vectors: np.ndarray, side: str = "", rows: int | None = None) -> np.ndarray:
-    """Vectors of length 1 in float32; a zero vector stays zero. ValueError for a wrong shape or a non-finite value."""
-    vectors = np.asarray(vectors, dtype=np.float32)
-    if vectors.ndim != 2 or (rows is not None and len(vectors) != rows):
-        raise ValueError(f"{side} vectors have shape {vectors.shape}; expected ({rows}, d), one row a distinct form")
-    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64))
-    bad = np.flatnonzero(~np.isfinite(norms))
-    if len(bad):
-        raise ValueError(f"{side} vector {bad[0]} (from 0) has values that are not finite")
-    return (vectors / np.where(norms > 0, norms, 1)[:, None]).astype(np.float32, copy=False)
-
-
-def _sides(source: np.ndarray, target: np.ndarray) -> tuple[np.ndarray, ...]:
-    """What float32 needs to get cosines near 1 right: the sides less their common mean, and that mean's share.
+def _sides(source: np.ndarray, target: np.ndarray, rivals: tuple[int, int]) -> Sides:
+    """What float32 needs to get cosines near 1 right: the sides less the rivals' common mean, and that mean's share.
 
     s.t = (s - c).(t - c) + s.c + t.c - c.c; with a sink the first term is small, and its rounding with it.
     """
-    total = source.sum(axis=0, dtype=np.float64) + target.sum(axis=0, dtype=np.float64)
-    less = (total / (len(source) + len(target))).astype(np.float32)
+    total = source[: rivals[0]].sum(axis=0, dtype=np.float64) + target[: rivals[1]].sum(axis=0, dtype=np.float64)
+    less = (total / sum(rivals)).astype(np.float32)
     centre = less.astype(np.float64)
     rows = np.einsum("ij,j->i", source, centre, dtype=np.float64) - centre @ centre
     columns = np.einsum("ij,j->i", target, centre, dtype=np.float64)
     return source - less, target - less, rows.astype(np.float32), columns.astype(np.float32)
 
 
-def _blocks(sides: tuple[np.ndarray, ...], accepted, block_megabytes: float) -> Iterator[tuple]:
-    """Yield row slice, cosines [rows, n_targets], the block's accepted cells as rows and columns, slice of cells."""
+@dataclass(frozen=True, eq=False)
+class _Block:
+    """Cosines of some rows with all columns. `wide` and `tall` are views: what competes for the rows, and for the columns."""
+
+    part: slice  # its rows among all
+    cosines: np.ndarray  # [rows, n_targets]
+    wide: np.ndarray  # [rows, competing targets]
+    tall: np.ndarray  # [competing sources among the rows, n_targets]
+    cells: slice  # its accepted cells among all
+    accepted: tuple[np.ndarray, np.ndarray]  # rows and columns of those cells
+
+
+def _blocks(sides: Sides, candidates: Candidates, block_megabytes: float) -> Iterator[_Block]:
     source, target, row_share, column_share = sides
+    indptr, (competing_rows, competing_columns) = candidates.accepted.indptr, candidates.rivals
     height = max(1, int(block_megabytes * 2**20 / (len(target) * 4 * 4)))  # a float32 block and three like it
     for start in range(0, len(source), height):
         part = slice(start, min(start + height, len(source)))
-        cells = slice(accepted.indptr[part.start], accepted.indptr[part.stop])
-        counts = np.diff(accepted.indptr[part.start : part.stop + 1])
+        cells = slice(indptr[part.start], indptr[part.stop])
+        counts = np.diff(indptr[part.start : part.stop + 1])
         block = source[part] @ target.T
         block += row_share[part, None]
         block += column_share
-        yield part, block, np.repeat(np.arange(len(counts)), counts), accepted.indices[cells], cells
+        accepted = np.repeat(np.arange(len(counts)), counts), candidates.accepted.indices[cells]
+        yield _Block(part, block, block[:, :competing_columns], block[: max(0, competing_rows - start)], cells, accepted)
 
 
-def _first_pass(sides, accepted, near: int, block_megabytes: float) -> dict[str, np.ndarray]:
+def _first_pass(sides: Sides, candidates: Candidates, near: int, block_megabytes: float) -> dict[str, np.ndarray]:
     """Nearest cosines of both sides, mismatched means and sd of the rows, best rivals, cosines of accepted cells."""
-    n, m = accepted.shape
-    right = np.empty(accepted.nnz, np.float32)
+    n, m = candidates.accepted.shape
+    competing = candidates.rivals[1]
+    right = np.empty(candidates.accepted.nnz, np.float32)
     row_top, column_top = np.empty((n, near), np.float32), np.full((near, m), -np.inf, np.float32)
     row_rival, column_rival = np.empty(n, np.float32), np.full(m, -np.inf, np.float32)
-    wrong = m - np.diff(accepted.indptr)
+    wrong = competing - np.bincount(_row_numbers(candidates.accepted)[candidates.accepted.indices < competing], minlength=n)
     mean, sd, xcs = np.full(n, np.nan), np.full(n, np.nan), np.full(n, np.nan)
-    for part, block, rows, columns, cells in _blocks(sides, accepted, block_megabytes):
-        right[cells] = block[rows, columns]
-        row_top[part] = np.partition(block, m - near, axis=1)[:, m - near :]
-        column_top = _largest(column_top, block, near)
-        block[rows, columns] = -np.inf
-        row_rival[part] = block.max(axis=1)
-        np.maximum(column_rival, block.max(axis=0), out=column_rival)
-        block[rows, columns] = 0
+    for block in _blocks(sides, candidates, block_megabytes):
+        cosines, wide, part = block.cosines, block.wide, block.part
+        right[block.cells] = cosines[block.accepted]
+        row_top[part] = np.partition(wide, competing - near, axis=1)[:, competing - near :]
+        column_top = _largest(column_top, block.tall, near)
+        cosines[block.accepted] = -np.inf
+        row_rival[part] = wide.max(axis=1)
+        np.maximum(column_rival, block.tall.max(axis=0, initial=-np.inf), out=column_rival)
+        cosines[block.accepted] = 0
         count = wrong[part]
-        centre = _ratio(block.sum(axis=1, dtype=np.float64), count)
-        xcs[part] = XCS_SCALE * _ratio(np.maximum(block, 0).sum(axis=1, dtype=np.float64), count)
-        block -= np.nan_to_num(centre)[:, None].astype(np.float32)
-        block[rows, columns] = 0
-        squares = np.einsum("ij,ij->i", block, block, dtype=np.float64)
+        centre = _ratio(wide.sum(axis=1, dtype=np.float64), count)
+        xcs[part] = XCS_SCALE * _ratio(np.maximum(wide, 0).sum(axis=1, dtype=np.float64), count)
+        cosines -= np.nan_to_num(centre)[:, None].astype(np.float32)
+        cosines[block.accepted] = 0
+        squares = np.einsum("ij,ij->i", wide, wide, dtype=np.float64)
         mean[part] = centre
         sd[part] = np.sqrt(_ratio(squares, count - 1))
     return {
-        "right": right, "row_top": _descending(row_top), "column_top": _descending(column_top.T),
-        "mean": mean, "sd": sd, "xcs": xcs, "row_rival": row_rival, "column_rival": column_rival,
-    }  # fmt: skip
+        "right": right,
+        "row_top": _descending(row_top),
+        "column_top": _descending(column_top.T),
+        "mean": mean,
+        "sd": sd,
+        "xcs": xcs,
+        "row_rival": row_rival,
+        "column_rival": column_rival,
+    }
 
 
-def _second_pass(sides, accepted, block_megabytes: float, cosine, csls, margin) -> dict:
-    """Ranks: 1 + how many wrong candidates reach the best accepted one."""
-    n, m = accepted.shape
-    ranks = {name: (np.ones(n, int), np.ones(m, int)) for name in ("cosine", "csls")} | {"margin": np.ones(n, int)}
+def _second_pass(
+    sides: Sides,
+    candidates: Candidates,
+    block_megabytes: float,
+    *,
+    cosine: tuple[np.ndarray, ...],
+    csls: tuple[np.ndarray, ...],
+    margin: tuple[np.ndarray, ...],
+) -> dict[str, np.ndarray]:
+    """Ranks: 1 + how many wrong rivals reach the best accepted one."""
+    n, m = candidates.accepted.shape
+    ranks = {name: np.ones(n, int) for name in ("target_rank", "csls_target_rank", "margin_target_rank")}
+    ranks |= {name: np.ones(m, int) for name in ("source_rank", "csls_source_rank")}
     single = [np.asarray(values, np.float32) for values in (cosine[0] - TIE, cosine[1] - TIE)]
     double = [np.asarray(values, np.float32) for values in (csls[0] - 2 * TIE, csls[1] - 2 * TIE, csls[2], csls[3])]
     best, half_source, half_target = (np.asarray(values, np.float32) for values in margin)
-    for part, block, rows, columns, _ in _blocks(sides, accepted, block_megabytes):
-        block[rows, columns] = -np.inf
-        ranks["cosine"][0][part] += np.count_nonzero(block >= single[0][part, None], axis=1)
-        ranks["cosine"][1][:] += np.count_nonzero(block >= single[1], axis=0)
-        reach = half_source[part, None] + half_target
+    for block in _blocks(sides, candidates, block_megabytes):
+        cosines, part, competing = block.cosines, block.part, block.wide.shape[1]
+        cosines[block.accepted] = -np.inf
+        ranks["target_rank"][part] += np.count_nonzero(block.wide >= single[0][part, None], axis=1)
+        ranks["source_rank"] += np.count_nonzero(block.tall >= single[1], axis=0)
+        reach = half_source[part, None] + half_target[:competing]
         np.maximum(reach, np.float32(TIE), out=reach)
         reach *= best[part, None]  # S_ij / d_ij >= best, written S_ij >= best d_ij: the tolerance stays one of cosine
         reach -= np.float32(TIE)
-        ranks["margin"][part] += np.count_nonzero(block >= reach, axis=1)
-        block *= 2
-        block -= double[2][part, None]
-        block -= double[3]
-        ranks["csls"][0][part] += np.count_nonzero(block >= double[0][part, None], axis=1)
-        ranks["csls"][1][:] += np.count_nonzero(block >= double[1], axis=0)
+        ranks["margin_target_rank"][part] += np.count_nonzero(block.wide >= reach, axis=1)
+        cosines *= 2
+        cosines -= double[2][part, None]
+        cosines -= double[3]
+        ranks["csls_target_rank"][part] += np.count_nonzero(block.wide >= double[0][part, None], axis=1)
+        ranks["csls_source_rank"] += np.count_nonzero(block.tall >= double[1], axis=0)
     return ranks
 
 
@@ -206,24 +228,24 @@ def _finite(values: np.ndarray) -> np.ndarray:
     return np.where(np.isfinite(values), values, np.nan).astype(np.float64)
 
 
-def _row_numbers(matrix) -> np.ndarray:
+def _row_numbers(matrix: sparse.csr_array) -> np.ndarray:
     return np.repeat(np.arange(matrix.shape[0], dtype=np.int64), np.diff(matrix.indptr))
 
 
-def _best_reference(target, reference, candidates: Candidates, block_megabytes: float) -> np.ndarray:
+def _best_reference(target: np.ndarray, reference: np.ndarray | None, candidates: Candidates, block_megabytes: float) -> np.ndarray:
     """Highest cosine of each pair's target to another accepted translation of its source; NaN without one."""
     best = np.full(len(candidates.source_of), -np.inf)
     for accepted, vectors in ((candidates.accepted, target), (candidates.references, reference)):
         if vectors is None or not accepted.nnz:
             continue
-        chosen = accepted[candidates.source_of]
-        pair, other = _row_numbers(chosen), chosen.indices
+        by_pair = accepted[candidates.source_of]
+        pair, other = _row_numbers(by_pair), by_pair.indices
         if vectors is target:
-            kept = other != candidates.target_of[pair]
-            pair, other = pair[kept], other[kept]
+            another = other != candidates.target_of[pair]
+            pair, other = pair[another], other[another]
         height = max(1, int(block_megabytes * 2**20 / (target.shape[1] * 4 * 2)))
         for start in range(0, len(pair), height):
             part = slice(start, start + height)
-            own = target[candidates.target_of[pair[part]]]
-            np.maximum.at(best, pair[part], np.einsum("ij,ij->i", own, vectors[other[part]], dtype=np.float64))
+            translation = target[candidates.target_of[pair[part]]]
+            np.maximum.at(best, pair[part], np.einsum("ij,ij->i", translation, vectors[other[part]], dtype=np.float64))
     return _finite(best)

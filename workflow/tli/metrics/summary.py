@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Hashable, Mapping
+from typing import TypeVar
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +12,9 @@ from tli.io import tables
 from tli.metrics.candidates import Candidates, neighbourhood
 from tli.metrics.geometry import geometry, robustness
 from tli.metrics.retrieval import TIE, XCS_SCALE, per_pair
+from tli.metrics.vectors import Vectors
+
+K = TypeVar("K", bound=Hashable)
 
 
 def summary(rows: pd.DataFrame, k: int) -> dict[str, float]:
@@ -55,38 +61,39 @@ def summary(rows: pd.DataFrame, k: int) -> dict[str, float]:
 
 
 def evaluate(
-    source_vectors: np.ndarray,
-    target_vectors: np.ndarray,
+    vectors: Vectors,
     candidates: Candidates,
     splits: np.ndarray,
     *,
-    reference_vectors: np.ndarray | None = None,
     k: int = 10,
     sink_ratio: float = np.nan,
     block_megabytes: float = 256,
 ) -> tuple[pd.DataFrame, dict[str, dict[str, float]]]:
     """Rows of `per_pair` and, for each split, every figure of tables.METRICS (NaN where undefined).
 
-    `splits` [n_pairs] names each pair's split. Queries come from the split, candidates from the whole lexicon.
+    `splits` [n_pairs] names each pair's split. Queries come from the split, rivals are all candidates.
     `sink_ratio` is passed through: it is had from token norms, not from word vectors.
     """
     splits = np.asarray(splits)
     n = len(candidates.source_of)
     if splits.shape != (n,):
         raise ValueError(f"splits has shape {splits.shape}; expected one name for each of {n} pairs")
-    rows = per_pair(
-        source_vectors, target_vectors, candidates,
-        reference_vectors=reference_vectors, k=k, block_megabytes=block_megabytes,
-    )  # fmt: skip
+    rows = per_pair(vectors, candidates, k=k, block_megabytes=block_megabytes)
+    queries = {split: splits == split for split in sorted(set(splits.tolist()))}
+    return rows, figures_of(rows, vectors, candidates, queries, k=k, sink_ratio=sink_ratio)
+
+
+def figures_of(
+    rows: pd.DataFrame, vectors: Vectors, candidates: Candidates, queries: Mapping[K, np.ndarray], *, k: int, sink_ratio: float = np.nan
+) -> dict[K, dict[str, float]]:
+    """Every figure of tables.METRICS for each group of `queries`, masks [n_pairs] by name; rows: what `per_pair` gave with `k`."""
     used = neighbourhood(k, candidates)
-    robust = robustness(source_vectors, target_vectors, candidates)
+    robust = robustness(vectors, candidates)
     figures = {}
-    for split in sorted(set(splits.tolist())):
-        chosen = splits == split
-        found = summary(rows[chosen], used) | geometry(source_vectors, target_vectors, candidates, chosen, robust=robust)
-        found["sink_ratio"] = float(sink_ratio)
-        figures[split] = {name: found[name] for name in tables.METRICS}
-    return rows, figures
+    for name, mask in queries.items():
+        values = summary(rows[mask], used) | geometry(vectors, candidates, mask, robust=robust) | {"sink_ratio": float(sink_ratio)}
+        figures[name] = {metric: values[metric] for metric in tables.METRICS}
+    return figures
 
 
 def _mean(values: np.ndarray) -> float:

@@ -25,6 +25,13 @@ class Embedded:
     sink_ratio: dict[int, float]  # median norm of token 0 / median norm of the other tokens
     token_counts: np.ndarray  # [words], the word's own tokens
 
+    def of(self, words: list[str], some: list[str]) -> Embedded:
+        """The same of some of the words, in their order; `words` are all, in the order of the vectors."""
+        place = {word: i for i, word in enumerate(words)}
+        rows = np.array([place[word] for word in some], dtype=int)
+        vectors = {key: values[rows] for key, values in self.vectors.items()}
+        return Embedded(vectors, self.sink_ratio, self.token_counts[rows])
+
 
 def embed(
     opened: Opened, words: list[str], hidden_states: list[int], poolings: list[str], tokens_per_batch: int | None = None, progress=None

@@ -11,7 +11,6 @@ from tli.model.opened import Opened
 from tli.model.pooling import Tokens, tokens_of
 
 COMPARED = 6  # words
-COUNT_LATER = {"falcon_mamba", "mamba", "mamba2", "rwkv"}  # named, not tried: a state of ours one off must not pass for it
 
 
 def compare_with_plain_loop(opened: Opened, words: list[str], hidden_states: list[int]) -> float:
@@ -28,7 +27,7 @@ def compare_with_plain_loop(opened: Opened, words: list[str], hidden_states: lis
         states = token_states(opened, [*laid, *alone], hidden_states)
         ours, plain = states[: len(laid)], states[len(laid) :]
     else:
-        ours, later = token_states(opened, laid, hidden_states), counts_later(opened)
+        ours, later = token_states(opened, laid, hidden_states), counts_later(opened, tokens[0])
         plain = [_transformers(opened, word, hidden_states, later) for word in tokens]
     worst = 0.0
     for rows, by_state in zip(laid, ours, strict=True):
@@ -56,10 +55,31 @@ def _transformers(opened: Opened, word: Tokens, hidden_states: list[int], later:
     return {state: states[number].float().cpu() for state, number in numbers.items()}
 
 
-def counts_later(opened: Opened) -> bool:
-    """Whether Transformers counts this family's hidden states from the first block's output on. Here hs[0] are the embeddings and
-    hs[k] the output of block k, in every family."""
-    return opened.base.config.model_type in COUNT_LATER
+def counts_later(opened: Opened, word: Tokens) -> bool:
+    """Whether Transformers counts this family's hidden states from the first block's output on, as it does for Mamba and RWKV.
+
+    It looks at the first block itself: our own count of the states is what is held against the answer.
+    """
+    seen: dict = {}
+
+    def before(block, args, kwargs):
+        seen[0] = (args[0] if args else kwargs["hidden_states"]).float().cpu().clone()
+
+    def after(block, args, output):
+        seen[1] = (output[0] if isinstance(output, tuple) else output).float().cpu().clone()
+
+    block = opened.blocks[0]
+    handles = [block.register_forward_pre_hook(before, with_kwargs=True), block.register_forward_hook(after)]
+    try:
+        first = _all_states(opened, word)[0].float().cpu()[0]
+    finally:
+        for handle in handles:
+            handle.remove()
+    from_embeddings, from_block = (relative_error(first, seen[place][0], word) for place in (0, 1))
+    if from_embeddings <= tolerance(opened, 0) or from_block > tolerance(opened, 1):
+        return False
+    say("hidden states: hs[0] are the embeddings here and hs[k] the output of block k, where Transformers begins with the first block's")
+    return True
 
 
 def _all_states(opened: Opened, word: Tokens) -> tuple:

@@ -10,9 +10,21 @@ from pathlib import Path
 from tli.errors import ItemError
 from tli.io.store import digest
 from tli.probes import task_items as items
+from tli.probes.base import Setting
 from tli.probes.task_items import HUB
+from tli.specs import STAGE_VERSIONS
 
 FEWSHOT_SEED = 1234  # the harness's own
+
+
+def depends_on(setting: Setting) -> dict:
+    """What every answer of a model with its head depends on."""
+    return {
+        "version": STAGE_VERSIONS["transfer"],
+        "identity": setting.check.identity,
+        "dtype": setting.model.dtype,
+        "harness": metadata.version("lm_eval"),
+    }
 
 
 def data_digest(task: str, source: str, question_from: str | None, num_fewshot: int) -> str:

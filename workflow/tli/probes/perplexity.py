@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
+
+import pandas as pd
+
+from tli.io import tables
+from tli.log import say
+from tli.probes.base import Answer, Probe, Setting
+from tli.probes.harness import depends_on
+from tli.subjects import Subject
 
 SENTENCES = Path(__file__).resolve().parents[3] / "resources" / "sentences"
+COLUMNS = [name for name in tables.PERPLEXITY if name not in tables.RUN]
 
 
 def shipped_sentences(language: str) -> list[str]:
@@ -52,3 +64,36 @@ def verdict(perplexity: float, vocabulary: int) -> str | None:
         f"perplexity {perplexity:,.0f} where uniform guessing has {vocabulary:,}: the model does not know these sentences. "
         "Its head may be random (a broken checkpoint), or it never saw the language"
     )
+
+
+@dataclass(frozen=True, eq=False)
+class PerplexityProbe(Probe):
+    """Perplexity on the shipped sentences, one row a language."""
+
+    depends: dict  # what else the answer depends on (tli.probes.scoring.depends_on)
+    quantization: str  # of a subject that is measured quantised
+    sentences: Mapping[str, list[str]]  # language -> sentences
+    kind: ClassVar[str] = "transfer"
+    needs_head: ClassVar[bool] = True
+    answers: ClassVar[dict[str, Answer]] = {"perplexity": Answer("perplexity.tsv", tuple(tables.PERPLEXITY))}
+
+    @classmethod
+    def of(cls, setting: Setting) -> list[PerplexityProbe]:
+        sentences = {language: texts for language in setting.pair.split("-") if (texts := shipped_sentences(language))}
+        say(f"transfer: perplexity on sentences in {', '.join(sentences) or 'no language'}")
+        return [cls(depends_on(setting), setting.model.quantization, sentences)]
+
+    def key(self, subject: Subject) -> dict:
+        quantization = self.quantization if subject.quantized else "none"
+        return self.depends | {"quantization": quantization, "unit": subject.unit, "sentences": dict(self.sentences)}
+
+    def measure(self, loaded, subject: Subject, folder: Path) -> None:
+        uniform = loaded.whole.config.get_text_config().vocab_size
+        rows = []
+        for language, texts in self.sentences.items():
+            value, tokens = perplexity(loaded.whole, loaded.opened.tokenizer, texts)
+            rows.append([language, len(texts), tokens, value, float(uniform)])
+            warning = verdict(value, uniform) if subject.is_baseline else None
+            if warning:
+                say(f"transfer: NOTE: {language}: {warning}")
+        pd.DataFrame(rows, columns=COLUMNS).to_parquet(folder / "perplexity.parquet", index=False)

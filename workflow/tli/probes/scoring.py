@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import random
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from tli.io import tables
+from tli.log import say
+from tli.probes import harness
+from tli.probes.base import Answer, Probe, Setting
+from tli.probes.harness import depends_on
 from tli.probes.task_items import family
+from tli.subjects import Subject
 
 ITEMS = [name for name in tables.TRANSFER if name not in tables.RUN]
 VALUES = [name for name in tables.GENERATION if name not in tables.RUN]
@@ -99,3 +107,67 @@ def _item(sample: dict[str, Any], task) -> dict:
         "choices": len(choices),
         "aligned_id": sample["doc"].get("aligned_id", f"{known.name}:{number}" if known and known.parallel else ""),
     }
+
+
+@dataclass
+class Harness:
+    """The harness around the model that is opened, shared by the probes of all tasks."""
+
+    batch_size: int
+    add_bos: bool
+    _whole: Any = None
+    _model: Any = None
+
+    def around(self, loaded) -> Any:
+        """The harness's model object; made anew for another opened model."""
+        if self._whole is not loaded.whole:
+            self._whole = loaded.whole
+            self._model = harness_model(loaded.whole, loaded.opened.tokenizer, batch_size=self.batch_size, add_bos=self.add_bos)
+        return self._model
+
+
+@dataclass(eq=False)
+class TaskProbe(Probe):
+    """A task of the harness: one row an item, or the task's own metrics where it has no choices."""
+
+    task: str
+    depends: dict  # what else the answer depends on
+    quantization: str  # of a subject that is measured quantised
+    harness: Harness
+    build: Callable[[str], Any]  # the harness's task object, made when it is first asked for
+    limit: int | None = None
+    kind: ClassVar[str] = "transfer"
+    needs_head: ClassVar[bool] = True
+    answers: ClassVar[dict[str, Answer]] = {
+        "items": Answer("transfer.parquet", tuple(tables.TRANSFER)),
+        "values": Answer("generation.tsv", tuple(tables.GENERATION)),
+    }
+    _task: Any = field(default=None)
+
+    @classmethod
+    def of(cls, setting: Setting) -> list[TaskProbe]:
+        """One for each task, all around one model object of the harness. Raises ItemError for items that cannot be used."""
+        spec = setting.transfer
+        add_bos = setting.check.bos if spec.add_bos is None else spec.add_bos
+        say(f"transfer: BOS before each prompt: {'yes' if add_bos else 'no'}")
+        scored = depends_on(setting) | {"add_bos": add_bos, "limit": spec.limit, "num_fewshot": spec.num_fewshot}
+        around = Harness(spec.batch_size, add_bos)
+
+        def build(task: str) -> Any:
+            return harness.build(task, spec.source, spec.question_from, spec.num_fewshot, setting.scratch)
+
+        def data(task: str) -> str:
+            return harness.data_digest(task, spec.source, spec.question_from, spec.num_fewshot)
+
+        quantization = setting.model.quantization
+        return [cls(task, scored | {"data": data(task)}, quantization, around, build, spec.limit) for task in spec.tasks]
+
+    def key(self, subject: Subject) -> dict:
+        quantization = self.quantization if subject.quantized else "none"
+        return self.depends | {"quantization": quantization, "unit": subject.unit, "task": self.task}
+
+    def measure(self, loaded, subject: Subject, folder: Path) -> None:
+        if self._task is None:
+            self._task = self.build(self.task)
+        rows, values = score(self.harness.around(loaded), self._task, self.limit)
+        (rows if len(rows) else values).to_parquet(folder / f"{'items' if len(rows) else 'values'}.parquet", index=False)

@@ -2,51 +2,120 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 
 from tli import metrics
-from tli.model.embedding import embed
+from tli.io import store, tables
+from tli.lexicon.audit import COGNATE
+from tli.lexicon.similarity import edit_similarity
+from tli.metrics.projection import project
+from tli.model.embedding import Embedded, embed, embed_all
 from tli.model.opened import Opened
 from tli.model.pooling import tokenize
+from tli.model.streaming import Wanted
+from tli.probes.base import Answer, Probe, Setting
+from tli.specs import STAGE_VERSIONS, MeasureSpec, ModelSpec
+from tli.subjects import Subject
+
+
+@dataclass(frozen=True, eq=False)
+class Figures:
+    """What a list gives on a subject."""
+
+    rows: pd.DataFrame  # one a query, pool, hidden state and pooling: tables.SIMILARITIES after the run's names
+    figures: pd.DataFrame  # one a split, pool, hidden state and pooling: tables.RUN_METRICS after the run's names
+    strata: pd.DataFrame  # the same for parts of a split: tables.STRATA after the run's names
+    vectors: dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]  # (hidden state, pooling) -> source, target vectors by pair, float32
+
+
+@dataclass(frozen=True, eq=False)
+class Listed:
+    """A list as one run sees it: its pairs with the run's splits, and the pools in which they are asked."""
+
+    pairs: pd.DataFrame  # columns tables.PAIRS
+    candidates: metrics.Candidates
+    pools: tuple[metrics.Pool, ...]
+    similarity: np.ndarray | None = None  # how alike its forms are spelt (metrics.baselines.similarity_matrix)
+
+    @classmethod
+    def of(cls, pairs: pd.DataFrame, similarity: np.ndarray | None = None, *, whole_list: bool = True) -> Listed:
+        """With the pool that training cannot touch, where words are held out, and the whole list where it is asked for."""
+        candidates, heldout = metrics.candidates(pairs), (pairs["split"] == "heldout").to_numpy()
+        pools = [metrics.whole_list(candidates)] if whole_list else []
+        if heldout.any():
+            trained = pairs[pairs["split"] == "train"]
+            pools.append(metrics.untrained(candidates, heldout, set(trained["source"]), set(trained["target"])))
+        return cls(pairs, candidates, tuple(pools), similarity)
+
+    @property
+    def forms(self) -> list[str]:
+        """The forms that need a vector."""
+        asked = [pool.candidates.forms for pool in self.pools]
+        return self.candidates.forms if len(asked) != 1 else asked[0]
+
+    def vectors(self, stacked: np.ndarray) -> metrics.Vectors:
+        """Vectors of the whole list's forms out of those of `forms`; zero where a form was not asked for."""
+        whole = metrics.Vectors.of(stacked, self.candidates) if len(self.pools) != 1 else None
+        if whole is not None:
+            return whole
+        (pool,), candidates = self.pools, self.candidates
+        part = metrics.Vectors.of(stacked, pool.candidates)
+        places = (pool.source_rows, pool.target_rows, pool.reference_rows)
+        counts = (len(candidates.source_forms), len(candidates.target_forms), len(candidates.reference_forms))
+        sides = []
+        for values, rows, count in zip((part.source, part.target, part.reference), places, counts, strict=True):
+            side = np.zeros((count, stacked.shape[1]), np.float32)
+            side[rows] = values
+            sides.append(side)
+        return metrics.Vectors(*sides)
+
+
+def similarity_of(pairs: pd.DataFrame) -> np.ndarray | None:
+    """How alike the forms of a list are spelt; None where it is too long for that."""
+    return metrics.baselines.similarity_matrix(metrics.candidates(pairs), edit_similarity)
 
 
 def measure(
-    opened: Opened, pairs: pd.DataFrame, hidden_states: list[int], poolings: list[str], *, k: int = 10, progress=None, embedded=None
-) -> tuple[pd.DataFrame, pd.DataFrame, dict]:
-    """Rows per pair and figures per split, for each hidden state and pooling, and the vectors.
+    opened: Opened, listed: Listed, hidden_states: Sequence[int], poolings: Sequence[str], *, k: int = 10, progress=None
+) -> Figures:
+    """Embed the forms of a list on an opened model, then take `figures_of` them."""
+    return figures_of(embed(opened, listed.forms, list(hidden_states), list(poolings), progress=progress), listed, opened.layers, k)
 
-    pairs: columns tables.PAIRS. embedded: what `embed` gave for `forms(pairs)`, where it was done before. Returns (rows with
-    the columns of tables.SIMILARITIES after the run's names, figures with those of tables.RUN_METRICS after them, {(hidden
-    state, pooling): (source vectors [n, d], target vectors [n, d])} by pair, float32).
-    """
-    candidates = metrics.candidates(pairs)
-    n, m = len(candidates.source_forms), len(candidates.target_forms)
-    if embedded is None:
-        embedded = embed(opened, forms(candidates), hidden_states, poolings, progress=progress)
+
+def figures_of(embedded: Embedded, listed: Listed, layers: int, k: int = 10) -> Figures:
+    """Every figure of a list from the vectors of its forms. layers: L, whose hidden state is normed."""
+    pairs, candidates = listed.pairs, listed.candidates
+    facts = pairs[["cognate", "category"]]
+    if len(embedded.token_counts) == len(candidates.forms):
+        facts = facts.assign(token_count=embedded.token_counts[candidates.source_of])
+    questions = metrics.Questions(pairs["split"].to_numpy(), listed.similarity, metrics.strata.parts(facts, cognate_from=COGNATE))
     rows, figures, vectors = [], [], {}
-    splits = pairs["split"].to_numpy()
-    for (state, pooling), all_vectors in embedded.vectors.items():
-        source, target, reference = all_vectors[:n], all_vectors[n : n + m], all_vectors[n + m :]
-        of_pairs, by_split = metrics.evaluate(
-            source, target, candidates, splits, reference_vectors=reference, k=k, sink_ratio=embedded.sink_ratio[state]
-        )
-        of_pairs.insert(0, "pair_id", pairs["pair_id"].to_numpy())
-        of_pairs.insert(1, "split", splits)
-        of_pairs.insert(2, "hidden_state", state)
-        of_pairs.insert(3, "pooling", pooling)
-        rows.append(of_pairs)
-        normed = state == opened.layers
-        figures += [
-            {"split": split, "hidden_state": state, "normed": normed, "pooling": pooling, **values} for split, values in by_split.items()
-        ]
-        vectors[state, pooling] = (source[candidates.source_of], target[candidates.target_of])
-    return pd.concat(rows, ignore_index=True), pd.DataFrame(figures), vectors
-
-
-def forms(candidates: metrics.Candidates) -> list[str]:
-    """The forms that `measure` embeds, in its order."""
-    return [*candidates.source_forms, *candidates.target_forms, *candidates.reference_forms]
+    for (state, pooling), stacked in embedded.vectors.items():
+        whole = listed.vectors(stacked)
+        for pool in listed.pools:
+            place = {"hidden_state": state, "pooling": pooling}
+            ratio = embedded.sink_ratio[state]
+            of_pairs, by_split = metrics.evaluate_pool(whole, pool, questions, k=k, sink_ratio=ratio)
+            asked = pairs.iloc[of_pairs.pop("pair").to_numpy()]
+            names = {"pair_id": asked["pair_id"].to_numpy(), "split": asked["split"].to_numpy(), **place}
+            rows.append(pd.concat([pd.DataFrame(names, index=of_pairs.index), of_pairs], axis=1))
+            figures.append(by_split.assign(**place, normed=state == layers))
+        vectors[state, pooling] = (whole.source[candidates.source_of], whole.target[candidates.target_of])
+    both = pd.concat(figures, ignore_index=True)
+    parts = both["stratum"] != ""
+    return Figures(
+        pd.concat(rows, ignore_index=True)[[name for name in tables.SIMILARITIES if name not in tables.RUN]],
+        both.loc[~parts, [name for name in tables.RUN_METRICS if name not in tables.RUN]].reset_index(drop=True),
+        both.loc[parts, [name for name in tables.STRATA if name not in tables.RUN]].reset_index(drop=True),
+        vectors,
+    )
 
 
 EDIT_LIMIT = 4_000_000  # comparisons of two words; beyond, edit similarity is left empty
@@ -83,3 +152,113 @@ def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) 
             "edit_similarity": edit,
         }
     )
+
+
+@dataclass(eq=False)
+class WordsProbe(Probe):
+    """The words of a list at hidden states: every pair, every figure, its strata, and for some subjects their projections."""
+
+    spec: MeasureSpec
+    model: ModelSpec
+    identity: str  # of the model
+    splits: Callable[[int, int], pd.DataFrame]  # the pairs with the splits of a seed and fold, columns tables.PAIRS
+    states: Mapping[str, Sequence[int]]  # of each subject's run: the hidden states at which it is measured
+    projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
+    kind: ClassVar[str] = "evaluate"
+    answers: ClassVar[dict[str, Answer]] = {
+        "rows": Answer("similarities.parquet", tuple(tables.SIMILARITIES)),
+        "figures": Answer("metrics.tsv", tuple(tables.RUN_METRICS)),
+        "strata": Answer("strata.tsv", tuple(tables.STRATA)),
+        "projections": Answer("projections.parquet", tuple(tables.PROJECTIONS)),
+    }
+    _embedded: dict[tuple[str, int, int], Embedded] = field(default_factory=dict)
+    _base: Embedded | None = None  # of the model as it came: with folds it is judged many times
+
+    @classmethod
+    def of(cls, setting: Setting) -> list[WordsProbe]:
+        identity = setting.check.identity
+        return [cls(setting.measure, setting.model, identity, setting.splits, setting.states, setting.projected)]
+
+    def key(self, subject: Subject) -> dict:
+        return {
+            "version": STAGE_VERSIONS["evaluate"],
+            "identity": self.identity,
+            "dtype": self.model.dtype,
+            "quantization": self.model.quantization if subject.quantized else "none",
+            "unit": subject.unit,
+            "states": list(self.states[subject.run]),
+            "poolings": list(self.spec.poolings),
+            "k": self.spec.csls_k,
+            "merge": self.spec.merge and not subject.is_baseline,
+            "pairs": self._digest(subject.seed, subject.fold),
+            "projected": self._projected_pairs(subject),
+        }
+
+    @cache  # noqa: B019 (it lives as long as the job)
+    def _digest(self, seed: int, fold: int) -> str:
+        return store.digest_table(self.splits(seed, fold))
+
+    @cache  # noqa: B019
+    def _listed(self, seed: int, fold: int) -> Listed:
+        """A fold's adapter is measured in its own pool only; whoever has no fold in the whole list too."""
+        return Listed.of(self.splits(seed, fold), self._similarity, whole_list=not fold)
+
+    @cached_property
+    def _similarity(self) -> np.ndarray | None:
+        return similarity_of(self.splits(-1, 0))
+
+    def prepare(self, loaded, subjects: Sequence[Subject]) -> None:
+        """Of a streamed model: all subjects' words in one reading of its files."""
+        opened = loaded.opened
+        self._base = None
+        if opened.stream is None or not subjects:
+            return
+        forms = list(dict.fromkeys(form for subject in subjects for form in self._forms(subject)))
+        once = list({subject.unit: subject for subject in subjects}.values())
+        wanted = [Wanted(self.states[subject.run], subject.adapter(opened), self.spec.merge) for subject in once]
+        embedded = dict(zip([subject.unit for subject in once], embed_all(opened, forms, wanted, list(self.spec.poolings)), strict=True))
+        self._embedded = {subject.place: embedded[subject.unit].of(forms, self._forms(subject)) for subject in subjects}
+
+    def _forms(self, subject: Subject) -> list[str]:
+        """The model as it came is embedded once, with all forms; an adapter with those that it is asked for."""
+        listed = self._listed(subject.seed, subject.fold)
+        return listed.candidates.forms if subject.is_baseline else listed.forms
+
+    def measure(self, loaded, subject: Subject, folder: Path) -> None:
+        listed = self._listed(subject.seed, subject.fold)
+        embedded = self._vectors(loaded, subject)
+        if subject.is_baseline and listed.forms != listed.candidates.forms:
+            embedded = embedded.of(listed.candidates.forms, listed.forms)
+        result = figures_of(embedded, listed, loaded.opened.layers, self.spec.csls_k)
+        result.rows.to_parquet(folder / "rows.parquet", index=False)
+        result.figures.to_parquet(folder / "figures.parquet", index=False)
+        result.strata.to_parquet(folder / "strata.parquet", index=False)
+        if self._projected_pairs(subject):
+            first = self.states[subject.run][0], self.spec.poolings[0]
+            asked = np.sort(np.unique(np.concatenate([pool.pairs for pool in listed.pools])))
+            sides = (side[asked] for side in result.vectors[first])
+            maps = project(*sides, listed.pairs.iloc[asked].reset_index(drop=True), self.spec.projected_pairs)
+            maps.insert(0, "hidden_state", first[0])
+            maps.to_parquet(folder / "projections.parquet", index=False)
+
+    def _vectors(self, loaded, subject: Subject) -> Embedded:
+        if subject.place in self._embedded:
+            return self._embedded.pop(subject.place)
+        if subject.is_baseline and self._base is not None:
+            return self._base
+        states, poolings = list(self.states[subject.run]), list(self.spec.poolings)
+        embedded = embed(loaded.opened, self._forms(subject), states, poolings)
+        if subject.is_baseline:
+            self._base = embedded
+        return embedded
+
+    def _projected_pairs(self, subject: Subject) -> int:
+        return self.spec.projected_pairs if subject.place in self.projected else 0
+
+
+def states_of(asked: Sequence[str | int], layers: int, loss_layers: Sequence[int]) -> list[int]:
+    """Hidden states as numbers, in the config's order, each once. `asked` may name "output" and "loss-layer"."""
+    resolved: list[int] = []
+    for state in asked:
+        resolved += [layers] if state == "output" else loss_layers if state == "loss-layer" else [int(state)]
+    return list(dict.fromkeys(resolved))

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from tli import labels
+from tli.labels import metric_label
+
 REFERENCES = {
     "tli": "Targeted Lexical Injection: Unlocking Latent Cross-Lingual Alignment in Lugha-Llama via Early-Layer LoRA "
     "Fine-Tuning. arXiv:2506.15415, 2025.",
@@ -26,39 +29,13 @@ REFERENCES = {
     "xnli": "Conneau et al. XNLI: Evaluating Cross-lingual Sentence Representations. EMNLP 2018. arXiv:1809.05053.",
 }
 
-# name: (how it is written for people, what it is, key of REFERENCES or "")
-METRICS = {
-    "cosine": ("cosine", "Mean cosine of a word and its translation. Alone it proves nothing: one constant added to every "
-               "vector raises it.", "tli"),
-    "mismatched": ("mismatched cosine", "Mean cosine of a word and the wrong targets: what any two words score.", "anisotropy"),
-    "gap": ("gap", "cosine - mismatched: how much nearer a translation is than a wrong target.", "anisotropy"),
-    "z": ("z", "(cosine to the translation - mean over wrong targets) / standard deviation over wrong targets.", ""),
-    "p_at_1": ("P@1", "Share of words whose nearest target by cosine is a right one; ties count against.", "csls"),
-    "p_at_5": ("P@5", "Share of words with a right target among the 5 nearest.", "csls"),
-    "mrr": ("MRR", "Mean of 1 / rank of the best right target.", "csls"),
-    "csls_p_at_1": ("CSLS P@1", "P@1 where each cosine is corrected for hubs: 2 cos - mean cosine of either word to its k "
-                    "nearest neighbours. The primary endpoint.", "csls"),
-    "mexa": ("MEXA", "Share of pairs whose cosine is above all others of its row and of its column.", "mexa"),
-    "margin_error": ("margin error (xsim)", "Share of words whose best target by the ratio margin (k = 4) is wrong: lower is "
-                     "better.", "margin"),
-    "xcs": ("xCS (CLIPScore-style)", "2.5 max(cosine, 0), not clipped above. No image is involved: the form of CLIPScore "
-            "is applied to two words.", "clipscore"),
-    "xcs_mismatched": ("xCS, wrong pairs", "The same for wrong pairs; xCS must be read beside it.", "clipscore"),
-    "ref_xcs": ("RefxCS", "Harmonic mean of xCS and the best cosine to another accepted translation; undefined without one.",
-                "clipscore"),
-    "ref_xcs_mismatched": ("RefxCS, wrong pairs", "The same for wrong pairs.", "clipscore"),
-    "cka": ("linear CKA", "Similarity of the two sides' geometry, debiased.", "cka"),
-    "cosine_centred": ("cosine, centred", "After the mean of all words of both sides is taken off.", "anisotropy"),
-    "gap_centred": ("gap, centred", "The gap after centring.", "anisotropy"),
-    "cosine_no_sink": ("cosine, no rogue dimensions", "Without the dimensions that dominate the norm.", "rogue"),
-    "gap_no_sink": ("gap, no rogue dimensions", "The gap without the dimensions that dominate the norm.", "rogue"),
-    "sink_ratio": ("sink ratio", "Median norm of token 0 / median norm of the other tokens. Above 10 a pooled token 0 rules "
-                   "the mean.", "sink"),
-    "survival": ("survival", "Gap at the output / gap at the loss layer: how much of what is gained there reaches the end.", ""),
-    "dz": ("d_z", "Mean of the paired differences / their standard deviation.", ""),
-    "d_av": ("d_av", "Mean of the paired differences / mean of the two standard deviations.", ""),
-    "detectable": ("smallest detectable", "The smallest change that these seeds could have shown with 80 % power.", ""),
-}  # fmt: skip
+# name: (what it is, whose formula it is or ""); the metrics of words stand in tli.labels, with what they are called
+METRICS = {name: (metric.meaning, metric.source) for name, metric in {**labels.METRICS, **labels.BESIDE}.items()} | {
+    "survival": ("Gap at the output / gap at the loss layer: how much of what is gained there reaches the end.", ""),
+    "dz": ("Mean of the paired differences / their standard deviation.", ""),
+    "d_av": ("Mean of the paired differences / mean of the two standard deviations.", ""),
+    "detectable": ("The smallest change that this design would have found with 80 % power, both contrasts and the correction counted.", ""),
+}
 
 TERMS = {
     "hs[k]": "Hidden state k: hs[0] are the embeddings, hs[k] the output of block k - 1 (blocks counted from 0). A model of "
@@ -72,40 +49,59 @@ TERMS = {
     "placebo": "The same training with the same seeds and batch order on translations dealt out anew, so that no word meets "
     "its own. What the placebo gains is not knowledge of translations.",
     "cell": "One (model, pair, arm, layer, rank); its seeds are its replicates.",
-    "seed": "The random number that a run starts from. Claims rest on differences between seeds, not between words.",
+    "seed": "The random number that a run starts from. Claims are about other seeds and other held-out words, so both count as a sample.",
     "confirmatory, exploratory": "Confirmatory: the tests of the primary endpoint, declared before, corrected together; "
     "they alone carry verdicts. Exploratory: everything else.",
     "family": "The tests corrected together; its name and size stand beside every adjusted p.",
 }
 
 COLUMNS = {
-    "n": "number of queries (pairs, items)", "seeds": "number of runs averaged or tested over", "k": "neighbourhood of CSLS",
-    "estimate": "mean difference", "low": "lower end of the 95 % interval", "high": "upper end of the 95 % interval",
-    "p": "two-sided p", "log10_p": "log10 of p, for p below 1e-308", "p_holm": "p adjusted by Holm",
-    "p_bh": "p adjusted by Benjamini-Hochberg", "p_by": "p adjusted by Benjamini-Yekutieli", "df": "degrees of freedom",
-    "statistic": "test statistic", "sd": "standard deviation of the differences", "p_family": "larger of the two p, adjusted "
-    "within the confirmatory family", "detectable": METRICS["detectable"][1], "hidden_state": "k of hs[k]",
-    "layer": "where the loss is taken, as the config asks", "loss_layer": "the same as a hidden-state index",
-    "normed": "after the final norm", "same_as": "the run with which this one is the same by construction",
-    "reached_parameters": "parameters that the loss can reach, measured", "win_share": "share of word bootstraps in which "
-    "this hidden state is the best", "chosen": "the hidden state that layer 'best' means", "change": "after - before",
-    "chance": "1 / number of choices", "seed": "-1 for a baseline, or where the test is over seeds",
-    "against_placebo": "real - placebo", "before": "of the baseline", "after": "of the trained runs",
-    "gap_change": "gap after - gap before", "target_rank_after": "rank of the translation among all targets (1 is best)",
-}  # fmt: skip
+    "n": "number of queries (pairs, items)",
+    "seeds": "number of runs averaged or tested over",
+    "k": "neighbourhood of CSLS",
+    "estimate": "mean difference",
+    "low": "lower end of the 95 % interval",
+    "high": "upper end of the 95 % interval",
+    "p": "two-sided p",
+    "log10_p": "log10 of p, for p below 1e-308",
+    "p_holm": "p adjusted by Holm",
+    "p_bh": "p adjusted by Benjamini-Hochberg",
+    "p_by": "p adjusted by Benjamini-Yekutieli",
+    "df": "degrees of freedom",
+    "statistic": "test statistic",
+    "sd": "standard deviation of the differences",
+    "p_family": "larger of the two p, adjusted within the confirmatory family",
+    "detectable": METRICS["detectable"][0],
+    "hidden_state": "k of hs[k]",
+    "layer": "where the loss is taken, as the config asks",
+    "loss_layer": "the same as a hidden-state index",
+    "normed": "after the final norm",
+    "same_as": "the run with which this one is the same by construction",
+    "reached_parameters": "parameters that the loss can reach, measured",
+    "win_share": "share of word bootstraps in which this hidden state is the best",
+    "chosen": "the hidden state that layer 'best' means",
+    "change": "after - before",
+    "chance": "1 / number of choices",
+    "seed": "-1 for a baseline, or where the test is over all seeds",
+    "against_placebo": "real - placebo",
+    "before": "of the baseline",
+    "after": "of the trained runs",
+    "gap_change": "gap after - gap before",
+    "target_rank_after": "rank of the translation among all targets (1 is best)",
+}
+SUFFIXES = {
+    "_before": "before training",
+    "_after": "after training",
+    "_change": "after - before",
+    "_reverse": "from target to source",
+}
 
 
 def meaning(column: str) -> str:
     """One line on a table's column, empty where its name says it all."""
     if column in COLUMNS:
         return COLUMNS[column]
-    for suffix, words in (("_before", "before training"), ("_after", "after training"), ("_change", "after - before"),
-                          ("_reverse", "from target to source")):  # fmt: skip
-        if column.endswith(suffix) and column.removesuffix(suffix) in METRICS:
-            return f"{METRICS[column.removesuffix(suffix)][0]}, {words}"
-    return METRICS[column][1] if column in METRICS else ""
-
-
-def label(metric: str) -> str:
-    """A metric's name for people."""
-    return METRICS[metric][0] if metric in METRICS else str(metric).replace("_", " ")
+    for suffix, words in SUFFIXES.items():
+        if column.removesuffix(suffix) in METRICS and column.endswith(suffix):
+            return f"{metric_label(column.removesuffix(suffix))}, {words}"
+    return METRICS[column][0] if column in METRICS else ""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tli.report.choose import as_list, names, table
-from tli.report.doubts import is_demo
-from tli.report.glossary import REFERENCES, label
+from tli.labels import metric_label
+from tli.report.glossary import REFERENCES
+from tli.report.input import Model, ReportInput
 
 PROTOCOLS = {
     "controlled": "BOS was kept in the input and out of the pool throughout; adapters were evaluated unmerged, and "
@@ -16,98 +16,87 @@ PROTOCOLS = {
     "and evaluation at hs[2], adapters merged before evaluation",
 }
 CORRECTIONS = {
-    "holm": "Holm [holm]", "benjamini-hochberg": "Benjamini and Hochberg [bh]",
+    "holm": "Holm [holm]",
+    "benjamini-hochberg": "Benjamini and Hochberg [bh]",
     "benjamini-yekutieli": "Benjamini and Yekutieli [by]",
-}  # fmt: skip
+}
+CITED_TASKS = {"xcopa": "XCOPA [xcopa]", "xnli": "XNLI [xnli]"}
 
 
-def methods(tables: dict[str, pd.DataFrame], config: dict, provenance: dict) -> tuple[str, list[str]]:
+def methods(report: ReportInput) -> tuple[str, list[str]]:
     """The paragraph, with [n] for citations, and the numbered references."""
-    runs = table(tables, "runs")
-    real = runs[~runs["control"].astype(bool)] if len(runs) else runs
-    statistics = config.get("statistics") if isinstance(config.get("statistics"), dict) else {}
-    parts = [
-        "We trained " + _models(config, provenance) + " by Targeted Lexical Injection [tli] on translation pairs of "
-        + _listing(names(config.get("pairs"))) + _sizes(tables) + "."
-    ]  # fmt: skip
+    experiment, tables = report.experiment, report.tables
+    runs = tables.runs
+    real = runs[~runs["control"].astype(bool)]
+    models = _listing([_model(model) for model in experiment.models])
+    pairs = _listing(list(experiment.pairs)) + _sizes(tables.pairs)
+    parts = [f"We trained {models} by Targeted Lexical Injection [tli] on translation pairs of {pairs}."]
     if len(real):
         first = real.iloc[0]
         parts.append(
-            f"{_method(real)} was trained with the {first['objective']} loss (margin {_number(first.get('margin'))}) taken at "
-            f"{_states(real)}, AdamW at a peak learning rate of {_number(first.get('learning_rate'))}, "
-            f"{_number(first.get('epochs'))} epochs, batches of {_number(first.get('batch_size'))} and "
-            f"{_number(first.get('warmup_steps'))} warm-up steps."
+            f"{_method(real)} was trained with the {first['objective']} loss (margin {_number(first['margin'])}) taken at "
+            f"{_states(real)}, AdamW at a peak learning rate of {_number(first['learning_rate'])}, "
+            f"{_number(first['epochs'])} epochs, batches of {_number(first['batch_size'])} and "
+            f"{_number(first['warmup_steps'])} warm-up steps."
         )
-    seeds = config.get("seeds")
-    count = seeds if isinstance(seeds, int) else len(as_list(seeds))
+    count = len(experiment.seeds)
     if count:
         parts.append(f"Each cell was run with {count} seed{'s' * (count != 1)}.")
-    if len(runs) and runs.get("placebo_of", pd.Series(dtype=str)).fillna("").ne("").any():
+    if runs["placebo_of"].fillna("").ne("").any():
         parts.append(
             "Every such arm had a placebo with the same seeds, initialisation and batch order on a derangement of the training "
             "translations, redrawn for each seed."
         )
-    protocol = PROTOCOLS.get(config.get("protocol"))
-    if protocol:
-        parts.append(protocol[0].upper() + protocol[1:] + ".")
+    if experiment.protocol in PROTOCOLS:
+        text = PROTOCOLS[experiment.protocol]
+        parts.append(text[0].upper() + text[1:] + ".")
     parts.append(
         "A word is the float32 mean of its tokens' hidden states; hs[k] is the output of block k - 1, and the last is after the "
-        "final norm. Candidates of retrieval are all distinct targets of a list; beside the cosine we report the cosine of wrong "
+        "final norm. Claims rest on held-out words among the forms that no training touched (the untrained pool); the figures among all "
+        "distinct forms of a list stand beside them. Beside the cosine we report the cosine of wrong "
         "pairs [anisotropy], retrieval by CSLS [csls] and the ratio of the first token's norm to the others' [sink]."
     )
-    primary = label(statistics.get("primary", "csls_p_at_1"))
+    claims = experiment.claims
     parts.append(
-        f"The primary endpoint is the change of {primary} on held-out pairs; the replicate is the seed. An arm is said to align "
-        "better when t tests over the seeds' paired differences show both after - before and real - placebo above zero; the "
-        f"larger p of the two enters the confirmatory family, corrected by "
-        f"{CORRECTIONS.get(statistics.get('correction', 'holm'), 'Holm [holm]')} at {statistics.get('alpha', 0.05)}. All other "
-        "tests are exploratory."
+        f"The primary endpoint is the change of {metric_label(claims.primary)} on held-out pairs. Seeds and words are both samples: an "
+        "arm is said to align better when a quasi-t over the crossed table of seeds and words (Clark 1973; Satterthwaite's degrees of "
+        "freedom) shows both after - before and real - placebo above zero; "
+        f"the larger p of the two enters the confirmatory family, corrected by {CORRECTIONS[claims.correction]} at {claims.alpha}. All "
+        "other tests are exploratory."
     )
-    if "transfer" in tables and len(tables["transfer"]):
-        cited = {"xcopa": "XCOPA [xcopa]", "xnli": "XNLI [xnli]"}
-        tasks = list(tables["transfer"]["task"].unique())
-        known = [text for key, text in cited.items() if any(key in str(task) for task in tasks)]
-        parts.append(f"Transfer was measured on {_listing(list(map(str, tasks)))}{f' ({_listing(known)})' if known else ''}.")
-    if is_demo(config):
+    if len(tables.transfer):
+        tasks = list(map(str, tables.transfer["task"].unique()))
+        known = [text for key, text in CITED_TASKS.items() if any(key in task for task in tasks)]
+        parts.append(f"Transfer was measured on {_listing(tasks)}{f' ({_listing(known)})' if known else ''}.")
+    if experiment.is_demo:
         parts.append("The model is a demo trained for this software: its figures support no claim about real language models.")
-    text = " ".join(parts)
-    return _cite(text)
+    return _cite(" ".join(parts))
 
 
 def _cite(text: str) -> tuple[str, list[str]]:
-    found = sorted((text.index(f"[{key}]"), key) for key in REFERENCES if f"[{key}]" in text)
-    for number, (_, key) in enumerate(found, start=1):
+    cited = sorted((text.index(f"[{key}]"), key) for key in REFERENCES if f"[{key}]" in text)
+    for number, (_, key) in enumerate(cited, start=1):
         text = text.replace(f"[{key}]", f"[{number}]")
-    return text, [REFERENCES[key] for _, key in found]
+    return text, [REFERENCES[key] for _, key in cited]
 
 
-def _models(config: dict, provenance: dict) -> str:
-    models = config.get("models")
-    if not isinstance(models, dict):
-        return _listing(names(models))
-    revisions = provenance.get("model_revisions") or {}
-    described = []
-    for name, settings in models.items():
-        settings = settings if isinstance(settings, dict) else {}
-        revision = settings.get("revision") or revisions.get(name)
-        about = [str(settings["source"])] if settings.get("source") else []
-        about += [f"revision {str(revision)[:12]}"] if revision else []
-        about += ["4-bit NF4"] if settings.get("quantization") == "nf4" else []
-        about += [str(settings["dtype"])] if settings.get("dtype") else []
-        described.append(name + (f" ({', '.join(about)})" if about else ""))
-    return _listing(described)
+def _model(model: Model) -> str:
+    revision = model.revision or model.identity
+    about = [model.source] if model.source else []
+    about += [f"revision {revision[:12]}"] if revision else []
+    about += ["4-bit NF4"] if model.quantization == "nf4" else []
+    about += [model.dtype] if model.dtype else []
+    return model.name + (f" ({', '.join(about)})" if about else "")
 
 
-def _sizes(tables: dict[str, pd.DataFrame]) -> str:
-    pairs = table(tables, "pairs")
+def _sizes(pairs: pd.DataFrame) -> str:
     if pairs.empty:
         return ""
-    pairs = pairs.drop_duplicates([c for c in ("pair", "pair_id") if pairs[c].notna().any()])
     counts = []
-    for name, part in pairs.groupby(pairs["pair"].fillna("all").astype(str), sort=False):
+    for name, part in pairs.drop_duplicates(["pair", "pair_id"]).groupby("pair", sort=False):
         of = part["split"].value_counts()
         split = [f"{of[s]} {word}" for s, word in (("train", "train"), ("select", "select"), ("heldout", "held-out")) if s in of]
-        counts.append((f"{name}: " if name != "all" else "") + ", ".join(split))
+        counts.append(f"{name}: " + ", ".join(split))
     return f" ({'; '.join(counts)})"
 
 

@@ -7,10 +7,10 @@ import re
 import sys
 from pathlib import Path
 
-import pandas as pd
-
 from tli.config import Config
+from tli.experiment import Experiment
 from tli.io import tables
+from tli.io.provenance import read_records, stage_seconds
 
 
 def let_scripts_find(package: str | os.PathLike) -> None:
@@ -19,29 +19,29 @@ def let_scripts_find(package: str | os.PathLike) -> None:
     os.environ["PYTHONPATH"] = os.pathsep.join(dict.fromkeys([str(package), *filter(None, others)]))
 
 
-def announce_run(config: Config, runs: pd.DataFrame) -> None:
+def announce_run(experiment: Experiment) -> None:
     """One line before the first job: how large the grid is."""
-    cells = len(runs.drop_duplicates(tables.CELL))
+    config, runs, cells = experiment.config, experiment.runs, len(experiment.cells)
     _say(
         f"{config.title}: {_count(len(runs), 'run')} in {_count(cells, 'cell')} ({_count(len(config.models), 'model')}, {_count(len(config.pairs), 'pair')}, "
-        f"{runs['arm'].nunique()} arms, {len(config.seed_list)} seeds); results in {config.results}/"
+        f"{len(experiment.arms)} arms, {len(config.seed_list)} seeds); results in {config.results}/"
     )
 
 
-def conclude_run(config: Config) -> None:
+def conclude_run(experiment: Experiment) -> None:
     """The last lines of a good run: time per stage, the headline, and the report's path."""
-    results = Path(config.results)
-    stages = stage_seconds(results)
+    config, layout = experiment.config, experiment.layout
+    stages = stage_seconds(read_records(layout.provenance()))
     if len(stages):
         total = stages.groupby("stage", sort=False)["seconds"].sum()
         _say("Time per stage, s: " + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in total.items()))
-    verdicts = results / "statistics" / "verdicts.tsv"
+    verdicts = Path(layout.statistics()["verdicts"])
     if verdicts.exists():
         demo = any(model.demo for model in config.models.values())
         for _, row in tables.read(verdicts).iterrows():
             cell = ", ".join([row["model"], row["pair"], row["arm"], f"layer {row['layer']}", f"rank {row['rank']}"])
             _say(f"{'demo model, ' if demo else ''}{cell}: {row['sentence']}")
-    report = results / "report" / "index.html"
+    report = Path(layout.page()["page"])
     if report.exists():
         _say(f"The report is {report}")
 
@@ -59,26 +59,15 @@ def explain(config: Config, log: str) -> None:
             lines = Path(path).read_text(encoding="utf-8", errors="replace").strip().splitlines()
         except OSError:
             lines = []
-        said = [number for number, line in enumerate(lines) if line.startswith("Error in ")]
-        for line in lines[said[-1] :] if said else lines[-2:]:
+        errors_at = [number for number, line in enumerate(lines) if line.startswith("Error in ")]
+        for line in lines[errors_at[-1] :] if errors_at else lines[-2:]:
             _say(f"  {line}")
-        if not said:
+        if not errors_at:
             _say("  (no error of its own: it did not start, or was killed; out of memory or of time?)")
     _say("What is finished is kept; the same command goes on from there. A report of what is there so far:")
     python = Path(sys.executable)
     shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
     _say(f"  PYTHONPATH=workflow {shown} -m tli report --partial {config.results}")
-
-
-def stage_seconds(results: Path) -> pd.DataFrame:
-    """Wall seconds of every finished job, from the provenance files: columns stage, job, seconds, device."""
-    import json
-
-    rows = []
-    for path in sorted((Path(results) / "provenance").glob("*/*.json"), key=lambda p: p.stat().st_mtime):
-        record = json.loads(path.read_text(encoding="utf-8"))
-        rows.append({key: record.get(key, "") for key in ("stage", "job", "seconds", "device", "peak_memory_mib")})
-    return pd.DataFrame(rows, columns=["stage", "job", "seconds", "device", "peak_memory_mib"])
 
 
 def _say(text: str) -> None:

@@ -3,61 +3,69 @@
 from __future__ import annotations
 
 import errno
-import json
+import importlib
 import os
-import platform
 import re
 import signal
-import subprocess
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from importlib import metadata
 from pathlib import Path
 
 from tli import log as log_lines
-from tli import progress
 from tli.cluster.gpus import own
-from tli.io.atomic import whole
+from tli.experiment.job import Job
+from tli.io.provenance import write_record
 from tli.log import redact, say
 from tli.model.device import peak_memory_mib
+from tli.runtime import progress
 from tli.specs import STAGE_VERSIONS
 
-LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "snakemake", "numpy", "scipy", "statsmodels", "pandas")
+TORCH_STAGES = ("check", "scan", "train", "evaluate", "transfer")
 
 
 class Ended(SystemExit):
     """The scheduler or a person asked this process to end (SIGTERM)."""
 
 
-@contextmanager
-def job(stage: str, name: str, *, results: str, log: str = "", threads: int = 1, gpus: int = 0) -> Iterator[dict]:
-    """Run a stage's work: what it prints goes to `log` as well, where it ran and how long goes to a provenance file.
+def run(job: Job, *, log: str = "", threads: int = 1, gpus: int = 0) -> None:
+    """Do a job: what it prints goes to `log` as well, where it ran and how long goes to a provenance file.
 
-    gpus: cards that the job needs for itself, where no scheduler hands them out (see tli.cluster.gpus).
-    Yields a dict for further facts (device, peak memory). An error is printed in one line with the log's path, its
-    traceback stands in the log; then the process ends with exit status 1. SIGTERM ends it as an error does, so that
-    nothing half written stays behind.
+    gpus: cards that the job needs for itself, where no scheduler hands them out (see tli.cluster.gpus). An error is printed
+    in one line with the log's path, its traceback stands in the log; then the process ends with exit status 1. SIGTERM ends
+    it as an error does, so that nothing half written stays behind.
     """
+    start = time.time()
+    with wrapped(job.stage, job.name, log=log, threads=threads, gpus=gpus) as terminal:
+        facts = importlib.import_module(f"tli.stages.{job.stage}").run(job)
+        facts |= {
+            "stage_version": STAGE_VERSIONS[job.stage],
+            "peak_memory_mib": peak_memory_mib(),
+            "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
+        }
+        write_record(job.layout.provenance(job.stage, job.name), job.stage, job.name, start, facts)
+        if log:
+            shown = progress.line(job.layout)
+            print(f"{job.stage} {job.name}: {time.time() - start:.0f} s. {shown}", file=terminal, flush=True)
+
+
+@contextmanager
+def wrapped(stage: str, name: str, *, log: str = "", threads: int = 1, gpus: int = 0) -> Iterator:
+    """Within the block: the log, the threads, the cards, the hub switched off, SIGTERM as an error. Yields the terminal."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     if stage != "fetch":
         os.environ["HF_HUB_OFFLINE"] = "1"  # compute nodes have no network; what is needed was fetched before
-    facts: dict = {}
-    start = time.time()
     terminal = sys.stderr
     try:
         with _termination_raises(), _redirected(log) as terminal:
             try:
                 with own(gpus, say):  # before torch looks for cards
                     _set_threads(threads, stage)
-                    yield facts
-                    write_provenance(Path(results) / "provenance" / stage / f"{name.replace('/', '.')}.json", stage, name, start, facts)
-                    if log:
-                        print(f"{stage} {name}: {time.time() - start:.0f} s. {progress.line(results)}", file=terminal, flush=True)
+                    yield terminal
             except BaseException as error:
                 _report(error, stage, name, log, terminal)
                 if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and not isinstance(error, Ended)):
@@ -119,39 +127,6 @@ def _termination_raises() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def write_provenance(path: Path, stage: str, name: str, start: float, facts: dict) -> None:
-    """Who made what with which versions, where and how long, as JSON."""
-    record = {
-        "stage": stage,
-        "job": name,
-        "stage_version": STAGE_VERSIONS.get(stage),
-        "seconds": round(time.time() - start, 3),
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        "peak_memory_mib": peak_memory_mib(),
-        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
-        "commit": commit(),
-        "versions": {name: version for name in LIBRARIES if (version := _version(name))},
-        **facts,
-    }
-    with whole(path) as beside:
-        beside.write_text(redact(json.dumps(record, indent=1)), encoding="utf-8")
-
-
-def commit() -> str:
-    """The commit of this workflow's checkout, with "-dirty" where files differ; "" outside a checkout."""
-    place = Path(__file__).parent
-
-    def git(*words):
-        return subprocess.run(["git", "-C", str(place), *words], capture_output=True, text=True, timeout=20).stdout.strip()
-
-    try:
-        head = git("rev-parse", "HEAD")
-        return head + ("-dirty" if head and git("status", "--porcelain", "--untracked-files=no") else "")
-    except (OSError, subprocess.TimeoutExpired):
-        return ""
-
-
 def forget_tokens() -> None:
     """Take access tokens out of this process's environment: compute jobs need none, and with --verbose the executor's job
     step would print its whole environment into SLURM's log."""
@@ -161,20 +136,13 @@ def forget_tokens() -> None:
 
 def _set_threads(threads: int, stage: str) -> None:
     os.environ["OMP_NUM_THREADS"] = str(threads)
-    if stage in ("check", "scan", "train", "evaluate", "transfer", "demo"):
+    if stage in TORCH_STAGES:
         import torch
         from transformers.utils import logging
 
         torch.set_num_threads(threads)
         logging.set_verbosity_error()
         logging.disable_progress_bar()
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return ""
 
 
 @contextmanager

@@ -2,71 +2,74 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import replace
 from pathlib import Path
 
 from tli.errors import ModelError
-from tli.io.atomic import whole
+from tli.experiment.job import CheckJob
+from tli.io.records import CheckRecord, write_check
 from tli.log import say, warn
 from tli.model import files, quantized
+from tli.model.checkpoint import checkpoint_folder, is_causal, load_config, load_tokenizer
 from tli.model.device import device_name
+from tli.model.lora import target_names
+from tli.model.opening import open_model, open_whole, streamed
+from tli.model.pooling import tokenize
+from tli.probes.perplexity import SENTENCES, perplexity, shipped_sentences, verdict
+from tli.specs import ALL_LINEAR
 
 
-def check(*, model: str, model_settings: dict, layers_asked: list[int], target_modules: list[str], output: str, facts: dict) -> None:
-    """Open the model once with its head and write what the other stages need to know of it as JSON.
+def run(job: CheckJob) -> dict:
+    """Open the model once with its head and write what the other stages need to know of it. Returns the facts for the provenance.
 
     Raises ModelError: a missing tensor, a hidden state beyond the last, a target module that no block has.
     """
-    from tli.model.adapters import target_names
-    from tli.model.opening import checkpoint_folder, is_causal, load_config, load_tokenizer, open_model, open_whole, streamed
-    from tli.model.pooling import tokenize
-
-    source = model_settings["source"]
-    local = Path(source).is_dir()
-    facts_of_files = files.check_folder(Path(source)) if local else {}
-    odd = not_numbers(checkpoint_folder(model_settings))
+    model, spec, experiment = job.model, job.model_spec, job.experiment
+    local = Path(spec.source).is_dir()
+    facts_of_files = files.check_folder(Path(spec.source)) if local else {}
+    odd = not_numbers(checkpoint_folder(spec))
     if odd:
         raise ModelError(f"models.{model}: {odd} holds NaN or infinite weights; copy the model again, or ask its author for a whole one")
-    config = load_config(model_settings)
+    config = load_config(spec)
     layers = config.get_text_config().num_hidden_layers
-    beyond = [k for k in layers_asked if k > layers]
+    beyond = [k for k in experiment.numbers_asked if k > layers]
     if beyond:
         raise ModelError(f"models.{model}: has hs[0] to hs[{layers}]; the config asks for hs[{beyond[0]}]")
-    if is_causal(config) and not streamed(model_settings):
-        whole_model, tokenizer = open_whole(model_settings | {"store": ""})  # from its own files: they may have been mended
+    facts, perplexities = {}, {}
+    if is_causal(config) and not streamed(spec):
+        whole_model, tokenizer = open_whole(replace(spec, store=""))  # from its own files: they may have been mended
         parameters = sum(p.numel() for p in whole_model.parameters())
         facts["device"] = device_name(next(whole_model.parameters()).device)
-        quantized.write(model_settings, checkpoint_folder(model_settings), whole_model)
-        perplexities = {} if model_settings["demo"] else look_at_sentences(model, whole_model, tokenizer)
+        quantized.write(spec, checkpoint_folder(spec), whole_model)
+        perplexities = {} if spec.demo else perplexity_of_sentences(model, whole_model, tokenizer)
         del whole_model
     else:
-        opened = open_model(model_settings)
+        opened = open_model(spec)
         tokenizer, parameters = opened.tokenizer, sum(p.numel() for p in opened.base.parameters())
         del opened
-        perplexities = {}
-    target_names(open_model(model_settings, 1), target_modules, 1) if target_modules else None
+    if named := [name for name in experiment.target_modules if name != ALL_LINEAR]:
+        target_names(open_model(spec, 1), tuple(named), 1)
     word = tokenize(tokenizer, ["a"])[0]
-    bos = tokenizer.bos_token_id is not None and word.first > 0 and word.ids[0] == tokenizer.bos_token_id
-    record = {
-        "model": model,
-        "identity": files.identity(Path(source)) if local else f"{source}@{model_settings['revision']}",
-        "layers": layers,
-        "hidden_size": config.get_text_config().hidden_size,
-        "parameters": facts_of_files.get("parameters", parameters),
-        "tied_head": bool(getattr(config, "tie_word_embeddings", False)),
-        "causal": is_causal(config),
-        "bos": bos,
-        "added_before": list(word.ids[: word.first]),
-        "added_after": list(word.ids[word.last :]),
-        "vocabulary": len(load_tokenizer(model_settings)),
-        "perplexity": perplexities,
-        "demo": model_settings["demo"],
-    }
-    with whole(output) as beside:
-        beside.write_text(json.dumps(record, indent=1), encoding="utf-8")
-    say(f"check: {model} is whole: {layers} blocks, {parameters:,} parameters, tokens added before a word: {record['added_before']}")
-    if not record["added_before"]:
+    record = CheckRecord(
+        model=model,
+        identity=files.identity(Path(spec.source)) if local else f"{spec.source}@{spec.revision}",
+        layers=layers,
+        hidden_size=config.get_text_config().hidden_size,
+        parameters=facts_of_files.get("parameters", parameters),
+        tied_head=bool(getattr(config, "tie_word_embeddings", False)),
+        causal=is_causal(config),
+        bos=tokenizer.bos_token_id is not None and word.first > 0 and word.ids[0] == tokenizer.bos_token_id,
+        added_before=list(word.ids[: word.first]),
+        added_after=list(word.ids[word.last :]),
+        vocabulary=len(load_tokenizer(spec)),
+        perplexity=perplexities,
+        demo=spec.demo,
+    )
+    write_check(record, job.outputs["check"])
+    say(f"check: {model} is whole: {layers} blocks, {parameters:,} parameters, tokens added before a word: {record.added_before}")
+    if not record.added_before:
         say("check: NOTE: the tokenizer adds nothing before a word, so a word's first token may be the attention sink itself")
+    return facts
 
 
 def not_numbers(folder: Path | None, values: int = 2**24) -> str:
@@ -83,12 +86,11 @@ def not_numbers(folder: Path | None, values: int = 2**24) -> str:
     return ""
 
 
-def look_at_sentences(model: str, whole_model, tokenizer) -> dict[str, dict]:
+def perplexity_of_sentences(model: str, whole_model, tokenizer) -> dict[str, dict]:
     """Perplexity on the shipped sentences, by language: a checkpoint with a random head is told by it before hours are spent.
 
     Returns language -> {"perplexity", "tokens", "uniform"}; warns where the model is hardly better than guessing in all.
     """
-    from tli.probes.perplexity import SENTENCES, perplexity, shipped_sentences, verdict
 
     found = {}
     for language in sorted(path.stem for path in SENTENCES.glob("*.txt")):

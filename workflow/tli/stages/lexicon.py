@@ -5,36 +5,19 @@ from __future__ import annotations
 import pandas as pd
 
 from tli import lexicon
+from tli.experiment.job import LexiconJob
 from tli.io import tables
 from tli.log import say
 
 CHANGES = ["file", "line", "action", "field", "before", "after", "reason"]
 
 
-def prepare(
-    *,
-    pair: str,
-    files: list[str],
-    format: str,
-    columns,
-    options: dict,
-    merge: bool,
-    splits: list[str] | None,
-    split: dict,
-    output: str,
-    changes: str,
-    audit: str,
-) -> None:
-    """Read, clean, split and audit; write pairs.tsv (tables.PAIRS), changes.tsv and audit.tsv (severity, text).
-
-    The arguments and errors are those of tli.lexicon.prepare.
-    """
-    pairs, aside, record = lexicon.prepare(
-        files, pair=pair, format=format, columns=columns, options=options, merge=merge, splits=splits, split=split
-    )
-    found = lexicon.audit(pairs, changes=record, by=split["by"])
-    lines = [tuple(line.split(": ", 1)) for line in lexicon.audit_lines(found)]
-    tables.write(pairs[tables.PAIRS], output, tables.PAIRS)
+def run(job: LexiconJob) -> dict:
+    """Read, clean, split (beside the lists before it that share a language) and audit; write pairs (tables.PAIRS), changes and audit (severity, text). Raises LexiconError."""
+    pairs, aside, record = lexicon.prepare_union(job.lists)[job.pair]
+    findings = lexicon.audit(pairs, changes=record, aside=aside, by=job.spec.split.by)
+    lines = [tuple(line.split(": ", 1)) for line in lexicon.audit_lines(findings)]
+    tables.write(pairs[tables.PAIRS], job.outputs["pairs"], tables.PAIRS)
     set_aside = pd.DataFrame(
         {
             "action": "set aside",
@@ -44,9 +27,10 @@ def prepare(
             "reason": aside.get("reason", ""),
         }
     )
-    tables.write(pd.concat([record, set_aside]).reindex(columns=CHANGES), changes, CHANGES)
-    tables.write(pd.DataFrame(lines, columns=["severity", "text"]), audit, ["severity", "text"])
+    tables.write(pd.concat([record, set_aside]).reindex(columns=CHANGES), job.outputs["changes"], CHANGES)
+    tables.write(pd.DataFrame(lines, columns=["severity", "text"]), job.outputs["audit"], ["severity", "text"])
     counts = pairs["split"].value_counts()
-    say(f"lexicon: {pair}: {len(pairs)} pairs: {', '.join(f'{counts.get(s, 0)} {s}' for s in ('train', 'select', 'heldout'))}")
+    say(f"lexicon: {job.pair}: {len(pairs)} pairs: {', '.join(f'{counts.get(s, 0)} {s}' for s in ('train', 'select', 'heldout'))}")
     for severity, text in lines:
         say(f"  {severity}: {text}")
+    return {}

@@ -8,144 +8,152 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli.config import Config, parse
-from tli.config.arms import expand_arms
-from tli.config.protocols import protocol
-from tli.experiment import grid, jobs
+from tli.experiment import Experiment
+from tli.experiment.job import ReportJob
+from tli.experiment.registering import held_against
+from tli.experiment.results import finished, read_measured
 from tli.io import tables
+from tli.io.provenance import commit, read_records, stage_seconds
+from tli.io.records import read_json
 from tli.log import redact, say
-from tli.runtime import console
-from tli.runtime.wrapping import commit
-from tli.stages import statistics
-
-STATISTICS = ("runs", "tests", "verdicts", "words", "ranks", "survival", "gains")
+from tli.report import build
+from tli.report.input import AuditLine, Provenance, ReportInput
 
 
-def report(*, config: dict, results: str, output: str, partial: bool = False) -> list[str]:
-    """Write the report into the folder `output`; returns what is missing of a partial grid, in words.
+def run(job: ReportJob) -> dict:
+    """Write the report. Raises TableError for a missing table."""
+    write_report(job.experiment)
+    return {}
 
-    config: the experiment as the config says it (plain values). partial: make do with what is finished.
-    Raises tables.TableError for a missing table unless `partial`.
+
+def write_report(experiment: Experiment, partial: bool = False) -> list[str]:
+    """Write the report, of what is finished where it is `partial`; returns what is missing of such a grid, in words.
+
+    Raises TableError for a missing table unless `partial`.
     """
-    from tli.report import build
-
-    checked = parse(config)
-    runs = grid.expand(checked)
-    found, missing = gather(checked, runs, Path(results), partial)
-    shown = {key: str(value) if isinstance(value, Path) else value for key, value in checked.model_dump().items()}
-    shown |= {
-        "protocol": protocol(checked),
-        "demo": any(model.demo for model in checked.models.values()),
-        "arms": expand_arms(checked),
-    }
-    shown["checks"] = {
-        model: json.loads(path.read_text(encoding="utf-8"))
-        for model in checked.models
-        if (path := Path(results) / "check" / f"{model}.json").exists()
-    }
-    build(
-        found,
-        config=shown,
-        provenance=provenance(checked, Path(results)),
-        audit=audits(checked, Path(results)),
-        output=Path(output),
-        missing=missing,
+    read, missing = gather(experiment, partial)
+    config, folder = experiment.config, experiment.layout.report(partial)
+    checks = {model: Path(experiment.layout.check(model)) for model in config.models}
+    made = ReportInput.of(
+        config,
+        read,
+        checks={model: read_json(path, "the model's check") for model, path in checks.items() if path.exists()},
+        audit=audits(experiment),
+        provenance=provenance(experiment),
+        missing=tuple(missing),
     )
-    say(f"report: {output}/index.html" + (f"; missing: {'; '.join(missing)}" if missing else ""))
+    build(made, folder)
+    say(f"report: {folder}/index.html" + (f"; missing: {'; '.join(missing)}" if missing else ""))
     return missing
 
 
-def gather(config: Config, runs: pd.DataFrame, results: Path, partial: bool) -> tuple[dict[str, pd.DataFrame], list[str]]:
+def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFrame], list[str]]:
     """Every table of the results folder by its name, and what is missing in words."""
-    found: dict[str, pd.DataFrame] = {"grid": runs}
+    config, layout, both = experiment.config, experiment.layout, experiment.model_pairs
+    read: dict[str, pd.DataFrame] = {"grid": experiment.grid}
     missing: list[str] = []
 
-    def collect(name: str, files: list[tuple[Path, dict]], what: str) -> None:
-        there = [(path, names) for path, names in files if path.exists() or not partial]
+    def collect(name: str, files: list[tuple[str, dict]], what: str) -> None:
+        there = [(path, names) for path, names in files if Path(path).exists() or not partial]
         if len(there) < len(files):
             missing.append(f"{what}: {len(files) - len(there)} of {len(files)} not finished")
         if there:
-            found[name] = pd.concat([tables.read(path).assign(**names) for path, names in there], ignore_index=True)
+            read[name] = pd.concat([tables.read(path).assign(**names) for path, names in there], ignore_index=True)
 
-    both = [(m, p) for m in config.models for p in config.pairs]
-    collect("pairs", [(results / "lexicon" / p / "pairs.tsv", {"model": m, "pair": p}) for m, p in both], "lexicons")
-    collect("scan", [(results / "scan" / m / p / "scan.tsv", {}) for m, p in both], "scans")
-    collect("choice", [(results / "scan" / m / p / "best.tsv", {}) for m, p in both], "choices of the best layer")
-    # Not every folder there is: an older cut into jobs or an arm that is gone may have left some.
-    parts = [results / "evaluate" / m / p / part for m, p in both for part in jobs.parts(config, runs, m, p)]
-    parts = [part for part in parts if (part / "metrics.tsv").exists()]
-    if parts:
-        found |= statistics.gather([str(part) for part in parts])
-    measured = len(found.get("runs", ()))
-    if partial and measured < len(runs):
-        trained = sum(1 for _ in (results / "train").glob("*/*/*/*/*/*/run.json"))
-        missing.append(f"runs: {measured} of {len(runs)} measured, {trained} trained")
-    collect_all = [(name, results / "statistics" / f"{name}.tsv") for name in STATISTICS]
-    for name, path in collect_all:
-        if path.exists() or not partial:
-            found[name] = tables.read(path)
-    if partial and not (results / "statistics" / "verdicts.tsv").exists():
+    collect("pairs", [(layout.lexicon(pair)["pairs"], {"model": model, "pair": pair}) for model, pair in both], "lexicons")
+    collect("scan", [(layout.scan(*key)["scan"], {}) for key in both], "scans")
+    collect("choice", [(layout.scan(*key)["choice"], {}) for key in both], "choices of the best layer")
+    collect("maps", [(layout.scan(*key)["maps"], {}) for key in both], "free maps")
+    collect("maps-metrics", [(layout.scan(*key)["map_metrics"], {}) for key in both], "figures of free maps")
+    evaluated = [(*key, part) for key in both for part in experiment.parts("evaluate", *key)]
+    if places := finished(layout, evaluated, "evaluate", "metrics"):
+        read |= read_measured(layout, places)
+    measured = len(read.get("runs", ()))
+    if partial and measured < len(experiment.runs):
+        trained = sum(Path(layout.record(run.model, run.pair, run.run)).exists() for run in experiment.runs)
+        missing.append(f"runs: {measured} of {len(experiment.runs)} measured, {trained} trained")
+    for name, path in ({} if experiment.trains_nothing else layout.statistics()).items():
+        if Path(path).exists() or not partial:
+            read[name] = tables.read(path)
+    if partial and not experiment.trains_nothing and not Path(layout.statistics()["verdicts"]).exists():
         missing.append("statistics: no verdict yet")
-    for path in sorted((results / "statistics").glob("transfer_*.tsv")):
-        found[path.stem] = tables.read(path)
-    for name, pattern in (("transfer", "transfer.parquet"), ("perplexity", "perplexity.tsv"), ("generation", "generation.tsv")):
-        files = [results / "transfer" / m / p / part / pattern for m, p in both for part in jobs.parts(config, runs, m, p, "transfer")]
-        files = [path for path in files if path.exists() and config.transfer.tasks]
+    if config.transfer.tasks:
+        read |= _transfer(experiment)
+    return read, missing
+
+
+def _transfer(experiment: Experiment) -> dict[str, pd.DataFrame]:
+    """The tables of the transfer and of its statistics, as far as they are there."""
+    layout, read = experiment.layout, {}
+    statistics = Path(layout.transfer_statistics("cells")).parent
+    for path in sorted(statistics.glob("transfer_*.tsv")):
+        read[path.stem] = tables.read(path)
+    places = [(*key, part) for key in experiment.model_pairs for part in experiment.parts("transfer", *key)]
+    for name in ("transfer", "perplexity", "generation"):
+        files = [layout.measured("transfer", *place)[name] for place in finished(layout, places, "transfer", name)]
         if files:
-            found[name] = pd.concat([tables.read(path) for path in files], ignore_index=True)
-    return found, missing
+            read[name] = pd.concat([tables.read(path) for path in files], ignore_index=True)
+    return read
 
 
-def audits(config: Config, results: Path) -> dict[str, list[tuple[str, str]]]:
-    """The lexicon audit's lines by pair: (severity, text)."""
-    found: dict[str, list] = {}
-    for pair in config.pairs:
-        files = [results / "lexicon" / pair / "audit.tsv", *sorted((results / "scan").glob(f"*/{pair}/audit.tsv"))]
-        for path in filter(Path.exists, files):
-            model = path.parts[-3] + ": " if path.parts[-4] == "scan" else ""
-            for severity, text in tables.read(path, text=["severity", "text"]).itertuples(index=False):
-                found.setdefault(pair, []).append((severity, model + text))
-    return found
+def audits(experiment: Experiment) -> tuple[AuditLine, ...]:
+    """The lines of the lexicons' audits, and of what each model's tokenizer makes of them."""
+    layout, lines = experiment.layout, []
+    for pair in experiment.config.pairs:
+        files = {"": layout.lexicon(pair)["audit"]} | {
+            f"{model}: ": layout.scan(model, pair)["audit"] for model in experiment.config.models
+        }
+        for before, path in files.items():
+            if Path(path).exists():
+                audit = tables.read(path, text=["severity", "text"])
+                lines += [AuditLine(pair, severity, before + text) for severity, text in audit.itertuples(index=False)]
+    return tuple(lines)
 
 
-def provenance(config: Config, results: Path) -> dict:
+def provenance(experiment: Experiment) -> Provenance:
     """What the reader needs to trust and to repeat the run."""
     import yaml
 
-    text = yaml.safe_dump(json.loads(config.model_dump_json(exclude_unset=True)), sort_keys=False, allow_unicode=True)
-    records = [json.loads(path.read_text(encoding="utf-8")) for path in sorted((results / "provenance").glob("*/*.json"))]
-    stages = console.stage_seconds(results)
-    stages["gpu_seconds"] = stages["seconds"].where(~stages["device"].isin(["", "CPU"]), 0.0) if len(stages) else []
-    identities = {}
-    for model in config.models:
-        path = results / "check" / f"{model}.json"
-        if path.exists():
-            identities[model] = json.loads(path.read_text(encoding="utf-8"))["identity"]
+    text = yaml.safe_dump(json.loads(experiment.config.model_dump_json(exclude_unset=True)), sort_keys=False, allow_unicode=True)
+    records = read_records(experiment.layout.provenance())
+    stages = stage_seconds(records)
+    stages["gpu_seconds"] = stages["seconds"].where(~stages["device"].isin(["", "CPU"]), 0.0)
     versions: dict[str, str] = {}
     for record in records:
         versions |= record.get("versions", {})
-    return {
-        "commit": commit(),
-        "versions": versions,
-        "devices": sorted({str(record.get("device", "")) for record in records} - {""}),
-        "config_text": redact(text),
-        "config_digest": hashlib.sha256(text.encode()).hexdigest(),
-        "model_revisions": identities,
-        "seeds": config.seed_list,
-        "stage_seconds": stages,
-        "dag_svg": stage_graph(stages),
-        "command": "snakemake --profile profiles/local --configfile <the config below>",
-    }
+    return Provenance(
+        commit=commit(),
+        versions=versions,
+        devices=tuple(sorted({str(record.get("device", "")) for record in records} - {""})),
+        config_text=redact(text),
+        registration=held_against(experiment, records).sentence,
+        config_digest=hashlib.sha256(text.encode()).hexdigest(),
+        stage_seconds=stages,
+        graph=stage_graph(stages),
+        command="snakemake --profile profiles/local --configfile <the config below>",
+    )
 
 
 ARROWS = [
-    ("lexicon", "scan"), ("check", "scan"), ("scan", "train"), ("train", "evaluate"), ("train", "transfer"),
-    ("evaluate", "statistics"), ("transfer", "statistics"), ("statistics", "report"),
-]  # fmt: skip
+    ("lexicon", "scan"),
+    ("check", "scan"),
+    ("scan", "train"),
+    ("train", "evaluate"),
+    ("train", "transfer"),
+    ("evaluate", "statistics"),
+    ("transfer", "statistics"),
+    ("statistics", "report"),
+]
 PLACES = {
-    "lexicon": (0, 0), "check": (0, 1), "scan": (1, 0.5), "train": (2, 0.5), "evaluate": (3, 0), "transfer": (3, 1),
-    "statistics": (4, 0.5), "report": (5, 0.5),
-}  # fmt: skip
+    "lexicon": (0, 0),
+    "check": (0, 1),
+    "scan": (1, 0.5),
+    "train": (2, 0.5),
+    "evaluate": (3, 0),
+    "transfer": (3, 1),
+    "statistics": (4, 0.5),
+    "report": (5, 0.5),
+}
 
 
 def stage_graph(stages: pd.DataFrame) -> str:

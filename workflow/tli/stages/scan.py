@@ -1,4 +1,4 @@
-"""Scan: how well every hidden state of the model aligns the pairs of a lexicon, before anything is trained."""
+"""Scan: how well every hidden state of the model aligns the pairs of a lexicon, before anything is trained, and what a free map adds."""
 
 from __future__ import annotations
 
@@ -6,57 +6,134 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli.io import tables
+from tli import lexicon, metrics
+from tli.experiment.folds import Splits
+from tli.experiment.job import ScanJob
+from tli.io import store, tables
+from tli.io.records import read_check
 from tli.log import say, warn
-from tli.metrics.choice import choose_layer
+from tli.metrics.choice import choice_pooling, choose_layer
 from tli.model.device import device_name
-from tli.probes import words as measure
+from tli.model.embedding import Embedded, embed
+from tli.model.opening import open_model
+from tli.model.plain_loop import compare_with_plain_loop
+from tli.model.pooling import tokenize
+from tli.probes import maps, words
+from tli.specs import STAGE_VERSIONS, plain
 
 SINK_WARNING = 10.0
 
 
-def scan(
-    *, model: str, pair: str, model_settings: dict, pairs: str, poolings: list[str], best_by: str, best_at_most: int | None,
-    csls_k: int, bootstrap: int, output: str, choice: str, words: str, audit: str, facts: dict,
-) -> None:  # fmt: skip
-    """Write scan.tsv (tables.SCAN) to `output`, the choice of `best` (tables.CHOICE) to `choice`, facts of words (tables.WORDS) to
-    `words`, what the model's tokenizer makes of the lexicon to `audit` (severity, text).
+def run(job: ScanJob) -> dict:
+    """Write scan (tables.SCAN), the choice of `best` (tables.CHOICE), facts of words (tables.WORDS), what the model's tokenizer
+    makes of the lexicon as an audit (severity, text), and the free maps: what chose them (tables.MAPS), and as of runs their
+    similarities and metrics.
 
-    One pass over the distinct forms gives every hidden state 0..L and every pooling.
+    One pass over the distinct forms gives every hidden state 0..L and every pooling. Returns the facts for the provenance.
     """
-    from tli.model.opening import open_model
-
-    table = tables.read(pairs, tables.PAIRS)
-    opened = open_model(model_settings)
-    facts["device"] = device_name(opened.device)
+    spec, names = job.spec, {"model": job.model, "pair": job.pair}
+    splits = Splits.read(job.inputs)
+    pairs = splits.pairs
+    opened = open_model(job.model_spec)
     states = list(range(opened.layers + 1))
-    say(f"scan: {len(table)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(poolings)}")
-    rows, figures, vectors = measure.measure(
-        opened, table, states, poolings, k=csls_k, progress=lambda done: say(f"  {done} forms embedded")
-    )
-    figures.insert(0, "model", model)
-    figures.insert(1, "pair", pair)
-    # `best` is chosen without BOS wherever the scan has that pooling: pooled in, it hides what the words do.
-    clean = next((name for name in poolings if name != "with-bos"), poolings[0])
-    chosen = choose_layer(rows, figures, opened.layers, best_by, clean, k=csls_k, at_most=best_at_most, bootstrap=bootstrap)
-    chosen.insert(0, "model", model)
-    chosen.insert(1, "pair", pair)
+    say(f"scan: {len(pairs)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(spec.poolings)}")
+    compare_with_plain_loop(opened, list(dict.fromkeys([*pairs["source"], *pairs["target"]])), states)
+    listed = words.Listed.of(pairs, words.similarity_of(pairs))
+    embedded = embed(opened, listed.forms, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded"))
+    result = words.figures_of(embedded, listed, opened.layers, spec.csls_k)
+    rows, figures = (table[table["pool"] == tables.WHOLE_LIST] for table in (result.rows, result.figures))
+    choice = choose_layer(rows, figures, opened.layers, spec)
     warn_of_sinks(figures)
-    about = measure.word_facts(opened, table, vectors[opened.layers, clean][0]).assign(model=model, pair=pair)
-    tables.write(about, words, tables.WORDS)
-    tables.write(token_audit(opened.tokenizer, table), audit, ["severity", "text"])
-    tables.write(figures, output, tables.SCAN)
-    tables.write(chosen, choice, tables.CHOICE)
-    if len(chosen):
-        say(f"scan: best by {best_by} is hs[{int(chosen.loc[chosen['chosen'], 'hidden_state'].iloc[0])}]; wrote {Path(output).name}")
+    about = words.word_facts(opened, pairs, result.vectors[opened.layers, choice_pooling(spec)][0])
+    tables.write(about.assign(**names), job.outputs["words"], tables.WORDS)
+    tables.write(token_audit(opened.tokenizer, pairs), job.outputs["audit"], ["severity", "text"])
+    tables.write(result.figures.assign(**names), job.outputs["scan"], tables.SCAN)
+    tables.write(choice.assign(**names), job.outputs["choice"], tables.CHOICE)
+    if len(choice):
+        say(f"scan: best by {spec.best_by} is hs[{int(choice.loc[choice['chosen'], 'hidden_state'].iloc[0])}]")
     else:
         say("scan: no select split (or a single block), so no best hidden state is chosen")
+    facts = {"device": device_name(opened.device)}
+    del opened, result  # the maps need the vectors alone
+    _write_maps(job, _Maps(job, embedded, splits, choice))
+    return facts
 
 
-def token_audit(tokenizer, pairs) -> pd.DataFrame:
+class _Maps:
+    """The free maps of a list: of each seed and fold, from the store where they are finished."""
+
+    def __init__(self, job: ScanJob, embedded: Embedded, splits: Splits, choice: pd.DataFrame):
+        self.job, self.embedded, self.splits, self.spec = job, embedded, splits, job.maps
+        self.pooling = choice_pooling(job.spec)
+        self.layers = max(state for state, _ in embedded.vectors)
+        self.best = int(choice.loc[choice["chosen"], "hidden_state"].iloc[0]) if len(choice) else None
+        self.candidates = metrics.candidates(splits.pairs)
+        self.similarity = words.similarity_of(splits.pairs)
+
+    def asked(self, seed: int, fold: int) -> maps.Asked:
+        dimensions = self.embedded.vectors[0, self.pooling].shape[1]
+        fitted = int((self.splits.of(seed, fold)["split"] == "train").sum())
+        work = maps.work_of(fitted, dimensions, len(self.job.experiment.judged))
+        named = [state for state in self.spec.states if state <= self.layers]
+        return maps.Asked(
+            names=self.spec.names,
+            states=maps.candidate_states(self.layers, self.best, named, work),
+            full=frozenset([*named, self.layers, *([self.best] if self.best is not None else [])]),
+            twins=(seed,) if fold else self.spec.twins,
+            pooling=self.pooling,
+            layers=self.layers,
+            k=self.spec.csls_k,
+        )
+
+    def folder(self, seed: int, fold: int) -> Path:
+        """The unit of the store."""
+        asked, pairs = self.asked(seed, fold), self.splits.of(seed, fold)
+        key = {
+            "version": STAGE_VERSIONS["scan"],
+            "identity": read_check(self.job.inputs["check"]).identity,
+            "dtype": self.job.model_spec.dtype,
+            "quantization": self.job.model_spec.quantization,
+            "asked": plain(asked) | {"full": sorted(asked.full)},
+            "pairs": store.digest_table(pairs),
+        }
+
+        def build(folder: Path) -> None:
+            say(
+                f"scan: {len(asked.names)} free maps at {len(asked.states)} hidden states" + (f", seed {seed}, fold {fold}" if fold else "")
+            )
+            listed = words.Listed.of(pairs, self.similarity, whole_list=not fold)
+            mapped = maps.measure_maps(self.vectors, listed, asked)
+            mapped.curve.to_parquet(folder / "curve.parquet", index=False)
+            mapped.rows.to_parquet(folder / "rows.parquet", index=False)
+            mapped.figures.to_parquet(folder / "figures.parquet", index=False)
+
+        return store.get(Path(self.job.layout.store), "maps", key, build)[0]
+
+    def vectors(self, state: int) -> metrics.Vectors:
+        return metrics.Vectors.of(self.embedded.vectors[state, self.pooling], self.candidates)
+
+
+def _write_maps(job: ScanJob, made: _Maps) -> None:
+    names = {"model": job.model, "pair": job.pair}
+    parts: dict[str, list[pd.DataFrame]] = {"curve": [], "rows": [], "figures": []}
+    for seed, fold in job.experiment.judged if job.maps.names else ():
+        folder = made.folder(seed, fold)
+        for table, gathered in parts.items():
+            gathered.append(maps.named(pd.read_parquet(folder / f"{table}.parquet"), seed, fold).assign(**names))
+    for table, output, columns in (
+        ("curve", "maps", tables.MAPS),
+        ("rows", "map_similarities", tables.SIMILARITIES),
+        ("figures", "map_metrics", tables.RUN_METRICS),
+    ):
+        tables.write(tables.joined(parts[table], columns), job.outputs[output], columns)
+    chosen = tables.joined(parts["curve"], tables.MAPS).query("chosen")
+    for name, rows in chosen.groupby("map", sort=False):
+        at = ", ".join(f"hs[{state}]" for state in sorted(rows["hidden_state"].unique()))
+        say(f"scan: {name} takes {at}: {rows['value'].mean():.3f} of the select words found")
+
+
+def token_audit(tokenizer, pairs: pd.DataFrame) -> pd.DataFrame:
     """The lines of the lexicon's audit that need a tokenizer: tokens a form, pairs that share a token."""
-    from tli import lexicon
-    from tli.model.pooling import tokenize
 
     def own_tokens(forms: list[str]) -> list[list[int]]:
         return [list(word.ids[word.first : word.last]) for word in tokenize(tokenizer, forms)]
@@ -65,7 +142,7 @@ def token_audit(tokenizer, pairs) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["severity", "text"])
 
 
-def warn_of_sinks(figures) -> None:
+def warn_of_sinks(figures: pd.DataFrame) -> None:
     """A line in the log where token 0 dwarfs the words, and what pooling it in does to the cosine of any two words."""
     worst = figures.loc[figures["sink_ratio"].idxmax()] if figures["sink_ratio"].notna().any() else None
     if worst is None or worst["sink_ratio"] <= SINK_WARNING:

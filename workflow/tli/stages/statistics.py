@@ -2,84 +2,57 @@
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
+from functools import partial
 
 import pandas as pd
 
 from tli import statistics
+from tli.experiment.job import StatisticsJob
+from tli.experiment.layout import Layout
+from tli.experiment.results import read_maps, read_measured
 from tli.io import tables
-from tli.log import say
+from tli.io.records import read_check
+from tli.log import bar, say
 
-DESCRIPTIVE = ("words", "ranks", "survival", "gains")
-
-
-def gather(parts: list[str]) -> dict[str, pd.DataFrame]:
-    """The tables of all evaluation parts together: runs, similarities, metrics, projections, losses."""
-    names = {
-        "runs": "runs.tsv",
-        "similarities": "similarities.parquet",
-        "metrics": "metrics.tsv",
-        "projections": "projections.parquet",
-        "losses": "losses.parquet",
-    }
-    found = {key: pd.concat([tables.read(Path(part) / file) for part in parts], ignore_index=True) for key, file in names.items()}
-    twice = found["metrics"].duplicated(["model", "pair", "run", "split", "hidden_state", "pooling"])
-    if twice.any():
-        row = found["metrics"][twice].iloc[0]
-        raise tables.TableError(f"{parts[0]} and other parts hold the run {row['run']} of {row['model']}, {row['pair']} twice")
-    found["runs"] = mark_same(found["runs"])
-    return found
+CONTRACT = {
+    "runs": tables.RUNS,
+    "tests": tables.TESTS,
+    "verdicts": tables.VERDICTS,
+    "lines": tables.VERDICT_LINES,
+    "rivals": tables.RIVALS,
+    "harm": tables.HARM,
+    "ladder": tables.LADDER,
+}  # the others' columns are those of tli.statistics
 
 
-def mark_same(runs: pd.DataFrame) -> pd.DataFrame:
-    """Fill `same_as`: among runs of one model and pair that depend on the same things, all but the first name the first.
+def run(job: StatisticsJob) -> dict:
+    """Write runs, tests, verdicts and the descriptive tables, and those of the transfer where tasks were scored."""
+    experiment, layout = job.experiment, job.layout
+    measured = read_measured(layout, job.parts_of("evaluate"))
+    lists = pd.concat([_words(layout, model, pair) for model, pair in experiment.model_pairs], ignore_index=True)
+    layers = {model: read_check(layout.check(model)).layers for model in experiment.config.models}
+    words = statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers)
+    maps = read_maps(layout, experiment.model_pairs)
+    mapped = statistics.Mapped(maps["maps"], maps["map_similarities"])
+    texts = tables.joined([tables.read(path, tables.RUNNING_TEXT) for path in job.inputs["text"]], tables.RUNNING_TEXT)
+    risen, deciding = statistics.harm.rises(texts, measured["runs"]), set(experiment.config.text)
+    evidence = (statistics.rivals.evidence(words, mapped, job.spec), statistics.harm.evidence(risen, deciding, job.spec))
+    results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
+    results |= {"rivals": statistics.rivals.rivals(words, mapped, job.spec), "ladder": statistics.rivals.ladder(words, mapped, job.spec)}
+    results["harm"] = statistics.harm.harm(risen, deciding, job.spec)
+    for name, table in {"runs": measured["runs"], **results}.items():
+        tables.write(table, job.outputs[name], CONTRACT.get(name))
+    if job.inputs["transfer"]:
+        items = pd.concat([tables.read(path, tables.TRANSFER) for path in job.inputs["transfer"]], ignore_index=True)
+        for name, table in statistics.transfer(statistics.Scored(items, measured["runs"]), job.spec).items():
+            tables.write(table, layout.transfer_statistics(name))
+    for sentence in results["verdicts"]["sentence"]:
+        say(f"statistics: {sentence}")
+    return {}
 
-    The first is the one whose layer is a number, so that `best` gives way to the layer it stands for.
-    """
-    order = runs.assign(_named=runs["layer"].isin(["best", "output"])).sort_values("_named", kind="stable")
-    first = order.groupby(["model", "pair", "unit"])["run"].transform("first")
-    return runs.assign(same_as=first.where(first != order["run"], "").reindex(runs.index))
 
-
-def analyse(
-    *, parts: list[str], pairs: dict[tuple[str, str], str], words: dict[tuple[str, str], str], checks: dict[str, str], transfer: list[str], settings: dict, pooling: str, claim_at: str | int,
-    output: str,
-) -> None:  # fmt: skip
-    """Write runs.tsv, tests.tsv, verdicts.tsv and the descriptive tables into the folder `output`.
-
-    parts: folders of the evaluation. pairs, words: (model, pair) -> pairs.tsv and the scan's words.tsv. checks: model -> the check's JSON. transfer:
-    folders of the transfer stage, none where it is left out. settings: the config's section `statistics`. claim_at: "output" or
-    the hidden state at which claims are made.
-    """
-    found = gather(parts)
-    lists = pd.concat(
-        [
-            tables.read(path, tables.PAIRS)
-            .assign(model=model, pair=pair)
-            .merge(tables.read(words[model, pair], tables.WORDS), on=["model", "pair", "pair_id"], validate="one_to_one")
-            for (model, pair), path in pairs.items()
-        ],
-        ignore_index=True,
-    )
-    layers = {model: json.loads(Path(path).read_text(encoding="utf-8"))["layers"] for model, path in checks.items()}
-    results = statistics.analyse(
-        found["runs"], found["similarities"], found["metrics"], lists, primary=settings["primary"], correction=settings["correction"],
-        alpha=settings["alpha"], minimum_seeds=settings["minimum_seeds"], equivalence_margin=settings["equivalence_margin"],
-        bootstrap=settings["bootstrap"], number_of_layers=layers,
-        claim_at={model: last if claim_at == "output" else int(claim_at) for model, last in layers.items()}, pooling=pooling,
-    )  # fmt: skip
-    output = Path(output)
-    tables.write(found["runs"], output / "runs.tsv", tables.RUNS)
-    tables.write(results["tests"], output / "tests.tsv", tables.TESTS)
-    tables.write(results["verdicts"], output / "verdicts.tsv", tables.VERDICTS)
-    for name in DESCRIPTIVE:
-        tables.write(results[name], output / f"{name}.tsv")
-    if transfer:
-        items = pd.concat([tables.read(Path(folder) / "transfer.parquet", tables.TRANSFER) for folder in transfer], ignore_index=True)
-        for name, table in statistics.transfer(
-            items, found["runs"], **{key: settings[key] for key in ("correction", "alpha", "minimum_seeds", "bootstrap")}
-        ).items():
-            tables.write(table, output / f"transfer_{name}.tsv")
-    for _, verdict in results["verdicts"].iterrows():
-        say(f"statistics: {verdict['sentence']}")
+def _words(layout: Layout, model: str, pair: str) -> pd.DataFrame:
+    """The pairs of a list with what the scan says of their words."""
+    pairs = tables.read(layout.lexicon(pair)["pairs"], tables.PAIRS).assign(model=model, pair=pair)
+    words = tables.read(layout.scan(model, pair)["words"], tables.WORDS)
+    return pairs.merge(words, on=["model", "pair", "pair_id"], validate="one_to_one")

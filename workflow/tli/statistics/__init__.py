@@ -1,6 +1,10 @@
-"""What can be claimed: tests over seeds, the paper's test within one run, verdicts in words. Tables in, tables out."""
+"""What can be claimed of other seeds and other words: one crossed test, verdicts in words, power. Tables in, tables out."""
 
+from tli.statistics import harm, rivals
+from tli.statistics.accuracy import transfer
 from tli.statistics.analysis import analyse
-from tli.statistics.transfer import transfer
+from tli.statistics.inputs import Measured, Scored
+from tli.statistics.lines import Evidence
+from tli.statistics.rivals import Mapped
 
-__all__ = ["analyse", "transfer"]
+__all__ = ["Evidence", "Mapped", "Measured", "Scored", "analyse", "harm", "rivals", "transfer"]

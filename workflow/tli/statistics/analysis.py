@@ -1,127 +1,180 @@
-"""All statistics of an experiment: tables in, tables out."""
+"""All statistics of an experiment: tables in, tables out, in one pass over the lists and hidden states."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from tli import facts
 from tli.io import tables
-from tli.statistics import descriptive, ranks, seeds, survival, verdicts, within, words
-from tli.statistics.families import named
-from tli.statistics.tests import equivalence
+from tli.specs import StatisticsSpec
+from tli.statistics import cells, comparing, gains, ranks, seeds, survival, units, verdicts, within
+from tli.statistics.cells import CellClaim, Difference
+from tli.statistics.columns import GAINS, PLACE, RANKS
+from tli.statistics.comparing import MEASURES
+from tli.statistics.crossed import crossed, equivalence, one
+from tli.statistics.families import adjust_families
+from tli.statistics.inputs import Measured
+from tli.statistics.lines import Evidence, headline, verdict_lines
+from tli.statistics.word_figures import NAMES
 
-WITHIN = ["cosine", "gap"]  # measures of a word whose change is tested within one run
+OVER_RANKS = ("gap", "mrr", "cosine")  # beside the primary endpoint
+
+
+@dataclass
+class Gathered:
+    """What the pass over the sheets collects."""
+
+    tests: list[pd.DataFrame] = field(default_factory=list)
+    within: list[pd.DataFrame] = field(default_factory=list)
+    gains: list[pd.DataFrame] = field(default_factory=list)
+    ranks: list[dict] = field(default_factory=list)
+    equivalent: list[dict] = field(default_factory=list)
+    claims: dict[tuple, CellClaim] = field(default_factory=dict)
+    train: dict[tuple, dict[str, dict]] = field(default_factory=dict)
+    members: pd.DataFrame = field(default_factory=pd.DataFrame)
 
 
 def analyse(
-    runs: pd.DataFrame, similarities: pd.DataFrame, metrics: pd.DataFrame, pairs, *, primary="csls_p_at_1",
-    correction="holm", alpha=0.05, minimum_seeds=5, equivalence_margin=None, bootstrap=2000, seed=0, number_of_layers=None,
-    claim_at=None, pooling="no-bos",
-) -> dict[str, pd.DataFrame]:  # fmt: skip
+    measured: Measured,
+    spec: StatisticsSpec,
+    evidence: tuple[Evidence, ...] = (),
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, pd.DataFrame]:
     """Section by section what can be claimed of the runs, as tables.
 
-    runs, similarities, metrics: the tables RUNS, SIMILARITIES, RUN_METRICS of tli.io.tables; baselines are rows whose `run`
-    is named in runs.baseline. pairs: PAIRS with the column `pair`, or a mapping from pair (or (model, pair)) to PAIRS.
-    number_of_layers: the last hidden state of each model. claim_at: the hidden state of each model at which claims are made
-    (default: the last); where it is not given or was not evaluated, the highest one that was. The sentences name it.
-    pooling: the one that claims rest on, of those in the tables.
+    Claims are made at spec.claim_at ("output" or a hidden state), spec.pooling and the untrained pool; where one was not
+    measured, what was stands for it, and the sentences name it. evidence: what answers the lines under a verdict. progress: called with (done, all)
+    after each list and hidden state.
 
-    Returns: tests (TESTS), verdicts (VERDICTS), words (words.WORDS: which words gain), ranks (ranks.RANKS), survival
-    (survival.SURVIVAL), gains (words.GAINS: per word, averaged over seeds). Errors are tables.TableError.
+    Returns: tests (TESTS), verdicts (VERDICTS), lines (VERDICT_LINES), power (columns.POWER), words (columns.WORDS: which
+    words gain), ranks (columns.RANKS), survival (columns.SURVIVAL), gains (columns.GAINS: per word, averaged over seeds).
+    Errors are TableError, and ValueError for a primary endpoint that is no figure of a word.
     """
-    correction = named(correction)
-    for name, table, wanted in (("runs", runs, tables.RUNS), ("metrics", metrics, tables.RUN_METRICS)):
-        _need(name, table, wanted)
-    _need("similarities", similarities, tables.SIMILARITIES)
-    if primary not in seeds.MEASURES:
-        raise ValueError(f"primary {primary!r} is no metric; choose one of {', '.join(seeds.MEASURES)}")
-    metrics, similarities = _pooled("metrics", metrics, pooling), _pooled("similarities", similarities, pooling)
-    last = _outputs(metrics, number_of_layers or {})
-    output = _outputs(metrics, claim_at or number_of_layers or {})
-    runs = runs.assign(**{name: runs[name].fillna("") for name in ("placebo_of", "same_as")})
-
-    per_run = seeds.compared(runs, metrics, seeds.PLACE, [*seeds.MEASURES, "n"])
-    similarities = similarities.assign(
-        gap=similarities["cosine"] - similarities["mismatched_mean"],
-        csls_hit=(similarities["csls_target_rank"] <= 1).where(similarities["csls_target_rank"].notna()).astype(float),
-    )
-    per_word = seeds.compared(runs, similarities, [*seeds.PLACE, "pair_id"], [*WITHIN, "csls_hit"])
-    lists = words.lexicon(pairs)
-
-    over, _ = seeds.tests_over_seeds(per_run, primary, output, alpha)
-    parts = [over, within.tests_within_runs(per_word, WITHIN, bootstrap, seed, alpha)]
-    parts.append(descriptive.descriptive(per_word, ["csls_hit", "gap"], output, bootstrap, seed, alpha))
-    if equivalence_margin is not None:
-        parts.append(_equivalence(per_run, primary, output, equivalence_margin))
-    tests = pd.concat([part.reindex(columns=tables.TESTS) for part in parts if len(part)] or [pd.DataFrame(columns=tables.TESTS)])
-    tests = seeds.adjusted(tests.fillna({"family": "", "note": ""}), primary)[tables.TESTS]
-    confirmatory = tests[tests["family"] == seeds.confirmatory_family(primary)]
-    gains = words.gains(per_word, lists, output)
-    found = survival.survival(per_run, last, alpha)
+    if spec.primary not in NAMES:
+        raise ValueError(f"primary {spec.primary!r} is no metric of a word; choose one of {', '.join(NAMES)}")
+    measured = measured.with_pooling(spec.pooling)
+    gathered = gather(measured, spec, progress)
+    judged = verdicts.cases(gathered.claims, gathered.members, measured, spec)
+    lines = verdict_lines(judged, evidence, spec)
+    by_cell = dict(list(lines.groupby(tables.CELL, sort=False)))
+    headlines = {c.claim.cell: headline(c.verdict, by_cell.get(c.claim.cell)) for c in judged if c.verdict in facts.ROSE}
+    over_units = cells.finished(gathered.tests, spec.pooling)
+    per_run = comparing.compared(measured.runs, measured.metrics, PLACE, [*MEASURES, "n"])
+    word_gains = pd.concat(gathered.gains, ignore_index=True)[GAINS] if gathered.gains else pd.DataFrame(columns=GAINS)
+    trends = pd.DataFrame(gathered.ranks, columns=RANKS).assign(pooling=spec.pooling)
+    parts = [
+        verdicts.confirmatory_rows(judged, spec, spec.pooling, measured.claim_states(spec.claim_at)),
+        _with_families(over_units, measured, spec),
+        seeds.tests_over_seeds(per_run, spec.alpha),
+        within.finished(gathered.within, spec.pooling),
+        pd.DataFrame(gathered.equivalent).assign(pooling=spec.pooling),
+    ]
     return {
-        "tests": tests,
-        "verdicts": verdicts.verdicts(
-            runs, per_run, confirmatory, output, primary=primary, correction=correction, alpha=alpha, minimum_seeds=minimum_seeds,
-            number_of_layers=number_of_layers or last,
-        ),
-        "words": words.which_words_gain(gains, lists, alpha=alpha),
-        "ranks": ranks.rank_trend(_with_repetitions(runs, metrics), runs, output, list(dict.fromkeys([primary, "gap", "mrr", "cosine"])), alpha),
-        "survival": found.assign(sentence=survival.sentences(found, correction, alpha)),
-        "gains": gains,
-    }  # fmt: skip
-
-
-def _need(name: str, table: pd.DataFrame, wanted: list[str]) -> None:
-    missing = [column for column in wanted if column not in table.columns]
-    if missing:
-        raise tables.TableError(f"statistics: the table {name} lacks the columns {', '.join(missing)}")
-
-
-def _pooled(name: str, table: pd.DataFrame, pooling: str) -> pd.DataFrame:
-    found = table[table["pooling"] == pooling]
-    if found.empty and len(table):
-        there = ", ".join(sorted(table["pooling"].unique()))
-        raise tables.TableError(f"statistics: the table {name} has no rows with pooling {pooling!r}; it has {there}")
-    return found
-
-
-def _with_repetitions(runs: pd.DataFrame, metrics: pd.DataFrame) -> pd.DataFrame:
-    """`seeds.compared` for a trend over ranks: a run that is another's repetition is still a point of its own line.
-
-    A line all of whose runs are repetitions is another line's twin and left out.
-    """
-    line = ["model", "pair", "arm", "layer"]
-    own = runs.assign(own=runs["same_as"] == "").groupby(line)["own"].transform("any")
-    kept = runs[own | (runs["placebo_of"] != "")].assign(same_as="")
-    return seeds.compared(kept, metrics, seeds.PLACE, [*seeds.MEASURES, "n"])
-
-
-def _outputs(metrics: pd.DataFrame, number_of_layers: dict[str, int]) -> dict[str, int]:
-    """The hidden state of each model at which claims are made."""
-    return {
-        model: int(number_of_layers[model]) if number_of_layers.get(model) in set(states) else int(states.max())
-        for model, states in metrics.groupby("model")["hidden_state"]
+        "tests": _tests(parts, spec),
+        "verdicts": verdicts.table(judged, headlines, spec),
+        "lines": lines,
+        "power": verdicts.power_table(judged, spec),
+        "words": gains.which_words_gain(word_gains, measured.pairs, alpha=spec.alpha),
+        "ranks": adjust_families(trends)[RANKS],
+        "survival": survival.survival(per_run, over_units, measured.outputs(), spec),
+        "gains": word_gains,
     }
 
 
-def _equivalence(per_run, primary, output, margin) -> pd.DataFrame:
-    """TOST over seeds: does a cell gain as much on held-out as on trained words, to within the margin?"""
-    own = per_run[(per_run["hidden_state"] == per_run["model"].map(output)) & ~per_run["control"].astype(bool)]
-    own = own.assign(gain=own[primary] - own[primary + "_before"])
-    rows = []
-    for key, cell in own.groupby([*tables.CELL, "hidden_state", "pooling"], sort=True):
-        grid = cell.pivot(index="seed", columns="split", values="gain")
-        if not {"train", "heldout"} <= set(grid.columns):
+def judge_cells(measured: Measured, spec: StatisticsSpec) -> pd.DataFrame:
+    """VERDICTS alone, by the same way: what a simulation needs of `analyse`."""
+    measured = measured.with_pooling(spec.pooling)
+    gathered = gather(measured, spec, None, only_claims=True)
+    judged = verdicts.cases(gathered.claims, gathered.members, measured, spec)
+    return verdicts.table(judged, {}, spec)
+
+
+def gather(measured: Measured, spec: StatisticsSpec, progress=None, only_claims: bool = False) -> Gathered:
+    """One pass over the sheets, each of which is dropped before the next is built."""
+    gathered = Gathered()
+    members = gathered.members = comparing.members(measured.runs)
+    points = None if only_claims else ranks.points(measured.runs)
+    states, layers = measured.claim_states(spec.claim_at), measured.layers
+    claim_pool, train_pool = measured.claim_pool, measured.train_pool
+    measures = list(dict.fromkeys([spec.primary, *OVER_RANKS]))
+    total = len(measured.similarities[units.SHEET].drop_duplicates())
+    for done, sheet in enumerate(units.sheets(measured), 1):
+        if not only_claims:
+            gathered.tests += cells.tests_of_sheet(sheet, members, spec.alpha)
+            gathered.within += within.tests_of_sheet(sheet, members, spec.bootstrap, spec.alpha)
+        if sheet.hidden_state == states.get(sheet.model):
+            place = (
+                "at the output"
+                if sheet.hidden_state == layers.get(sheet.model, sheet.hidden_state)
+                else f"at hs[{sheet.hidden_state}], not the output"
+            )
+            _claims(gathered, sheet, members, spec, place, (claim_pool, train_pool))
+            if not only_claims:
+                splits = tuple(name for name in sheet.splits if sheet.pool == (claim_pool if name == "heldout" else train_pool))
+                gathered.gains += gains.gains_of_sheet(sheet, members, measured.pairs, splits)
+                if sheet.pool == claim_pool:
+                    gathered.ranks += ranks.trends_of_sheet(sheet, points, measured.runs, measures, spec.alpha)
+                if sheet.pool == train_pool and spec.equivalence_margin is not None:
+                    gathered.equivalent += _equivalences(sheet, members, spec)
+        if progress is not None:
+            progress(done, total)
+    for cell, tests in gathered.train.items():
+        if cell in gathered.claims:
+            gathered.claims[cell].tests |= tests
+    return gathered
+
+
+def _claims(gathered: Gathered, sheet, members: pd.DataFrame, spec: StatisticsSpec, place: str, pools: tuple[str, str]) -> None:
+    for cell, of_cell in cells.cells_of(sheet, members[~members["control"]]):
+        if sheet.pool == pools[0] and "heldout" in sheet.splits:
+            gathered.claims[cell] = cells.claim_of(sheet, cell, of_cell, spec.primary, spec.alpha)
+            gathered.claims[cell].place = place
+        if sheet.pool == pools[1]:
+            gathered.train[cell] = cells.train_side(sheet, of_cell, spec.primary, spec.alpha)
+
+
+def _with_families(table: pd.DataFrame, measured: Measured, spec: StatisticsSpec) -> pd.DataFrame:
+    """The crossed tests with level and family: the parts of the claim, and one exploratory family a metric."""
+    if table.empty:
+        return table
+    at_claim = table["hidden_state"] == table["model"].map(measured.claim_states(spec.claim_at))
+    claims = at_claim & (table["metric"] == spec.primary) & (table["split"] == "heldout") & (table["pool"] == measured.claim_pool)
+    claims &= ~table["control"].astype(bool)
+    table["level"] = np.where(claims, "confirmatory", "exploratory")
+    part = verdicts.family_name(spec.primary) + ": " + table["contrast"]
+    table["family"] = np.where(claims, part, "exploratory: " + table["metric"])
+    table.loc[table["zero"].astype(bool), ["level", "family"]] = ["descriptive", ""]
+    return table
+
+
+def _tests(parts: list[pd.DataFrame], spec: StatisticsSpec) -> pd.DataFrame:
+    parts = [part.reindex(columns=tables.TESTS) for part in parts if len(part)]
+    table = pd.concat(parts) if parts else pd.DataFrame(columns=tables.TESTS)
+    name = verdicts.family_name(spec.primary)
+    fixed = (name, f"{name}: {facts.AFTER_BEFORE}", f"{name}: {facts.REAL_PLACEBO}")
+    return adjust_families(table.fillna({"family": "", "note": "", "pool": "", "fold": 0}), fixed)[tables.TESTS]
+
+
+def _equivalences(sheet, members: pd.DataFrame, spec: StatisticsSpec) -> list[dict]:
+    """TOST of the crossed test: does a cell gain as much on held-out as on trained words, to within the margin?"""
+    margin, rows = spec.equivalence_margin, []
+    about = {"test": "TOST over seeds and units", "level": "exploratory", "family": f"equivalence: {spec.primary}", "seed": -1}
+    about |= {"metric": spec.primary, "split": "heldout - train", "contrast": "held-out gain - train gain"}
+    note = f"margin +- {margin:g}; low and high are the 90 % interval that lies within it if equivalent"
+    for cell, of_cell in cells.cells_of(sheet, members[~members["control"]]):
+        heldout, train = (Difference.of(sheet, of_cell, facts.AFTER_BEFORE, split) for split in ("heldout", "train"))
+        both = np.intersect1d(heldout.seeds, train.seeds)
+        grids = [part.table(spec.primary, both) for part in (heldout, train)]
+        if not all(grid.size for grid in grids):
             continue
-        d = (grid["heldout"] - grid["train"]).to_numpy(float)
-        d = d[np.isfinite(d)]
-        if not len(d):
-            continue
-        found = equivalence(d, margin)
-        note = found.pop("note") or f"margin +- {margin:g}; low and high are the 90 % interval that lies within it if equivalent"
-        rows.append({
-            **dict(zip([*tables.CELL, "hidden_state", "pooling"], key, strict=True)), **found, "test": "TOST over seeds",
-            "level": "exploratory", "family": f"equivalence: {primary}", "seed": -1, "split": "heldout - train",
-            "metric": primary, "contrast": "held-out gain - train gain", "note": note,
-        })  # fmt: skip
-    return pd.DataFrame(rows)
+        test = one(crossed(*grids, alpha=0.10))
+        p = equivalence(test, margin)
+        figures = {name: test[name] for name in ("units", "df", "estimate", "low", "high", "statistic")}
+        figures |= {"n": test["seeds"], "p": p, "log10_p": np.log10(p) if p > 0 else -np.inf, "note": test["note"] or note}
+        place = {"hidden_state": sheet.hidden_state, "pool": sheet.pool}
+        rows.append({**dict(zip(tables.CELL, cell, strict=True)), **about, **figures, **place})
+    return rows

@@ -5,20 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-METHODS = {"holm": "holm", "bh": "fdr_bh", "by": "fdr_by"}  # our name: statsmodels' name
-LONG = {"benjamini-hochberg": "bh", "benjamini-yekutieli": "by"}  # the config's names
+from tli import facts
 
-
-def named(correction: str) -> str:
-    """The short name of a correction. Raises ValueError for one that is not known."""
-    short = LONG.get(correction, correction)
-    if short not in METHODS:
-        raise ValueError(f"correction {correction!r} is not known; choose one of holm, {', '.join(LONG)}")
-    return short
+METHODS = {"holm": "holm", "benjamini-hochberg": "fdr_bh", "benjamini-yekutieli": "fdr_by"}  # the config's name: statsmodels' name
 
 
 def adjust(p, method: str = "holm") -> np.ndarray:
-    """Adjusted p's by Holm, Benjamini-Hochberg ("bh") or Benjamini-Yekutieli ("by"); NaN is left out and stays NaN."""
+    """Adjusted p's by one of METHODS; NaN is left out and stays NaN. Raises ValueError for a method that is not known."""
     from statsmodels.stats.multitest import multipletests
 
     if method not in METHODS:
@@ -48,13 +41,13 @@ def adjust_families(table: pd.DataFrame, undefined_count: tuple[str, ...] = ()) 
     """
     table = table.reset_index(drop=True)
     size = np.zeros(len(table), int)
-    found = {method: np.full(len(table), np.nan) for method in METHODS}
+    adjusted = {method: np.full(len(table), np.nan) for method in METHODS}
     for family, rows in table.groupby("family", sort=False).indices.items():
         if not family:
             continue
         p = table["p"].to_numpy(float)[rows]
         counted = np.where(np.isfinite(p), p, 1.0) if family in undefined_count else p
         size[rows] = np.isfinite(counted).sum()
-        for method, values in found.items():
+        for method, values in adjusted.items():
             values[rows] = np.where(np.isfinite(p), adjust(counted, method), np.nan)
-    return table.assign(family_size=size, p_holm=found["holm"], p_bh=found["bh"], p_by=found["by"])
+    return table.assign(family_size=size, **{facts.CORRECTIONS[method]: values for method, values in adjusted.items()})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from tli.statistics.tests import UNDEFINED, bca_means
+from tli.statistics.paired import UNDEFINED, bca_means
 
 BLANK = UNDEFINED + "the baseline is not above chance"
 
@@ -81,14 +81,14 @@ def retention(after: float, before: float, chance: float, n: int, alpha=0.05) ->
     return float((after - chance) / (before - chance)), ""
 
 
-def gap_interval(english, target, before_english, before_target, paired: bool, times=2000, seed=0, alpha=0.05):
+def gap_interval(accuracies, paired: bool, times=2000, seed=0, alpha=0.05):
     """Change of the transfer gap (English - target accuracy) with its bootstrap interval: gap before, after, change, low, high.
 
-    Arrays of right / wrong by item. paired: item i is the same in both languages, and items are drawn together;
+    accuracies: arrays of right / wrong by item, English after, target after, English before, target before. paired: item i is the same in both languages, and items are drawn together;
     otherwise each language is resampled by itself.
     """
-    changes = [np.asarray(after, float) - np.asarray(before, float) for after, before in
-               ((english, before_english), (target, before_target))]  # fmt: skip
+    english, target, before_english, before_target = (np.asarray(one, float) for one in accuracies)
+    changes = [english - before_english, target - before_target]
     random = np.random.default_rng(seed)
     if paired:
         draws = _draws(changes[0] - changes[1], times, random)

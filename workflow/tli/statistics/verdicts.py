@@ -1,199 +1,189 @@
-"""One verdict a cell: exhaustive, exclusive, in a fixed order, judged by the adjusted p's over seeds.
-
-The order, the first that fits: failed; too few seeds; worse; aligns better; better than before, no placebo; better than
-placebo only because the placebo harms; memorised (train only); raised all cosines alike; no detectable effect.
-
-- "aligns better" needs after - before > 0 AND real - placebo > 0; the larger of the two p's enters the confirmatory family.
-- "worse" needs after - before < 0. Its p is adjusted within the same cells' after - before; since that p is never above the
-  larger one, all claims together stay below what the family promises.
-- An arm without a placebo in the grid cannot be told from a training on wrong translations. It can be worse; where it is
-  better than before, the verdict says that no more than that can be claimed, and it is not in the confirmatory family.
-- A significant rise that the placebo shares stays "no detectable effect": none of the true translations; the sentence says so.
-- The later verdicts rest on tests over seeds adjusted over the same cells. Where every seed differs by exactly the same
-  amount there is no test, so the sign stands for it in these descriptive verdicts, never in a claim.
-"""
+"""One verdict a cell, with the figures and the sentence that it rests on; the confirmatory family."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 
+from tli import facts
 from tli.io import tables
-from tli.statistics import seeds, sentences
+from tli.specs import StatisticsSpec
+from tli.statistics import comparing, power, sentences
+from tli.statistics.cells import EMPTY, CellClaim
+from tli.statistics.columns import POWER
+from tli.statistics.crossed import NAME, equivalence
 from tli.statistics.families import adjust
-from tli.statistics.tests import smallest_detectable, t_of_differences
-
-FAILED, TOO_FEW, WORSE, BETTER = "failed", "too few seeds", "worse", "aligns better"
-NO_PLACEBO = "better than before, no placebo"
-PLACEBO_HARMS = "better than placebo only because the placebo harms"
-MEMORISED, ALIKE, NOTHING = "memorised (train only)", "raised all cosines alike", "no detectable effect"
-VERDICTS = [FAILED, TOO_FEW, WORSE, BETTER, NO_PLACEBO, PLACEBO_HARMS, MEMORISED, ALIKE, NOTHING]
-
-# name: (measure, split, side, minus side); None for the primary endpoint
-CONTRASTS = {
-    "change": (None, "heldout", "", "_before"),
-    "against_placebo": (None, "heldout", "", "_placebo"),
-    "placebo_change": (None, "heldout", "_placebo", "_before"),
-    "train_change": (None, "train", "", "_before"),
-    "train_against_placebo": (None, "train", "", "_placebo"),
-    "cosine": ("cosine", "heldout", "", "_before"),
-    "mismatched": ("mismatched", "heldout", "", "_before"),
-    "gap": ("gap", "heldout", "", "_before"),
-}
+from tli.statistics.inputs import Measured
+from tli.statistics.judging import CONTRASTS, Figure, Figures, Rules, judge
 
 
-def judge(figures: dict, minimum_seeds: int = 5, alpha: float = 0.05) -> str:
-    """The verdict of one cell.
+@dataclass
+class Case:
+    """A cell on its way to a verdict: its claim, what the grid says of it, and its adjusted p's."""
 
-    figures: `failed` (text, "" if it has not), `seeds`, `placebo_seeds` (None without a placebo), `p_family` (adjusted),
-    and for every name of CONTRASTS and "train_over_heldout" a pair (mean, adjusted p); the p is NaN where undefined,
-    0 where all seeds differ by the same amount (but for the claims, where it is NaN).
-    """
+    claim: CellClaim
+    about: dict  # seeds, loss_layer, placebo_seeds (None without a placebo), failed, also
+    adjusted: dict[str, float] = field(default_factory=dict)
+    family_size: int = 0
+    p_family: float = float("nan")
+    detectable: float = float("nan")
+    gap_same: float = float("nan")
+    described: dict = field(default_factory=dict)
+    verdict: str = ""
 
-    def up(name):
-        mean, p = figures[name]
-        return mean > 0 and p <= alpha
+    def test(self, name: str) -> dict:
+        return self.claim.tests.get(name, EMPTY)
 
-    def down(name):
-        mean, p = figures[name]
-        return mean < 0 and p <= alpha
+    @property
+    def has_placebo(self) -> bool:
+        return self.about["placebo_seeds"] is not None
 
-    has_placebo = figures["placebo_seeds"] is not None
-    if figures["failed"]:
-        return FAILED
-    if figures["seeds"] < minimum_seeds or (has_placebo and figures["placebo_seeds"] < minimum_seeds):
-        return TOO_FEW
-    if down("change"):
-        return WORSE
-    if has_placebo and figures["change"][0] > 0 and figures["against_placebo"][0] > 0 and figures["p_family"] <= alpha:
-        return BETTER
-    if up("change") and not has_placebo:
-        return NO_PLACEBO
-    if has_placebo and up("against_placebo") and down("placebo_change"):
-        return PLACEBO_HARMS
-    if up("train_change") and up("train_over_heldout") and (not has_placebo or up("train_against_placebo")):
-        return MEMORISED
-    if up("cosine") and up("mismatched") and not up("gap"):
-        return ALIKE
-    return NOTHING
+    @property
+    def p(self) -> float:
+        """The claim's p: the larger of both contrasts', that of after - before without a placebo."""
+        both = [self.test("change")["p"], self.test("against_placebo")["p"]]
+        return float(max(both)) if self.has_placebo and np.isfinite(both).all() else float("nan") if self.has_placebo else both[0]
 
-
-def verdicts(
-    runs: pd.DataFrame, metrics: pd.DataFrame, confirmatory: pd.DataFrame, output: dict[str, int], *,
-    primary="csls_p_at_1", correction="holm", alpha=0.05, minimum_seeds=5,
-    number_of_layers=None,
-) -> pd.DataFrame:  # fmt: skip
-    """VERDICTS of tli.io.tables, one row for each cell that is no control and no repetition of another.
-
-    metrics: `seeds.compared` of the metrics by PLACE. confirmatory: the rows of the confirmatory family, adjusted.
-    output: the hidden state of each model at which claims are made; number_of_layers: its last (default: the same).
-    """
-    layers = number_of_layers or output
-    kept = seeds.counted(runs)
-    cells = kept[~kept["control"].astype(bool)]
-    rows = [_cell(key, cell, runs, metrics, output, primary, alpha) for key, cell in cells.groupby(tables.CELL, sort=True)]
-    if not rows:
-        return pd.DataFrame(columns=tables.VERDICTS)
-    for name in [*CONTRASTS, "train_over_heldout"]:
-        values = adjust([1.0 if row[name]["p"] != row[name]["p"] else row[name]["p"] for row in rows if row[name]], correction)
-        found = iter(values)
-        for row in rows:
-            row[name] = {**(row[name] or NONE), "adjusted": next(found) if row[name] else np.nan}
-    family = confirmatory.set_index(tables.CELL) if len(confirmatory) else confirmatory
-    for row in rows:
-        key = tuple(row[name] for name in tables.CELL)
-        own = family.loc[key] if len(family) and key in family.index else None
-        row["p_family"] = float(own[f"p_{correction}"]) if own is not None else np.nan
-        row["family_size"] = int(own["family_size"]) if own is not None else len(rows)
-        spread = np.fmax(row["change"]["sd"], row["against_placebo"]["sd"]) if row["change"]["sd"] > 0 else np.nan
-        row["detectable"] = smallest_detectable(spread, row["seeds"], row["family_size"], alpha)
-        row["verdict"] = judge(_figures(row), minimum_seeds, alpha)
-        state = output.get(row["model"], -1)
-        row["place"] = "at the output" if state == layers.get(row["model"], state) else f"at hs[{state}], not the output"
-        row["sentence"] = sentences.verdict(row, primary, minimum_seeds, alpha)
-    return pd.DataFrame([_flat(row, primary) for row in rows])[tables.VERDICTS]
+    def counts_as_one(self, rules: Rules) -> str:
+        """Why no claim can be made of it, so that its p counts as 1; "" otherwise."""
+        counts, seeds = self.claim.counts, self.about["seeds"]
+        seeds = min(seeds, self.about["placebo_seeds"]) if self.has_placebo else seeds
+        if self.about["failed"]:
+            return "failed"
+        few = seeds < rules.minimum_seeds or counts.get("units", 0) < rules.minimum_units
+        return facts.TOO_FEW if few else "" if np.isfinite(self.p) else "not measured"
 
 
-NONE = {"estimate": np.nan, "sd": np.nan, "low": np.nan, "high": np.nan, "p": np.nan, "n": 0}
+def family_name(primary: str) -> str:
+    return f"confirmatory: {primary}, held-out"
 
 
-def _figures(row: dict) -> dict:
-    figures = {name: row[name] for name in ("failed", "seeds", "placebo_seeds", "p_family")}
-    for name in [*CONTRASTS, "train_over_heldout"]:
-        one = row[name]
-        p = one["adjusted"] if np.isfinite(one["p"]) else np.nan
-        if one["sd"] == 0 and name not in ("change", "against_placebo"):
-            p = 0.0 if abs(one["estimate"]) > 1e-7 else 1.0  # below, it is the rounding of float32 cosines
-        figures[name] = (one["estimate"], p)
-    return figures
+def cases(claims: dict[tuple, CellClaim], runs: pd.DataFrame, measured: Measured, spec: StatisticsSpec) -> list[Case]:
+    """Every cell that is no control and no repetition, judged. runs: `comparing.members`. A cell without a claim has failed."""
+    losses = comparing.counted(measured.runs)
+    rules = Rules(spec.alpha, spec.minimum_seeds, spec.minimum_units)
+    judged = []
+    for key, cell in runs[~runs["control"]].groupby(tables.CELL, sort=True):
+        claim = claims.get(key) or CellClaim(key, "", measured.claim_pool, missing={"": list(cell["seed"])})
+        judged.append(Case(claim, _about(cell, claim, measured.runs, losses)))
+    p = [1.0 if case.counts_as_one(rules) else case.p for case in judged]
+    for case, adjusted in zip(judged, adjust(p, spec.correction), strict=True):
+        case.p_family, case.family_size = float(adjusted), len(judged)
+    for name in CONTRASTS:
+        for case, adjusted in zip(judged, adjust([case.test(name)["p"] for case in judged], spec.correction), strict=True):
+            case.adjusted[name] = float(adjusted)
+    same = [equivalence(case.test("gap"), spec.alike_margin) for case in judged]
+    for case, adjusted in zip(judged, adjust(same, spec.correction), strict=True):
+        case.gap_same = float(adjusted)
+    for case in judged:
+        _find_power(case, spec)
+        contrasts = {name: Figure(case.test(name)["estimate"], case.test(name)["p"], case.adjusted[name]) for name in CONTRASTS}
+        units = case.claim.counts.get("units", 0)
+        about = case.about
+        figures = Figures(about["failed"], about["seeds"], about["placebo_seeds"], units, case.p_family, case.gap_same, contrasts)
+        case.verdict = judge(figures, rules)
+    return judged
 
 
-def _cell(key, cell, runs, metrics, output, primary, alpha) -> dict:
-    row = dict(zip(tables.CELL, key, strict=True))
-    own = metrics[(metrics[tables.CELL] == list(key)).all(axis=1) & (metrics["hidden_state"] == output.get(row["model"], -1))]
-    own = own.drop_duplicates(["run", "split"]).set_index(["split", "seed"])
-    by_split = {split: own.xs(split) if split in own.index.get_level_values(0) else own.iloc[:0].droplevel(0) for split in SPLITS}
-    heldout = by_split["heldout"]
-    placebos = seeds.placebo_runs(runs)
-    placebos = placebos[(placebos["model"] == row["model"]) & (placebos["pair"] == row["pair"])]
-    placebos = placebos[placebos["run"].isin(cell["run"])]
-    for name, (measure, split, side, minus) in CONTRASTS.items():
-        measure = measure or primary
-        part = by_split[split]
-        row[name] = _t(part[measure + side] - part[measure + minus], alpha)
-    gains = [by_split[split][primary] - by_split[split][primary + "_before"] for split in ("train", "heldout")]
-    row["train_over_heldout"] = _t(gains[0] - gains[1], alpha)
-    against = heldout[primary] - heldout[primary + "_placebo"]
-    for name, column in (("before", "_before"), ("after", ""), ("placebo", "_placebo")):
-        row[name] = float(heldout[primary + column].mean()) if len(heldout) else np.nan
-        row["cosine_" + name] = float(heldout["cosine" + column].mean()) if len(heldout) else np.nan
-        row["mismatched_" + name] = float(heldout["mismatched" + column].mean()) if len(heldout) else np.nan
-    same = runs[(runs["model"] == row["model"]) & (runs["pair"] == row["pair"]) & runs["same_as"].isin(cell["run"])]
-    also = sorted({(arm, layer) for arm, layer in zip(same["arm"], same["layer"], strict=True)})
-    return row | {
-        "loss_layer": int(cell["loss_layer"].iloc[0]), "seeds": int(cell["seed"].nunique()),
-        "placebo_seeds": int(np.isfinite(against).sum()) if len(placebos) else None,
-        "heldout_pairs": int(heldout["n"].iloc[0]) if len(heldout) else 0,
-        "failed": _failure(cell, heldout, primary, runs, placebos),
-        "also": also,
-    }  # fmt: skip
+def _find_power(case: Case, spec: StatisticsSpec) -> None:
+    crossed = list(case.claim.crossed.values())
+    if not crossed or min(crossed[0].shape) < 2:
+        return
+    seeds, units = crossed[0].shape
+    parts, folds = power.components(crossed), case.claim.counts["folds"]
+    design = power.Design(seeds, units, folds, case.family_size, len(crossed) > 1)
+    need = power.needed(parts, design, spec.alpha)
+    case.detectable = power.least(need)
+    powers = {f"power_at_{name}": float((need <= effect).mean()) for name, effect in (("05", 0.05), ("10", 0.10))}
+    case.described = {**power.described(parts, folds), **powers, "seeds": seeds, "units": units, "folds": folds}
 
 
-SPLITS = ["heldout", "train"]
+def _about(cell: pd.DataFrame, claim: CellClaim, runs: pd.DataFrame, losses: pd.DataFrame) -> dict:
+    first = cell.iloc[0]
+    here = (runs["model"] == first["model"]) & (runs["pair"] == first["pair"])
+    same = runs[here & runs["same_as"].isin(cell["run"])]
+    with_placebo = cell[cell["placebo"] != ""]
+    return {
+        "loss_layer": int(first["loss_layer"]),
+        "seeds": int(cell["seed"].nunique()),
+        "placebo_seeds": claim.counts.get("placebo_seeds", 0) if len(with_placebo) else None,
+        "failed": _failure(cell, claim, losses[(losses["model"] == first["model"]) & (losses["pair"] == first["pair"])]),
+        "also": sorted({(arm, layer) for arm, layer in zip(same["arm"], same["layer"], strict=True)}),
+    }
 
 
-def _t(differences: pd.Series, alpha) -> dict | None:
-    values = differences.to_numpy(float)
-    values = values[np.isfinite(values)]
-    if not len(values):
-        return None
-    found = t_of_differences(values, alpha)
-    return {name: found[name][0].item() for name in ("estimate", "sd", "low", "high", "p", "n")}
-
-
-def _failure(cell, heldout, primary, runs, placebos) -> str:
+def _failure(cell: pd.DataFrame, claim: CellClaim, runs: pd.DataFrame) -> str:
     """Why the cell has failed, or "": a run that diverged or has no figures is never left out, since that would choose."""
-    found: dict[str, list[int]] = {}
-    for text, names in (("", set(cell["run"])), ("the placebo of ", set(placebos["placebo"]))):
-        one = cell.iloc[0]
-        rows = runs[(runs["model"] == one["model"]) & (runs["pair"] == one["pair"]) & runs["run"].isin(names)]
+    reasons = []
+    for whose, names in (("", cell["run"]), ("the placebo of ", cell["placebo"])):
+        rows = runs[runs["run"].isin(set(names))]
         lost = rows[(rows["steps"] > 0) & ~np.isfinite(rows["last_loss"].astype(float))]
-        found[text + "{}: its loss is not finite"] = sorted(lost["seed"])
-    value = heldout[primary].reindex(sorted(cell["seed"].unique()))
-    missing = "{}: no held-out figure at the output"
-    found[missing] = list(value.index[~np.isfinite(value)])
-    with_placebo = cell.loc[cell["run"].isin(placebos["run"]), "seed"]
-    theirs = heldout[primary + "_placebo"].reindex(sorted(set(with_placebo) & set(heldout.index)))
-    found["the placebo of " + missing] = list(theirs.index[~np.isfinite(theirs)])
-    reasons = [text.format(f"seed {', '.join(map(str, names))}") for text, names in found.items() if names]
-    if len(heldout) and not np.isfinite(heldout[primary + "_before"]).all():
-        reasons.append("the baseline has no held-out figure at the output")
-    return "; ".join(reasons)
+        reasons.append((whose + "{}: its loss is not finite", lost["seed"]))
+    reasons += [(f"{whose}{{}}: no held-out figure at the place of the claim", seeds) for whose, seeds in claim.missing.items()]
+    return "; ".join(text.format(f"seed {', '.join(str(one) for one in sorted(set(seeds)))}") for text, seeds in reasons if len(seeds))
 
 
-def _flat(row: dict, primary: str) -> dict:
-    flat = {name: row[name] for name in tables.VERDICTS if name in row and name not in CONTRASTS}
+def confirmatory_rows(judged: list[Case], spec: StatisticsSpec, pooling: str, states: dict[str, int]) -> pd.DataFrame:
+    """One row of TESTS a cell: the p that enters the family, and whose it is."""
+    rows, rules = [], Rules(spec.alpha, spec.minimum_seeds, spec.minimum_units)
+    for case in judged:
+        names = ["change", "against_placebo"] if case.has_placebo else ["change"]
+        weaker = max(names, key=lambda name: np.nan_to_num(case.test(name)["p"], nan=2.0))
+        test, why = case.test(weaker), case.counts_as_one(rules)
+        contrast = {"change": facts.AFTER_BEFORE, "against_placebo": facts.REAL_PLACEBO}[weaker]
+        about = dict(zip(tables.CELL, case.claim.cell, strict=True))
+        about |= {"test": NAME, "level": "confirmatory", "family": family_name(spec.primary), "seed": -1, "split": "heldout"}
+        about |= {"hidden_state": states.get(about["model"], -1), "pooling": pooling, "pool": case.claim.pool, "metric": spec.primary}
+        note = f"this is {contrast}" + ("" if case.has_placebo else ", the arm has no placebo") + (f"; {why}: p counts as 1" if why else "")
+        figures = {name: test[name] for name in ("df", "estimate", "low", "high", "statistic", "log10_p", "units")}
+        p = {"p": 1.0 if why else test["p"], "log10_p": 0.0 if why else test["log10_p"]}
+        words = case.claim.counts.get("words", 0)
+        rows.append({**about, **figures, **p, "n": test["seeds"], "words": words, "contrast": facts.BOTH_CONTRASTS, "note": note})
+    return pd.DataFrame(rows, columns=[name for name in tables.TESTS if name not in ADJUSTED])
+
+
+ADJUSTED = ("family_size", *facts.CORRECTIONS.values())
+
+
+def table(judged: list[Case], headlines: dict[tuple, str], spec: StatisticsSpec) -> pd.DataFrame:
+    """VERDICTS of tli.io.tables. headlines: for every cell that rose, its verdict with the lines under it."""
+    return pd.DataFrame([_flat(case, headlines.get(case.claim.cell, ""), spec) for case in judged], columns=tables.VERDICTS)
+
+
+def _flat(case: Case, headline: str, spec: StatisticsSpec) -> dict:
+    counts, means = case.claim.counts, case.claim.means
+    row = dict(zip(tables.CELL, case.claim.cell, strict=True)) | {
+        "loss_layer": case.about["loss_layer"],
+        "metric": spec.primary,
+        "pool": case.claim.pool,
+        "seeds": case.about["seeds"],
+        "folds": counts.get("folds", 1),
+        "heldout_pairs": counts.get("words", 0),
+        "units": counts.get("units", 0),
+        "p_family": case.p_family,
+        "family_size": case.family_size,
+        "detectable": case.detectable,
+        "gap_same_p": case.gap_same,
+        "verdict": case.verdict,
+        "sentence": sentences.verdict(case, headline, spec),
+    }
+    row |= {name: means.get(name, np.nan) for name in ("before", "after", "placebo")}
     for name in ("change", "against_placebo"):
-        one = row[name]
-        flat |= {name: one["estimate"], f"{name}_low": one["low"], f"{name}_high": one["high"], f"p_{name}": one["p"]}
-    return flat | {"metric": primary}
+        test = case.test(name)
+        row |= {name: test["estimate"], f"{name}_low": test["low"], f"{name}_high": test["high"], f"p_{name}": test["p"]}
+        row |= {f"t_{name}": test["statistic"], f"df_{name}": test["df"]}
+    for name in ("placebo_change", "train_change", "p_at_1"):
+        column = "p_at_1_change" if name == "p_at_1" else name
+        row |= {column: case.test(name)["estimate"], f"p_{column}": case.test(name)["p"]}
+    return row
+
+
+def power_table(judged: list[Case], spec: StatisticsSpec) -> pd.DataFrame:
+    """columns.POWER: the variances of every cell, and what its design could have found."""
+    rows = []
+    for case in judged:
+        about = {"metric": spec.primary, "pool": case.claim.pool, "family_size": case.family_size, "detectable": case.detectable}
+        rows.append({**dict(zip(tables.CELL, case.claim.cell, strict=True)), **about, **case.described})
+    return pd.DataFrame(rows, columns=POWER)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,14 +14,20 @@ from tli.model.opened import Opened
 from tli.model.pooling import Tokens, mix, tokens_of, weights
 from tli.model.states import capture, run
 from tli.specs import TrainSpec
+from tli.training.anchor import Anchor
 
 
 class Batches:
     """Tokenised pairs, and what a batch of them needs: ids, masks, pooling weights, accepted translations."""
 
     def __init__(self, opened: Opened, sources: list[str], targets: list[str], accepted: np.ndarray, pooling: str):
-        """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i."""
+        """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i.
+
+        Or bool [2n, 2n] of the sources, then the targets: then every form is an anchor, and its positive is the form again
+        (pairing.own_words); dropout is drawn token by token, so the two differ.
+        """
         self.opened, self.accepted, self.pooling = opened, accepted, pooling
+        self.pulls_own_word = len(accepted) == 2 * len(sources)
         self.sources, self.targets = tokens_of(opened, sources), tokens_of(opened, targets)
         self.packed = is_exact(opened, "pack", [*self.sources, *self.targets])
 
@@ -27,53 +35,88 @@ class Batches:
         return len(self.sources)
 
     def words(self, rows: np.ndarray) -> list[Tokens]:
-        """The rows' sources, then their targets."""
-        return [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
+        """Anchors, then their positives: the rows' sources and their targets, or all of these twice."""
+        forms = [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
+        return forms * 2 if self.pulls_own_word else forms
 
     def embed(self, layer: int, rows: np.ndarray):
-        """Pooled float32 vectors of the rows' sources and targets at hs[layer], with gradient: two [len(rows), hidden].
+        """Pooled float32 vectors of anchors and positives at hs[layer], with gradient: two [anchors, hidden].
 
         Both sides share one forward pass (see `pooled_states`).
         """
         pooled = pooled_states(self.opened, self.words(rows), layer, self.pooling, self.packed)
-        return pooled[: len(rows)], pooled[len(rows) :]
+        half = len(pooled) // 2
+        return pooled[:half], pooled[half:]
 
     def right(self, rows: np.ndarray, spec: TrainSpec) -> np.ndarray:
-        """bool [len(rows), len(rows)]: which targets of the batch are no negatives."""
+        """bool [anchors, anchors]: which positives of the batch are no negatives."""
+        if self.pulls_own_word:
+            both = np.r_[rows, rows + len(self)]
+            return self.accepted[np.ix_(both, both)]
         return self.accepted[np.ix_(rows, rows)] if spec.mask_false_negatives else np.eye(len(rows), dtype=bool)
 
 
-def pooled_states(
-    opened: Opened,
-    words: list[Tokens],
-    layer: int,
-    pooling: str,
-    packed: bool = False,
-    before: Callable[[packing.Rows], None] = lambda rows: None,
-):
+@dataclass(frozen=True)
+class Anchored:
+    """The running text of a step: for each member the sentences that it draws."""
+
+    anchor: Anchor
+    drawn: list[np.ndarray]
+
+    def sentences(self, member: int) -> list[Tokens]:
+        return [self.anchor.sentences[i] for i in self.drawn[member]]
+
+    def penalty(self, member: int, states: dict[int, Any], places: list[np.ndarray]) -> Any:
+        return self.anchor.penalty(states, places, self.drawn[member])
+
+
+def pooled_states(opened: Opened, words: list[Tokens], layer: int, pooling: str, packed: bool = False):
     """Pooled float32 vectors [words, hidden] at hs[layer], with gradient, from one forward pass.
 
-    packed: end to end, where that is exact for the model; else padded on the right. before: called with the rows laid out
-    before they are run.
+    packed: end to end, where that is exact for the model; else padded on the right.
+    """
+    return passed(opened, words, (layer,), pooling, packed, lambda rows: None)[0]
+
+
+def passed(
+    opened: Opened,
+    words: list[Tokens],
+    layers: tuple[int, ...],
+    pooling: str,
+    packed: bool,
+    before: Callable[[packing.Rows], None],
+) -> tuple[Any, dict[int, Any], packing.Rows]:
+    """`pooled_states` at the first of `layers`; the states of all, each [rows, width, hidden]; and the rows as they were laid.
+
+    before: called with the rows laid out before they are run.
     """
     import torch
 
     ids = [word.ids for word in words]
     rows = packing.pack(ids) if packed else packing.pad(ids, opened.tokenizer.pad_token_id or 0)  # hidden by the mask
     before(rows)
-    with capture(opened, [layer]) as states:
+    with capture(opened, sorted(set(layers))) as captured:
         run(opened, packing.inputs(rows, opened.device, opened.dtype))
-        state = states[layer].float()
+        states = dict(captured)
+    state = states[layers[0]]
+    state = state.to(torch.promote_types(state.dtype, torch.float32))
     matrix, slots = mix(rows, [weights([word], pooling, len(word.ids))[0] for word in words])
-    pooled = torch.bmm(torch.from_numpy(matrix).to(state.device), state).flatten(0, 1)
-    return pooled[torch.from_numpy(slots).to(state.device)]
+    pooled = torch.bmm(torch.from_numpy(matrix).to(state), state).flatten(0, 1)
+    return pooled[torch.from_numpy(slots).to(state.device)], states, rows
 
 
-def losses(batches: list[Batches], rows: list[np.ndarray], layer: int, spec: TrainSpec, lay: Callable | None = None):
+def losses(
+    batches: list[Batches],
+    rows: list[np.ndarray],
+    layer: int,
+    spec: TrainSpec,
+    lay: Callable | None = None,
+    anchored: Anchored | None = None,
+):
     """The loss of each member's batch, [members], with gradient, from one forward pass.
 
     lay: called with the places of each member's words and the number of tokens before they are run, packed; without it there is
-    one member.
+    one member. anchored: what each member's running text adds; it goes through the same pass.
     """
     import torch
 
@@ -84,14 +127,27 @@ def losses(batches: list[Batches], rows: list[np.ndarray], layer: int, spec: Tra
         return objective.loss(spec.objective, pooled[0], pooled[1], accepted, **options)[0]
 
     right = [torch.from_numpy(batch.right(r, spec)).to(batch.opened.device) for batch, r in zip(batches, rows, strict=True)]
-    if lay is None:
+    if lay is None and anchored is None:
         return loss(batches[0].embed(layer, rows[0]), right[0])[None]
     words = [batch.words(r) for batch, r in zip(batches, rows, strict=True)]
     count = len(words[0])
+    if anchored is not None:
+        words = [mine + anchored.sentences(member) for member, mine in enumerate(words)]
+    ends = np.cumsum([len(mine) for mine in words])
+    of_members = [slice(end - len(mine), end) for mine, end in zip(words, ends, strict=True)]
 
     def places(laid: packing.Rows) -> None:
-        lay([laid.places[i : i + count] for i in range(0, len(laid.places), count)], laid.ids.size)
+        if lay is not None:
+            lay([laid.places[mine] for mine in of_members], laid.ids.size)
 
-    pooled = pooled_states(batches[0].opened, [w for mine in words for w in mine], layer, batches[0].pooling, True, places)
-    pooled = pooled.view(len(batches), 2, count // 2, -1)
-    return torch.vmap(loss)(pooled, torch.stack(right).to(pooled.device))
+    flat = [word for mine in words for word in mine]
+    packed = lay is not None or (batches[0].packed and anchored.anchor.packed)
+    extra = () if anchored is None else (anchored.anchor.state,)
+    pooled, states, laid = passed(batches[0].opened, flat, (layer, *extra), batches[0].pooling, packed, places)
+    pairs = torch.stack([pooled[mine][:count] for mine in of_members]) if anchored else pooled
+    pairs = pairs.view(len(batches), 2, count // 2, -1)
+    each = torch.vmap(loss)(pairs, torch.stack(right).to(pooled.device)) if lay is not None else loss(pairs[0], right[0])[None]
+    if anchored is None:
+        return each
+    penalties = [anchored.penalty(member, states, laid.places[mine][count:]) for member, mine in enumerate(of_members)]
+    return each + torch.stack(penalties)

@@ -14,7 +14,8 @@ import numpy as np
 from tli.errors import DivergedError, TrainingError
 from tli.model.opened import Opened
 from tli.specs import TrainSpec
-from tli.training.batches import Batches, losses
+from tli.training.anchor import Anchor
+from tli.training.batches import Anchored, Batches, losses
 from tli.training.checkpoint import Checkpoint
 
 
@@ -91,6 +92,7 @@ class Task:
 
     spec: TrainSpec
     layer: int
+    anchor: Anchor | None = None
 
 
 def train(
@@ -121,9 +123,11 @@ def train(
     rates, seconds = (resumed["learning_rates"], resumed["seconds"]) if resumed else ([], 0.0)
     done, reached, start = len(per_step), None, time.perf_counter() - seconds
     scheduler = _scheduler(optimizer, steps, spec, done)
+    draws = [task.anchor.draws(seed, done) for seed in seeds] if task.anchor else []
     with _training(trained):
         for rows in _batches_of_rows(orders, pairs, spec, done):
-            each = losses(batches, rows, task.layer, spec, trained.lay if trained.laid else None)
+            anchored = Anchored(task.anchor, [next(drawn) for drawn in draws]) if task.anchor else None
+            each = losses(batches, rows, task.layer, spec, trained.lay if trained.laid else None, anchored)
             values = each.detach().cpu().double().numpy()
             optimizer.zero_grad(set_to_none=True)
             if each.requires_grad:

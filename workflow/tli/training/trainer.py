@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -17,9 +17,10 @@ from tli.log import say
 from tli.model import lora
 from tli.model.full_weights import save_weights
 from tli.model.lora.folder import Card
-from tli.model.opening import open_model
-from tli.specs import ModelSpec, TrainSpec
+from tli.model.opening import below_head, open_model, open_whole
+from tli.specs import Member, ModelSpec, TrainSpec
 from tli.training import grouping, loop, pairing
+from tli.training.anchor import Anchor, Anchoring
 from tli.training.batches import Batches
 from tli.training.checkpoint import Checkpoint
 from tli.training.weights import AllWeights
@@ -33,7 +34,7 @@ def no_progress(step: int, steps: int, loss: float) -> None:
 
 @dataclass(frozen=True)
 class _Trained:
-    """A trained seed that waits for its folder."""
+    """A trained run that waits for its folder."""
 
     chosen: np.ndarray  # rows of the train split
     outcome: loop.Outcome
@@ -41,24 +42,38 @@ class _Trained:
 
 
 class Trainer:
-    """The opened model and the train split, which all seeds of a cell share."""
+    """The opened model, which all runs of a cell share, and what each of them learns from."""
 
-    def __init__(self, model: ModelSpec, spec: TrainSpec, loss_layer: int, adapted: int, trained: pd.DataFrame):
-        """adapted: blocks that carry adapters; trained: the train split, tables.PAIRS."""
+    def __init__(
+        self,
+        model: ModelSpec,
+        spec: TrainSpec,
+        loss_layer: int,
+        adapted: int,
+        trained: Callable[[Member], pd.DataFrame],
+        anchoring: Anchoring | None = None,
+    ):
+        """adapted: blocks that carry adapters; trained: the train split of a run, tables.PAIRS."""
         self.model, self.spec, self.loss_layer, self.trained = model, spec, loss_layer, trained
         self.asked, self.blocks = adapted, min(adapted, loss_layer)
         opening = replace(model, dtype=spec.full_dtype) if spec.is_full else model
-        self.opened = open_model(opening, loss_layer, quantized=not spec.is_full)
+        whole = None
+        if spec.anchor and spec.anchor.metric == "kl":
+            whole, tokenizer = open_whole(replace(opening, quantization="none") if spec.is_full else opening)
+            self.opened = below_head(whole, tokenizer)
+        else:
+            self.opened = open_model(opening, loss_layer, quantized=not spec.is_full)
         if spec.gradient_checkpointing:
             self.opened.base.gradient_checkpointing_enable({"use_reentrant": False})
-        self.task = loop.Task(spec, loss_layer)
+        anchor = Anchor(self.opened, spec.anchor, loss_layer, anchoring or Anchoring(()), whole) if spec.anchor else None
+        self.task = loop.Task(spec, loss_layer, anchor)
         self.shape = None
         if not spec.is_full:
             self.shape = lora.LoraShape(spec.rank, spec.alpha, spec.dropout, spec.target_modules, self.blocks)
         self._weights: AllWeights | None = None
-        self._choices: dict[int, np.ndarray] = {}
-        self._expected: list[int] = []
-        self._ready: dict[int, _Trained] = {}
+        self._choices: dict[Member, np.ndarray] = {}
+        self._expected: list[Member] = []
+        self._ready: dict[Member, _Trained] = {}
 
     @property
     def trains_together(self) -> bool:
@@ -67,32 +82,46 @@ class Trainer:
 
     @cached_property
     def seeds_at_a_time(self) -> int:
-        """How many seeds share their passes: 1 where they would not each be what it is alone, else by memory and time."""
+        """How many runs share their passes: 1 where they would not each be what it is alone, else by memory and time."""
         if self.spec.is_full:
             return 1
-        batches = self._batches(np.arange(len(self.trained)), 0, shuffled=False)
-        if not loop.can_stack(self.opened, [batches], self.spec):
+        first = self._expected[0] if self._expected else Member(0)
+        batches = self._batches(np.arange(len(self.trained(first))), first, plain=True)
+        if not self._can_stack([batches]):
             return 1
         tokens = sum(len(word.ids) for word in (*batches.sources, *batches.targets)) / len(batches) * self.spec.batch_size
+        tokens *= 2 if self.spec.pulls_own_word else 1
+        tokens += self.spec.anchor.tokens_per_step if self.spec.anchor else 0
         values = sum(tensor.numel() for tensor in lora.initial(self.opened, self.shape, 0).values())
         cost = grouping.step_cost(self.opened, self.spec, tokens, values)
         device = self.opened.device
         return cost.seeds_at_a_time(loop.steps_of(len(batches), self.spec), device.type, grouping.free_on(device))
 
-    def prepare(self, seeds: list[int], progress: Progress) -> None:
-        """Say which seeds are to come. `run` trains those that fit in one pass with the one it is asked for, and hands them out."""
-        self._expected = list(seeds)
-        self._train_group(self._expected[: self.seeds_at_a_time], progress)
+    def _can_stack(self, batches: list[Batches]) -> bool:
+        return loop.can_stack(self.opened, batches, self.spec) and (self.task.anchor is None or self.task.anchor.packed)
 
-    def _train_group(self, seeds: list[int], progress: Progress) -> None:
-        """Train these seeds in one pass, where that is possible and each is then what it would be alone."""
-        if len(seeds) < 2:
+    def prepare(self, members: Sequence[Member], progress: Progress) -> None:
+        """Say which runs are to come. `run` trains those that fit in one pass with the one it is asked for, and hands them out."""
+        self._expected = list(members)
+        if members:
+            self._train_group(self._group(members[0]), progress)
+
+    def _group(self, member: Member) -> list[Member]:
+        """The runs that share a pass with this one: on as many pairs (folds may differ by a few), as many as fit."""
+        size = len(self._chosen(member))
+        waiting = [other for other in self._expected if other not in self._ready and len(self._chosen(other)) == size]
+        return waiting[waiting.index(member) :][: self.seeds_at_a_time]
+
+    def _train_group(self, members: list[Member], progress: Progress) -> None:
+        """Train these runs in one pass, where that is possible and each is then what it would be alone."""
+        if len(members) < 2:
             return
-        chosen = [self._chosen(seed) for seed in seeds]
-        batches = [self._batches(rows, seed) for rows, seed in zip(chosen, seeds, strict=True)]
-        if not loop.can_stack(self.opened, batches, self.spec):
+        seeds = [member.seed for member in members]
+        chosen = [self._chosen(member) for member in members]
+        batches = [self._batches(rows, member) for rows, member in zip(chosen, members, strict=True)]
+        if not self._can_stack(batches):
             return
-        say(f"train: {len(seeds)} seeds in one pass")
+        say(f"train: {len(members)} runs in one pass")
         stack = lora.Stack(self.opened, [lora.initial(self.opened, self.shape, seed) for seed in seeds], self.shape, seeds)
         try:
             outcomes = loop.train(stack, batches, seeds, self.task, self._counted(progress, len(chosen[0])))
@@ -100,41 +129,42 @@ class Trainer:
             say(f"train: {error}; trained one by one, each comes to its end")
             self._expected = []
             return
-        for number, seed in enumerate(seeds):
-            self._ready[seed] = _Trained(chosen[number], outcomes[number], stack.tensors(number))
+        for number, member in enumerate(members):
+            self._expected.remove(member)
+            self._ready[member] = _Trained(chosen[number], outcomes[number], stack.tensors(number))
 
-    def run(self, seed: int, folder: Path, progress: Progress, checkpoint: Checkpoint | None = None) -> dict:
-        """One seed into `folder`: adapter/ or weights/, losses.parquet. Returns what is to be said of the run.
+    def run(self, member: Member, folder: Path, progress: Progress, checkpoint: Checkpoint | None = None) -> dict:
+        """One run into `folder`: adapter/ or weights/, losses.parquet. Returns what is to be said of the run.
 
         progress is called at every step of the training proper. checkpoint: for a full training. A training whose loss is not
         finite is recorded as failed, and leaves what it started from: that can be measured.
         """
-        chosen = self._chosen(seed)
+        chosen, seed = self._chosen(member), member.seed
         if self.spec.is_full:
-            return self._run_full(seed, folder, progress, checkpoint)
-        if seed not in self._ready and seed in self._expected:
-            self._train_group(self._expected[self._expected.index(seed) :][: self.seeds_at_a_time], progress)
-        if seed not in self._ready:
-            batches, start = self._batches(chosen, seed), lora.initial(self.opened, self.shape, seed)
-            laid = loop.can_stack(self.opened, [batches], self.spec)
+            return self._run_full(member, folder, progress, checkpoint)
+        if member not in self._ready and member in self._expected:
+            self._train_group(self._group(member), progress)
+        if member not in self._ready:
+            batches, start = self._batches(chosen, member), lora.initial(self.opened, self.shape, seed)
+            laid = self._can_stack([batches])
             stack = lora.Stack(self.opened, [start], self.shape, [seed] if laid else None)
             outcome = self._outcome(stack, batches, seed, self._counted(progress, len(chosen)))
-            self._ready[seed] = _Trained(chosen, outcome, start if outcome.failed else stack.tensors(0))
-        done = self._ready.pop(seed)
-        note = f"Loss at hs[{self.loss_layer}], seed {seed}, {len(done.outcome.losses)} steps on {len(chosen)} pairs."
+            self._ready[member] = _Trained(chosen, outcome, start if outcome.failed else stack.tensors(0))
+        done = self._ready.pop(member)
+        note = f"Loss at hs[{self.loss_layer}], {member}, {len(done.outcome.losses)} steps on {len(chosen)} pairs."
         lora.save(self.opened, folder / "adapter", done.tensors, self.shape, Card(self.model.source, self.model.revision, note))
-        return self._record(folder, chosen, done.outcome, sum(t.numel() for t in done.tensors.values()))
+        return self._record(folder, member, done.outcome, sum(t.numel() for t in done.tensors.values()))
 
-    def _run_full(self, seed: int, folder: Path, progress: Progress, checkpoint: Checkpoint | None) -> dict:
-        chosen, weights = self._chosen(seed), self._all_weights()
+    def _run_full(self, member: Member, folder: Path, progress: Progress, checkpoint: Checkpoint | None) -> dict:
+        chosen, weights = self._chosen(member), self._all_weights()
         if checkpoint:  # a choice is made anew at each try, and another GPU may choose otherwise
-            checkpoint.key = checkpoint.key | {"chosen": self.trained["pair_id"].iloc[chosen].tolist()}
+            checkpoint.key = checkpoint.key | {"chosen": self.trained(member)["pair_id"].iloc[chosen].tolist()}
         with weights.free():
-            outcome = self._outcome(weights, self._batches(chosen, seed), seed, self._counted(progress, len(chosen)), checkpoint)
+            outcome = self._outcome(weights, self._batches(chosen, member), member.seed, self._counted(progress, len(chosen)), checkpoint)
             if outcome.failed:
                 weights.restore()
             save_weights(self.opened, folder / "weights", self.model.dtype)
-        return self._record(folder, chosen, outcome, sum(p.numel() for p in weights.parameters.values()))
+        return self._record(folder, member, outcome, sum(p.numel() for p in weights.parameters.values()))
 
     def _outcome(
         self, trained: loop.Trainable, batches: Batches, seed: int, progress, checkpoint: Checkpoint | None = None
@@ -149,12 +179,13 @@ class Trainer:
         steps = loop.steps_of(pairs, self.spec)
         return lambda step, loss: progress(step, steps, loss)
 
-    def _record(self, folder: Path, chosen: np.ndarray, outcome: loop.Outcome, count: int) -> dict:
+    def _record(self, folder: Path, member: Member, outcome: loop.Outcome, count: int) -> dict:
+        chosen = self._chosen(member)
         steps, losses = len(outcome.losses), outcome.losses
         table = pd.DataFrame({"step": range(1, steps + 1), "loss": losses, "learning_rate": outcome.learning_rates})
         table.to_parquet(folder / "losses.parquet", index=False)
         if self.spec.select:
-            (folder / "pairs.json").write_text(json.dumps(self.trained["pair_id"].iloc[chosen].tolist()), encoding="utf-8")
+            (folder / "pairs.json").write_text(json.dumps(self.trained(member)["pair_id"].iloc[chosen].tolist()), encoding="utf-8")
         last = losses[-max(1, steps // max(1, self.spec.epochs)) :]
         return {
             "loss_layer": self.loss_layer,
@@ -170,9 +201,13 @@ class Trainer:
             "seconds": round(outcome.seconds, 3),
         }
 
-    def _batches(self, rows: np.ndarray, seed: int, shuffled: bool | None = None) -> Batches:
-        shuffled = self.spec.shuffle_translations if shuffled is None else shuffled
-        sources, targets, accepted = pairing.assignments(self.trained.iloc[rows], shuffled, seed)
+    def _batches(self, rows: np.ndarray, member: Member, plain: bool = False) -> Batches:
+        """plain: with their own translations, whatever the arm makes of them."""
+        if self.spec.pulls_own_word and not plain:
+            words = pairing.own_words(self.trained(member).iloc[rows])
+            return Batches(self.opened, words.sources, words.targets, words.right, self.spec.pooling)
+        shuffled = self.spec.shuffle_translations and not plain
+        sources, targets, accepted = pairing.assignments(self.trained(member).iloc[rows], shuffled, member.seed)
         return Batches(self.opened, sources, targets, accepted, self.spec.pooling)
 
     def _all_weights(self) -> AllWeights:
@@ -180,15 +215,15 @@ class Trainer:
             self._weights = AllWeights(self.opened)
         return self._weights
 
-    def _chosen(self, seed: int) -> np.ndarray:
+    def _chosen(self, member: Member) -> np.ndarray:
         """What `_choose` gives, made once: it may take a training of its own."""
-        if seed not in self._choices:
-            self._choices[seed] = self._choose(seed)
-        return self._choices[seed]
+        if member not in self._choices:
+            self._choices[member] = self._choose(member)
+        return self._choices[member]
 
-    def _choose(self, seed: int) -> np.ndarray:
-        """Rows of the train split that this seed learns from: all, or what the arm's `select` asks for."""
-        select, n = self.spec.select, len(self.trained)
+    def _choose(self, member: Member) -> np.ndarray:
+        """Rows of the train split that this run learns from: all, or what the arm's `select` asks for."""
+        select, n, seed = self.spec.select, len(self.trained(member)), member.seed
         if select is None:
             return np.arange(n)
         if select.strategy == "random":
@@ -196,29 +231,30 @@ class Trainer:
         rounds = min(select.rounds, select.budget // 2) if select.strategy == "uncertainty" else 1
         chosen = np.array([], dtype=int)
         for size in np.diff(np.linspace(0, select.budget, rounds + 1).round().astype(int)):
-            margins, vectors = self._score(seed, chosen)
+            margins, vectors = self._score(member, chosen)
             more = pairing.choose(select.strategy, int(size), n=n, seed=seed, margins=margins, vectors=vectors, exclude=chosen)
             chosen = np.concatenate([chosen, more])
         return np.sort(chosen)
 
-    def _score(self, seed: int, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def _score(self, member: Member, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Margin of each pair of the train split, and its source's vector, at the loss layer: after training on `rows`."""
-        from tli.probes.words import measure
+        from tli.probes.words import Listed, measure
 
         def measured() -> tuple[np.ndarray, np.ndarray]:
-            table, _, vectors = measure(self.opened, self.trained, [self.loss_layer], [self.spec.pooling])
-            return (table["cosine"] - table["best_rival"]).to_numpy(), vectors[self.loss_layer, self.spec.pooling][0]
+            result = measure(self.opened, Listed.of(self.trained(member)), [self.loss_layer], [self.spec.pooling])
+            margins = (result.rows["cosine"] - result.rows["best_rival"]).to_numpy()
+            return margins, result.vectors[self.loss_layer, self.spec.pooling][0]
 
         if not len(rows):
             return measured()
-        with self._trained_on(rows, seed):
+        with self._trained_on(rows, member):
             return measured()
 
     @contextmanager
-    def _trained_on(self, rows: np.ndarray, seed: int) -> Iterator[loop.Trainable]:
+    def _trained_on(self, rows: np.ndarray, member: Member) -> Iterator[loop.Trainable]:
         """Within the block the model is trained on `rows` of the train split with their own translations: a placebo learns from
         the same words as its arm. Afterwards it is as it was. A training that fails leaves the model at its start."""
-        batches = self._batches(rows, seed, shuffled=False)
+        batches, seed = self._batches(rows, member, plain=True), member.seed
         if self.spec.is_full:
             weights = self._all_weights()
             with weights.free():

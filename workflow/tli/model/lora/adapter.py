@@ -8,6 +8,7 @@ from typing import Any
 
 from tli.errors import ModelError
 from tli.model.opened import Opened, is_linear, sides
+from tli.specs import ALL_LINEAR
 
 A, B = ".lora_A.weight", ".lora_B.weight"
 
@@ -55,6 +56,8 @@ def target_names(opened: Opened, target_modules: tuple[str, ...], blocks: int) -
     """Full names, below `opened.base`, of the modules that get an adapter. Raises ModelError."""
     inside = {id(m): i for i, block in enumerate(opened.blocks) for m in block.modules()}
     linear = {name: inside[id(module)] for name, module in opened.base.named_modules() if id(module) in inside and is_linear(module)}
+    if target_modules == (ALL_LINEAR,):
+        return [name for name, block in linear.items() if block < blocks]
     for target in target_modules:
         if not any(name.endswith("." + target) for name in linear):
             there = sorted({name.rsplit(".", 1)[-1] for name in linear})

@@ -9,6 +9,7 @@ from pathlib import Path
 from tli.errors import ModelError
 from tli.model.lora.adapter import A, Adapter, B, LoraShape, target_names
 from tli.model.opened import Opened, is_transposed, sides
+from tli.specs import ALL_LINEAR
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,9 @@ def save(opened: Opened, folder: Path, tensors: dict, shape: LoraShape, card: Ca
     folder.mkdir(parents=True, exist_ok=True)
     local = Path(card.source).exists()
     names = target_names(opened, shape.target_modules, shape.blocks)
+    targets = shape.target_modules
+    if targets == (ALL_LINEAR,):  # by their names: PEFT would adapt a head too
+        targets = tuple({name.rsplit(".", 1)[-1] for name in names})
     bare = not opened.prefix and names[0].split(".")[1].isdigit()  # PEFT finds a block's number only behind two names
     config = {
         "peft_type": "LORA",
@@ -36,7 +40,7 @@ def save(opened: Opened, folder: Path, tensors: dict, shape: LoraShape, card: Ca
         "r": shape.rank,
         "lora_alpha": shape.alpha,
         "lora_dropout": shape.dropout,
-        "target_modules": names if bare else sorted(shape.target_modules),
+        "target_modules": names if bare else sorted(targets),
         "layers_to_transform": None if bare else list(range(shape.blocks)),
         "bias": "none",
         "fan_in_fan_out": any(is_transposed(module) for module in opened.blocks[0].modules()),

@@ -1,13 +1,29 @@
 """The report's figures, by subject. Each function takes tables and returns a matplotlib Figure."""
 
-from tli.report.figures.effects import forest, heat, rank_gain
+from tli.report.figures.effects import FOREST_ROWS, forest, heat, rank_gain
+from tli.report.figures.ladder import LADDER_ROWS, harm_gain, ladder
 from tli.report.figures.layers import layer_curve
-from tli.report.figures.projections import projection
+from tli.report.figures.projections import NAMED_PAIRS, projection
 from tli.report.figures.training import training_curves
 from tli.report.figures.transfer import transfer_against_gain, transfer_by_rank, transfer_change
 from tli.report.figures.words import before_after, gained_and_lost, gap_against_cosine
 
 __all__ = [
-    "before_after", "forest", "gained_and_lost", "gap_against_cosine", "heat", "layer_curve", "projection", "rank_gain",
-    "training_curves", "transfer_against_gain", "transfer_by_rank", "transfer_change",
-]  # fmt: skip
+    "FOREST_ROWS",
+    "LADDER_ROWS",
+    "NAMED_PAIRS",
+    "before_after",
+    "forest",
+    "gained_and_lost",
+    "gap_against_cosine",
+    "harm_gain",
+    "heat",
+    "ladder",
+    "layer_curve",
+    "projection",
+    "rank_gain",
+    "training_curves",
+    "transfer_against_gain",
+    "transfer_by_rank",
+    "transfer_change",
+]

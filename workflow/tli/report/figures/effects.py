@@ -5,62 +5,63 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tli.report import look
-from tli.report.choose import by_place, layer_name, rows
+from tli.facts import AFTER_BEFORE, REAL_PLACEBO
+from tli.report import style
+from tli.report.selection import baselines, by_place, layer_name, rows
 
 CONTRASTS = [  # filled and open: colours belong to the arms
-    ("after - before", "change", look.INK, "o"),
-    ("real - placebo", "against_placebo", look.PAPER, "D"),
+    (AFTER_BEFORE, "change", style.INK, "o"),
+    (REAL_PLACEBO, "against_placebo", style.PAPER, "D"),
 ]
 FOREST_ROWS = 40
 
 
-@look.styled
+@style.styled
 def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", width: float = 7.6):
-    """Each row's change from before to after and its difference from the placebo, with 95 % intervals over the seeds.
+    """Each row's change from before to after and its difference from the placebo, with 95 % intervals over other seeds and held-out words.
 
     Draws change, change_low, change_high and against_placebo, against_placebo_low, against_placebo_high of `verdicts`, one
     line a row, named by `labels`; at most FOREST_ROWS rows. `width` is in inches. The line at 0 is "no effect".
     """
     if verdicts.empty:
-        return look.nothing("No cell has been tested.")
+        return style.nothing("No cell has been tested.")
     shown = verdicts.head(FOREST_ROWS).reset_index(drop=True)
-    figure, axes = look.new(width, 1.35 + 0.52 * len(shown))
+    figure, axes = style.new(width, 1.35 + 0.52 * len(shown))
     y = np.arange(len(shown))
     for number, (name, column, fill, mark) in enumerate(CONTRASTS):
         at = y + (number - 0.5) * 0.3
         middle = shown[column].to_numpy(float)
         low, high = shown[f"{column}_low"].to_numpy(float), shown[f"{column}_high"].to_numpy(float)
-        axes.hlines(at, low, high, color=look.INK, lw=2.4 - number, label="_")
-        axes.plot(middle, at, mark, color=fill, ms=7, mec=look.INK, mew=1.2, label=name, ls="none")
-    axes.axvline(0, color=look.INK, lw=1)
-    axes.set_yticks(y, [shorter(label, 46) for label in labels[: len(shown)]])
+        axes.hlines(at, low, high, color=style.INK, lw=2.4 - number, label="_")
+        axes.plot(middle, at, mark, color=fill, ms=7, mec=style.INK, mew=1.2, label=name, ls="none")
+    axes.axvline(0, color=style.INK, lw=1)
+    axes.set_yticks(y, [style.shorter(label, 46) for label in labels[: len(shown)]])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel(f"difference in {metric} (share of queries),\nheld-out pairs; bars: 95 % intervals over seeds")
+    axes.set_xlabel(f"difference in {metric} (share of queries),\nheld-out pairs; bars: 95 % intervals over seeds and words")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
 
 
-@look.styled
+@style.styled
 def heat(verdicts: pd.DataFrame, arm: str):
     """Layer x rank: mean over the seeds of after - before and of real - placebo for one arm, each cell with its figure."""
     shown = rows(verdicts, arm=arm)
     layers = by_place(shown["layer"], ["best"])
     ranks = by_place(shown["rank"], [])
     if shown.empty:
-        return look.nothing("No cell has been tested.")
-    figure, pair = look.new(1.8 + 2 * max(2.1, 0.78 * len(ranks)), 1.6 + 0.5 * len(layers), 1, 2, sharey=True)
+        return style.nothing("No cell has been tested.")
+    figure, pair = style.new(1.8 + 2 * max(2.1, 0.78 * len(ranks)), 1.6 + 0.5 * len(layers), 1, 2, sharey=True)
     most = np.nanmax([1e-9, shown[["change", "against_placebo"]].abs().max().max()])
     for axes, (name, column, *_) in zip(pair, CONTRASTS, strict=True):
         cells = shown.pivot_table(index="layer", columns="rank", values=column, aggfunc="mean", dropna=False)
         values = cells.reindex(index=layers, columns=ranks).to_numpy(float)
         axes.grid(visible=False)
-        axes.pcolormesh(np.ma.masked_invalid(values), cmap="PuOr_r", vmin=-most, vmax=most, edgecolors=look.PAPER, lw=1)
+        axes.pcolormesh(np.ma.masked_invalid(values), cmap="PuOr_r", vmin=-most, vmax=most, edgecolors=style.PAPER, lw=1)
         for i, j in np.ndindex(values.shape):
             value = values[i, j]
             text = "–" if np.isnan(value) else f"{value:+.3f}"
-            colour = look.INK if np.isnan(value) else "#ffffff" if abs(value) > 0.62 * most else "#111111"
+            colour = style.INK if np.isnan(value) else "#ffffff" if abs(value) > 0.62 * most else "#111111"
             axes.text(j + 0.5, i + 0.5, text, ha="center", va="center", fontsize=9, color=colour)
         axes.set_title(name)
         axes.set_xticks(np.arange(len(ranks)) + 0.5, ranks)
@@ -71,32 +72,34 @@ def heat(verdicts: pd.DataFrame, arm: str):
     return figure
 
 
-@look.styled
+@style.styled
 def rank_gain(changes: pd.DataFrame, colours: dict[str, str], metric: str = "csls_p_at_1", label: str = "CSLS P@1"):
     """Change of `metric` by rank: a point is a seed, the line joins the seeds' means; one panel per loss layer.
 
     Draws <metric>_change of `changes`, whose rows are runs of one model and pair on one split, hidden state and pooling.
     """
-    changes = changes[~changes["arm"].astype(str).str.startswith("baseline")]
+    changes = changes[~baselines(changes)]
     if changes.empty:
-        return look.nothing("No run has been evaluated.")
+        return style.nothing("No run has been evaluated.")
     layers = by_place(changes["layer"], ["best"])[:6]
     ranks = by_place(changes["rank"], [])
+    if len(ranks) < 2:
+        return style.nothing(f"Only rank {ranks[0]} was run: there is nothing to draw over ranks.")
     arms = [arm for arm in colours if (changes["arm"] == arm).any()]
     wide = min(3, len(layers))
     high = -(-len(layers) // wide)
     width = min(10.5, 1.4 + wide * max(2.4, 0.62 * len(ranks)))
-    figure, grid = look.new(max(5.2, width), 0.9 + 2.7 * high, high, wide, sharey=True, sharex=True, squeeze=False)
+    figure, grid = style.new(max(5.2, width), 0.9 + 2.7 * high, high, wide, sharey=True, sharex=True, squeeze=False)
     for axes, layer in zip(grid.flat, layers, strict=False):
         for number, arm in enumerate(arms):
             part = rows(changes, layer=layer, arm=arm)
             at = part["rank"].astype(str).map({rank: place for place, rank in enumerate(ranks)}).to_numpy(float)
             aside = (number - (len(arms) - 1) / 2) * min(0.16, 0.6 / len(arms))
-            mark = look.MARKERS[number % len(look.MARKERS)]
-            axes.plot(at + aside, part[f"{metric}_change"], mark, color=colours[arm], ms=4.5, alpha=0.6, mew=0, label="_")
+            mark = style.MARKERS[number % len(style.MARKERS)]
+            axes.plot(at + aside, part[f"{metric}_change"], mark, **style.dots(colours[arm]), ms=4.5, label="_")
             mean = part.groupby(at)[f"{metric}_change"].mean()
-            axes.plot(mean.index + aside, mean, "-", marker=mark, color=colours[arm], ms=8, mec=look.INK, mew=0.6, label=arm)
-        axes.axhline(0, color=look.INK, lw=0.9)
+            axes.plot(mean.index + aside, mean, "-", marker=mark, color=colours[arm], ms=8, mec=style.INK, mew=0.6, label=arm)
+        axes.axhline(0, color=style.INK, lw=0.9)
         axes.set_title(f"loss at {layer_name(layer)}")
         axes.set_xticks(range(len(ranks)), ranks)
         axes.set_xlim(-0.6, len(ranks) - 0.4)
@@ -109,9 +112,3 @@ def rank_gain(changes: pd.DataFrame, colours: dict[str, str], metric: str = "csl
     handles = {label: handle for axes in grid.flat for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(4, len(handles)))
     return figure
-
-
-def shorter(text: str, most: int) -> str:
-    """`text`, cut to `most` characters with a sign that it was cut."""
-    text = str(text)
-    return text if len(text) <= most else text[: most - 1] + "…"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tli.report import look
-from tli.report.figures.effects import shorter
+from tli.report import style
 
 NAMED_PAIRS = 36
 
 
-@look.styled
+@style.styled
 def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: str = "heldout", most: int = NAMED_PAIRS):
     """Words of both sides before and after, each translation pair joined by a line, the words written beside the points.
 
@@ -24,8 +23,8 @@ def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: st
     panels = [(name, frame[frame["split"] == split]) for name, frame in (("before", before), ("after", after)) if len(frame)]
     panels = [(name, frame) for name, frame in panels if len(frame)]
     if not panels:
-        return look.nothing("No projection of these words.")
-    figure, grid = look.new(5.6 * len(panels), 5.9, 1, len(panels), squeeze=False)
+        return style.nothing("No projection of these words.")
+    figure, grid = style.new(5.6 * len(panels), 5.9, 1, len(panels), squeeze=False)
     kept = sorted(set.intersection(*(set(frame["pair_id"]) for _, frame in panels)))[:most]
     words = []
     for axes, (name, frame) in zip(grid[0], panels, strict=True):
@@ -34,9 +33,9 @@ def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: st
         target = frame[frame["side"] == "target"].drop_duplicates("pair_id").set_index("pair_id")
         both = source.index.intersection(target.index)
         ends = np.stack([source.loc[both, ["x", "y"]].to_numpy(float), target.loc[both, ["x", "y"]].to_numpy(float)], axis=1)
-        axes.add_collection(LineCollection(ends, colors=look.INK, linewidths=0.7, alpha=0.45, label="pairs"))
-        axes.plot(source["x"], source["y"], "o", color=look.INK, ms=4.5, label="source language", ls="none")
-        axes.plot(target["x"], target["y"], "^", color=look.VERMILLION, ms=4.5, label="target language", ls="none")
+        axes.add_collection(LineCollection(ends, colors=style.INK, linewidths=0.7, alpha=0.45, label="pairs"))
+        axes.plot(source["x"], source["y"], "o", color=style.INK, ms=4.5, label="source language", ls="none")
+        axes.plot(target["x"], target["y"], "^", color=style.VERMILLION, ms=4.5, label="target language", ls="none")
         axes.margins(0.09)
         axes.set_title(f"{name} training")
         unit = "no unit" if "sne" in method.lower() else "units of the normalised vectors"
@@ -61,19 +60,34 @@ def name_points(axes, words: pd.DataFrame) -> None:
     to_points = 72 / axes.figure.dpi
     high = 11.0
     for place, ((x, y), form, right) in enumerate(zip(points, words["form"].astype(str), words["right"], strict=True)):
-        text = shorter(form, 22)
+        text = style.shorter(form, 22)
         wide = 5.9 * len(text) + 2
         left, above = -5 - wide, 3
         near, far = (5, left) if right else (left, 5)
-        for aside, up in ((near, -high / 2), (-wide / 2, 5), (-wide / 2, -5 - high), (near, above), (near, -high - 2), (far, above),
-                          (far, -high - 2), (far, -high / 2)):  # fmt: skip
+        for aside, up in (
+            (near, -high / 2),
+            (-wide / 2, 5),
+            (-wide / 2, -5 - high),
+            (near, above),
+            (near, -high - 2),
+            (far, above),
+            (far, -high - 2),
+            (far, -high / 2),
+        ):
             box = np.array([x + aside, y + up, x + aside + wide, y + up + high])
             inside = box[0] > frame.x0 and box[2] < frame.x1 and box[1] > frame.y0 and box[3] < frame.y1
             covers = (taken[:, 0] < box[2]) & (taken[:, 2] > box[0]) & (taken[:, 1] < box[3]) & (taken[:, 3] > box[1])
             covers[place] = False
             if inside and not covers.any():
                 taken = np.vstack([taken, box])
-                note = axes.annotate(text, words[["x", "y"]].iloc[place], fontsize=7.5, textcoords="offset points", ha="center",
-                                     va="center", xytext=((aside + wide / 2) * to_points, (up + high / 2) * to_points))  # fmt: skip
+                note = axes.annotate(
+                    text,
+                    words[["x", "y"]].iloc[place],
+                    fontsize=7.5,
+                    textcoords="offset points",
+                    ha="center",
+                    va="center",
+                    xytext=((aside + wide / 2) * to_points, (up + high / 2) * to_points),
+                )
                 note.set_in_layout(False)
                 break

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import pandas as pd
 
-from tli.report import look
-from tli.report.choose import by_place, layer_name
+from tli.report import style
+from tli.report.selection import by_place, layer_name
 
 
-@look.styled
+@style.styled
 def training_curves(losses: pd.DataFrame, colours: dict[str, str]):
     """Loss by optimiser step: a thin line is a seed (running mean over a twentieth of the steps), the thick one their mean.
 
     `losses` holds the runs of one model and pair at one rank; one panel per loss layer, at most four.
     """
     if losses.empty:
-        return look.nothing("No training curve.")
+        return style.nothing("No training curve.")
     layers = by_place(losses["layer"], ["best"])[:4]
-    figure, grid = look.new(1.4 + 3.1 * len(layers), 3.6, 1, len(layers), sharey=True, squeeze=False)
+    figure, grid = style.new(1.4 + 3.1 * len(layers), 3.6, 1, len(layers), sharey=True, squeeze=False)
     for axes, layer in zip(grid[0], layers, strict=True):
         for arm in (arm for arm in colours if (losses["arm"] == arm).any()):
             part = losses[(losses["layer"] == layer) & (losses["arm"] == arm)]
@@ -27,7 +27,7 @@ def training_curves(losses: pd.DataFrame, colours: dict[str, str]):
             wide = wide.rolling(max(1, len(wide) // 20), min_periods=1, center=True).mean()
             wide = wide.iloc[:: max(1, len(wide) // 200)]
             for seed in wide.columns[:10]:
-                axes.plot(wide.index, wide[seed], color=colours[arm], lw=0.6, alpha=0.5, label="_seed")
+                axes.plot(wide.index, wide[seed], color=colours[arm], lw=0.6, label="_seed")
             axes.plot(wide.index, wide.mean(axis=1), color=colours[arm], lw=2.2, label=arm)
         axes.set_title(f"loss at {layer_name(layer)}")
         axes.set_xlabel("optimiser step")

@@ -6,22 +6,22 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from tli.report import look
-from tli.report.choose import by_place
+from tli.report import style
+from tli.report.selection import baselines, by_place
 
 
-@look.styled
+@style.styled
 def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]):
     """Change of accuracy on each task: a point is a seed, the bar their mean; the baseline's accuracy and chance stand in
-    the row's name. Draws `change` of derive.accuracies, for one model and pair.
+    the row's name. Draws `change` of derived.accuracies, for one model and pair.
     """
-    after = accuracies[accuracies["change"].notna() & ~accuracies["arm"].astype(str).str.startswith("baseline")]
+    after = _trained(accuracies)
     if after.empty:
-        return look.nothing("Transfer was not measured.")
+        return style.nothing("Transfer was not measured.")
     key = ["task", "language"]
     tasks = after.drop_duplicates(key)[key].to_records(index=False).tolist()
     arms = [arm for arm in colours if (after["arm"] == arm).any()]
-    figure, axes = look.new(7.4, 1.4 + (0.3 + 0.2 * len(arms)) * len(tasks))
+    figure, axes = style.new(7.4, 1.4 + (0.3 + 0.2 * len(arms)) * len(tasks))
     names = []
     for place, (task, language) in enumerate(tasks):
         part = after[(after["task"] == task) & (after["language"] == language)]
@@ -32,11 +32,17 @@ def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]):
             values = part.loc[part["arm"] == arm, "change"].to_numpy(float)
             at = place + (number - (len(arms) - 1) / 2) * 0.2
             spread = np.linspace(-0.06, 0.06, len(values)) if len(values) > 1 else np.zeros(len(values))  # equal seeds stay apart
-            axes.plot(values, at + spread, look.MARKERS[number % len(look.MARKERS)], color=colours[arm], ms=5,
-                      alpha=0.65, mew=0, ls="none", label=arm if place == 0 else f"_{arm}")  # fmt: skip
+            axes.plot(
+                values,
+                at + spread,
+                style.MARKERS[number % len(style.MARKERS)],
+                **style.dots(colours[arm]),
+                ms=5,
+                label=arm if place == 0 else f"_{arm}",
+            )
             if len(values):
-                axes.plot([values.mean()] * 2, [at - 0.09, at + 0.09], color=look.INK, lw=2, label="_mean")
-    axes.axvline(0, color=look.INK, lw=0.9)
+                axes.plot([values.mean()] * 2, [at - 0.09, at + 0.09], color=style.INK, lw=2, label="_mean")
+    axes.axvline(0, color=style.INK, lw=0.9)
     axes.set_yticks(range(len(tasks)), names, fontsize=8.5)
     axes.set_ylim(len(tasks) - 0.5, -0.5)
     axes.set_xlabel("change of accuracy (share of items), each seed")
@@ -44,32 +50,34 @@ def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]):
     return figure
 
 
-@look.styled
+@style.styled
 def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]):
     """Change of accuracy by LoRA rank, a panel a task: a point is a seed, the large mark their mean with its 95 % t interval.
 
-    Draws `change` of derive.accuracies, for one model, pair and loss layer.
+    Draws `change` of derived.accuracies, for one model, pair and loss layer.
     """
     after = _trained(accuracies)
     if after.empty:
-        return look.nothing("Transfer was not measured.")
+        return style.nothing("Transfer was not measured.")
     tasks, ranks = list(dict.fromkeys(after["task"].astype(str)))[:8], by_place(after["rank"], [])
+    if len(ranks) < 2:
+        return style.nothing(f"Only rank {ranks[0]} was run: there is nothing to draw over ranks.")
     figure, panels = _panels(tasks)
     arms = [arm for arm in colours if (after["arm"] == arm).any()]
     for axes, task in zip(panels, tasks, strict=True):
         for number, arm in enumerate(arms):
             part = after[(after["task"] == task) & (after["arm"] == arm)]
             aside = (number - (len(arms) - 1) / 2) * min(0.16, 0.6 / len(arms))
-            mark = look.MARKERS[number % len(look.MARKERS)]
+            mark = style.MARKERS[number % len(style.MARKERS)]
             for place, rank in enumerate(ranks):
                 values = part.loc[part["rank"].astype(str) == rank, "change"].to_numpy(float)
                 if not len(values):
                     continue
                 at = place + aside
-                axes.plot(np.full(len(values), at), values, mark, color=colours[arm], ms=4, alpha=0.5, mew=0, label="_")
+                axes.plot(np.full(len(values), at), values, mark, **style.dots(colours[arm]), ms=4, label="_")
                 half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-                axes.errorbar(at, values.mean(), half, fmt=mark, color=colours[arm], ms=7, mec=look.INK, mew=0.6, capsize=2, label=arm)
-        axes.axhline(0, color=look.INK, lw=0.9)
+                axes.errorbar(at, values.mean(), half, fmt=mark, color=colours[arm], ms=7, mec=style.INK, mew=0.6, capsize=2, label=arm)
+        axes.axhline(0, color=style.INK, lw=0.9)
         axes.set_title(task)
         axes.set_xticks(range(len(ranks)), ranks)
         axes.set_xlim(-0.6, len(ranks) - 0.4)
@@ -79,28 +87,28 @@ def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]):
     return figure
 
 
-@look.styled
+@style.styled
 def transfer_against_gain(accuracies: pd.DataFrame, gains: pd.DataFrame, colours: dict[str, str], metric: str, label: str):
     """Change of accuracy against the change of `metric` on held-out pairs, a panel a task: a point is a run.
 
-    Draws `change` of derive.accuracies and <metric>_change of derive.changes, joined by run.
+    Draws `change` of derived.accuracies and <metric>_change of derived.changes, joined by run.
     """
     after = _trained(accuracies)
     if after.empty or gains.empty:
-        return look.nothing("Transfer was not measured.")
+        return style.nothing("Transfer was not measured.")
     joined = after.merge(gains[["run", f"{metric}_change"]].drop_duplicates("run"), on="run")
     tasks = list(dict.fromkeys(joined["task"].astype(str)))[:8]
     if not tasks:
-        return look.nothing("No run was measured both ways.")
+        return style.nothing("No run was measured both ways.")
     figure, panels = _panels(tasks)
     arms = [arm for arm in colours if (joined["arm"] == arm).any()]
     for axes, task in zip(panels, tasks, strict=True):
         for number, arm in enumerate(arms):
             part = joined[(joined["task"] == task) & (joined["arm"] == arm)]
-            mark = look.MARKERS[number % len(look.MARKERS)]
-            axes.plot(part[f"{metric}_change"], part["change"], mark, color=colours[arm], ms=5.5, alpha=0.7, mew=0, label=arm)
-        axes.axhline(0, color=look.INK, lw=0.9)
-        axes.axvline(0, color=look.INK, lw=0.9)
+            mark = style.MARKERS[number % len(style.MARKERS)]
+            axes.plot(part[f"{metric}_change"], part["change"], mark, **style.dots(colours[arm]), ms=5.5, label=arm)
+        axes.axhline(0, color=style.INK, lw=0.9)
+        axes.axvline(0, color=style.INK, lw=0.9)
         axes.set_title(task)
         axes.set_xlabel(f"change of {label}")
     panels[0].set_ylabel("change of accuracy")
@@ -109,13 +117,13 @@ def transfer_against_gain(accuracies: pd.DataFrame, gains: pd.DataFrame, colours
 
 
 def _trained(accuracies: pd.DataFrame) -> pd.DataFrame:
-    return accuracies[accuracies["change"].notna() & ~accuracies["arm"].astype(str).str.startswith("baseline")]
+    return accuracies[accuracies["change"].notna() & ~baselines(accuracies)]
 
 
 def _panels(tasks: list[str]) -> tuple:
     wide = min(4, len(tasks))
     high = -(-len(tasks) // wide)
-    figure, grid = look.new(max(5.2, 2.6 * wide), 1.0 + 2.6 * high, high, wide, sharey=True, squeeze=False)
+    figure, grid = style.new(max(5.2, 2.6 * wide), 1.0 + 2.6 * high, high, wide, sharey=True, squeeze=False)
     for axes in grid.flat[len(tasks) :]:
         axes.axis("off")
     return figure, list(grid.flat[: len(tasks)])

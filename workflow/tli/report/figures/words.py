@@ -5,41 +5,40 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from tli.report import look
-from tli.report.figures.effects import shorter
+from tli.facts import SPLITS
+from tli.report import style
+from tli.report.selection import baselines
 
-SPLITS = {"train": "train (seen)", "heldout": "held-out (unseen)", "select": "select"}
 
-
-@look.styled
+@style.styled
 def before_after(real: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, str]):
     """Every pair of words before (x) and after (y), as cosine and as gap; above the diagonal is a gain.
 
-    `real` and `placebo` are tables of derive.paired; draws cosine_before, cosine_after, gap_before, gap_after. One column of
+    `real` and `placebo` are tables of derived.paired; draws cosine_before, cosine_after, gap_before, gap_after. One column of
     panels for train, one for held-out.
     """
     if real.empty:
-        return look.nothing("No pair of words has been evaluated before and after.")
+        return style.nothing("No pair of words has been evaluated before and after.")
     splits = [split for split in ("train", "heldout") if (real["split"] == split).any()] or list(real["split"].unique()[:2])
-    figure, grid = look.new(0.7 + 3.4 * len(splits), 7.9, 2, len(splits), squeeze=False)
+    figure, grid = style.new(0.7 + 3.4 * len(splits), 7.9, 2, len(splits), squeeze=False)
     for row, (figure_name, label) in enumerate((("cosine", "cosine"), ("gap", "gap"))):
         columns = [f"{figure_name}_before", f"{figure_name}_after"]
         values = pd.concat([part[columns] for part in (real, placebo) if len(part)]).to_numpy(float)
         low, high = np.nanmin(values), np.nanmax(values)
         room = 0.04 * (high - low or 1)
         for axes, split in zip(grid[row], splits, strict=True):
-            for part, mark, alpha in ((placebo, "D", 0.45), (real, "o", 0.7)):
+            for part, mark in ((placebo, "D"), (real, "o")):
                 part = part[part["split"] == split]
                 if len(part):
                     arm = part["arm"].iloc[0]
-                    axes.plot(part[columns[0]], part[columns[1]], mark, ms=4, alpha=alpha, mew=0, label=arm,
-                              color=colours.get(arm, look.BLUE))  # fmt: skip
-            axes.axline((low, low), slope=1, color=look.INK, lw=0.9)
+                    dots = style.dots(colours.get(arm, style.BLUE))
+                    axes.plot(part[columns[0]], part[columns[1]], mark, **dots, ms=4, label=arm)
+            axes.axline((low, low), slope=1, color=style.INK, lw=0.9)
             axes.set_xlim(low - room, high + room)
             axes.set_ylim(low - room, high + room)
             axes.set_box_aspect(1)
             gained = (real[real["split"] == split][f"{figure_name}_change"] > 0).mean()
-            axes.set_title(f"{SPLITS.get(split, split)}\n{100 * gained:.0f} % of {(real['split'] == split).sum()} pairs gain")
+            axes.set_title(f"{SPLITS[split]}\n{100 * gained:.0f} % of {(real['split'] == split).sum()} pairs gain")
             axes.set_xlabel(f"{label}, before")
         grid[row][0].set_ylabel(f"{label}, after")
     handles = dict(zip(*reversed(grid[0][0].get_legend_handles_labels()), strict=True))
@@ -47,59 +46,73 @@ def before_after(real: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, s
     return figure
 
 
-@look.styled
+@style.styled
 def gap_against_cosine(changes: pd.DataFrame, colours: dict[str, str]):
     """Each run: how much all cosines of translations rose (x) and how much the gap to wrong pairs rose (y).
 
     On the horizontal line right translations and wrong pairs rose alike: nothing was learned about meaning. On the diagonal
-    only the translations rose. Draws cosine_change and gap_change of derive.changes.
+    only the translations rose. Draws cosine_change and gap_change of derived.changes.
     """
-    changes = changes[~changes["arm"].astype(str).str.startswith("baseline")]
+    changes = changes[~baselines(changes)]
     if changes.empty:
-        return look.nothing("No run has been evaluated.")
-    figure, axes = look.new(6.4, 4.8)
+        return style.nothing("No run has been evaluated.")
+    figure, axes = style.new(6.4, 4.8)
     for number, arm in enumerate(arm for arm in colours if (changes["arm"] == arm).any()):
         part = changes[changes["arm"] == arm]
-        axes.plot(part["cosine_change"], part["gap_change"], look.MARKERS[number % len(look.MARKERS)], ms=6, alpha=0.75,
-                  mew=0, color=colours[arm], label=arm)  # fmt: skip
-    axes.axhline(0, color=look.INK, lw=0.9)
-    axes.axvline(0, color=look.INK, lw=0.6)
+        axes.plot(
+            part["cosine_change"],
+            part["gap_change"],
+            style.MARKERS[number % len(style.MARKERS)],
+            **style.dots(colours[arm]),
+            ms=6,
+            label=arm,
+        )
+    axes.axhline(0, color=style.INK, lw=0.9)
+    axes.axvline(0, color=style.INK, lw=0.6)
     ends = np.array([changes["cosine_change"].min(), changes["cosine_change"].max(), 0.0])
-    axes.plot([ends.min(), ends.max()], [ends.min(), ends.max()], color=look.INK, lw=0.8, ls=":", label="_diagonal")
-    axes.annotate("all cosines rise alike", (1, 0), xycoords=("axes fraction", "data"), xytext=(0, 3),
-                  textcoords="offset points", fontsize=8.5, ha="right")  # fmt: skip
-    axes.annotate("only translations rise", (ends.max(), ends.max()), xytext=(0, 3), textcoords="offset points",
-                  fontsize=8.5, ha="right", va="bottom")  # fmt: skip
+    axes.plot([ends.min(), ends.max()], [ends.min(), ends.max()], color=style.INK, lw=0.8, ls=":", label="_diagonal")
+    axes.annotate(
+        "all cosines rise alike",
+        (1, 0),
+        xycoords=("axes fraction", "data"),
+        xytext=(0, 3),
+        textcoords="offset points",
+        fontsize=8.5,
+        ha="right",
+    )
+    axes.annotate(
+        "only translations rise", (ends.max(), ends.max()), xytext=(0, 3), textcoords="offset points", fontsize=8.5, ha="right", va="bottom"
+    )
     axes.set_xlabel("change of the mean cosine of translations")
     axes.set_ylabel("change of the gap")
     figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure
 
 
-@look.styled
+@style.styled
 def gained_and_lost(words: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, str], most: int = 12):
     """The held-out pairs that gained and lost most in gap: a line from before (open) to after (filled), placebo as a diamond.
 
-    `words` is a table of derive.paired with source and target; draws gap_before and gap_after of the `most` best and worst.
+    `words` is a table of derived.paired with source and target; draws gap_before and gap_after of the `most` best and worst.
     """
     words = words[words["split"] == "heldout"]
     if words.empty:
-        return look.nothing("No held-out pair has been evaluated before and after.")
+        return style.nothing("No held-out pair has been evaluated before and after.")
     words = words.sort_values("gap_change", ascending=False, kind="stable")
     shown = words if len(words) <= 2 * most else pd.concat([words.head(most), words.tail(most)])
-    figure, axes = look.new(7.4, 1.3 + 0.27 * len(shown))
+    figure, axes = style.new(7.4, 1.3 + 0.27 * len(shown))
     y = np.arange(len(shown), dtype=float)
     y[len(shown) - min(most, len(shown) // 2) :] += 0.7 if len(words) > 2 * most else 0
-    colour = colours.get(shown["arm"].iloc[0], look.BLUE)
+    colour = colours.get(shown["arm"].iloc[0], style.BLUE)
     axes.hlines(y, shown["gap_before"], shown["gap_after"], color=colour, lw=1.6)
-    axes.plot(shown["gap_before"], y, "o", mfc=look.PAPER, mec=colour, ms=6, label="before", ls="none")
+    axes.plot(shown["gap_before"], y, "o", mfc=style.PAPER, mec=colour, ms=6, label="before", ls="none")
     axes.plot(shown["gap_after"], y, "o", color=colour, ms=6, label=f"after ({shown['arm'].iloc[0]})", ls="none")
     if len(placebo):
         aligned = shown[["pair_id"]].merge(placebo.drop_duplicates("pair_id"), on="pair_id", how="left")
         arm = placebo["arm"].iloc[0]
-        axes.plot(aligned["gap_after"], y, "D", color=colours.get(arm, look.ORANGE), ms=4, label=f"after ({arm})", ls="none")
-    axes.axvline(0, color=look.INK, lw=0.8)
-    labels = [f"{shorter(s, 24)} / {shorter(t, 24)}" for s, t in zip(shown["source"], shown["target"], strict=True)]
+        axes.plot(aligned["gap_after"], y, "D", color=colours.get(arm, style.ORANGE), ms=4, label=f"after ({arm})", ls="none")
+    axes.axvline(0, color=style.INK, lw=0.8)
+    labels = [f"{style.shorter(s, 24)} / {style.shorter(t, 24)}" for s, t in zip(shown["source"], shown["target"], strict=True)]
     axes.set_yticks(y, labels, fontsize=8.5)
     axes.set_ylim(y[-1] + 0.8, -0.8)
     axes.grid(axis="y", visible=False)

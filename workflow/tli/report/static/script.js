@@ -186,13 +186,20 @@
   for (const button of document.querySelectorAll("button[data-copy]")) {
     button.addEventListener("click", () => copy(document.getElementById(button.dataset.copy).innerText, "Text"));
   }
-  // A link into a folded part opens it; paper has no folds.
-  const unfold = () => {
-    let place = location.hash ? document.getElementById(decodeURIComponent(location.hash.slice(1))) : null;
-    for (; place; place = place.parentElement) if (place.tagName === "DETAILS") place.open = true;
+  // A link lands where its target is when all that stands above it has its height: open tables get their rows before, and a folded part opens.
+  const land = (hash) => {
+    const target = hash.length > 1 ? document.getElementById(decodeURIComponent(hash.slice(1))) : null;
+    if (!target) return;
+    places.forEach(startOnce);
+    for (let place = target; place; place = place.parentElement) if (place.tagName === "DETAILS") place.open = true;
+    target.scrollIntoView();
   };
-  addEventListener("hashchange", unfold);
-  unfold();
+  addEventListener("hashchange", () => land(location.hash));
+  document.addEventListener("click", (event) => {
+    const link = event.target.closest('a[href^="#"]');
+    if (link && link.hash === location.hash) land(link.hash); // the same link again changes no hash
+  });
+  land(location.hash);
   let folded = [];
   addEventListener("beforeprint", () => { // tables print where the reader opened them: all together they are dozens of pages
     folded = [...document.querySelectorAll("details:not([open]):not(.sheet)")];

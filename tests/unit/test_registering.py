@@ -1,0 +1,92 @@
+"""tli register: what is asked is written down once, and the report's sentence says what became of it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tli.__main__ import main
+from tli.config import parse
+from tli.errors import ConfigError
+from tli.experiment import Experiment
+from tli.experiment.registering import asked, held_against, register
+
+BEFORE, AFTER = {"stage": "evaluate", "finished": "2020-01-01T00:00:00Z"}, {"stage": "evaluate", "finished": "2999-01-01T00:00:00Z"}
+LOOKED = {"stage": "scan", "finished": "2020-01-01T00:00:00Z"}
+
+
+def experiment(folder: Path, **changes) -> Experiment:
+    model, words = folder / "model", folder / "swh-eng.tsv"
+    if not model.exists():
+        model.mkdir()
+        (model / "config.json").write_text('{"hidden_size": 8}', encoding="utf-8")
+        (model / "model.safetensors").write_bytes(b"weights")
+        words.write_text("source\ttarget\nmaji\twater\n", encoding="utf-8")
+    values = {
+        "models": {"m": {"source": str(model)}},
+        "pairs": {"swh-eng": {"lexicon": str(words)}},
+        "arms": {"tli": {"loss_layer": [2]}, "placebo": {"like": ["tli"], "shuffle_translations": True}},
+        "seeds": 5,
+        "results": str(folder / "results"),
+    }
+    return Experiment(parse(values | changes))
+
+
+def test_the_sentence_follows_what_happens(tmp_path):
+    of = experiment(tmp_path)
+    assert held_against(of, []).sentence.startswith("Not registered")
+    register(of)
+    for records in ([], [LOOKED], [AFTER, LOOKED]):
+        sentence = held_against(of, records).sentence
+        assert "before the first result" in sentence and sentence.endswith("nothing was changed since.")
+    assert "after the first result" in held_against(of, [AFTER, BEFORE]).sentence
+
+
+def test_it_is_written_once(tmp_path):
+    path = register(experiment(tmp_path))
+    before = path.read_bytes()
+    with pytest.raises(ConfigError, match="written once"):
+        register(experiment(tmp_path, seeds=9))
+    assert path.read_bytes() == before
+
+
+def test_what_was_changed_is_named_field_by_field(tmp_path):
+    register(experiment(tmp_path))
+    changed = held_against(experiment(tmp_path, seeds=[1, 2, 3, 4, 6], statistics={"primary": "mrr"}), [])
+    names = [name for name, *_ in changed.differences]
+    assert "config.statistics.primary" in names and any(name.startswith("config.seeds") for name in names) and len(names) == 2
+    assert 'registered "csls_p_at_1", now "mrr"' in changed.sentence
+    (tmp_path / "swh-eng.tsv").write_text("source\ttarget\nmaji\twater\nmoto\tfire\n", encoding="utf-8")
+    assert [name for name, *_ in held_against(experiment(tmp_path), []).differences] == ["lists.swh-eng"]
+    (tmp_path / "model" / "model.safetensors").write_bytes(b"other weights")
+    assert {name for name, *_ in held_against(experiment(tmp_path), []).differences} == {"lists.swh-eng", "models.m"}
+
+
+def test_a_new_cell_changes_the_family_and_where_results_lie_changes_nothing(tmp_path):
+    of = experiment(tmp_path)
+    more = experiment(tmp_path, arms={"tli": {"loss_layer": [2, 3]}, "placebo": {"like": ["tli"], "shuffle_translations": True}})
+    assert len(asked(of)["family"]) == 1 and len(asked(more)["family"]) == 2
+    moved = experiment(tmp_path, title="another", jobs={"threads": 1})
+    assert asked(moved) == asked(of)
+
+
+@pytest.mark.parametrize(
+    "spoil", [lambda text: text.replace('"written"', '"writen"'), lambda text: text.replace("swh", "lin"), lambda text: "{"]
+)
+def test_tampering_is_noticed(tmp_path, spoil):
+    of = experiment(tmp_path)
+    path = register(of)
+    path.write_text(spoil(path.read_text(encoding="utf-8")), encoding="utf-8")
+    assert "was changed after it was written" in held_against(of, []).sentence
+
+
+def test_by_command(tmp_path, capsys):
+    of = experiment(tmp_path)
+    file = tmp_path / "my.yaml"
+    file.write_text(yaml.safe_dump(of.config.model_dump(mode="json", exclude_unset=True)), encoding="utf-8")
+    assert main(["register", str(file)]) in (0, None)
+    assert "Registered before the first result" in capsys.readouterr().out
+    assert json.loads(Path(of.layout.registration()).read_text(encoding="utf-8"))["asked"] == asked(of)

@@ -1,0 +1,28 @@
+"""A job: what is to be done for one set of names. From it follow inputs, outputs, params, log and benchmark.
+
+A rule asks the job of its wildcards, the script `job.py` and `python -m tli run` make the same job from names, a test from a
+config; `tli.stages.<stage>.run(job)` does it. Names in braces (`"{model}"`) make a job whose outputs are a rule's patterns.
+"""
+
+from tli.experiment.job.base import JOBS, Job
+from tli.experiment.job.lists import FetchListJob, FetchModelJob, FetchTasksJob, FetchTextJob, FoldsJob, LexiconJob
+from tli.experiment.job.models import CheckJob, EvaluateJob, ScanJob, TrainJob, TransferJob
+from tli.experiment.job.summaries import ReportJob, StatisticsJob
+
+__all__ = [
+    "JOBS",
+    "CheckJob",
+    "EvaluateJob",
+    "FetchListJob",
+    "FetchModelJob",
+    "FetchTasksJob",
+    "FetchTextJob",
+    "FoldsJob",
+    "Job",
+    "LexiconJob",
+    "ReportJob",
+    "ScanJob",
+    "StatisticsJob",
+    "TrainJob",
+    "TransferJob",
+]

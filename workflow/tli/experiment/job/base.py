@@ -1,0 +1,109 @@
+"""What every job has: names, and what follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar
+
+from tli.errors import ConfigError
+from tli.experiment import Experiment
+from tli.experiment import settings as specs_of
+from tli.specs import STAGE_VERSIONS, ModelSpec, plain
+
+Paths = dict[str, Any]  # a name -> a path, or a list of paths
+JOBS: dict[str, type[Job]] = {}  # by kind; each class enters itself
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """One job of a stage. `model_spec` and `spec` are what the stage is given; `inputs` and `outputs` name its files."""
+
+    experiment: Experiment
+    kind: ClassVar[str] = ""  # its name among JOBS
+    stage: ClassVar[str] = ""  # the module of tli.stages that does it
+
+    def __init_subclass__(cls) -> None:
+        if kind := cls.__dict__.get("kind"):
+            JOBS[kind] = cls
+
+    @staticmethod
+    def of(experiment: Experiment, kind: str, **names: Any) -> Job:
+        """The job of that kind and those names. Raises ConfigError for one that is not there."""
+        if kind not in JOBS:
+            raise ConfigError(f"{kind}: no such job; there are {', '.join(JOBS)}")
+        job = JOBS[kind](experiment, **names)
+        for what, known in (("model", experiment.config.models), ("pair", experiment.config.pairs)):
+            name = getattr(job, what, None)
+            if name is not None and name not in known and not name.startswith("{"):
+                raise ConfigError(f"--{what} {name}: the config has {', '.join(known)}")
+        return job
+
+    @staticmethod
+    def pattern(experiment: Experiment, kind: str, **names: Any) -> Job:
+        """The job of a rule: the names that are not given are its wildcards, in braces."""
+        needed = [one.name for one in fields(JOBS[kind]) if one.name != "experiment" and one.default is MISSING]
+        return Job.of(experiment, kind, **{name: f"{{{name}}}" for name in needed} | names)
+
+    @classmethod
+    def names_of(cls) -> list[str]:
+        """The names that tell one job of this stage from another."""
+        return [one.name for one in fields(cls) if one.name != "experiment"]
+
+    @property
+    def names(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.names_of()}
+
+    @property
+    def name(self) -> str:
+        """All names in one, unique within the stage."""
+        return ".".join(map(str, self.names.values())) or "all"
+
+    @property
+    def layout(self):
+        return self.experiment.layout
+
+    @property
+    def inputs(self) -> Paths:
+        return {}
+
+    @property
+    def outputs(self) -> Paths:
+        return {}
+
+    @property
+    def depends(self) -> dict[str, Any]:
+        """What else the outputs depend on, as plain values."""
+        return {}
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """A rule's params: what makes Snakemake run the job again when it changes, and the names for the script."""
+        return {"job": self.kind, "names": self.names, "version": STAGE_VERSIONS[self.stage], **self.depends}
+
+    @property
+    def log(self) -> str:
+        return self.layout.log(self.stage, self.name)
+
+    @property
+    def benchmark(self) -> str:
+        return self.layout.benchmark(self.stage, self.name)
+
+
+@dataclass(frozen=True, eq=False)
+class OfModel(Job):
+    model: str
+
+    @property
+    def model_spec(self) -> ModelSpec:
+        return self.experiment.model(self.model)
+
+    @property
+    def list_files(self) -> Paths:
+        """The pairs of the job's list, and with folds their deal."""
+        files = self.layout.lexicon(self.pair)
+        return {name: files[name] for name in (["pairs", "folds"] if self.experiment.has_folds else ["pairs"])}
+
+    @property
+    def plain_model(self) -> dict:
+        """The model's values for params; where its weights lie changes no result."""
+        return plain(specs_of.model_spec(self.experiment.config, self.model))

@@ -1,0 +1,50 @@
+"""The tables of a results folder, read across models, pairs and parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pandas as pd
+
+from tli.errors import TableError
+from tli.experiment.layout import Layout
+from tli.io import tables
+
+Place = tuple[str, str, str]  # model, pair, part
+
+
+def read_measured(layout: Layout, places: Iterable[Place]) -> dict[str, pd.DataFrame]:
+    """The tables of these parts of the evaluation together: similarities, metrics, projections, runs, losses.
+
+    Raises TableError where two parts hold the same run.
+    """
+    files = [layout.measured("evaluate", *place) for place in places]
+    read = {name: pd.concat([tables.read(one[name]) for one in files], ignore_index=True) for name in (files[0] if files else {})}
+    twice = read["metrics"].duplicated(["model", "pair", "run", "seed", "fold", "split", "hidden_state", "pooling", "pool"])
+    if twice.any():
+        row = read["metrics"][twice].iloc[0]
+        raise TableError(f"{files[0]['metrics']} and other parts hold the run {row['run']} of {row['model']}, {row['pair']} twice")
+    return read | {"runs": mark_same(read["runs"])}
+
+
+def read_maps(layout: Layout, model_pairs: Iterable[tuple[str, str]]) -> dict[str, pd.DataFrame]:
+    """The tables of the free maps of these models and pairs together: maps, map_similarities."""
+    columns = {"maps": tables.MAPS, "map_similarities": tables.SIMILARITIES}
+    files = [layout.scan(*key) for key in model_pairs]
+    return {name: tables.joined([tables.read(one[name], its) for one in files], its) for name, its in columns.items()}
+
+
+def mark_same(runs: pd.DataFrame) -> pd.DataFrame:
+    """Fill `same_as`: among runs of one model and pair that depend on the same things, all but the first name the first.
+
+    The first is the one whose layer is a number, so that `best` gives way to the layer it stands for.
+    """
+    order = runs.assign(_named=runs["layer"].isin(["best", "output"])).sort_values("_named", kind="stable")
+    first = order.groupby(["model", "pair", "unit"])["run"].transform("first")
+    return runs.assign(same_as=first.where(first != order["run"], "").reindex(runs.index))
+
+
+def finished(layout: Layout, places: Iterable[Place], stage: str, table: str) -> list[Place]:
+    """Those places whose table is there. Not every folder there is: an older cut into jobs or an arm that is gone may have left some."""
+    return [place for place in places if Path(layout.measured(stage, *place)[table]).exists()]

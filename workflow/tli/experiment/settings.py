@@ -1,0 +1,71 @@
+"""From the config to the specs that the stages get: the one place where they are made."""
+
+from __future__ import annotations
+
+from tli.config import Config
+from tli.config.arms import expand_arms
+from tli.specs import LexiconSpec, MapsSpec, MeasureSpec, ModelSpec, ScanSpec, SplitSpec, StatisticsSpec, TextSpec, TransferSpec
+
+TWINS = 5  # of a map, on shuffled pairs
+
+
+def model_spec(config: Config, model: str, store: str = "") -> ModelSpec:
+    """The model's section; `parameters`, a guess of its size, is no part of it. store: where its NF4 weights are kept."""
+    return ModelSpec(**config.models[model].model_dump(exclude={"parameters"}), store=store)
+
+
+def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
+    section = config.pairs[pair]
+    split = section.split or config.split
+    columns = tuple(section.columns) if isinstance(section.columns, list) else section.columns
+    return LexiconSpec(
+        format=section.format,
+        columns=columns,
+        options=section.options,
+        merge=section.merge,
+        splits=None if section.splits is None else tuple(section.splits),
+        clean=section.clean,
+        split=SplitSpec(**split.model_dump(exclude={"heldout_categories"}), heldout_categories=tuple(split.heldout_categories)),
+    )
+
+
+def scan_spec(config: Config) -> ScanSpec:
+    return ScanSpec(**config.scan.model_dump(), poolings=tuple(config.pooling.scan))
+
+
+def maps_spec(config: Config) -> MapsSpec:
+    """Without folds a map is fitted once; its twins take the first seeds, so that a seed that is added changes nothing."""
+    folds = config.split.folds > 1
+    states = {state for state in config.evaluation.hidden_states if isinstance(state, int)}
+    if folds:  # few states are measured then: those that the grid names are among them
+        states |= {state for arm in expand_arms(config).values() for state in map(str, arm.loss_layers) if state.isdigit()}
+    return MapsSpec(
+        names=tuple(config.maps),
+        twins=() if folds else tuple(config.seed_list[:TWINS]),
+        states=tuple(sorted(map(int, states))),
+        csls_k=config.scan.csls_k,
+    )
+
+
+def measure_spec(config: Config) -> MeasureSpec:
+    section = config.evaluation
+    return MeasureSpec(
+        hidden_states=tuple(section.hidden_states),
+        poolings=tuple(config.pooling.evaluate),
+        merge=section.merge,
+        projected_pairs=section.projected_pairs,
+        csls_k=config.scan.csls_k,
+    )
+
+
+def transfer_spec(config: Config) -> TransferSpec:
+    return TransferSpec(**config.transfer.model_dump(exclude={"tasks"}), tasks=tuple(config.transfer.tasks))
+
+
+def statistics_spec(config: Config) -> StatisticsSpec:
+    return StatisticsSpec(**config.statistics.model_dump(), claim_at=config.evaluation.hidden_states[0], pooling=config.pooling.evaluate[0])
+
+
+def text_specs(config: Config) -> dict[str, TextSpec]:
+    """Running text by language."""
+    return {language: TextSpec(**section.model_dump()) for language, section in config.text.items()}

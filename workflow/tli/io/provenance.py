@@ -1,0 +1,67 @@
+"""Who made what with which versions, where and how long: a JSON file a job, written after it, and what can be read of them."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+import time
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tli.io.atomic import whole
+from tli.log import redact
+
+LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "snakemake", "numpy", "scipy", "statsmodels", "pandas")
+SECONDS = ["stage", "job", "seconds", "device", "peak_memory_mib"]
+
+
+def write_record(path: str | Path, stage: str, job: str, start: float, facts: dict[str, Any]) -> None:
+    """Write the record of a job that began at `start` (Unix time) and ends now."""
+    record = {
+        "stage": stage,
+        "job": job,
+        "seconds": round(time.time() - start, 3),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
+        "commit": commit(),
+        "versions": {name: version for name in LIBRARIES if (version := _version(name))},
+        **facts,
+    }
+    with whole(path) as beside:
+        beside.write_text(redact(json.dumps(record, indent=1)), encoding="utf-8")
+
+
+def read_records(folder: str | Path) -> list[dict[str, Any]]:
+    """Every job's record below a provenance folder, oldest first."""
+    paths = sorted(Path(folder).glob("*/*.json"), key=lambda path: path.stat().st_mtime)
+    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+
+
+def stage_seconds(records: list[dict[str, Any]]) -> pd.DataFrame:
+    """Wall seconds of every finished job, columns SECONDS."""
+    return pd.DataFrame([{name: record.get(name, "") for name in SECONDS} for record in records], columns=SECONDS)
+
+
+def commit() -> str:
+    """The commit of this workflow's checkout, with "-dirty" where files differ; "" outside a checkout."""
+    place = Path(__file__).parent
+
+    def git(*words: str) -> str:
+        return subprocess.run(["git", "-C", str(place), *words], capture_output=True, text=True, timeout=20).stdout.strip()
+
+    try:
+        head = git("rev-parse", "HEAD")
+        return head + ("-dirty" if head and git("status", "--porcelain", "--untracked-files=no") else "")
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return ""

@@ -1,0 +1,123 @@
+"""What a causal model predicts, read off its last hidden states in slices: no [tokens, vocabulary] at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from tli.model import packing
+from tli.model.opened import Opened
+from tli.model.states import capture, run
+
+VALUES = 2**25  # logits at once: 128 MB in float32
+TOKENS = 8192  # in a pass
+
+
+def head(whole: Any, opened: Opened, states: Any) -> Any:
+    """Logits [n, vocabulary] of last hidden states [n, hidden], by the model's own code: with its scaling, bias and soft cap.
+
+    The part below the head is stood in for by one that gives `states`.
+    """
+    import torch
+    from transformers.modeling_outputs import BaseModelOutputWithPastAndCrossAttentions
+
+    base = opened.base
+
+    def given(*args, **kwargs):
+        output = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
+        output.router_logits = None  # mixtures of experts hand them on
+        return output
+
+    base.forward = given
+    try:
+        ids = torch.zeros((1, len(states)), dtype=torch.long, device=states.device)
+        return whole(input_ids=ids, use_cache=False).logits[0]
+    finally:
+        del base.forward
+
+
+@contextmanager
+def head_weights(whole: Any, weight: Any) -> Iterator[None]:
+    """Within the block the head has this weight: where it is tied to embeddings that were trained, the one it had before."""
+    module = whole.get_output_embeddings()
+    if weight is None:
+        yield
+        return
+    now = module.weight
+    module.weight = type(now)(weight.to(now.device), requires_grad=False)
+    try:
+        yield
+    finally:
+        module.weight = now
+
+
+def last_states(opened: Opened, sentences: Sequence[tuple[int, ...]], state: int | None = None) -> list[Any]:
+    """Of each sentence hs[L] (or another hidden state), [tokens, hidden], on the CPU in the model's type.
+
+    Sentences of equal length share passes: nothing is padded.
+    """
+    import torch
+
+    found: list[Any] = [None] * len(sentences)
+    state = opened.layers if state is None else state
+    with torch.no_grad(), capture(opened, [state]) as states:
+        for rows in packing.equal_lengths(sentences, TOKENS):
+            run(opened, packing.inputs(rows, opened.device, opened.dtype))
+            flat = states[state].flatten(0, 1)
+            for member, place in zip(rows.members, rows.places, strict=True):
+                found[member] = flat[torch.from_numpy(place).to(flat.device)].cpu()
+            states.clear()
+    return found
+
+
+def compare(
+    whole: Any, opened: Opened, sentences: Sequence[tuple[int, ...]], before: Sequence[Any], after: Sequence[Any], weight: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of each sentence, in nats a predicted token: cross-entropy after, and KL(before || after); two [sentences] of float64.
+
+    cross-entropy = -1/(n-1) sum_t log q(x_t | x_<t);  KL = 1/(n-1) sum_t sum_v p_t(v) (log p_t(v) - log q_t(v)), p before and q
+    after. before, after: `last_states` of the two. weight: the head's before, where training changed it. NaN where a sentence
+    has fewer than two tokens.
+    """
+    import torch
+
+    lengths = np.array([max(0, len(ids) - 1) for ids in sentences])
+    targets = torch.tensor([token for ids in sentences for token in ids[1:]], dtype=torch.long)
+    step = max(1, VALUES // whole.config.get_text_config().vocab_size)
+    entropy, divergence = np.zeros(len(targets)), np.zeros(len(targets))
+    with torch.inference_mode():
+        # One sentence's states at a time are joined, not all of them: main memory holds `before` and `after` once.
+        owners = np.repeat(np.arange(len(sentences)), lengths)
+        places = np.concatenate([np.arange(n) for n in lengths]) if len(lengths) else np.zeros(0, int)
+        for first in range(0, len(targets), step):
+            piece = slice(first, min(first + step, len(targets)))
+            p, q = (_gathered(states, owners[piece], places[piece], opened.device) for states in (before, after))
+            log_q = log_softmax(head(whole, opened, q))
+            with head_weights(whole, weight):
+                log_p = log_softmax(head(whole, opened, p))
+            right = targets[piece].to(log_q.device)
+            entropy[piece] = -log_q.gather(1, right[:, None])[:, 0].double().cpu().numpy()
+            terms = log_p.exp() * (log_p - log_q)
+            divergence[piece] = terms.nan_to_num(0.0).sum(-1, dtype=torch.float64).cpu().numpy()  # 0 log 0 = 0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return tuple(np.bincount(owners, values, minlength=len(sentences)) / lengths for values in (entropy, divergence))
+
+
+def _gathered(states: Sequence[Any], owners: np.ndarray, places: np.ndarray, device: Any) -> Any:
+    import torch
+
+    cuts = np.flatnonzero(np.diff(owners)) + 1
+    starts = [0, *cuts]
+    return torch.cat(
+        [states[owners[i]][int(places[i]) : int(places[i]) + n] for i, n in zip(starts, np.diff([*starts, len(owners)]), strict=True)]
+    ).to(device)
+
+
+def log_softmax(logits: Any) -> Any:
+    """In float32 or finer."""
+    import torch
+
+    return torch.log_softmax(logits.to(torch.promote_types(logits.dtype, torch.float32)), dim=-1)

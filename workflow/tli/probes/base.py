@@ -1,0 +1,65 @@
+"""What a probe is: something that is asked of every subject, and the tables that its answers become.
+
+A new one is a file of its own and a line in tli.probes.registry: layout, rules and stages follow from its `tables`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from tli.io.records import CheckRecord
+from tli.specs import MeasureSpec, ModelSpec, TextSpec, TransferSpec
+from tli.subjects import Subject
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A table that a probe's answers become, subjects below each other: columns tables.RUN and the answer's own."""
+
+    file: str  # of a part of the evaluation or the transfer: its ending says how it is written
+    columns: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Setting:
+    """What probes are made from: the model, the list, and what is asked of them."""
+
+    model: ModelSpec
+    check: CheckRecord
+    pair: str
+    scratch: Path  # a folder that is gone after the job
+    measure: MeasureSpec = field(default_factory=MeasureSpec)
+    transfer: TransferSpec = field(default_factory=TransferSpec)
+    texts: dict[str, tuple[TextSpec, str]] = field(default_factory=dict)  # language -> running text and the file where it lies
+    splits: Callable[[int, int], pd.DataFrame] | None = None  # the pairs with the splits of a seed and fold, columns tables.PAIRS
+    states: dict[str, list[int]] = field(default_factory=dict)  # of each subject's run: the hidden states at which it is measured
+    projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
+
+
+class Probe:
+    """A measurement of subjects. Subclasses fill in what follows; `prepare` may stay."""
+
+    kind: ClassVar[str] = ""  # its folder of the store
+    needs_head: ClassVar[bool] = False  # it asks for probabilities, not for hidden states alone
+    answers: ClassVar[dict[str, Answer]] = {}  # <name>.parquet in the unit's folder -> the table that it becomes
+
+    @classmethod
+    def of(cls, setting: Setting) -> Sequence[Probe]:
+        """The probes of this kind for a setting; none where nothing is asked."""
+        raise NotImplementedError
+
+    def key(self, subject: Subject) -> dict[str, Any]:
+        """All that the answer depends on."""
+        raise NotImplementedError
+
+    def prepare(self, loaded: Any, subjects: Sequence[Subject]) -> None:
+        """Called once for each opened form (tli.bench.Loaded), with the subjects that will be measured on it."""
+
+    def measure(self, loaded: Any, subject: Subject, folder: Path) -> None:
+        """Write the answers into `folder`. The model wears the subject, unless it is streamed."""
+        raise NotImplementedError

@@ -1,0 +1,19 @@
+"""Which probes each stage asks. A new one is a line here."""
+
+from __future__ import annotations
+
+from tli.probes.base import Answer, Probe
+from tli.probes.perplexity import PerplexityProbe
+from tli.probes.scoring import TaskProbe
+from tli.probes.text import TextProbe
+from tli.probes.words import WordsProbe
+
+PROBES: dict[str, tuple[type[Probe], ...]] = {
+    "evaluate": (WordsProbe,),
+    "transfer": (PerplexityProbe, TextProbe, TaskProbe),
+}
+
+
+def answers(stage: str) -> dict[str, Answer]:
+    """The tables of a stage's probes, by the name of the answer."""
+    return {name: answer for probe in PROBES[stage] for name, answer in probe.answers.items()}

@@ -1,0 +1,193 @@
+"""What the page's template and summary.md speak of, gathered from the input."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from tli.facts import BAD, GOOD, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_tone
+from tli.io import tables as contract
+from tli.labels import metric_label
+from tli.report import glossary, paper
+from tli.report.alignment import alignment_sentences
+from tli.report.columnar import clean, columnar, fitted
+from tli.report.gallery import Picture, pictures, primary_picture
+from tli.report.input import ReportInput
+from tli.report.methods import methods
+from tli.report.names import figure_name
+from tli.report.selection import Cell, first_verdicts, rows
+from tli.report.sentences import experiment_size, same_runs, transfer_sentences
+from tli.report.sheets import Sheet, sheets
+from tli.report.warnings import warnings
+from tli.statistics.lines import in_short
+
+SVG_IN_PAGE = 5_000_000  # bytes of all figures together; later ones are linked
+VERDICTS_SHOWN = 4  # models and pairs whose sentences are not folded away; of more there is a matrix first
+VERDICTS_IN_PAGE = 60  # sentences; the table has them all
+FILTERS = ["model", "pair", "arm", "layer", "rank", "split", "hidden_state", "pooling", "metric", "level", "task"]
+
+
+@dataclass(frozen=True)
+class Section:
+    """The figures of one model and pair; a picture beyond the room that the page has is only linked."""
+
+    model: str
+    pair: str
+    place: str  # its id in the page
+    pictures: tuple[tuple[Picture, bool], ...]  # and whether it stands in the page
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """The verdict of every model (a row) and pair (a column); None where there is none."""
+
+    pairs: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[dict | None, ...]], ...]
+
+
+@dataclass(frozen=True)
+class ShownSheet:
+    """A table as the page shows it."""
+
+    sheet: Sheet
+    rows: int  # of the file
+    note: str  # what the page leaves out
+    filters: tuple[str, ...]
+    help: tuple[tuple[str, str], ...]  # column, meaning
+
+
+def context(report: ReportInput, folder: Path) -> dict[str, Any]:
+    """All that the template asks for; writes figures/ and tables/ into `folder` on the way."""
+    figures = folder / "figures"
+    figures.mkdir()
+    primary = primary_picture(report, figures)
+    sections = _sections(report, figures)
+    made = sheets(report)
+    frames = {sheet.name: clean(sheet.frame) for sheet in made}
+    for name, frame in frames.items():
+        contract.write(frame, folder / "tables" / f"{name}.tsv")
+    firsts, every = first_verdicts(report), report.tables.verdicts
+    alignment = alignment_sentences(report)
+    text, references = methods(report)
+    remarks, told = warnings(report), _told(firsts, report.tables.lines)
+    return {
+        "experiment": report.experiment,
+        "size": experiment_size(report),
+        "verdicts": told,
+        "matrix": _matrix(told) if len(told) > VERDICTS_SHOWN else None,
+        "verdicts_shown": VERDICTS_SHOWN,
+        "alignment": alignment,
+        "untested": every.empty and (len(report.tables.grid) > 0 or not alignment),
+        "verdict_counts": every["verdict"].value_counts().to_dict(),
+        "others": _told(every.head(VERDICTS_IN_PAGE), report.tables.lines) if len(every) > len(firsts) else [],
+        "others_left": max(0, len(every) - VERDICTS_IN_PAGE),
+        "primary": primary,
+        "same": same_runs(report.tables),
+        "transfer": transfer_sentences(report),
+        "warnings": remarks,
+        "serious": sum(one.is_serious for one in remarks),
+        "audit": _by_pair(report),
+        "missing": report.missing,
+        "sections": sections,
+        "table_1": _table_1(frames.get("table-1")),
+        "table_1_published": paper.TABLE_1.to_dict("records"),
+        "table_2": frames["table-2"].to_dict("records") if "table-2" in frames else [],
+        "beside": paper.beside(report.experiment),
+        "published": paper.PUBLISHED,
+        "sheets": [_shown(sheet, frames[sheet.name]) for sheet in made],
+        "data": {sheet.name: columnar(fitted(frames[sheet.name])[0]) for sheet in made if sheet.kind.in_page},
+        "metrics": [(name, metric_label(name), text, source) for name, (text, source) in glossary.METRICS.items()],
+        "terms": glossary.TERMS,
+        "methods": text,
+        "references": references,
+        "provenance": report.provenance,
+        "checked": [model for model in report.experiment.models if model.identity is not None],
+        "stages": _stages(report.provenance.stage_seconds),
+        "graph": _graph(report.provenance.graph),
+    }
+
+
+def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
+    """Verdicts as the page tells them: their columns, the cell's name, the metric's, the lines under it, and its tone.
+
+    A verdict under which a line is not a plain yes is no good news.
+    """
+    told = []
+    for row in verdicts.to_dict("records"):
+        cell = Cell.of(row)
+        under = rows(lines, **cell.columns)
+        measured = tuple(under.loc[under["answer"] != NOT_MEASURED, "sentence"])
+        tone = verdict_tone(row["verdict"])
+        if tone == GOOD and not set(under["answer"]).isdisjoint({NO, NOT_DECIDED}):
+            tone = BAD if NO in set(under["answer"]) else OPEN
+        told.append(
+            {**row, "cell": cell.name, "metric_label": metric_label(row["metric"]), "tone": tone, "lines": measured}
+            | {"in_short": in_short(row["verdict"], under)}
+        )
+    return told
+
+
+def _matrix(told: list[dict]) -> Matrix:
+    pairs, models = (tuple(dict.fromkeys(row[name] for row in told)) for name in ("pair", "model"))
+    by_group = {(row["model"], row["pair"]): {**row, "place": figure_name("group", row["model"], row["pair"])} for row in told}
+    return Matrix(pairs, tuple((model, tuple(by_group.get((model, pair)) for pair in pairs)) for model in models))
+
+
+def _sections(report: ReportInput, folder: Path) -> list[Section]:
+    sections, room = [], SVG_IN_PAGE
+    for model, pair in report.groups:
+        drawn = []
+        for picture in pictures(report, model, pair, folder):
+            room -= len(picture.svg)
+            drawn.append((picture, room >= 0))
+        sections.append(Section(model, pair, figure_name("group", model, pair), tuple(drawn)))
+    return sections
+
+
+def _by_pair(report: ReportInput) -> dict[str, list]:
+    """The audit's lines by pair."""
+    pairs = dict.fromkeys(line.pair for line in report.audit)
+    return {pair: [line for line in report.audit if line.pair == pair] for pair in pairs}
+
+
+def _table_1(frame: pd.DataFrame | None) -> list[dict]:
+    """The first seed of every group and split, whatever came out; the other runs are in the table below it."""
+    if frame is None:
+        return []
+    first = frame.drop_duplicates(["model", "pair", "split"])
+    place = first.groupby(["model", "pair"], sort=False).ngroup() * 2 + (first["split"] != "train")
+    return first.loc[place.sort_values(kind="stable").index].to_dict("records")
+
+
+def _shown(sheet: Sheet, frame: pd.DataFrame) -> ShownSheet:
+    shown, note = fitted(frame)
+    return ShownSheet(
+        sheet,
+        rows=len(frame),
+        note=note if sheet.kind.in_page else "",
+        filters=tuple(c for c in FILTERS if c in frame.columns and 1 < shown[c].nunique() <= 200),
+        help=tuple((column, text) for column in frame.columns if (text := glossary.meaning(column))),
+    )
+
+
+def _stages(seconds: pd.DataFrame) -> list[dict]:
+    """Jobs, wall seconds and GPU seconds by stage, and their sum."""
+    if seconds.empty:
+        return []
+    numbers = seconds.assign(**{name: pd.to_numeric(seconds[name], errors="coerce") for name in ("seconds", "gpu_seconds")})
+    by_stage = numbers.groupby("stage", sort=False).agg(
+        jobs=("stage", "size"), seconds=("seconds", "sum"), gpu_seconds=("gpu_seconds", "sum")
+    )
+    total = by_stage.sum().rename("all stages")
+    return pd.concat([by_stage, total.to_frame().T]).reset_index(names="stage").to_dict("records")
+
+
+def _graph(graph: str) -> dict[str, str]:
+    """The graph of jobs for the page: an SVG becomes an image that cannot run anything, other text stays text."""
+    if "<svg" in graph:
+        return {"image": "data:image/svg+xml;base64," + base64.b64encode(graph.encode()).decode(), "text": ""}
+    return {"image": "", "text": graph}

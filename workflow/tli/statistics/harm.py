@@ -1,0 +1,69 @@
+"""What training costs: the rise of cross-entropy on running text, and KL from the model as it came, over sentences and seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import numpy as np
+import pandas as pd
+
+from tli import facts
+from tli.io import tables
+from tli.specs import StatisticsSpec
+from tli.statistics import comparing
+from tli.statistics.crossed import beyond, crossed, one
+from tli.statistics.inputs import need
+from tli.statistics.lines import EVIDENCE, Evidence, table_of
+
+LINE = [*EVIDENCE, "part"]
+
+
+def rises(texts: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
+    """Of every run that counts, control or not, sentence by sentence: LINE's columns (part: the language), kl and control.
+
+    texts: RUNNING_TEXT with the baselines' rows. difference: tokens x (cross-entropy after - before), nats; size: its tokens;
+    kl: summed over the tokens. The mean over the folds of a seed. Raises TableError when a column is missing.
+    """
+    need("text", texts, tables.RUNNING_TEXT)
+    key = ["model", "pair", "run", "fold"]
+    place = ["language", "sentence"]
+    members = comparing.members(runs)
+    after = members.merge(texts[[*key, *place, "tokens", "cross_entropy", "kl"]], on=key)
+    before = texts[texts["run"].isin(set(members["baseline"]))].drop_duplicates(["model", "pair", "run", *place])
+    before = before.rename(columns={"run": "baseline", "cross_entropy": "before"})[["model", "pair", "baseline", *place, "before"]]
+    both = after.merge(before, on=["model", "pair", "baseline", *place], validate="many_to_one")
+    both = both.assign(difference=both["tokens"] * (both["cross_entropy"] - both["before"]), kl=both["tokens"] * both["kl"])
+    both = both.rename(columns={"tokens": "size", "sentence": "unit", "language": "part"})
+    grouped = both.groupby([*tables.CELL, "control", "part", "seed", "unit"], as_index=False, sort=False)
+    return grouped.agg(difference=("difference", "mean"), size=("size", "first"), kl=("kl", "mean"))
+
+
+def evidence(risen: pd.DataFrame, deciding: Collection[str], spec: StatisticsSpec) -> Evidence:
+    """Of facts.LEAVES_WHOLE: below the margin in every language of the pair.
+
+    deciding: the languages whose text the config names. A pair of which one language has none is not judged: the few
+    shipped sentences cannot tell.
+    """
+    named = [set(pair.split("-")) <= set(deciding) for pair in risen["pair"]]
+    rows = risen[np.array(named, bool) & ~risen["control"].astype(bool)] if len(risen) else risen
+    return Evidence(facts.LEAVES_WHOLE, rows[LINE].reset_index(drop=True), spec.harm_margin, higher_is_yes=False)
+
+
+def harm(risen: pd.DataFrame, deciding: Collection[str], spec: StatisticsSpec) -> pd.DataFrame:
+    """HARM: every cell, controls too, and language: the mean rise a token with its interval over seeds and sentences."""
+    rows = []
+    for (*cell, control, language), part in risen.groupby([*tables.CELL, "control", "part"], sort=True):
+        grid = table_of(part, 0.0)
+        if not grid.size:
+            continue
+        test, shifted = one(crossed(grid, alpha=spec.alpha)), one(crossed(table_of(part, spec.harm_margin), alpha=spec.alpha))
+        below = shifted | {"estimate": -shifted["estimate"]}
+        of_text = part.drop_duplicates("unit")
+        rows.append(
+            dict(zip(tables.CELL, cell, strict=True))
+            | {"control": control, "language": language, "decides": language in deciding}
+            | {"seeds": test["seeds"], "sentences": test["units"], "tokens": int(of_text["size"].sum())}
+            | {"rise": test["estimate"], "low": test["low"], "high": test["high"], "kl": part["kl"].sum() / part["size"].sum()}
+            | {"margin": spec.harm_margin, "p_below": beyond(below, 0.0), "p_above": beyond(shifted, 0.0)}
+        )
+    return pd.DataFrame(rows, columns=tables.HARM)

@@ -1,0 +1,155 @@
+"""The lines under a verdict that rose: does it beat a free map, does it leave the model whole, does it show in what is by_answer?
+
+Each is one long table of differences and one margin, and the same test as the claim's. What was not measured says so.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from tli import facts
+from tli.io import tables
+from tli.specs import StatisticsSpec
+from tli.statistics.crossed import crossed, one
+from tli.statistics.families import adjust
+from tli.statistics.inputs import need
+from tli.statistics.verdicts import Case
+
+EVIDENCE = [*tables.CELL, "seed", "unit", "difference", "size"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What answers one line.
+
+    table: EVIDENCE, one row a cell, seed and unit: the summed `difference` of a unit of `size` words, items or tokens (real -
+    map; rise of cross-entropy; after - before), the same seeds for all units of a cell. A column `part` tells languages or
+    directions apart: "yes" needs all of them. margin: per word, item or token. The answer is yes where the difference
+    lies above the margin, or below it if not `higher_is_yes`, no where it lies on the other side.
+    """
+
+    line: str
+    table: pd.DataFrame
+    margin: float = 0.0
+    higher_is_yes: bool = True
+
+    def __post_init__(self) -> None:
+        need(f"evidence of {self.line!r}", self.table, EVIDENCE)
+        if self.line not in facts.LINES:
+            raise ValueError(f"no line is called {self.line!r}; there are {', '.join(facts.LINES)}")
+
+
+def verdict_lines(judged: list[Case], evidence: tuple[Evidence, ...], spec: StatisticsSpec) -> pd.DataFrame:
+    """VERDICT_LINES: three rows a cell whose verdict rose; Holm (or the config's correction) over the cells of a line."""
+    given = {one.line: one for one in evidence}
+    rows = []
+    for line in facts.LINES:
+        answers = [_answer(case.claim.cell, given.get(line), spec) for case in judged if case.verdict in facts.ROSE]
+        adjusted = adjust([answer["p"] for answer in answers], spec.correction)
+        size = int(np.isfinite(adjusted).sum())
+        for answer, p in zip(answers, adjusted, strict=True):
+            answer |= {"line": line, "p_family": float(p), "family_size": size}
+            if answer["answer"] in (facts.YES, facts.NO) and not p <= spec.alpha:
+                answer["answer"] = facts.NOT_DECIDED
+            answer["sentence"] = _sentence(answer, spec)
+        rows += answers
+    return pd.DataFrame(rows, columns=tables.VERDICT_LINES)
+
+
+def table_of(rows: pd.DataFrame, margin: float) -> np.ndarray:
+    """[seeds, units] of (difference - margin x size) / mean size. Units that a seed lacks are left out."""
+    size = rows.groupby("unit")["size"].first()
+    d = (rows["difference"] - margin * rows["size"]) / size.mean()
+    grid = rows.assign(d=d).pivot(index="seed", columns="unit", values="d")
+    return grid.dropna(axis=1).to_numpy(float)
+
+
+def _answer(cell: tuple, evidence: Evidence | None, spec: StatisticsSpec) -> dict:
+    answer = dict(zip(tables.CELL, cell, strict=True)) | {"answer": facts.NOT_MEASURED, "part": "", "seeds": 0, "units": 0}
+    answer |= dict.fromkeys(("margin", "estimate", "low", "high", "p"), float("nan"))
+    rows = evidence.table if evidence is not None else pd.DataFrame()
+    if len(rows):
+        rows = rows[(rows[tables.CELL] == list(cell)).all(axis=1)]
+    if not len(rows):
+        return answer
+    rows = rows if "part" in rows.columns else rows.assign(part="")
+    tests = {}
+    for part, of_part in rows.groupby("part", sort=True):
+        grid = table_of(of_part, evidence.margin)
+        tests[part] = one(crossed(grid, alpha=spec.alpha)) if grid.size else None
+    tests = {part: test for part, test in tests.items() if test is not None}
+    if not tests:
+        return answer
+    sign = 1 if evidence.higher_is_yes else -1
+    against = {part: test for part, test in tests.items() if not sign * test["estimate"] > 0}
+    # yes: every part, so the weakest decides. no: any part, the strongest against, which pays for the choice
+    weigh = min if against else max
+    part = weigh(against or tests, key=lambda name: np.nan_to_num(tests[name]["p"], nan=2.0))
+    test = tests[part]
+    p = min(1.0, test["p"] * len(tests)) if against else test["p"]
+    few = test["seeds"] < spec.minimum_seeds or test["units"] < spec.minimum_units or not np.isfinite(p)
+    wanted = facts.NO if against else facts.YES
+    shown = {name: test[name] + evidence.margin for name in ("estimate", "low", "high")}  # of the difference itself
+    counts = {name: test[name] for name in ("seeds", "units")}
+    return answer | shown | counts | {"part": part, "margin": evidence.margin, "p": p, "answer": facts.NOT_DECIDED if few else wanted}
+
+
+def _sentence(answer: dict, spec: StatisticsSpec) -> str:
+    text = f"{answer['line']}: {answer['answer']}"
+    if answer["answer"] == facts.NOT_MEASURED:
+        return text + "."
+    part = f"{answer['part']}: " if answer["part"] else ""
+    interval = f"{answer['estimate']:+.3f}"
+    if np.isfinite(answer["low"]):
+        interval += f", {100 * (1 - spec.alpha):g} % interval {answer['low']:+.3f} to {answer['high']:+.3f}"
+    few = answer["seeds"] < spec.minimum_seeds or answer["units"] < spec.minimum_units
+    too_few = f"; no answer below {spec.minimum_seeds} seeds and {spec.minimum_units} units" if few else ""
+    counts = f"margin {answer['margin']:g}, {answer['units']} units, {answer['seeds']} seeds"
+    adjusted = f", adjusted p {answer['p_family']:.2g} in a family of {answer['family_size']}" if np.isfinite(answer["p_family"]) else ""
+    return f"{text} ({part}{interval}; {counts}{adjusted}{too_few})."
+
+
+HEADLINES = {
+    facts.BEATS_MAP: {
+        facts.YES: "it beats the best free map",
+        facts.NO: "a free map does better",
+        facts.NOT_DECIDED: "that it beats a free map is not shown",
+    },
+    facts.LEAVES_WHOLE: {
+        facts.YES: "the model is left whole",
+        facts.NO: "the model is damaged",
+        facts.NOT_DECIDED: "whether the model is left whole is not decided",
+    },
+    facts.SHOWS_IN_SPEECH: {
+        facts.YES: "it shows in what the model says",
+        facts.NO: "what the model says gets worse",
+        facts.NOT_DECIDED: "that it shows in what the model says is not shown",
+    },
+}
+
+
+def in_short(verdict: str, lines: pd.DataFrame | None) -> str:
+    """ "aligns better, but a free map does better, and the model is damaged": the verdict and what stands under it."""
+    answers = _answers(lines)
+    by_answer = {
+        answer: [HEADLINES[line][answer] for line in answers if answers[line] == answer]
+        for answer in (facts.YES, facts.NO, facts.NOT_DECIDED)
+    }
+    good, bad = by_answer[facts.YES], by_answer[facts.NO] + by_answer[facts.NOT_DECIDED]
+    return verdict + (f", {' and '.join(good)}" if good else "") + (f", but {', and '.join(bad)}" if bad else "")
+
+
+def headline(verdict: str, lines: pd.DataFrame | None) -> str:
+    """ "In short: aligns better, but a free map does better, and the model is damaged." and what of it was not measured."""
+    answers, text = _answers(lines), in_short(verdict, lines)
+    unmeasured = [line for line in facts.LINES if answers.get(line) == facts.NOT_MEASURED]
+    parts = [f"In short: {text}."] if text != verdict else []
+    parts += [f"Not measured: whether it {', '.join(unmeasured)}."] if unmeasured else []
+    return " ".join(parts)
+
+
+def _answers(lines: pd.DataFrame | None) -> dict[str, str]:
+    return {} if lines is None else dict(zip(lines["line"], lines["answer"], strict=True))

@@ -1,0 +1,206 @@
+"""What a training must beat: the model before, spelling, its placebo, and the free maps, each asked as the runs are.
+
+A map is a row of the same tables as a run, so one sheet holds both and the same words stand against each other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+
+from tli import facts
+from tli.io import tables
+from tli.labels import arm_label
+from tli.specs import StatisticsSpec
+from tli.statistics import comparing
+from tli.statistics.cells import cells_of
+from tli.statistics.crossed import beyond, crossed, equivalence, one
+from tli.statistics.inputs import Measured, need
+from tli.statistics.lines import EVIDENCE, Evidence
+from tli.statistics.units import Sheet, complete_words, sheets, units_of
+from tli.statistics.word_figures import NAMES
+
+PREFIX, SHUFFLED, OWN, SPELLING = "map-", "-shuffled", "/own", "spelling"
+RANKED = {  # a metric that spelling has: the columns that its ranks stand in for
+    "p_at_1": "target_rank",
+    "p_at_5": "target_rank",
+    "mrr": "target_rank",
+    "csls_p_at_1": "csls_target_rank",
+}
+RUNGS = ("before", "spelling", "shuffled map", "map", "map at its own state", "control", "arm")
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """The free maps of the scan: curve (MAPS: what chose them) and similarities (SIMILARITIES, a map as a run).
+
+    Raises TableError when a table lacks a column.
+    """
+
+    curve: pd.DataFrame
+    similarities: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        need("maps", self.curve, tables.MAPS)
+        need("maps-similarities", self.similarities, tables.SIMILARITIES)
+
+    @classmethod
+    def none(cls) -> Mapped:
+        return cls(pd.DataFrame(columns=tables.MAPS), pd.DataFrame(columns=tables.SIMILARITIES))
+
+    def best(self, states: dict[str, int]) -> pd.DataFrame:
+        """The map of each model and pair that found most select words at that hidden state: model, pair, map, rival (its run).
+
+        The mean over seeds and folds decides, so that one map stands against all runs; held-out words choose nothing.
+        """
+        at = self.curve[self.curve["at_state"].astype(bool)]
+        at = at[at["hidden_state"] == at["model"].map(states)]
+        mean = at.groupby(["model", "pair", "map"], sort=False, as_index=False)["value"].mean()
+        best = mean.sort_values("value", ascending=False, kind="stable").drop_duplicates(["model", "pair"])
+        runs = [f"{PREFIX}{name}/layer-{states[model]}" for name, model in zip(best["map"], best["model"], strict=True)]
+        return best[["model", "pair", "map"]].assign(rival=runs)
+
+    def named(self, states: dict[str, int]) -> dict[tuple[str, str], str]:
+        """(model, pair) -> the best map's name."""
+        return {(row.model, row.pair): row.map for row in self.best(states).itertuples()}
+
+    def own_states(self) -> dict[tuple[str, str, str], str]:
+        """(model, pair, map) -> the hidden states that it chose, "0" or "0, 2" where folds differ."""
+        chosen = self.curve[self.curve["chosen"].astype(bool)]
+        grouped = chosen.groupby(["model", "pair", "map"])["hidden_state"]
+        return {key: ", ".join(str(int(state)) for state in sorted(states.unique())) for key, states in grouped}
+
+    def own(self, states: dict[str, int]) -> pd.DataFrame:
+        """Similarities of each map at the state that it chose, as if measured at `states`; its run is "map-<name>/own"."""
+        chosen = self.curve[self.curve["chosen"].astype(bool)]
+        names = {"arm": PREFIX + chosen["map"].astype(str), "layer": chosen["hidden_state"].astype(int).astype(str)}
+        chosen = chosen.assign(**names)[["model", "pair", "seed", "fold", "arm", "layer"]]
+        rows = self.similarities.merge(chosen, on=list(chosen.columns))
+        return rows.assign(run=rows["arm"].astype(str) + OWN, hidden_state=rows["model"].map(states))
+
+
+def evidence(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> Evidence:
+    """Of facts.BEATS_MAP: real - the best map (its name is the part), at the claim's hidden state and pool, on held-out words."""
+    parts, best = [], mapped.named(measured.claim_states(spec.claim_at))
+    for cell, sheet, seeds, difference in _against_best(measured, mapped, spec):
+        words = complete_words(difference)
+        names = dict(zip(tables.CELL, cell, strict=True))
+        by_unit = pd.DataFrame(difference[:, words].T, columns=seeds).groupby(sheet.unit[words])
+        size = by_unit.size()
+        long = by_unit.sum().rename_axis("unit").reset_index().melt("unit", var_name="seed", value_name="difference")
+        parts.append(long.assign(**names, size=long["unit"].map(size), part=best[sheet.model, sheet.pair]))
+    return Evidence(facts.BEATS_MAP, tables.joined(parts, [*EVIDENCE, "part"]))
+
+
+def rivals(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> pd.DataFrame:
+    """RIVALS: every cell beside the best map, with the test of the difference and, with a margin, whether the map does as well."""
+    rows, best = [], mapped.named(measured.claim_states(spec.claim_at))
+    for cell, sheet, _, difference in _against_best(measured, mapped, spec):
+        words = complete_words(difference)
+        table = units_of(difference[:, words], sheet.unit[words])
+        if not table.size:
+            continue
+        test = one(crossed(table, alpha=spec.alpha))
+        margin = spec.equivalence_margin
+        shown = {name: test[name] for name in ("seeds", "units", "estimate", "low", "high", "p")}
+        about = {"map": best[sheet.model, sheet.pair], "hidden_state": sheet.hidden_state, "pool": sheet.pool, "metric": spec.primary}
+        tails = {"p_above": beyond(test, 0.0), "p_as_well": equivalence(test, margin) if margin else np.nan}
+        rows.append(dict(zip(tables.CELL, cell, strict=True)) | about | {"words": int(words.sum())} | shown | tails)
+    return pd.DataFrame(rows, columns=tables.RIVALS)
+
+
+def ladder(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> pd.DataFrame:
+    """LADDER: for each model and pair the held-out figure of everything that there is, from what is free to what was trained.
+
+    Intervals are those of `crossed` over seeds and units of the figure itself; of a side without seeds (the model before,
+    spelling, a map without folds) over units alone.
+    """
+    measured = measured.with_pooling(spec.pooling)
+    states = measured.claim_states(spec.claim_at)
+    baselines = set(measured.runs["baseline"])
+    together = _at_claim(measured, mapped, states)
+    own, spelling = mapped.own(states), _spelling(together, baselines, spec.primary)
+    extra = [_of(part, measured, spec.pooling) for part in (own, spelling) if len(part)]
+    together = replace(together, similarities=pd.concat([together.similarities, *extra], ignore_index=True))
+    members, rows, own_states = comparing.members(measured.runs), [], mapped.own_states()
+    for sheet in sheets(together):
+        for rung, name, layer, of_rung in _rungs(sheet, members, baselines):
+            seeds, values, _ = sheet.sides(of_rung, ("run", "run"), "heldout")
+            values = values[:, :, NAMES.index(spec.primary)]
+            words = complete_words(values)
+            if not words.any():
+                continue
+            table = units_of(values[:, words], sheet.unit[words])
+            of_units = len(seeds) == 1 and seeds[0] < 0
+            test = one(crossed(np.repeat(table, 2, 0) if of_units else table, alpha=spec.alpha))
+            place = {"model": sheet.model, "pair": sheet.pair, "hidden_state": sheet.hidden_state, "pool": sheet.pool}
+            if rung == "map at its own state":
+                layer = own_states[sheet.model, sheet.pair, name]
+                place["hidden_state"] = int(layer) if layer.isdigit() else np.nan
+            about = {"rung": rung, "name": name, "layer": layer, "metric": spec.primary, "words": int(words.sum())}
+            found = {"value": test["estimate"], "low": test["low"], "high": test["high"], "units": test["units"]}
+            rows.append(place | about | found | {"seeds": 0 if of_units else test["seeds"]})
+    table = pd.DataFrame(rows, columns=tables.LADDER)
+    order = table["rung"].map({name: number for number, name in enumerate(RUNGS)})
+    return table.assign(_order=order).sort_values(["model", "pair", "_order"], kind="stable").drop(columns="_order").reset_index(drop=True)
+
+
+def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]):
+    """(rung, name, layer, rows with seed, fold and run) of everything that a sheet holds."""
+    by_run: dict[str, list[tuple[int, int]]] = {}
+    for run, seed, fold in sheet.rows:
+        by_run.setdefault(run, []).append((seed, fold))
+    for run, places in by_run.items():
+        frame = pd.DataFrame(places, columns=["seed", "fold"]).assign(run=run)
+        if run in baselines:
+            yield "before", run, "", frame
+        elif run == SPELLING:
+            yield "spelling", run, "", frame
+        elif run.startswith(PREFIX):
+            arm, _, place = run.removeprefix(PREFIX).partition("/")
+            shuffled, own = arm.endswith(SHUFFLED), f"/{place}" == OWN
+            rung = "shuffled map" if shuffled else "map at its own state" if own else "map"
+            yield rung, arm.removesuffix(SHUFFLED), "" if own else place.removeprefix("layer-"), frame
+    for cell, of_cell in cells_of(sheet, members):
+        _, _, arm, layer, rank = cell
+        yield "control" if of_cell["control"].iloc[0] else "arm", arm_label(arm, rank), layer, of_cell
+
+
+def _against_best(measured: Measured, mapped: Mapped, spec: StatisticsSpec):
+    """(cell, sheet, seeds, real - map [seeds, words]) of every cell that is no control and has a map beside it."""
+    measured = measured.with_pooling(spec.pooling)
+    states, number = measured.claim_states(spec.claim_at), NAMES.index(spec.primary)
+    members = comparing.members(measured.runs)
+    members = members[~members["control"]].merge(mapped.best(states), on=["model", "pair"])
+    if members.empty:
+        return
+    for sheet in sheets(_at_claim(measured, mapped, states)):
+        for cell, of_cell in cells_of(sheet, members):
+            seeds, real, rival = sheet.sides(of_cell, ("run", "rival"), "heldout")
+            if len(seeds):
+                yield cell, sheet, seeds, (real - rival)[:, :, number]
+
+
+def _at_claim(measured: Measured, mapped: Mapped, states: dict[str, int]) -> Measured:
+    """Runs and maps together, at the hidden state and in the pool of the claim."""
+    ours = measured.similarities
+    pooling = ours["pooling"].iloc[0] if len(ours) else ""
+    both = pd.concat([ours, _of(mapped.similarities, measured, pooling)], ignore_index=True)
+    here = (both["hidden_state"] == both["model"].map(states)) & (both["pool"] == measured.claim_pool) & (both["split"] == "heldout")
+    return replace(measured, similarities=both[here])
+
+
+def _of(rows: pd.DataFrame, measured: Measured, pooling: str) -> pd.DataFrame:
+    """The rows in the claim's pool and pooling."""
+    return rows[(rows["pool"] == measured.claim_pool) & (rows["pooling"] == pooling) & (rows["split"] == "heldout")]
+
+
+def _spelling(measured: Measured, baselines: set[str], primary: str) -> pd.DataFrame:
+    """The rows of spelling alone, as a run: its ranks in the place of the model's. Empty for a metric that has no ranks."""
+    rows = measured.similarities
+    if primary not in RANKED or not baselines:
+        return rows.iloc[:0]
+    rows = rows[(rows["run"] == min(baselines)) & rows["string_rank"].notna()]
+    return rows.assign(run=SPELLING, **{RANKED[primary]: rows["string_rank"]})
