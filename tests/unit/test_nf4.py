@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import families
 import numpy as np
 import pytest
 import tiny_models
@@ -23,21 +24,8 @@ def written(family: str, folder):
     """A tiny model in bfloat16 of a family in which something is unusual."""
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    shared = dict(
-        vocab_size=64,
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        head_dim=16,
-        initializer_range=0.2,
-        max_position_embeddings=128,
-        bos_token_id=1,
-        eos_token_id=2,
-        pad_token_id=0,
-    )
-    old = dict(n_embd=64, n_layer=4, n_head=4, n_positions=128, n_inner=128, rotary_dim=8)
+    shared = families.SIZES | {"initializer_range": 0.2}
+    old = families.GPT | {"rotary_dim": 8}
     changes = {"gptj": old, "gpt2": old, "mixtral": {"num_local_experts": 4}, "falcon": {"multi_query": True}}.get(family, {})
     if family == "falcon":
         shared.pop("head_dim")

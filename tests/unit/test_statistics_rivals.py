@@ -64,7 +64,7 @@ def test_the_best_map_is_chosen_by_select_words_alone():
 def test_the_line_under_a_verdict_says_who_wins(share, answer):
     given = made()
     measured, mapped = measured_of(given), maps_from(given, {"ridge": share})
-    found = statistics.analyse(measured, SPEC, (rivals.evidence(measured, mapped, SPEC),))
+    found = statistics.analyse(measured, SPEC, (rivals.evidence(rivals.against_best(measured, mapped, SPEC)),))
     line = found["lines"].query("line == @facts.BEATS_MAP").iloc[0]
     d = by_hand(given, mapped, "map-ridge/layer-4")
     assert (
@@ -79,20 +79,20 @@ def test_the_line_under_a_verdict_says_who_wins(share, answer):
 
 def test_without_maps_the_line_is_not_measured():
     measured = measured_of(made())
-    evidence = rivals.evidence(measured, Mapped.none(), SPEC)
+    evidence = rivals.evidence(rivals.against_best(measured, Mapped.none(), SPEC))
     lines = statistics.analyse(measured, SPEC, (evidence,))["lines"]
     assert set(lines.query("line == @facts.BEATS_MAP")["answer"]) == {facts.NOT_MEASURED}
-    assert rivals.rivals(measured, Mapped.none(), SPEC).empty
+    assert rivals.rivals(rivals.against_best(measured, Mapped.none(), SPEC), SPEC).empty
 
 
 def test_the_table_of_rivals_is_the_crossed_test_of_hits():
     given = made()
     measured, mapped = measured_of(given), maps_from(given, {"ridge": 0.6})
-    row = rivals.rivals(measured, mapped, StatisticsSpec(equivalence_margin=0.9)).iloc[0]
+    row = rivals.rivals(rivals.against_best(measured, mapped, SPEC), StatisticsSpec(equivalence_margin=0.9)).iloc[0]
     assert (row["map"], row["hidden_state"], row["seeds"]) == ("ridge", 4, 5)
     assert row["estimate"] == pytest.approx(by_hand(given, mapped, "map-ridge/layer-4").mean(), abs=1e-12)
     assert row["low"] < row["estimate"] < row["high"] and row["p_as_well"] < 0.05
-    assert np.isnan(rivals.rivals(measured, mapped, SPEC)["p_as_well"]).all()
+    assert np.isnan(rivals.rivals(rivals.against_best(measured, mapped, SPEC), SPEC)["p_as_well"]).all()
 
 
 def test_a_ladder_holds_everything_from_free_to_trained():

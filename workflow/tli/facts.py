@@ -54,6 +54,8 @@ VERDICTS = [
 ]
 ROSE = (BETTER, UNCORRECTED, NO_PLACEBO, LIKE_PLACEBO)  # the verdicts under which the lines below stand
 
+MAP_PREFIX, MAP_SHUFFLED = "map-", "-shuffled"  # of a free map's arm, and of its twin's on shuffled pairs
+
 BEATS_MAP = "beats the best free map at the output"
 LEAVES_WHOLE = "leaves the model whole"
 SHOWS_IN_SPEECH = "shows in what the model says"

@@ -423,7 +423,7 @@ class Jobs(Section):
     )
     seeds_together: bool = Field(
         True,
-        description="Train the seeds of a job in one pass where the opened blocks are small (below 200 million parameters). A "
+        description="Train the seeds of a job in one pass where device, free memory and the cost of a step allow it. A "
         "killed job then begins its seeds anew; otherwise it goes on at the next one.",
     )
     checkpoint_minutes: Annotated[float, Field(ge=0)] = Field(

@@ -11,6 +11,7 @@ from typing import Any
 from tli.errors import ConfigError, TableError
 from tli.experiment import Experiment
 from tli.io.records import read_json, write_json
+from tli.model.files import identity
 from tli.statistics import registration
 
 RESULTS = ("train", "evaluate", "transfer", "statistics")  # the stages whose end is a result; a look before training is none
@@ -19,12 +20,12 @@ RESULTS = ("train", "evaluate", "transfer", "statistics")  # the stages whose en
 def asked(experiment: Experiment) -> dict[str, Any]:
     """What results depend on: the config without what changes none of them, the lists' and the models' digests, the family.
 
-    A list is known by its bytes, a model by its source and commit and the names, sizes and settings of its files: weights of
-    16 GB are not read for it. Of what is not on this disk yet, the address or commit stands in the config.
+    A list is known by its bytes, a model in a folder as the check knows it. Of what is not on this disk yet, the address or
+    commit stands in the config.
     """
     config = experiment.config
     lists = {name: [_bytes(path) for path in _files(pair.lexicon)] for name, pair in config.pairs.items()}
-    models = {name: _model(Path(model.source)) for name, model in config.models.items()}
+    models = {name: identity(Path(model.source)) if Path(model.source).is_dir() else "" for name, model in config.models.items()}
     family = sorted(
         {f"{run.model}, {run.pair}: {run.arm}, layer {run.layer}, rank {run.rank}" for run in experiment.runs if not run.control}
     )
@@ -64,15 +65,4 @@ def _bytes(path: Path) -> str:
     for one in sorted(path.rglob("*")) if path.is_dir() else [path]:
         if one.is_file():
             digest.update(one.read_bytes())
-    return digest.hexdigest()
-
-
-def _model(folder: Path) -> str:
-    if not folder.is_dir():
-        return ""
-    digest = hashlib.sha256()
-    for path in sorted(folder.iterdir()):
-        if path.is_file():
-            digest.update(f"{path.name} {path.stat().st_size}".encode())
-            digest.update(path.read_bytes() if path.suffix == ".json" else b"")
     return digest.hexdigest()

@@ -14,6 +14,7 @@ import pandas as pd
 
 from tli import metrics
 from tli.errors import LexiconError
+from tli.facts import MAP_PREFIX, MAP_SHUFFLED
 from tli.io import tables
 from tli.log import say, warn
 from tli.metrics import baselines
@@ -23,7 +24,6 @@ from tli.metrics.shuffling import accepted_cells, derangement
 from tli.metrics.thin import Thin, thin
 from tli.probes.words import Listed
 
-PREFIX, SHUFFLED = "map-", "-shuffled"
 BUDGET = 1.5e11  # fitted pairs x dimensions x the smaller of both, over all states, seeds and folds: some minutes of one core
 CURVE = [name for name in tables.MAPS if name not in ("model", "pair", "seed", "fold")]
 ROWS, FIGURES = ([name for name in table if name not in tables.RUN] for table in (tables.SIMILARITIES, tables.RUN_METRICS))
@@ -31,7 +31,7 @@ ROWS, FIGURES = ([name for name in table if name not in tables.RUN] for table in
 
 def arm_of(name: str, shuffled: bool = False) -> str:
     """How tables call a map of KINDS, or its twin."""
-    return f"{PREFIX}{name}{SHUFFLED if shuffled else ''}"
+    return f"{MAP_PREFIX}{name}{MAP_SHUFFLED if shuffled else ''}"
 
 
 @dataclass(frozen=True, eq=False)

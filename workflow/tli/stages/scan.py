@@ -55,24 +55,23 @@ def run(job: ScanJob) -> dict:
         say("scan: no select split (or a single block), so no best hidden state is chosen")
     facts = {"device": device_name(opened.device)}
     del opened, result  # the maps need the vectors alone
-    _write_maps(job, _Maps(job, embedded, splits, choice))
+    _write_maps(job, _Maps(job, embedded, splits, choice, listed))
     return facts
 
 
 class _Maps:
     """The free maps of a list: of each seed and fold, from the store where they are finished."""
 
-    def __init__(self, job: ScanJob, embedded: Embedded, splits: Splits, choice: pd.DataFrame):
+    def __init__(self, job: ScanJob, embedded: Embedded, splits: Splits, choice: pd.DataFrame, listed: words.Listed):
         self.job, self.embedded, self.splits, self.spec = job, embedded, splits, job.maps
         self.pooling = choice_pooling(job.spec)
         self.layers = max(state for state, _ in embedded.vectors)
         self.best = int(choice.loc[choice["chosen"], "hidden_state"].iloc[0]) if len(choice) else None
-        self.candidates = metrics.candidates(splits.pairs)
-        self.similarity = words.similarity_of(splits.pairs)
+        self.candidates, self.similarity = listed.candidates, listed.similarity
 
-    def asked(self, seed: int, fold: int) -> maps.Asked:
+    def asked(self, pairs: pd.DataFrame, seed: int, fold: int) -> maps.Asked:
         dimensions = self.embedded.vectors[0, self.pooling].shape[1]
-        fitted = int((self.splits.of(seed, fold)["split"] == "train").sum())
+        fitted = int((pairs["split"] == "train").sum())
         work = maps.work_of(fitted, dimensions, len(self.job.experiment.judged))
         named = [state for state in self.spec.states if state <= self.layers]
         return maps.Asked(
@@ -87,7 +86,8 @@ class _Maps:
 
     def folder(self, seed: int, fold: int) -> Path:
         """The unit of the store."""
-        asked, pairs = self.asked(seed, fold), self.splits.of(seed, fold)
+        pairs = self.splits.of(seed, fold)
+        asked = self.asked(pairs, seed, fold)
         key = {
             "version": STAGE_VERSIONS["scan"],
             "identity": read_check(self.job.inputs["check"]).identity,

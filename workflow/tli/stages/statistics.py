@@ -36,9 +36,10 @@ def run(job: StatisticsJob) -> dict:
     mapped = statistics.Mapped(maps["maps"], maps["map_similarities"])
     texts = tables.joined([tables.read(path, tables.RUNNING_TEXT) for path in job.inputs["text"]], tables.RUNNING_TEXT)
     risen, deciding = statistics.harm.rises(texts, measured["runs"]), set(experiment.config.text)
-    evidence = (statistics.rivals.evidence(words, mapped, job.spec), statistics.harm.evidence(risen, deciding, job.spec))
+    against = statistics.rivals.against_best(words, mapped, job.spec)
+    evidence = (statistics.rivals.evidence(against), statistics.harm.evidence(risen, deciding, job.spec))
     results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
-    results |= {"rivals": statistics.rivals.rivals(words, mapped, job.spec), "ladder": statistics.rivals.ladder(words, mapped, job.spec)}
+    results |= {"rivals": statistics.rivals.rivals(against, job.spec), "ladder": statistics.rivals.ladder(words, mapped, job.spec)}
     results["harm"] = statistics.harm.harm(risen, deciding, job.spec)
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from tli import facts
+from tli.facts import MAP_PREFIX, MAP_SHUFFLED
 from tli.io import tables
 from tli.labels import arm_label
 from tli.specs import StatisticsSpec
@@ -22,7 +23,7 @@ from tli.statistics.lines import EVIDENCE, Evidence
 from tli.statistics.units import Sheet, complete_words, sheets, units_of
 from tli.statistics.word_figures import NAMES
 
-PREFIX, SHUFFLED, OWN, SPELLING = "map-", "-shuffled", "/own", "spelling"
+OWN, SPELLING = "/own", "spelling"
 RANKED = {  # a metric that spelling has: the columns that its ranks stand in for
     "p_at_1": "target_rank",
     "p_at_5": "target_rank",
@@ -59,12 +60,8 @@ class Mapped:
         at = at[at["hidden_state"] == at["model"].map(states)]
         mean = at.groupby(["model", "pair", "map"], sort=False, as_index=False)["value"].mean()
         best = mean.sort_values("value", ascending=False, kind="stable").drop_duplicates(["model", "pair"])
-        runs = [f"{PREFIX}{name}/layer-{states[model]}" for name, model in zip(best["map"], best["model"], strict=True)]
+        runs = [f"{MAP_PREFIX}{name}/layer-{states[model]}" for name, model in zip(best["map"], best["model"], strict=True)]
         return best[["model", "pair", "map"]].assign(rival=runs)
-
-    def named(self, states: dict[str, int]) -> dict[tuple[str, str], str]:
-        """(model, pair) -> the best map's name."""
-        return {(row.model, row.pair): row.map for row in self.best(states).itertuples()}
 
     def own_states(self) -> dict[tuple[str, str, str], str]:
         """(model, pair, map) -> the hidden states that it chose, "0" or "0, 2" where folds differ."""
@@ -75,39 +72,67 @@ class Mapped:
     def own(self, states: dict[str, int]) -> pd.DataFrame:
         """Similarities of each map at the state that it chose, as if measured at `states`; its run is "map-<name>/own"."""
         chosen = self.curve[self.curve["chosen"].astype(bool)]
-        names = {"arm": PREFIX + chosen["map"].astype(str), "layer": chosen["hidden_state"].astype(int).astype(str)}
+        names = {"arm": MAP_PREFIX + chosen["map"].astype(str), "layer": chosen["hidden_state"].astype(int).astype(str)}
         chosen = chosen.assign(**names)[["model", "pair", "seed", "fold", "arm", "layer"]]
         rows = self.similarities.merge(chosen, on=list(chosen.columns))
         return rows.assign(run=rows["arm"].astype(str) + OWN, hidden_state=rows["model"].map(states))
 
 
-def evidence(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> Evidence:
-    """Of facts.BEATS_MAP: real - the best map (its name is the part), at the claim's hidden state and pool, on held-out words."""
-    parts, best = [], mapped.named(measured.claim_states(spec.claim_at))
-    for cell, sheet, seeds, difference in _against_best(measured, mapped, spec):
-        words = complete_words(difference)
-        names = dict(zip(tables.CELL, cell, strict=True))
-        by_unit = pd.DataFrame(difference[:, words].T, columns=seeds).groupby(sheet.unit[words])
+@dataclass(frozen=True, eq=False)
+class Against:
+    """One cell, no control, beside the best map: real - map of the primary endpoint, on the held-out words that every seed has.
+
+    difference: [seeds, words]. unit: [words], the component of each.
+    """
+
+    cell: tuple
+    map: str
+    hidden_state: int
+    pool: str
+    seeds: np.ndarray
+    unit: np.ndarray
+    difference: np.ndarray
+
+
+def against_best(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> list[Against]:
+    """Every cell that has a map beside it, at the claim's hidden state and pool."""
+    measured = measured.with_pooling(spec.pooling)
+    states, number = measured.claim_states(spec.claim_at), NAMES.index(spec.primary)
+    members = comparing.members(measured.runs)
+    members = members[~members["control"]].merge(mapped.best(states), on=["model", "pair"])
+    found = []
+    for sheet in sheets(_at_claim(measured, mapped, states)) if len(members) else ():
+        for cell, of_cell in cells_of(sheet, members):
+            seeds, real, rival = sheet.sides(of_cell, ("run", "rival"), "heldout")
+            difference = (real - rival)[:, :, number]
+            words = complete_words(difference)
+            if words.any():
+                name = of_cell["map"].iloc[0]
+                found.append(Against(cell, name, sheet.hidden_state, sheet.pool, seeds, sheet.unit[words], difference[:, words]))
+    return found
+
+
+def evidence(against: list[Against]) -> Evidence:
+    """Of facts.BEATS_MAP; the part is the map's name."""
+    parts = []
+    for one_cell in against:
+        by_unit = pd.DataFrame(one_cell.difference.T, columns=one_cell.seeds).groupby(one_cell.unit)
         size = by_unit.size()
         long = by_unit.sum().rename_axis("unit").reset_index().melt("unit", var_name="seed", value_name="difference")
-        parts.append(long.assign(**names, size=long["unit"].map(size), part=best[sheet.model, sheet.pair]))
+        names = dict(zip(tables.CELL, one_cell.cell, strict=True))
+        parts.append(long.assign(**names, size=long["unit"].map(size), part=one_cell.map))
     return Evidence(facts.BEATS_MAP, tables.joined(parts, [*EVIDENCE, "part"]))
 
 
-def rivals(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> pd.DataFrame:
+def rivals(against: list[Against], spec: StatisticsSpec) -> pd.DataFrame:
     """RIVALS: every cell beside the best map, with the test of the difference and, with a margin, whether the map does as well."""
-    rows, best = [], mapped.named(measured.claim_states(spec.claim_at))
-    for cell, sheet, _, difference in _against_best(measured, mapped, spec):
-        words = complete_words(difference)
-        table = units_of(difference[:, words], sheet.unit[words])
-        if not table.size:
-            continue
-        test = one(crossed(table, alpha=spec.alpha))
-        margin = spec.equivalence_margin
+    rows, margin = [], spec.equivalence_margin
+    for one_cell in against:
+        test = one(crossed(units_of(one_cell.difference, one_cell.unit), alpha=spec.alpha))
+        about = {"map": one_cell.map, "hidden_state": one_cell.hidden_state, "pool": one_cell.pool, "metric": spec.primary}
         shown = {name: test[name] for name in ("seeds", "units", "estimate", "low", "high", "p")}
-        about = {"map": best[sheet.model, sheet.pair], "hidden_state": sheet.hidden_state, "pool": sheet.pool, "metric": spec.primary}
         tails = {"p_above": beyond(test, 0.0), "p_as_well": equivalence(test, margin) if margin else np.nan}
-        rows.append(dict(zip(tables.CELL, cell, strict=True)) | about | {"words": int(words.sum())} | shown | tails)
+        rows.append(dict(zip(tables.CELL, one_cell.cell, strict=True)) | about | {"words": len(one_cell.unit)} | shown | tails)
     return pd.DataFrame(rows, columns=tables.RIVALS)
 
 
@@ -122,7 +147,7 @@ def ladder(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> pd.DataF
     baselines = set(measured.runs["baseline"])
     together = _at_claim(measured, mapped, states)
     own, spelling = mapped.own(states), _spelling(together, baselines, spec.primary)
-    extra = [_of(part, measured, spec.pooling) for part in (own, spelling) if len(part)]
+    extra = [_asked(part, measured) for part in (own, spelling) if len(part)]
     together = replace(together, similarities=pd.concat([together.similarities, *extra], ignore_index=True))
     members, rows, own_states = comparing.members(measured.runs), [], mapped.own_states()
     for sheet in sheets(together):
@@ -158,43 +183,26 @@ def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]):
             yield "before", run, "", frame
         elif run == SPELLING:
             yield "spelling", run, "", frame
-        elif run.startswith(PREFIX):
-            arm, _, place = run.removeprefix(PREFIX).partition("/")
-            shuffled, own = arm.endswith(SHUFFLED), f"/{place}" == OWN
+        elif run.startswith(MAP_PREFIX):
+            arm, _, place = run.removeprefix(MAP_PREFIX).partition("/")
+            shuffled, own = arm.endswith(MAP_SHUFFLED), f"/{place}" == OWN
             rung = "shuffled map" if shuffled else "map at its own state" if own else "map"
-            yield rung, arm.removesuffix(SHUFFLED), "" if own else place.removeprefix("layer-"), frame
+            yield rung, arm.removesuffix(MAP_SHUFFLED), "" if own else place.removeprefix("layer-"), frame
     for cell, of_cell in cells_of(sheet, members):
         _, _, arm, layer, rank = cell
         yield "control" if of_cell["control"].iloc[0] else "arm", arm_label(arm, rank), layer, of_cell
 
 
-def _against_best(measured: Measured, mapped: Mapped, spec: StatisticsSpec):
-    """(cell, sheet, seeds, real - map [seeds, words]) of every cell that is no control and has a map beside it."""
-    measured = measured.with_pooling(spec.pooling)
-    states, number = measured.claim_states(spec.claim_at), NAMES.index(spec.primary)
-    members = comparing.members(measured.runs)
-    members = members[~members["control"]].merge(mapped.best(states), on=["model", "pair"])
-    if members.empty:
-        return
-    for sheet in sheets(_at_claim(measured, mapped, states)):
-        for cell, of_cell in cells_of(sheet, members):
-            seeds, real, rival = sheet.sides(of_cell, ("run", "rival"), "heldout")
-            if len(seeds):
-                yield cell, sheet, seeds, (real - rival)[:, :, number]
-
-
 def _at_claim(measured: Measured, mapped: Mapped, states: dict[str, int]) -> Measured:
-    """Runs and maps together, at the hidden state and in the pool of the claim."""
-    ours = measured.similarities
-    pooling = ours["pooling"].iloc[0] if len(ours) else ""
-    both = pd.concat([ours, _of(mapped.similarities, measured, pooling)], ignore_index=True)
-    here = (both["hidden_state"] == both["model"].map(states)) & (both["pool"] == measured.claim_pool) & (both["split"] == "heldout")
-    return replace(measured, similarities=both[here])
+    """Runs and maps together, at the hidden state of the claim."""
+    both = pd.concat([_asked(ours, measured) for ours in (measured.similarities, mapped.similarities)], ignore_index=True)
+    return replace(measured, similarities=both[both["hidden_state"] == both["model"].map(states)])
 
 
-def _of(rows: pd.DataFrame, measured: Measured, pooling: str) -> pd.DataFrame:
-    """The rows in the claim's pool and pooling."""
-    return rows[(rows["pool"] == measured.claim_pool) & (rows["pooling"] == pooling) & (rows["split"] == "heldout")]
+def _asked(rows: pd.DataFrame, measured: Measured) -> pd.DataFrame:
+    """The held-out rows in the claim's pool, of the one pooling that `measured` has."""
+    poolings = measured.similarities["pooling"].unique()
+    return rows[(rows["pool"] == measured.claim_pool) & rows["pooling"].isin(poolings) & (rows["split"] == "heldout")]
 
 
 def _spelling(measured: Measured, baselines: set[str], primary: str) -> pd.DataFrame:
