@@ -2,30 +2,46 @@
 import atexit
 import sys
 from functools import cache
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 
-sys.path.insert(0, workflow.basedir)
+PACKAGE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent  # workflow/, where it is on this disk
+if (PACKAGE / "tli").is_dir() and str(PACKAGE) not in sys.path:
+    sys.path.insert(0, str(PACKAGE))
 
-from tli.cluster import costs, starts
-from tli import config as tli_config
-from tli.errors import ConfigError, InUseError
-from tli.experiment import Experiment
-from tli.experiment.inspect import inspect, unpinned
-from tli.experiment.job import Job
-from tli.io import store
-from tli.runtime import console, progress
-from tli.runtime.wrapping import forget_tokens
+try:
+    from tli import config as tli_config
+    from tli.cluster import costs, starts
+    from tli.errors import ConfigError, InUseError
+    from tli.experiment import Experiment
+    from tli.experiment.doubts import foreseen, refuse_unpinned
+    from tli.experiment.inspect import inspect
+    from tli.experiment.job import Job
+    from tli.io import store
+    from tli.report import FIGURES, figure_name
+    from tli.runtime import console, progress
+    from tli.runtime.wrapping import forget_tokens, in_words
+except ImportError as error:
+    raise WorkflowError(
+        f"{error}. Snakemake has to run in this workflow's own environment, since its jobs are known from the config and the lists: "
+        "`make` in a clone of it, or `conda env create -f environment.yml && conda activate tli && pip install --no-deps <the clone>`."
+    )
 
-console.let_scripts_find(workflow.basedir)
+console.let_scripts_find(PACKAGE)
 
 if workflow.exec_mode.name == "REMOTE":
     forget_tokens()
 
+# The config's files, for the line of a mistake; as a module the workflow may be given a part of a config, which has no lines.
+FILES = (workflow.overwrite_configfiles or workflow.configfiles) if config == workflow.config else []
+
 try:
-    EXPERIMENT = Experiment(tli_config.parse(dict(config), workflow.overwrite_configfiles or workflow.configfiles))
+    EXPERIMENT = Experiment(tli_config.parse(dict(config), FILES))
     if workflow.is_main_process:
-        inspect(EXPERIMENT)
+        REMARKS = foreseen(EXPERIMENT, inspect(EXPERIMENT))
+        if workflow.output_settings.dryrun:
+            console.foresee(REMARKS)
     EXPERIMENT.runs
 except ConfigError as error:
     raise WorkflowError(f"The config cannot be run:\n{error}")
@@ -82,27 +98,45 @@ def job_resources(kind, **names):
     return {**more, "gpu": lambda wildcards: asked(wildcards).gpu}
 
 
+def stages_to_run():
+    """The stage of each job that will run: its rule file's name. As a module the workflow is not alone, and its rules may be renamed."""
+    files = [Path(job.rule.snakefile) for job in workflow.dag.needrun_jobs()]
+    return [file.stem for file in files if file.parent == PACKAGE / "rules"]
+
+
 def announce(log):
-    for model in unpinned(EXPERIMENT):
-        raise WorkflowError(
-            f"models.{model}: the hub model has no revision, so nobody could repeat this run. "
-            "`python -m tli fetch CONFIG` prints the commit to write into the config."
-        )
     try:
+        refuse_unpinned(EXPERIMENT)
         starts.begin(LAYOUT, log if isinstance(log, str) else log[0])
-    except InUseError as error:
-        raise WorkflowError(str(error))
+    except (ConfigError, InUseError, OSError) as error:
+        raise WorkflowError(in_words(error))
     store.sweep(LAYOUT.store)
     atexit.register(starts.end, LAYOUT)
-    rules_to_run = [job.rule.name for job in workflow.dag.needrun_jobs()]
-    progress.begin(LAYOUT, rules_to_run, workflow._cores or workflow.nodes or 1)
+    progress.begin(LAYOUT, stages_to_run(), workflow._cores or workflow.nodes or 1)
     progress.remember(LAYOUT, CONFIG.model_dump_json(exclude_unset=True))
     console.announce_run(EXPERIMENT)
+    console.foresee(REMARKS)
 
 
-def conclude():
+def conclude(log):
     console.conclude_run(EXPERIMENT)
 
 
 def explain_failure(log):
     console.explain(CONFIG, log if isinstance(log, str) else log[0])
+
+
+def both(first, second):
+    def hook(log):
+        first(log)
+        second(log)
+
+    return hook
+
+
+# Snakemake fires the hooks of the main Snakefile alone. As a module the workflow adds its own to them; a main Snakefile that sets
+# its hooks after the module keeps only its own.
+if not workflow.modifier.is_main_snakefile():
+    workflow._onstart = both(workflow._onstart, announce)
+    workflow._onsuccess = both(workflow._onsuccess, conclude)
+    workflow._onerror = both(workflow._onerror, explain_failure)

@@ -6,6 +6,7 @@ import dataclasses
 from dataclasses import dataclass
 
 from tli.config.keys import Arm, Config, Training
+from tli.config.places import Key, Problem, refusal
 from tli.errors import ConfigError
 from tli.specs import AnchorSpec, SelectSpec, TrainSpec
 
@@ -53,11 +54,30 @@ def expand_arms(config: Config) -> dict[str, ResolvedArm]:
         for parent in parents:
             full_name = f"{parent}-{name}" if isinstance(arm.like, list) else name
             if full_name in arms or (full_name != name and full_name in config.arms):
-                raise ConfigError(f"arms.{name}: makes an arm {full_name!r}, which is there already; rename one of them")
+                raise _refused(config, ("arms", name), f"makes an arm {full_name!r}, which is there already; rename one of them")
             for weighted, values in _by_weight(full_name, _values(config, name, parent)):
                 for resolved in _by_budget(weighted, values, config.pooling.train):
                     arms[resolved.name] = resolved
     return arms
+
+
+def written_at(config: Config, arm: str, name: str) -> Key:
+    """Where the config says `name` of an arm of `expand_arms`: in its entry, in a parent's, in the section `training`; else the entry."""
+    entry, parent = next(
+        (entry, parent)
+        for entry, section in config.arms.items()
+        for parent in (section.like if isinstance(section.like, list) else [section.like])
+        for full_name in [f"{parent}-{entry}" if isinstance(section.like, list) else entry]
+        if arm == full_name or arm.startswith((f"{full_name}-weight-", f"{full_name}-budget-"))
+    )
+    chain = [entry]
+    while parent is not None:
+        chain.append(parent)
+        parent = config.arms[parent].like
+    for place in chain:
+        if name in config.arms[place].model_fields_set:
+            return ("arms", place, name)
+    return ("training", name) if name in config.training.model_fields_set else ("arms", entry)
 
 
 def resolve_alpha(rule: str | float, rank: int) -> float:
@@ -120,11 +140,13 @@ def _values(config: Config, name: str, parent: str | None) -> dict:
     chain, seen = [config.arms[name]], [name]
     while parent is not None:
         if parent in seen:
-            raise ConfigError(f"arms.{name}.like: {' -> '.join([*seen, parent])} goes in a circle")
+            raise _refused(
+                config, ("arms", name, "like"), f"{' -> '.join([*seen, parent])} goes in a circle; take `like` out of one of them"
+            )
         seen.append(parent)
         chain.append(config.arms[parent])
         if isinstance(chain[-1].like, list):
-            raise ConfigError(f"arms.{name}.like: {seen[-1]!r} stands for several arms; name one that stands for itself")
+            raise _refused(config, ("arms", name, "like"), f"{seen[-1]!r} stands for several arms; name one that stands for itself")
         parent = chain[-1].like
     values = {key: getattr(config.training, key) for key in Training.model_fields}
     values |= {key: field.get_default() for key, field in Arm.model_fields.items() if key not in values}
@@ -132,14 +154,32 @@ def _values(config: Config, name: str, parent: str | None) -> dict:
         values |= {key: getattr(arm, key) for key in arm.model_fields_set}
     if values["positives"] == "own-word":
         if values["shuffle_translations"]:
-            raise ConfigError(
-                f"arms.{name}: positives: own-word looks at no translation, so there is none to shuffle; take one of the two out"
+            raise _refused(
+                config,
+                ("arms", name, "positives"),
+                "own-word looks at no translation, so there is none to shuffle; take it or shuffle_translations out",
             )
         if values["dropout"] == 0 and values["method"] == "lora":
-            raise ConfigError(f"arms.{name}: positives: own-word needs a dropout above 0: without it a word is the same vector twice")
+            raise _refused(
+                config,
+                ("arms", name, "positives"),
+                "own-word needs a dropout above 0: without it a word is the same vector twice; set dropout",
+            )
     values["placebo_of"] = ""
     if values["shuffle_translations"]:
         values["placebo_of"] = next((s for s in seen[1:] if not config.arms[s].shuffle_translations), "")
         if not values["placebo_of"]:
-            raise ConfigError(f"arms.{name}: shuffles translations but is like no other arm; name the arm whose placebo it is: like: [tli]")
+            raise _refused(
+                config,
+                ("arms", name, "shuffle_translations"),
+                f"a placebo is like another arm, and this one is like none; name the arm whose placebo it is: like: [{_first_other(config, name)}]",
+            )
     return values
+
+
+def _refused(config: Config, key: Key, text: str) -> ConfigError:
+    return refusal(config.files, [Problem(key, text)])
+
+
+def _first_other(config: Config, name: str) -> str:
+    return next((other for other in config.arms if other != name), "tli")

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tli.config import Config
 from tli.experiment import Experiment
+from tli.experiment.doubts import Remark
+from tli.experiment.job import JOBS, Job
 from tli.io import tables
 from tli.io.provenance import read_records, stage_seconds
 
@@ -28,6 +31,21 @@ def announce_run(experiment: Experiment) -> None:
     )
 
 
+def foresee(remarks: Sequence[Remark]) -> None:
+    """What speaks against the design, before the first job."""
+    for line in foreseen_lines(remarks):
+        _say(line)
+
+
+def foreseen_lines(remarks: Sequence[Remark]) -> list[str]:
+    """A line each; what is said of several lists or models is said once. None where nothing speaks against the design."""
+    places: dict[str, list[str]] = {}
+    for one in sorted(remarks, key=lambda one: not one.is_serious):
+        places.setdefault(one.text, []).append(one.about)
+    lines = [f"  - {': '.join(filter(None, [', '.join(filter(None, about)), text]))}" for text, about in places.items()]
+    return ["What speaks against this design, before it runs:", *lines] if lines else []
+
+
 def conclude_run(experiment: Experiment) -> None:
     """The last lines of a good run: time per stage, the headline, and the report's path."""
     config, layout = experiment.config, experiment.layout
@@ -44,6 +62,40 @@ def conclude_run(experiment: Experiment) -> None:
     report = Path(layout.page()["page"])
     if report.exists():
         _say(f"The report is {report}")
+
+
+TO_OPEN = {  # of a stage's outputs, those that people look at first
+    "lexicon": ["audit", "pairs"],
+    "check": ["check"],
+    "scan": ["scan", "choice"],
+    "train": ["records"],
+    "evaluate": ["metrics"],
+    "transfer": ["transfer", "text"],
+    "statistics": ["verdicts", "lines"],
+    "report": ["page"],
+}
+
+
+def conclude_stage(jobs: Sequence[Job]) -> None:
+    """The last lines of a stage by itself: its folder, and what to open there."""
+    for job in jobs:
+        outputs = {name: one if isinstance(one, list) else [one] for name, one in job.outputs.items()}
+        every = [path for paths in outputs.values() for path in paths]
+        there = [path for name in TO_OPEN.get(job.stage, []) for path in outputs.get(name, [])[:1] if Path(path).exists()]
+        folder = os.path.commonpath([str(Path(path).parent) for path in every])
+        _say(f"{job.stage} {job.name} is done: {folder}/" + (f"; open {' and '.join(there)}" if there else ""))
+
+
+def what_comes_first(job: Job, config_files: Sequence[str]) -> str:
+    """What to run before a job whose inputs are not there, as a sentence and the commands."""
+    lacking = job.lacking()
+    commands = sorted(dict.fromkeys(" ".join(job.layout.makes(path)) for path in lacking), key=lambda one: list(JOBS).index(one.split()[0]))
+    stages = list(dict.fromkeys(command.split()[0] for command in commands))
+    absent = f"{lacking[0]} is not there" if len(lacking) == 1 else f"{lacking[0]} and {len(lacking) - 1} more are not there"
+    config = " ".join(config_files)
+    shown = [f"  tli run {' '.join([stage, config, *names])}" for stage, *names in map(str.split, commands[:5])]
+    left = [f"  and {len(commands) - 5} more; Snakemake runs them all"] if len(commands) > 5 else []
+    return "\n".join([f"run {', '.join(stages)} first: {absent}", *shown, *left])
 
 
 def explain(config: Config, log: str) -> None:
@@ -65,9 +117,7 @@ def explain(config: Config, log: str) -> None:
         if not errors_at:
             _say("  (no error of its own: it did not start, or was killed; out of memory or of time?)")
     _say("What is finished is kept; the same command goes on from there. A report of what is there so far:")
-    python = Path(sys.executable)
-    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    _say(f"  PYTHONPATH=workflow {shown} -m tli report --partial {config.results}")
+    _say(f"  tli report --partial {config.results}")
 
 
 def _say(text: str) -> None:

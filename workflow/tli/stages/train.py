@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.errors import CellError
+from tli.experiment.doubts import short_warm_up
 from tli.experiment.folds import Splits
 from tli.experiment.job import TrainJob
 from tli.experiment.layer import adapted_blocks, resolve_layer
@@ -22,7 +23,6 @@ from tli.model.device import device_name, peak_memory_mib
 from tli.model.opening import below_head, open_whole
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, write_matrix
-from tli.training.loop import steps_of
 from tli.training.trainer import Trainer
 
 MATRIX_SENTENCES = 400  # that the gradients' matrix is made from
@@ -68,12 +68,8 @@ class _Cell:
         fewest = min(len(self.trained(member)) for member in job.members)
         if fewest < 2:
             raise CellError(f"{job.pair}: the train split has {fewest} pairs; at least 2 are needed")
-        steps = steps_of(fewest, self.spec)
-        if 0 < steps <= self.spec.warmup_steps:
-            warn(
-                f"arms.{job.arm}, {job.pair}: {steps} steps, {self.spec.warmup_steps} of warm-up: the learning rate never reaches its "
-                "peak; set training.warmup_steps lower, or more epochs"
-            )
+        if text := short_warm_up(f"arms.{job.arm}, {job.pair}", self.spec.steps(fewest), self.spec.warmup_steps):
+            warn(text)
 
     @cache  # noqa: B019 (it lives as long as the job)
     def trained(self, member: Member) -> pd.DataFrame:

@@ -125,6 +125,10 @@ class TrainJob(OfModel):
         return files
 
     @property
+    def needed(self) -> Paths:
+        return {name: files for name, files in self.inputs.items() if name != "listed"}
+
+    @property
     def texts(self) -> dict[str, tuple[TextSpec, str]]:
         """Running text that the arm's anchor reads, and the file where it lies; none without an anchor."""
         if self.arm not in self.experiment.arms or (anchor := self.experiment.arms[self.arm].training.anchor) is None:
