@@ -43,7 +43,7 @@ class Model(Section):
     revision: str | None = Field(
         None,
         description="The commit of a hub model, 40 hexadecimal digits. Needed before a hub model is run, so that the "
-        "run can be repeated: `python -m tli fetch CONFIG` prints it. Not used for a folder.",
+        "run can be repeated: `tli fetch CONFIG` prints it. Not used for a folder.",
         examples=["<the 40 digits that the fetch command prints>"],
     )
     quantization: Literal["none", "nf4"] = Field(

@@ -79,7 +79,7 @@ def fetch_model(spec: ModelSpec, output: str) -> None:
     if not spec.revision:
         raise ModelError(
             f"{spec.source}: has no revision, so nobody could repeat this run; "
-            "`python -m tli fetch CONFIG` prints the commit to write into the config"
+            "`tli fetch CONFIG` prints the commit to write into the config"
         )
     code = ["*.py"] if spec.trust_remote_code else []
     kinds = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", *code]
