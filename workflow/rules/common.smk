@@ -5,6 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
 PACKAGE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent  # workflow/, where it is on this disk
 if (PACKAGE / "tli").is_dir() and str(PACKAGE) not in sys.path:
@@ -29,6 +30,17 @@ except ImportError as error:
     )
 
 console.let_scripts_find(PACKAGE)
+
+
+def is_of_the_whole_run(record):
+    """Whether a line of Snakemake's is more than one job's."""
+    event, quietness = (getattr(getattr(record, name, None), "name", "") for name in ("event", "quietness"))
+    return event not in ("JOB_INFO", "GROUP_INFO") and quietness != "RULES"
+
+
+# A dry run is a table of jobs, not twenty lines for each, unless somebody said how loud it shall be (`--quiet host` shows them all).
+if workflow.output_settings.dryrun and not workflow.output_settings.quiet:
+    logger.addFilter(is_of_the_whole_run)
 
 if workflow.exec_mode.name == "REMOTE":
     forget_tokens()

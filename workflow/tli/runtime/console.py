@@ -25,6 +25,9 @@ def let_scripts_find(package: str | os.PathLike) -> None:
 def announce_run(experiment: Experiment) -> None:
     """One line before the first job: how large the grid is."""
     config, runs, cells = experiment.config, experiment.runs, len(experiment.cells)
+    if experiment.trains_nothing:
+        looked = f"{_count(len(config.models), 'model')}, {_count(len(config.pairs), 'pair')}"
+        return _say(f"{config.title}: scan only, nothing is trained ({looked}); results in {config.results}/")
     _say(
         f"{config.title}: {_count(len(runs), 'run')} in {_count(cells, 'cell')} ({_count(len(config.models), 'model')}, {_count(len(config.pairs), 'pair')}, "
         f"{len(experiment.arms)} arms, {len(config.seed_list)} seeds); results in {config.results}/"
