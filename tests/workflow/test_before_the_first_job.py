@@ -13,6 +13,8 @@ import tiny
 from experiments import ROOT, snakemake, write_config, write_lexicon
 from safetensors.torch import load_file, save_file
 
+from tli.config import ConfigError, load
+
 pytestmark = pytest.mark.workflow
 
 
@@ -34,6 +36,9 @@ def test_unknown_key(config, tmp_path):
     config["arms"]["tli"]["learning_rte"] = 1e-4
     said = refused(config, tmp_path)
     assert "arms.tli.learning_rte: unknown key; did you mean 'learning_rate'?" in said and "config.yaml, line " in said
+    with pytest.raises(ConfigError) as told:
+        load(tmp_path / "config.yaml")
+    assert str(told.value) in said, "in the words of `tli plan`, of which tests/unit/test_config_museum.py has them all"
 
 
 def test_layer_beyond_the_model(config, tmp_path):
