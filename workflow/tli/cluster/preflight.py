@@ -56,7 +56,7 @@ def preflight(experiment: Experiment, profile: Path = PROFILE, ask: Callable[...
             f"{', '.join(lacking)} not found: load your cluster's SLURM module" if lacking else "is the controller up? try `scontrol ping`"
         )
         return [Finding("error", "SLURM does not answer here", mend + "; without a cluster: --profile profiles/local")]
-    resources = settings["default-resources"]
+    resources = settings.get("default-resources") or {}
     card = cards.of_resources(resources) or cards.of_names(_kinds(resources, ask)) or cards.of_this_machine()
     table = plan(experiment, card.gb if card else costs.CARD_GB).set_index("stage")
     return [
