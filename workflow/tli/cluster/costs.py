@@ -310,14 +310,15 @@ class Cost:
         return self.size.parameters * BYTES[self.section.dtype]
 
     def _check(self) -> float:
-        """Look through the files; in NF4 read them in 16 bits, round and write them."""
+        """Look for what is no number while the files are read to open the model; in NF4 read them in 16 bits, round and write them."""
         known = self.size
-        found = self._stored / READING + known.parameters / SEARCHED
-        if self.streams or self.quantization != "nf4":
-            return found
+        if self.streams:
+            return self._stored / READING + known.parameters / SEARCHED
+        if self.quantization != "nf4":
+            return known.parameters / SEARCHED
         rounding = known.multiplied() / ROUNDING if not self.gpus else self._stored / TO_CARD
         written = known.bytes(self.section.dtype, "nf4", with_head=True)
-        return found + (self._stored - written) / READING + rounding + written / WRITING
+        return (self._stored - written) / READING + rounding + written / WRITING
 
     def _words(self, subjects: int) -> float:
         """Push the words of a list through the model, for each of so many subjects."""
