@@ -37,9 +37,11 @@ def eight_billion() -> list[str]:
         what = {"scan": "scan of all 33 hidden states", "training": f"training at hs[2], {row['steps']} steps"}.get(
             row["stage"], "evaluation, base and adapter"
         )
-        bare = f"{float(row['bare_products_s']):.0f} s | {float(row['bare_reading_s']):.1f} s"
+        reading = f"{float(row['bare_reading_s']):.1f} s" if row["bare_reading_s"] else "not measured"
+        bare = f"{float(row['bare_products_s']):.0f} s | {reading}"
+        longer = f"{row['ratio_to_longer']} x" if row["ratio_to_longer"] else "not measured"
         memory = f"{float(row['peak_mib']) / 1024:.1f} GiB"
-        lines.append(f"| {what} | {row['files']} | {float(row['seconds']):.0f} | {memory} | {bare} | {row['ratio_to_longer']} x |")
+        lines.append(f"| {what} | {row['files']} | {float(row['seconds']):.0f} | {memory} | {bare} | {longer} |")
     return [*lines, "", f"({said})", ""]
 
 
