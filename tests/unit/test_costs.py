@@ -250,7 +250,7 @@ def test_long_passes_are_bound_by_products_and_short_ones_by_the_cards_memory():
     assert plain.forward(values, 1, 8, 8192) == pytest.approx(2 * values / machines.GPU_MEMORY)
     assert plain.forward(values, 1, 8192, 512) > plain.forward(values, 1, 8192, 8192) / 1.001
     processor = Machine(False, 4, "bfloat16", "none")
-    assert processor.forward(values, 0, 1000, 1000) == pytest.approx(2 * values * 1000 / (4 * machines.CPU_PRODUCTS))
+    assert processor.forward(values, 0, 1000, 1000) == pytest.approx(2 * values * 1000 / (4 * machines.CPU_PRODUCTS["bfloat16"]))
 
 
 @pytest.mark.parametrize("blocks", [2, 4])

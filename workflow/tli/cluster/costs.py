@@ -29,6 +29,7 @@ from tli.cluster.sizes import BYTES, Size, size
 from tli.cluster.work import (
     ITEM_TOKENS,
     LONGEST_ITEM,
+    NEW_TOKENS,
     SENTENCE_TOKENS,
     SHIPPED,
     TOKENS,
@@ -173,7 +174,7 @@ class Cost:
         known, stage = self.size, self.work.stage
         if self.streams:
             ahead = 2 * max(known.blocks) * BYTES[self.dtype]  # the block that computes, and what is read of it
-            return ahead + min(known.vocabulary, 2 * TOKENS * self._pairs) * known.hidden_size * BYTES[self.dtype]
+            return ahead + min(known.vocabulary, 2 * NEW_TOKENS * self._pairs) * known.hidden_size * BYTES[self.dtype]
         with_head = stage in ("check", "transfer") or self._anchor == "kl"
         if stage == "train" and self.work.is_full:
             held = known.below(self.blocks) + (known.head if with_head else 0)
@@ -203,7 +204,7 @@ class Cost:
             texts = SHIPPED * LONGEST_SENTENCE / 2 * known.vocabulary * (itemsize + 8)
             tasks = self.experiment.config.transfer.batch_size * LONGEST_ITEM * known.vocabulary * (itemsize + 8)
             return 0 if self.streams else max(texts, tasks if stage == "transfer" and self.experiment.config.transfer.tasks else 0)
-        tokens = min(self._pass, max(ROW, 2 * TOKENS * self._pairs))
+        tokens = min(self._pass, max(ROW, 2 * NEW_TOKENS * self._pairs))
         states = known.layers + 1 if stage == "scan" else 2
         held = tokens * (3 * known.widest * itemsize + 8 * known.hidden_size)
         if self.streams:
@@ -218,7 +219,7 @@ class Cost:
     @property
     def _states(self) -> float:
         """Bytes of the hidden states of all words, at one depth."""
-        return 2 * TOKENS * self._pairs * self.size.hidden_size * BYTES[self.dtype]
+        return 2 * NEW_TOKENS * self._pairs * self.size.hidden_size * BYTES[self.dtype]
 
     @property
     def _vectors(self) -> float:
@@ -322,7 +323,7 @@ class Cost:
 
     def _words(self, subjects: int) -> float:
         """Push the words of a list through the model, for each of so many subjects."""
-        known, tokens = self.size, 2 * TOKENS * self._pairs
+        known, tokens = self.size, 2 * NEW_TOKENS * self._pairs
         once = self.machine.forward(known.multiplied(), known.layers, tokens, self._pass)
         if not self.streams:
             return subjects * once

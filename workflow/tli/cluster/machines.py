@@ -13,7 +13,7 @@ from tli.model.nf4 import BYTES as NF4_BYTES
 
 GPU_PRODUCTS = {"bfloat16": 1.2e14, "float16": 1.2e14, "float32": 1e13}  # operations a second; printed 3.1e14, and 2e13 without TF32
 GPU_MEMORY = 1.2e12  # bytes a second of the card's memory; printed 1.6e12 to 2e12
-CPU_PRODUCTS = 5e10  # operations a second and thread
+CPU_PRODUCTS = {"bfloat16": 1e11, "float16": 5e10, "float32": 5e10}  # operations a second and thread
 CPU_DOUBLE = 1e10  # of them in float64
 CPU_NF4 = 1e9  # values a second and thread that are brought from 4 bits to 16
 DISPATCH = 1e-5  # seconds until PyTorch has sent off one operation, with all that Python does in between
@@ -58,7 +58,7 @@ class Machine:
         """read: values of weights that are read. On a card launches and products overlap; a processor does one after the other."""
         if not self.gpu:
             unpacking = read / (CPU_NF4 * self.threads) if self.quantization == "nf4" else 0
-            return dispatched * DISPATCH + unpacking + operations / (CPU_PRODUCTS * self.threads)
+            return dispatched * DISPATCH + unpacking + operations / (CPU_PRODUCTS[self.dtype] * self.threads)
         products = max(operations / GPU_PRODUCTS[self.dtype], read * BYTES[self.dtype] / GPU_MEMORY)
         if self.quantization == "nf4":  # 4 bits are read and 16 written before each product
             products += read * (NF4_BYTES + BYTES[self.dtype]) / GPU_MEMORY

@@ -13,7 +13,7 @@ from tli.experiment.job import EvaluateJob, Job, TrainJob, TransferJob
 from tli.experiment.settings import lexicon_spec
 from tli.probes.task_items import HUB, find_file
 
-TOKENS = 5  # of a word, with BOS
+TOKENS, NEW_TOKENS = 5, 3  # of a word, with BOS; where BOS and equal beginnings are computed once
 SENTENCES, SENTENCE_TOKENS, BYTES_A_TOKEN = 1000, 30, 3  # of running text that is not here; of a sentence; of UTF-8 a token
 SHIPPED = 32  # sentences a language
 ITEM_TOKENS, LONGEST_ITEM = 64, 160  # of one answer of a task
