@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 
 import pytest
 import tiny
@@ -11,7 +12,7 @@ import tiny_models
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tli.cluster import costs, disk, machines
+from tli.cluster import costs, disk, machines, work
 from tli.cluster.costs import Cost
 from tli.cluster.machines import Machine, asked_minutes, full_training_bytes
 from tli.cluster.sizes import of_folder, size, usual
@@ -190,6 +191,21 @@ def test_a_model_on_disk_is_measured_not_guessed(tmp_path):
     assert Cost(with_model(source=str(tmp_path), device="cpu"), Work("scan", "m")).memory_mb == pytest.approx(costs.IMPORTS_MB, rel=0.02)
 
 
+def test_a_fetched_model_is_measured_in_the_hubs_cache(tmp_path, monkeypatch):
+    import shutil
+
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    source = {"source": "someone/tiny-model", "revision": "a" * 40}
+    assert size(with_model(**source), "m").parameters == 8.03e9  # nothing is fetched: as the config says
+    snapshot = tmp_path / "hub" / "models--someone--tiny-model" / "snapshots" / ("b" * 40)
+    snapshot.parent.mkdir(parents=True)
+    shutil.copytree(tiny_models.write("llama", tmp_path / "m"), snapshot)
+    fetched = size(with_model(**source | {"revision": "b" * 40}), "m")
+    assert fetched.parameters == of_folder(tmp_path / "m").parameters < 1e6
+
+
 def test_words_seeds_and_quantisation_cost_time(tmp_path):
     lists = {}
     for rows in (100, 10_000):
@@ -198,8 +214,8 @@ def test_words_seeds_and_quantisation_cost_time(tmp_path):
         lists[rows] = made(pairs={"swh-eng": {"lexicon": str(path)}})
     few, many = lists[100], lists[10_000]
     assert pairs(few, "swh-eng") in (101, 102)
-    for work in (Work("scan", "m", "swh-eng"), train(layer="2"), Work("evaluate", "m", "swh-eng")):
-        assert Cost(many, work).seconds > Cost(few, work).seconds
+    for one in (Work("scan", "m", "swh-eng"), train(layer="2"), Work("evaluate", "m", "swh-eng")):
+        assert Cost(many, one).seconds > Cost(few, one).seconds
     assert Cost(many, Work("scan", "m", "swh-eng")).memory_mb > Cost(few, Work("scan", "m", "swh-eng")).memory_mb + 1000
     slow = made(models={"m": BIG | {"quantization": "nf4"}})
     assert Cost(slow, Work("check", "m")).seconds > Cost(made(), Work("check", "m")).seconds  # it rounds and writes what the others open
@@ -404,3 +420,32 @@ def test_disk_of_adapters_is_that_of_their_values():
     asked = disk.disk_mb(made(), train(layer="2"), "16")
     assert asked == pytest.approx(2 * (0.1 + known.adapter(("q_proj", "v_proj"), 2, 16) * 4 / 1e6))
     assert known.adapter(("q_proj", "v_proj"), 2, 16) == 2 * 16 * (2 * 4096 + 4096 + 1024)
+
+
+def test_the_page_says_what_the_code_says():
+    page = (Path(__file__).parents[2] / "docs" / "costs.md").read_text(encoding="utf-8")
+    m, known = machines, usual(8.03e9)
+    operations = m.STEP + 32 * (m.STEP_OF_BLOCK + 2 * m.STEP_OF_ADAPTER)
+    said = [
+        f"| start of a job | {m.START} s |",
+        f"| reading, writing | {m.READING / 1e9:g}, {m.WRITING / 1e9:g} GB |",
+        f"| products on a card, 16 bits | {_short(m.GPU_PRODUCTS['bfloat16'])} operations |",
+        f"| the same in float32 | {_short(m.GPU_PRODUCTS['float32'])} |",
+        f"| the card's memory | {_short(m.GPU_MEMORY)} bytes |",
+        f"| operations that PyTorch sends off | {_short(1 / m.DISPATCH)} |",
+        f"| products on a core | {_short(m.CPU_PRODUCTS['float32'])} operations, in bf16 {_short(m.CPU_PRODUCTS['bfloat16'])} |",
+        f"dispatches {m.FORWARD_OF_BLOCK} operations a block; a step with adapters {m.STEP}, and a block {m.STEP_OF_BLOCK} and {m.STEP_OF_ADAPTER}",
+        f"= {operations:,} operations are {operations * m.DISPATCH:.1f} s",
+        f"{A100.step(known.multiplied(), 32, 800, 2):.2f} s of products and unpacking",
+        f"A form has {work.TOKENS} tokens with BOS; where BOS and equal beginnings are computed once, in scan and evaluation, {work.NEW_TOKENS}.",
+        f"Items x choices x {work.ITEM_TOKENS} tokens",
+        f"`batch_size` x {work.LONGEST_ITEM} tokens",
+        f"{costs.PASS:,} tokens",
+        f"Llama-3-8B is {known.bytes('bfloat16', 'nf4', with_head=True) / 1e9:.1f} GB in NF4",
+    ]
+    flat = " ".join(page.split())
+    assert [text for text in said if " ".join(text.split()) not in flat] == []
+
+
+def _short(number: float) -> str:
+    return f"{number:.1e}".replace(".0e", "e").replace("e+0", "e").replace("e+", "e")
