@@ -381,15 +381,16 @@ def test_free_maps_and_folds_are_counted():
 
 
 def test_gpus_that_are_asked_for():
-    assert costs.needs_gpu(with_model(device="cpu"), "m") == 0
-    assert costs.needs_gpu(with_model(), "m") == 1
-    assert costs.needs_gpu(with_model(across_gpus=True), "m") == 2
+    assert Cost(with_model(device="cpu"), train()).gpus == 0 and Cost(with_model(device="cpu"), train()).gpu_memory_gb == 0
+    assert Cost(with_model(), train()).gpus == 1
+    assert Cost(with_model(across_gpus=True), train()).gpus == 2
     wide = made(models={"m": BIG | {"parameters": 7e10, "across_gpus": True, "dtype": "float32"}})
-    assert costs.needs_gpu(wide, "m") == 4  # 336 GB with room, 84.6 a card
-    assert costs.needs_gpu(wide, "m", card_gb=24) == 14
-    assert Cost(with_model(device="cpu"), train()).gpu_memory_gb == 0
-    spread = Cost(wide, Work("transfer", "m", "swh-eng"))
-    assert spread.fits and spread.gpu_memory_gb < 80
+    whole = Work("transfer", "m", "swh-eng")
+    assert Cost(wide, whole).gpus == 5  # 280 GB of weights x 1.2 and 4 of logits, 84.6 a card
+    assert Cost(wide, whole, card_gb=24).gpus == 14
+    assert Cost(wide, whole).fits and Cost(wide, whole).gpu_memory_gb < 80
+    assert Cost(wide, train(layer="2")).gpus == 1, "two blocks lie on one"
+    assert Cost(wide, train("full")).gpus > 12  # 16 bytes a parameter, and 4 in AdamW's step
 
 
 def test_full_fine_tuning_is_measured_unquantised():

@@ -87,15 +87,9 @@ def asked(job: Job, card_gb: float = CARD_GB) -> Asked:
     return Asked(cost.gpus, cost.memory_mb, asked_minutes(cost.seconds))
 
 
-def needs_gpu(experiment: Experiment, model: str, card_gb: float = CARD_GB) -> int:
-    """GPUs that a model job asks for: none on the CPU, one, or for `across_gpus` as many cards as the weights fill."""
-    section = experiment.config.models[model]
-    if section.device == "cpu":
-        return 0
-    if not section.across_gpus:
-        return 1
-    held = size(experiment, model).bytes(section.dtype, section.quantization, with_head=True)
-    return max(2, ceil(1.2 * held / (USABLE * card_gb * 2**30)))
+def uses_gpu(experiment: Experiment) -> bool:
+    """Whether any model asks for a card."""
+    return any(section.device != "cpu" for section in experiment.config.models.values())
 
 
 @dataclass(frozen=True, eq=False)
@@ -121,8 +115,16 @@ class Cost:
         return self.experiment.config.models[self.work.model]
 
     @property
+    def on_card(self) -> bool:
+        return self.section.device != "cpu"
+
+    @cached_property
     def gpus(self) -> int:
-        return needs_gpu(self.experiment, self.work.model, self.card_gb)
+        """Cards that the job asks for: none on the processor, one, or for `across_gpus` as many as it fills, two at least where it
+        opens all blocks."""
+        if not self.on_card or not self.section.across_gpus:
+            return int(self.on_card)
+        return max(2 if self.blocks == self.size.layers else 1, ceil((1.2 * self._weights + self._activations + CONTEXT) / self.room))
 
     @property
     def room(self) -> float:
@@ -152,7 +154,7 @@ class Cost:
         if stream == "always":
             return True
         held = self.size.bytes(self.dtype, self.quantization, with_head=self.quantization == "none")
-        return bool(self.gpus) and not self.section.across_gpus and 1.2 * held > self.room
+        return self.on_card and not self.section.across_gpus and 1.2 * held > self.room
 
     @property
     def blocks(self) -> int:
@@ -180,7 +182,7 @@ class Cost:
             held = known.below(self.blocks) + (known.head if with_head else 0)
             moved = full_training_bytes(held, self.dtype, self.spec.optimizer)
             # AdamW's step over all tensors at once, its default on a card, holds as much again as the weights
-            return moved + (held * BYTES[self.dtype] if self.gpus and self.spec.optimizer == "adamw" else 0)
+            return moved + (held * BYTES[self.dtype] if self.on_card and self.spec.optimizer == "adamw" else 0)
         held = known.bytes(self.dtype, self.quantization, self.blocks, with_head=with_head)
         if self.work.trained_whole:  # a trained run's weights beside the model's own, which come back
             held += known.bytes(self.dtype, "none")
@@ -214,7 +216,7 @@ class Cost:
     @property
     def _pass(self) -> float:
         """Tokens of a pass of tli.model.embedding."""
-        return PASS if self.gpus else min(PASS, max(256, 2**25 / (self.size.widest * BYTES[self.dtype])))
+        return PASS if self.on_card else min(PASS, max(256, 2**25 / (self.size.widest * BYTES[self.dtype])))
 
     @property
     def _states(self) -> float:
@@ -241,18 +243,18 @@ class Cost:
     def memory_mb(self) -> int:
         """Main memory to ask for, MB. With a card the weights only pass through it."""
         known, held = self.size, self._weights
-        if not self.gpus:
+        if not self.on_card:
             held += self._activations
         elif not self.streams:
             held = min(held, SHARD)
         if self.work.stage == "train" and self.work.is_full:  # a copy of the first weights for the next seed, and what is written
             held += known.below(self.blocks) * (BYTES[self.dtype] + BYTES[self.section.dtype])
-        return int(IMPORTS_MB + (CUDA_MB if self.gpus and held > 2e9 else 0) + (1.3 * held + self._vectors) / 1e6)
+        return int(IMPORTS_MB + (CUDA_MB if self.on_card and held > 2e9 else 0) + (1.3 * held + self._vectors) / 1e6)
 
     @property
     def gpu_memory_gb(self) -> float:
         """Memory that the job needs of each card, GB as cards are sold (2^30 bytes); 0 for a model on the CPU."""
-        if not self.gpus:
+        if not self.on_card:
             return 0.0
         return (CONTEXT + 1.05 * self._weights / self.gpus + self._activations) / 2**30
 
@@ -260,7 +262,7 @@ class Cost:
 
     @property
     def machine(self) -> Machine:
-        return Machine(bool(self.gpus), self.experiment.config.jobs.threads, self.dtype, self.quantization)
+        return Machine(self.on_card, self.experiment.config.jobs.threads, self.dtype, self.quantization)
 
     @cached_property
     def _pairs(self) -> int:
@@ -317,7 +319,7 @@ class Cost:
             return self._stored / READING + known.parameters / SEARCHED
         if self.quantization != "nf4":
             return known.parameters / SEARCHED
-        rounding = known.multiplied() / ROUNDING if not self.gpus else self._stored / TO_CARD
+        rounding = known.multiplied() / ROUNDING if not self.on_card else self._stored / TO_CARD
         written = known.bytes(self.section.dtype, "nf4", with_head=True)
         return (self._stored - written) / READING + rounding + written / WRITING
 
@@ -394,9 +396,9 @@ class Cost:
         """Runs that share their passes (tli.training.grouping)."""
         if self.work.is_full or not self.experiment.config.jobs.seeds_together or self.spec.gradient_checkpointing:
             return 1
-        free = max(0.0, self.room - self._weights) if self.gpus else 4e9
+        free = max(0.0, self.gpus * self.room - self._weights) if self.on_card else 4e9
         every = steps(self.experiment, self.work.arm, self.work.pair)
-        return min(self.work.runs, self._step.seeds_at_a_time(every, "cuda" if self.gpus else "cpu", free))
+        return min(self.work.runs, self._step.seeds_at_a_time(every, "cuda" if self.on_card else "cpu", free))
 
     def _train(self) -> float:
         known, work, machine, spec = self.size, self.work, self.machine, self.spec

@@ -18,6 +18,7 @@ from tli.cluster.fitting import misfits
 from tli.cluster.plan import plan
 from tli.cluster.profile import PROFILE, read_profile
 from tli.cluster.sizes import size
+from tli.cluster.work import works
 from tli.experiment import Experiment
 
 FIRST_LOOK = 40  # seconds until the executor first asks for a job's state, by default
@@ -154,7 +155,7 @@ def _kinds(resources: dict, ask) -> list[str]:
 def _torch(experiment: Experiment) -> list[Finding]:
     """Does the installed torch go with the driver? Jobs that are given a card and see none end with an error."""
     build = cards.torch_build()
-    if build is None or not any(costs.needs_gpu(experiment, model) for model in experiment.config.models):
+    if build is None or not costs.uses_gpu(experiment):
         return []
     found = cards.driver()
     fault = cards.disagreement(build, found)
@@ -170,8 +171,7 @@ def _torch(experiment: Experiment) -> list[Finding]:
 
 
 def _gpu(experiment: Experiment, resources: dict, ask, card: cards.Card | None) -> list[Finding]:
-    wanted = max(costs.needs_gpu(experiment, model, card.gb if card else costs.CARD_GB) for model in experiment.config.models)
-    if not wanted:
+    if not costs.uses_gpu(experiment):
         return [Finding("ok", "no model asks for a GPU")]
     kind = str(resources.get("gpu_model") or "")
     offered, known = _offered(resources, ask)
@@ -188,6 +188,8 @@ def _gpu(experiment: Experiment, resources: dict, ask, card: cards.Card | None) 
                 f"gpu_model in the profile: {' or '.join(kinds) or 'leave it empty'}",
             )
         ]
+    gb = card.gb if card else costs.CARD_GB
+    wanted = max(costs.Cost(experiment, work, gb).gpus for several in works(experiment).values() for work in several)
     most = max(int(number) for name, number in offered if not kind or name == kind)
     if most < wanted:
         return [Finding("error", f"a job asks for {wanted} GPUs, a node has {most}", "quantization: nf4, or a node with more cards")]
