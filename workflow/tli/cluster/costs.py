@@ -231,8 +231,8 @@ class Cost:
         if stage == "scan":
             return 2.5 * words * (known.layers + 1) * len(config.pooling.scan) * known.hidden_size * 4
         if stage == "evaluate":
-            vectors = 2.5 * words * len(config.evaluation.hidden_states) * len(config.pooling.evaluate) * known.hidden_size * 4
-            return vectors * (self.work.runs if self.streams else 1)
+            vectors = words * len(config.evaluation.hidden_states) * len(config.pooling.evaluate) * known.hidden_size * 4
+            return vectors * (1.5 + (self.work.runs if self.streams else 1))  # subjects of a streamed model ride through it together
         if stage == "transfer":
             return 2 * self._measured_text * known.hidden_size * itemsize
         if self._anchor:
