@@ -69,11 +69,12 @@ def test_on_processors_hours_are_the_processors():
     assert (table["gpu_hours"] == 0).all() and (table["gpu_memory_gb"] == 0).all()
     seconds = [Cost(experiment, Work("scan", "m", pair)).seconds for pair in ("swh-eng", "lin-eng")]
     assert table.loc["scan", "cpu_hours"] == pytest.approx(4 * sum(seconds) / 3600)
-    said = plan.text(experiment)
+    said = plan.text(experiment, plan.plan(experiment))
     assert "cpu_hours" in said and "gpu" not in said.lower().replace("gpu_memory_gb in the profile", "")
-    on_cards = plan.text(made())
+    on_cards = plan.text(made(), plan.plan(made()))
     assert "gpu_hours" in on_cards and "cpu_hours" not in on_cards
-    both = plan.text(made(models={"m": BIG, "n": BIG | {"device": "cpu"}}))
+    mixed = made(models={"m": BIG, "n": BIG | {"device": "cpu"}})
+    both = plan.text(mixed, plan.plan(mixed))
     assert "gpu_hours" in both and "cpu_hours" in both
 
 

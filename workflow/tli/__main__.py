@@ -136,13 +136,14 @@ def _grid(chosen: argparse.Namespace) -> None:
 
 
 def _plan(chosen: argparse.Namespace) -> None:
-    from tli.cluster import cards, plan
+    from tli.cluster import cards, costs, plan
     from tli.cluster.profile import read_profile
     from tli.experiment.foresight import foresight
 
     experiment, profile = Experiment(load(chosen.config)), Path(chosen.profile)
     named = cards.of_resources(read_profile(profile)["default-resources"]) if profile.exists() else None
-    print(plan.text(experiment, named or cards.of_this_machine()))
+    card = named or cards.of_this_machine()
+    print(plan.text(experiment, plan.plan(experiment, card.gb if card else costs.CARD_GB), card))
     for line in foresight(experiment):
         print(line)
 

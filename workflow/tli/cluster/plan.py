@@ -47,10 +47,9 @@ def plan(experiment: Experiment, card_gb: float = CARD_GB) -> pd.DataFrame:
     return pd.concat([table, pd.DataFrame([total])], ignore_index=True)
 
 
-def text(experiment: Experiment, card: cards.Card | None = None) -> str:
+def text(experiment: Experiment, table: pd.DataFrame, card: cards.Card | None = None) -> str:
     """The plan for people, with what it leaves open and what does not fit. card: the one that the jobs will get, where it is known."""
     config, gb = experiment.config, card.gb if card else CARD_GB
-    table = plan(experiment, gb)
     shown, on_cards, on_processors = table.copy(), bool(table["gpu_hours"].any()), bool(table["cpu_hours"].any())
     for name in ("gpu_hours", "cpu_hours"):
         shown[name] = shown[name].map(_hours)
