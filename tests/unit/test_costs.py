@@ -353,6 +353,15 @@ def test_an_anchors_text_costs_tokens_depth_and_memory(tmp_path):
     assert cost["drift"].memory_mb - cost["plain"].memory_mb == pytest.approx(tokens * 4096 * 2 / 1e6, rel=0.1)
 
 
+def test_counts_are_those_of_the_stages():
+    from tli.probes.perplexity import shipped_sentences
+    from tli.stages.train import MATRIX_SENTENCES
+    from tli.training.anchor import LONGEST
+
+    assert (work.MATRIX_SENTENCES, work.LONGEST_SENTENCE) == (MATRIX_SENTENCES, LONGEST)
+    assert len(shipped_sentences("swh")) == work.SHIPPED
+
+
 def test_running_text_is_scored_for_every_subject(tmp_path):
     (tmp_path / "text").write_text("x" * 3_000_000)
     without, with_text = made(text={"swh": "absent.txt"}), made(text={"swh": str(tmp_path / "text")})

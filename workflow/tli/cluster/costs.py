@@ -29,6 +29,8 @@ from tli.cluster.sizes import BYTES, Size, size
 from tli.cluster.work import (
     ITEM_TOKENS,
     LONGEST_ITEM,
+    LONGEST_SENTENCE,
+    MATRIX_SENTENCES,
     NEW_TOKENS,
     SENTENCE_TOKENS,
     SHIPPED,
@@ -46,8 +48,6 @@ from tli.experiment.job import Job
 from tli.experiment.settings import maps_spec
 from tli.probes.maps import candidate_states, work_of
 from tli.specs import ALL_LINEAR, TrainSpec
-from tli.training.anchor import LONGEST as LONGEST_SENTENCE
-from tli.training.anchor import MATRIX_SENTENCES
 from tli.training.grouping import Shape, cost_of
 
 IMPORTS_MB = 1500  # Python with torch, transformers, peft and scikit-learn, and what Snakemake itself holds

@@ -16,6 +16,7 @@ from tli.probes.task_items import HUB, find_file
 TOKENS, NEW_TOKENS = 5, 3  # of a word, with BOS; where BOS and equal beginnings are computed once
 SENTENCES, SENTENCE_TOKENS, BYTES_A_TOKEN = 1000, 30, 3  # of running text that is not here; of a sentence; of UTF-8 a token
 SHIPPED = 32  # sentences a language
+LONGEST_SENTENCE, MATRIX_SENTENCES = 128, 400  # tokens of a sentence of an anchor; sentences for the gradients' matrix
 ITEM_TOKENS, LONGEST_ITEM = 64, 160  # of one answer of a task
 ITEMS = {"xcopa": 500, "copa": 100, "xnli": 2490, "afrixnli": 600}  # of the split that the harness scores
 CHOICES = {"xcopa": 2, "copa": 2, "xnli": 3, "afrixnli": 3}

@@ -21,9 +21,11 @@ from tli.log import say, warn
 from tli.model.device import device_name, peak_memory_mib
 from tli.model.opening import below_head, open_whole
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
-from tli.training.anchor import MATRIX, MATRIX_SENTENCES, Anchoring, gradient_matrix, write_matrix
+from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, write_matrix
 from tli.training.loop import steps_of
 from tli.training.trainer import Trainer
+
+MATRIX_SENTENCES = 400  # that the gradients' matrix is made from
 
 
 def run(job: TrainJob) -> dict:

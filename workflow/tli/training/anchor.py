@@ -34,7 +34,6 @@ METRICS = ("drift", "gradient-weighted", "kl")
 LONGEST = 128  # tokens of a sentence
 TOKENS = 512  # in a pass that makes the matrix: its logits are held at once
 MATRIX = "matrix.safetensors"
-MATRIX_SENTENCES = 400  # that it is made from
 
 
 @dataclass(frozen=True)
