@@ -354,12 +354,16 @@ def test_an_anchors_text_costs_tokens_depth_and_memory(tmp_path):
 
 
 def test_counts_are_those_of_the_stages():
+    import importlib
+    import pkgutil
+
+    from tli import stages
     from tli.probes.perplexity import shipped_sentences
-    from tli.stages.train import MATRIX_SENTENCES
     from tli.training.anchor import LONGEST
 
-    assert (work.MATRIX_SENTENCES, work.LONGEST_SENTENCE) == (MATRIX_SENTENCES, LONGEST)
-    assert len(shipped_sentences("swh")) == work.SHIPPED
+    modules = [importlib.import_module(f"tli.stages.{found.name}") for found in pkgutil.iter_modules(stages.__path__)]
+    assert {module.MATRIX_SENTENCES for module in modules if hasattr(module, "MATRIX_SENTENCES")} == {work.MATRIX_SENTENCES}
+    assert (LONGEST, len(shipped_sentences("swh"))) == (work.LONGEST_SENTENCE, work.SHIPPED)
 
 
 def test_running_text_is_scored_for_every_subject(tmp_path):
