@@ -76,9 +76,10 @@ NUMBERS = ("idx", "id", "label", "aligned_id", "pairID", "uid")  # of an item: t
 def refuse_repeated_prompts(task: Any) -> None:
     """See that the task shows what it asks: distinct items must give distinct prompts.
 
-    Raises ItemError, with the prompt, where more than REPEATED of the distinct items ask what another one asks too, or where
-    all begin with one and the same text that is not empty. (Some tasks have no text before their choices; the choices then
-    differ.) Without the shots, which may differ where nothing else does.
+    Raises ItemError, with the prompt, where more than REPEATED of the distinct items ask what another one asks too, choices and
+    all, or where all have one and the same text before choices that tell nothing of a question. Choices do where they are
+    whole sentences that differ in a word or two: such tasks have a fixed text before them, or none. Shots are left aside,
+    since they may differ where nothing else does.
     """
     if getattr(task.config, "doc_to_image", None) or getattr(task.config, "doc_to_audio", None):
         return  # what differs is no text
@@ -91,7 +92,8 @@ def refuse_repeated_prompts(task: Any) -> None:
     first = {asked: content for content, asked in reversed(distinct.items())}
     repeated = [asked for content, asked in distinct.items() if first[asked] != content]
     contexts = {context for context, _ in distinct.values()}
-    constant = len(distinct) > 2 and len(contexts) == 1 and contexts != {""}
+    asking = sum(_share_a_sentence(rest) for _, rest in distinct.values())
+    constant = len(distinct) > 2 and len(contexts) == 1 and contexts != {""} and 2 * asking < len(distinct)
     if not constant and len(repeated) <= REPEATED * len(distinct):
         return
     context, rest = repeated[0] if repeated else next(iter(distinct.values()))
@@ -100,6 +102,12 @@ def refuse_repeated_prompts(task: Any) -> None:
         f"transfer.tasks: {task.config.task}: {many} {len(distinct)} distinct items give a prompt that another item gives too: "
         f"{(context or ' | '.join(rest))[:300]!r}. The task does not show what it asks; take it out, or another version of it"
     )
+
+
+def _share_a_sentence(choices: tuple[str, ...]) -> bool:
+    """Whether half of the words of the shortest choice stand in all of them."""
+    words = [set(choice.split()) for choice in choices]
+    return len(words) > 1 and 2 * len(set.intersection(*words)) >= min(map(len, words))
 
 
 def _asked(task: Any, doc: dict) -> tuple[str, tuple[str, ...]]:

@@ -78,7 +78,9 @@ def items_of(pairs: pd.DataFrame, wording: Wording, shots: int, choices: int) ->
             accepted.setdefault(key(word), {}).setdefault(key(answer), answer)
     trained = [direction.forms(row) for row in pairs[pairs["split"] == "train"].itertuples(index=False)]
     asked = _asked(pairs, direction, [{key(form) for form in side} for side in (zip(*trained, strict=True) if trained else ((), ()))])
-    forms = {key(answer): answer for _, _, answer in asked}
+    forms: dict[str, str] = {}
+    for _, _, answer in asked:
+        forms.setdefault(key(answer), answer)
     order = sorted(forms, key=lambda form: (len(forms[form]), _digest(form)))
     place = {form: number for number, form in enumerate(order)}
     items = []
