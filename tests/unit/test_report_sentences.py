@@ -82,7 +82,9 @@ def test_translation_stands_in_one_table_under_what_else_changed(tmp_path, monke
     assert [row[name] for name in ("before", "placebo", "rival", "after", "chance", "items")] == [0.1, 0.2, 0.3, 0.75, 0.1, 63]
     assert row["change"] == pytest.approx(0.65) and row["against_placebo_high"] == pytest.approx(0.6)
     assert row["against_rival_low"] == pytest.approx(0.4)
-    monkeypatch.setattr(svg, "written", lambda figure, name, folder: [(folder / f"{name}.{k}").write_text("") for k in ("svg", "png")] and "<svg/>")
+    monkeypatch.setattr(
+        svg, "written", lambda figure, name, folder: [(folder / f"{name}.{k}").write_text("") for k in ("svg", "png")] and "<svg/>"
+    )
     build(report, tmp_path)
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
     assert page.count('id="else"') == 1 and "b → a</td><td>5</td><td>63</td><td>0.100</td><td>0.100</td><td>0.750</td>" in page

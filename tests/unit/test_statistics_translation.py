@@ -107,7 +107,9 @@ def test_the_table_has_every_side_and_the_rival(made):
     assert not found.duplicated(place).any() and len(found[found["arm"] == "tli"]) == 2 * 2 * 2 * 3
     mean = table.groupby(["arm", "direction", "shots"])[["correct", "exact"]].mean()
     rows = found.set_index(place)
-    for (direction, shots), metric, column in [(one_of, *m) for one_of in [(DIRECTIONS[0], 0), (DIRECTIONS[1], 5)] for m in translation.METRICS.items()]:
+    for (direction, shots), metric, column in [
+        (one_of, *m) for one_of in [(DIRECTIONS[0], 0), (DIRECTIONS[1], 5)] for m in translation.METRICS.items()
+    ]:
         for contrast, arm, of_shots in (
             (facts.AFTER_BEFORE, "baseline", shots),
             (facts.REAL_PLACEBO, "placebo-tli", shots),
@@ -128,9 +130,7 @@ def test_with_folds_each_word_counts_in_its_fold():
     """The same words in one piece and dealt into folds, whose baseline is asked for each: the same answer."""
     made = synthetic.tables(pairs=1, layers=("2",), words=80, effect=0.3, seeds=5)
     table = asked(made, {"tli": (0.3, 0.2)})
-    runs = pd.concat(
-        [made["runs"].assign(fold=fold, run=made["runs"]["run"] + f"/fold-{fold}") for fold in (1, 2)], ignore_index=True
-    )
+    runs = pd.concat([made["runs"].assign(fold=fold, run=made["runs"]["run"] + f"/fold-{fold}") for fold in (1, 2)], ignore_index=True)
     seeds, dealt = sorted(made["runs"]["seed"].unique()), []
     for seed in seeds:
         for fold in (1, 2):

@@ -98,7 +98,9 @@ def test_who_does_not_look_at_the_word_is_right_once_in_ten():
 
 FORMS = st.sampled_from([f"{letter}{number}" for letter in "ab" for number in range(12)])
 ROWS = st.lists(
-    st.tuples(FORMS, FORMS, st.lists(FORMS, max_size=2).map("|".join), st.sampled_from(["train", "select", "heldout"])), min_size=1, max_size=25
+    st.tuples(FORMS, FORMS, st.lists(FORMS, max_size=2).map("|".join), st.sampled_from(["train", "select", "heldout"])),
+    min_size=1,
+    max_size=25,
 )
 
 
@@ -181,7 +183,9 @@ def test_true_repetitions_and_empty_contexts_pass():
     repeated = [*DOCS, {**DOCS[3], "source": "elsewhere"}]  # 1 of 41
     refuse_repeated_prompts(FakeTask(repeated, lambda doc: doc["premise"]))
     for context in ("", "One of these is right:"):  # BLiMP, french_bench_grammar
-        refuse_repeated_prompts(FakeTask(DOCS, lambda doc, text=context: text, choices=lambda doc: [doc["premise"], doc["premise"] + " not"]))
+        refuse_repeated_prompts(
+            FakeTask(DOCS, lambda doc, text=context: text, choices=lambda doc: [doc["premise"], doc["premise"] + " not"])
+        )
 
 
 def test_the_published_xcopa_passes_and_with_its_template_broken_it_does_not(test_data, tmp_path):

@@ -54,9 +54,7 @@ class Bench:
         """Every answer of every subject, by the answer's name, with the columns RUN. `log` begins the lines of the log."""
         parts: dict[str, list[pd.DataFrame]] = {}
         for number, (subject, folders, made) in enumerate(self.measure(subjects), 1):
-            say(
-                f"{log}: {subject.run} ({number} of {len(subjects)}): {made} of {len(folders)} measured, the others taken from the store"
-            )
+            say(f"{log}: {subject.run} ({number} of {len(subjects)}): {made} of {len(folders)} measured, the others taken from the store")
             for path in (path for folder in folders for path in folder.glob("*.parquet")):
                 parts.setdefault(path.stem, []).append(tables.of_run(pd.read_parquet(path), subject))
         return parts

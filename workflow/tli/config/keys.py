@@ -426,8 +426,8 @@ class Transfer(Section):
     translate: Translate | None = Field(
         None,
         description="Ask every model to translate the held-out words by prompt, in both directions: the right form among several by "
-        "log-likelihood, and what it says by itself. `{}` asks with the defaults; left empty, nothing is asked. It answers the line \"shows "
-        "in what the model says\". Of `transfer` it heeds limit, batch_size and add_bos.",
+        'log-likelihood, and what it says by itself. `{}` asks with the defaults; left empty, nothing is asked. It answers the line "shows '
+        'in what the model says". Of `transfer` it heeds limit, batch_size and add_bos.',
         examples=[{}],
     )
 

@@ -42,6 +42,7 @@ class TranslateProbe(Probe):
     limit: int | None = None
     kind: ClassVar[str] = "translate"
     needs_head: ClassVar[bool] = True
+    streams: ClassVar[bool] = False  # it generates, with the whole model
     answers: ClassVar[dict[str, Answer]] = {"translate": Answer("translate.parquet", tuple(tables.TRANSLATE))}
     _built: dict[tuple[int, int], list[Any]] = field(default_factory=dict)
 
@@ -77,7 +78,12 @@ class TranslateProbe(Probe):
 
     def key(self, subject: Subject) -> dict[str, Any]:
         quantization = self.quantization if subject.quantized else "none"
-        return self.depends | {"quantization": quantization, "unit": subject.unit, "task": self.name, "items": self._digest(*_place(subject))}
+        return self.depends | {
+            "quantization": quantization,
+            "unit": subject.unit,
+            "task": self.name,
+            "items": self._digest(*_place(subject)),
+        }
 
     @cache  # noqa: B019
     def _digest(self, seed: int, fold: int) -> str:

@@ -44,9 +44,7 @@ def run(job: TransferJob) -> dict:
     subjects = [baseline(job.model, job.pair, name, quantized=name == BASELINE) for name in job.content.baselines]
     if spec.translate and job.experiment.has_folds:  # it is asked the words of each fold
         judged = [(name, *place) for name in job.content.baselines for place in job.experiment.judged]
-        subjects += [
-            baseline(job.model, job.pair, name, quantized=name == BASELINE, seed=seed, fold=fold) for name, seed, fold in judged
-        ]
+        subjects += [baseline(job.model, job.pair, name, quantized=name == BASELINE, seed=seed, fold=fold) for name, seed, fold in judged]
     subjects += [read_trained(job.layout, run).subject for run in job.content.runs]
     with tempfile.TemporaryDirectory(prefix="tli-transfer-") as scratch:
         setting = Setting(
