@@ -113,7 +113,8 @@ class TranslateProbe(Probe):
 
     def _refuse_too_long(self, lm: Any, items: list[dict]) -> None:
         """The harness would cut the prompt from the left, and with it the shots."""
-        longest = 1 + max(map(len, lm.tokenizer([item["prompt"] for item in items], add_special_tokens=False)["input_ids"]))
+        prompts = [item["prompt"] for item in items[: self.limit]]
+        longest = 1 + max(map(len, lm.tokenizer(prompts, add_special_tokens=False)["input_ids"]))
         needed = longest + longest_answer(items)
         if needed > lm.max_length:
             raise ItemError(
