@@ -11,6 +11,11 @@ from tli.report.input import ReportInput
 from tli.report.selection import Cell, first_cell, rows
 
 METRICS = {"choice": "by log-likelihood, among choices of like length", "exact": "what it says, exactly"}
+COMPARED = {  # (the column of a difference, that of the side taken off): its contrast
+    ("change", "before"): facts.AFTER_BEFORE,
+    ("against_placebo", "placebo"): facts.REAL_PLACEBO,
+    ("against_rival", "rival"): facts.AFTER_FEWSHOT,
+}
 NAN = float("nan")
 
 
@@ -37,12 +42,10 @@ def translated(report: ReportInput) -> list[Translated]:
 def _row(metric: str, direction: str, shots: int, part: pd.DataFrame) -> dict:
     by_contrast = {row["contrast"]: row for row in part.to_dict("records")}
     change = by_contrast.get(facts.AFTER_BEFORE, {})
-    against = {"against_placebo": facts.REAL_PLACEBO, "against_rival": facts.AFTER_FEWSHOT}
     row = {"direction": direction.replace("-", " → "), "shots": int(shots), "metric": METRICS[metric]}
-    row |= {name: change.get(name, NAN) for name in ("items", "units", "seeds", "chance", "after", "low", "high")}
-    row |= {"before": change.get("other", NAN), "change": change.get("estimate", NAN)}
-    for name, contrast in against.items():
+    row |= {name: change.get(name, NAN) for name in ("items", "chance", "after")}
+    for (name, side), contrast in COMPARED.items():
         found = by_contrast.get(contrast, {})
         row |= {name: found.get("estimate", NAN), f"{name}_low": found.get("low", NAN), f"{name}_high": found.get("high", NAN)}
-        row[name.removeprefix("against_")] = found.get("other", NAN)
+        row[side] = found.get("other", NAN)
     return row | {"rival_shots": int(part["rival_shots"].iloc[0])}
