@@ -141,3 +141,18 @@ def test_a_job_asks_for_what_its_work_costs():
     work = Work("train", "m", "swh-eng", "best", "tli", runs=10)
     assert costs.asked(job) == costs.Asked(1, costs.memory_mb(experiment, work), costs.asked_minutes(costs.seconds(experiment, work)))
     assert costs.asked(Job.of(experiment, "report")) == costs.OF_OTHERS["report"]
+
+
+def test_translation_by_prompt_takes_time_that_follows_from_words_and_shots():
+    work, sizes = Work("transfer", "m", "swh-eng", runs=11), {"split": {"sizes": {"train": 623, "select": 74, "heldout": 63}}}
+
+    def seconds(**asked) -> float:
+        return costs.seconds(made(**sizes, transfer={"translate": asked}), work)
+
+    nothing = costs.seconds(made(**sizes), work)
+    zero, five, both = seconds(shots=[0]), seconds(shots=[5]), seconds()
+    assert nothing < zero < five < both == pytest.approx(zero + five - nothing)
+    many = made(split={"sizes": {"train": 623, "select": 74, "heldout": 630}}, transfer={"translate": {}})
+    assert costs.seconds(many, work) - nothing == pytest.approx(10 * (both - nothing), rel=0.05)  # batches are whole
+    assert costs.seconds(made(**sizes, transfer={"translate": {}, "limit": 8}), work) < zero
+    assert costs.disk_mb(many, work) > costs.disk_mb(made(**sizes), work)

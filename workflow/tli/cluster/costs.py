@@ -24,6 +24,8 @@ IMPORTS_MB = 1500  # Python with torch, transformers, peft and scikit-learn, and
 CUDA_MB = 2000  # main memory that the GPU's libraries hold
 TOKENS = 8  # of a word, with BOS and padding
 ITEM_TOKENS = 64  # of one answer of a task
+SHOT_TOKENS = 24  # of a word and its translation in a prompt
+SAID_TOKENS, SAYING_SECONDS = 40, 0.0015  # that are generated of a word, one after the other; for each, a block's seconds
 ITEMS = {"xcopa": 500, "copa": 500, "xnli": 5010}  # of a task's test split
 CHOICES = {"xcopa": 2, "copa": 2, "xnli": 3}
 # Floating-point operations a second that are reached, well below what the makers print: words are short.
@@ -249,7 +251,9 @@ def seconds(experiment: Experiment, work: Work) -> float:
     if work.stage == "check":
         return quantize_seconds(known.parameters, section.dtype) if quantization == "nf4" else loading
     if work.stage == "transfer":
-        return loading + work.runs * (30 + work_seconds(known.parameters, _task_tokens(experiment), training=False, long=True, **how))
+        tokens, batches = _translation(experiment, work.pair)
+        asking = work_seconds(known.parameters, _task_tokens(experiment) + tokens, training=False, long=True, **how)
+        return loading + work.runs * (30 + asking + batches * SAID_TOKENS * known.layers * SAYING_SECONDS)
     tokens = 2 * pairs(experiment, work.pair) * TOKENS
     if work.stage == "scan":
         return loading + 30 + work_seconds(known.parameters, tokens, training=False, **how)
@@ -269,6 +273,18 @@ def _task_tokens(experiment: Experiment) -> int:
     return sum(items * CHOICES.get(kind, 4) * ITEM_TOKENS for kind, items in kinds)
 
 
+def _translation(experiment: Experiment, pair: str) -> tuple[float, int]:
+    """Tokens of all prompts and choices of the words that are translated, and batches of words that are generated."""
+    asked, split = experiment.config.transfer.translate, lexicon_spec(experiment.config, pair).split
+    if asked is None:
+        return 0.0, 0
+    every, sizes = pairs(experiment, pair), split.sizes or {}
+    heldout = every / split.folds if split.folds > 1 else sizes.get("heldout", every * split.shares.get("heldout", 0))
+    words = 2 * min(ceil(heldout), experiment.config.transfer.limit or 10**9)
+    prompts = sum(SHOT_TOKENS * (shots + 1) for shots in asked.shots)
+    return words * prompts * (asked.choices + 1), len(asked.shots) * ceil(words / experiment.config.transfer.batch_size)
+
+
 def _items(experiment: Experiment, task: str) -> int:
     return min(ITEMS.get(task.split("_")[0], 1000), experiment.config.transfer.limit or 10**9)
 
@@ -286,7 +302,8 @@ def disk_mb(experiment: Experiment, work: Work, rank: str = "") -> float:
         states = len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
         return 2 * (0.05 + pairs(experiment, work.pair) * states * 60 / 1e6)
     if work.stage == "transfer":
-        return 2 * (0.05 + sum(_items(experiment, task) for task in config.transfer.tasks) * 40 / 1e6)
+        words = 2 * pairs(experiment, work.pair) * len(config.transfer.translate.shots) if config.transfer.translate else 0
+        return 2 * (0.05 + (sum(_items(experiment, task) for task in config.transfer.tasks) + words) * 40 / 1e6)
     return 1.0
 
 
