@@ -349,3 +349,13 @@ def test_a_config_without_it_has_the_digest_that_it_had(knows, pairs, tmp_path):
     assert "translate" not in plain(made.job("transfer", part="part-1").spec)
     assert "pairs" not in made.job("transfer", part="part-1").inputs
     assert not made.experiment.has_transfer and made.changed(transfer={"translate": {}}).experiment.has_transfer
+
+
+def test_fully_trained_weights_are_asked_too(ignorant, pairs, tmp_path):
+    arms = {"tli": ARMS["tli"], "full-ft": {"method": "full", "loss_layer": [2], "learning_rate": 1e-2}}
+    asking = {"translate": {"shots": [0]}, "limit": 12}
+    made = trial(tmp_path, ignorant, pairs, arms=arms, seeds=[1], training={"epochs": 1, "batch_size": 8}, transfer=asking)
+    found = asked(made, arms=("full-ft", "tli"))
+    base = of_run(found, "baseline")
+    full = of_run(found, "full-ft/layer-2/rank-full/seed-1")
+    assert len(base) == len(full) == 24 and (full["margin"] != base["margin"]).any()
