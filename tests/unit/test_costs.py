@@ -463,3 +463,22 @@ def test_the_page_says_what_the_code_says():
 
 def _short(number: float) -> str:
     return f"{number:.1e}".replace(".0e", "e").replace("e+0", "e").replace("e+", "e")
+
+
+def seconds_of(experiment: Experiment, work: Work) -> float:
+    return Cost(experiment, work).seconds
+
+
+def test_translation_by_prompt_takes_time_that_follows_from_words_and_shots():
+    work, sizes = Work("transfer", "m", "swh-eng", runs=11), {"split": {"sizes": {"train": 623, "select": 74, "heldout": 63}}}
+
+    def seconds(**asked) -> float:
+        return seconds_of(made(**sizes, transfer={"translate": asked}), work)
+
+    nothing = seconds_of(made(**sizes), work)
+    zero, five, both = seconds(shots=[0]), seconds(shots=[5]), seconds()
+    assert nothing < zero < five < both == pytest.approx(zero + five - nothing, rel=0.02)  # passes are whole
+    many = made(split={"sizes": {"train": 623, "select": 74, "heldout": 630}}, transfer={"translate": {}})
+    assert seconds_of(many, work) - nothing == pytest.approx(10 * (both - nothing), rel=0.05)  # batches are whole
+    assert seconds_of(made(**sizes, transfer={"translate": {}, "limit": 8}), work) < zero
+    assert disk.disk_mb(many, work) > disk.disk_mb(made(**sizes), work)

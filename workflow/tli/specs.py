@@ -206,6 +206,15 @@ class MeasureSpec:
 
 
 @dataclass(frozen=True)
+class TranslateSpec:
+    """How words are translated by prompt. The keys are those of the config's `transfer.translate`."""
+
+    shots: tuple[int, ...] = (0, 5)
+    choices: int = 10
+    names: dict[str, str] = field(default_factory=dict)  # language code -> its name in the prompt, where it is not CLDR's
+
+
+@dataclass(frozen=True)
 class TransferSpec:
     """Which tasks are scored, and how. The keys are those of the config's section `transfer`."""
 
@@ -216,6 +225,7 @@ class TransferSpec:
     num_fewshot: int = 0
     batch_size: int = 16
     add_bos: bool | None = None
+    translate: TranslateSpec | None = added(None)
 
 
 @dataclass(frozen=True)

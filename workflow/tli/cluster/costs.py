@@ -32,6 +32,7 @@ from tli.cluster.work import (
     LONGEST_SENTENCE,
     MATRIX_SENTENCES,
     NEW_TOKENS,
+    SAID_TOKENS,
     SENTENCE_TOKENS,
     SHIPPED,
     TOKENS,
@@ -42,6 +43,7 @@ from tli.cluster.work import (
     steps,
     text_tokens,
     trained_pairs,
+    translation,
 )
 from tli.experiment import Experiment
 from tli.experiment.job import Job
@@ -360,13 +362,16 @@ class Cost:
         return self._words(work.runs) + judged * (1 + states * of_state) + swapped
 
     def _transfer(self) -> float:
-        """Of each subject: the tasks' answers, running text and the shipped sentences, through the whole model."""
+        """Of each subject: the tasks' answers, words translated by prompt, running text and the shipped sentences, through the whole model."""
         known, work, machine = self.size, self.work, self.machine
         values, requests = known.multiplied() + known.vocabulary * known.hidden_size, answers(self.experiment)
         a_pass = self.experiment.config.transfer.batch_size * ITEM_TOKENS
-        tokens, text = requests * ITEM_TOKENS, self._measured_text + 2 * SHIPPED * SENTENCE_TOKENS
+        prompts, batches = translation(self.experiment, work.pair)
+        tokens, text = requests * ITEM_TOKENS + prompts, self._measured_text + 2 * SHIPPED * SENTENCE_TOKENS
         each = machine.forward(values, known.layers, tokens, a_pass) + machine.probabilities(tokens, known.vocabulary)
         each += machine.forward(values, known.layers, text, PASS) + 2 * machine.probabilities(text, known.vocabulary)
+        batch = self.experiment.config.transfer.batch_size
+        each += batches * SAID_TOKENS * machine.forward(values, known.layers, batch, batch)
         swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
         return work.runs * (2 + each + requests * REQUEST) + swapped
 

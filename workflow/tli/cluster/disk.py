@@ -22,7 +22,9 @@ def disk_mb(experiment: Experiment, work: Work, rank: str = "") -> float:
         return 2 * (0.05 + pairs(experiment, work.pair) * states * 60 / 1e6)
     if work.stage == "transfer":
         sentences = text_tokens(experiment, work.pair.split("-"), 2 / 3) / SENTENCE_TOKENS
-        return 2 * (0.05 + (sum(items(experiment, task) for task in config.transfer.tasks) * 40 + sentences * 30) / 1e6)
+        translate = config.transfer.translate
+        words = 2 * pairs(experiment, work.pair) * len(translate.shots) if translate else 0
+        return 2 * (0.05 + ((sum(items(experiment, task) for task in config.transfer.tasks) + words) * 40 + sentences * 30) / 1e6)
     return 1.0
 
 

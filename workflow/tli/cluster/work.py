@@ -17,6 +17,7 @@ TOKENS, NEW_TOKENS = 5, 3  # of a word, with BOS; where BOS and equal beginnings
 SENTENCES, SENTENCE_TOKENS, BYTES_A_TOKEN = 1000, 30, 3  # of running text that is not here; of a sentence; of UTF-8 a token
 SHIPPED = 32  # sentences a language
 LONGEST_SENTENCE, MATRIX_SENTENCES = 128, 400  # tokens of a sentence of an anchor; sentences for the gradients' matrix
+SHOT_TOKENS, SAID_TOKENS = 24, 40  # of a word and its translation in a prompt; that are generated of a word, one after the other
 ITEM_TOKENS, LONGEST_ITEM = 64, 160  # of one answer of a task
 ITEMS = {"xcopa": 500, "copa": 100, "xnli": 2490, "afrixnli": 600}  # of the split that the harness scores
 CHOICES = {"xcopa": 2, "copa": 2, "xnli": 3, "afrixnli": 3}
@@ -137,6 +138,18 @@ def items(experiment: Experiment, task: str) -> int:
     if transfer.source != HUB and Path(transfer.source).is_dir() and (file := find_file(task, transfer.source)):
         found = _lines(str(file))
     return min(found, transfer.limit or 10**9)
+
+
+def translation(experiment: Experiment, pair: str) -> tuple[float, int]:
+    """Tokens of all prompts and choices of the words that are translated by prompt, and batches of words that are generated."""
+    asked, split = experiment.config.transfer.translate, lexicon_spec(experiment.config, pair).split
+    if asked is None:
+        return 0.0, 0
+    every, sizes = pairs(experiment, pair), split.sizes or {}
+    heldout = every / split.folds if split.folds > 1 else sizes.get("heldout", every * split.shares.get("heldout", 0))
+    words = 2 * min(ceil(heldout), experiment.config.transfer.limit or 10**9)
+    prompts = sum(SHOT_TOKENS * (shots + 1) for shots in asked.shots)
+    return words * prompts * (asked.choices + 1), len(asked.shots) * ceil(words / experiment.config.transfer.batch_size)
 
 
 def depth(experiment: Experiment, model: str, layer: str) -> int:

@@ -372,6 +372,34 @@ class Statistics(Section):
     bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="Resamples of the bootstrap intervals within one run.")
 
 
+class Translate(Section):
+    """Word translation by prompt, both directions: held-out words as tasks of the lm-evaluation-harness."""
+
+    shots: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 5],
+        min_length=1,
+        description="Numbers of training pairs shown before each word. The untrained model with most of them is a rival of its own.",
+        examples=[[0], [0, 1, 5]],
+    )
+    choices: Annotated[int, Field(ge=2)] = Field(
+        10,
+        description="The right form stands among so many held-out forms of like length, none of them another accepted translation. A model "
+        "that does not look at the word is right once in so many.",
+    )
+    names: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Annotated[str, Field(pattern=r"^[^\s{}:][^{}:\n]*$")]] = Field(
+        {},
+        description="What a language is called in the prompt; one that is not named here has its English name from CLDR, or its code.",
+        examples=[{"lug": "Luganda"}],
+    )
+
+    @field_validator("shots")
+    @classmethod
+    def _distinct(cls, shots):
+        if len(set(shots)) < len(shots):
+            raise ValueError("a number of shots is named twice")
+        return shots
+
+
 class Transfer(Section):
     """Tasks that tell what else the training changed, scored by the lm-evaluation-harness."""
 
@@ -395,6 +423,13 @@ class Transfer(Section):
     num_fewshot: Annotated[int, Field(ge=0)] = Field(0, description="Examples put before each item.")
     batch_size: Annotated[int, Field(ge=1)] = Field(16, description="Items that go through the model together.")
     add_bos: bool | None = Field(None, description="Put BOS before each item; left empty: as the tokenizer does.")
+    translate: Translate | None = Field(
+        None,
+        description="Ask every model to translate the held-out words by prompt, in both directions: the right form among several by "
+        'log-likelihood, and what it says by itself. `{}` asks with the defaults; left empty, nothing is asked. It answers the line "shows '
+        'in what the model says". Of `transfer` it heeds limit, batch_size and add_bos.',
+        examples=[{}],
+    )
 
 
 class Text(Section):

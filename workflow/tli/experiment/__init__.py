@@ -117,8 +117,13 @@ class Experiment:
 
     @property
     def has_transfer(self) -> bool:
-        """Whether anything is asked of the models with their heads: tasks, or running text."""
-        return bool(self.config.transfer.tasks or self.config.text)
+        """Whether anything is asked of the models with their heads: tasks, running text, translation."""
+        return bool(self.config.transfer.tasks or self.config.text or self.translates)
+
+    @property
+    def translates(self) -> bool:
+        """Whether the models are asked to translate the held-out words by prompt."""
+        return self.config.transfer.translate is not None
 
     @property
     def seed_chunks(self) -> list[list[int]]:
@@ -157,7 +162,8 @@ class Experiment:
         return {}
 
     def _cut(self, stage: str, model: str, pair: str) -> dict[str, Part]:
-        runs = [run for run in self.runs_of(model, pair) if stage != "transfer" or run.fold <= 1]  # tasks: on one fold a seed
+        every_fold = stage != "transfer" or self.translates  # tasks and text: on one fold a seed
+        runs = [run for run in self.runs_of(model, pair) if every_fold or run.fold <= 1]
         adapters = [run for run in runs if not run.is_full]
         size = self.config.jobs.adapters_per_transfer_job if stage == "transfer" else self.config.jobs.adapters_per_job
         parts: list[Part] = []

@@ -13,7 +13,21 @@ from tli.probes.registry import answers
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "README.md")
 TRAINED = ("runs.tsv", "losses.parquet")  # of the evaluation, beside its probes' answers
-STATISTICS = ("runs", "tests", "verdicts", "lines", "rivals", "ladder", "harm", "power", "words", "ranks", "survival", "gains")
+STATISTICS = (
+    "runs",
+    "tests",
+    "verdicts",
+    "lines",
+    "rivals",
+    "ladder",
+    "harm",
+    "translation",
+    "power",
+    "words",
+    "ranks",
+    "survival",
+    "gains",
+)
 
 
 @dataclass(frozen=True)
@@ -77,6 +91,10 @@ class Layout:
         """The tables of one part of the evaluation or the transfer."""
         files = [answer.file for answer in answers(stage).values()] + (list(TRAINED) if stage == "evaluate" else [])
         return {file.split(".")[0]: f"{self.part(stage, model, pair, part)}/{file}" for file in files}
+
+    def translate_tasks(self, model: str, pair: str) -> str:
+        """The folder of the harness's tasks in which a model was asked to translate."""
+        return f"{self.results}/transfer/{model}/{pair}/tasks"
 
     def statistics(self) -> dict[str, str]:
         """The tables of the statistics."""

@@ -134,6 +134,17 @@ STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part",
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
+TRANSLATE = RUN + [
+    "direction",  # "swh-eng": from Swahili into English
+    "shots",  # training pairs shown before the word
+    "item",  # the pair_id
+    "component",
+    "correct",  # the right form has the highest log-likelihood of the choices
+    "margin",  # its log-probability minus that of the best wrong choice, nats
+    "choices",
+    "exact",  # what it says up to the line's end is an accepted translation
+    "answer",  # what it says
+]
 PERPLEXITY = RUN + ["language", "sentences", "tokens", "perplexity", "uniform"]
 RUNNING_TEXT = RUN + [
     "language",
@@ -259,6 +270,30 @@ HARM = [
     "p_below",  # one-sided, not adjusted: the rise is below the margin
     "p_above",
 ]
+TRANSLATION = [
+    *CELL,
+    "control",
+    "direction",
+    "shots",
+    "metric",  # choice: by log-likelihood; exact: greedy exact match
+    "contrast",  # after - before, real - placebo, or after - the untrained model with most shots
+    "rival_shots",  # how many those are
+    "items",
+    "seeds",
+    "units",  # components of the list
+    "chance",  # NaN for exact
+    "after",
+    "other",  # what it is compared with
+    "estimate",
+    "low",
+    "high",
+    "p",
+    "family",
+    "family_size",
+    "p_holm",
+    "p_bh",
+    "p_by",
+]
 LADDER = [
     "model",
     "pair",
@@ -341,5 +376,5 @@ TEXT = {
     "model", "pair", "arm", "layer", "rank", "run", "map", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
+    "note", "direction", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
 }  # fmt: skip

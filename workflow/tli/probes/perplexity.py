@@ -75,6 +75,7 @@ class PerplexityProbe(Probe):
     sentences: Mapping[str, list[str]]  # language -> sentences
     kind: ClassVar[str] = "transfer"
     needs_head: ClassVar[bool] = True
+    once_a_seed: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {"perplexity": Answer("perplexity.tsv", tuple(tables.PERPLEXITY))}
 
     @classmethod

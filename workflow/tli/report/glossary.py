@@ -104,6 +104,8 @@ COLUMNS = {
     "before": "of the baseline",
     "after": "of the trained runs",
     "gap_change": "gap after - gap before",
+    "shots": "training pairs shown before the word",
+    "other": "what it is compared with",
     "target_rank_after": "rank of the translation among all targets (1 is best)",
 }
 SUFFIXES = {

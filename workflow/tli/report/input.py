@@ -52,6 +52,7 @@ class Tables:
     lines: pd.DataFrame = _table(*contract.VERDICT_LINES)
     ladder: pd.DataFrame = _table(*contract.LADDER)
     harm: pd.DataFrame = _table(*contract.HARM)
+    translation: pd.DataFrame = _table(*contract.TRANSLATION)
     transfer: pd.DataFrame = _table(*contract.TRANSFER)
     transfer_cells: pd.DataFrame = _table(*TRANSFER_CELLS)
     generation: pd.DataFrame = _table(*contract.GENERATION)

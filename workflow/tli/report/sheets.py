@@ -174,6 +174,15 @@ KINDS = {
         "Accuracy on downstream tasks before and after, per run.",
         "Accuracy over the same items; chance is 1 / choices.",
     ),
+    "translation": Kind(
+        "Translation by prompt",
+        lambda report: report.tables.translation,
+        "Held-out words translated by prompt, by direction and number of shots, in every cell beside the model before, the placebo and "
+        "the untrained model with most shots.",
+        "The right form among forms of like length by log-likelihood (choice), and greedy exact match (exact); quasi-t over the crossed "
+        "table seeds x words.",
+        main="model pair arm layer rank direction shots metric contrast items chance after other estimate low high p_holm",
+    ),
     "perplexity": Kind(
         "Perplexity",
         lambda report: report.tables.perplexity,

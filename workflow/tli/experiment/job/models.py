@@ -225,7 +225,8 @@ class TransferJob(MeasuringJob):
     def inputs(self) -> Paths:
         tasks = [self.layout.fetched_tasks()] if self.spec.source == "hub" and self.spec.tasks else []
         texts = [path for _, path in self.texts.values()]
-        return {"check": self.layout.check(self.model), "trained": self.trained, "tasks": tasks, "texts": texts}
+        lists = self.list_files if self.experiment.translates else {}
+        return {**lists, "check": self.layout.check(self.model), "trained": self.trained, "tasks": tasks, "texts": texts}
 
     @property
     def texts(self) -> dict[str, tuple[TextSpec, str]]:
@@ -235,4 +236,5 @@ class TransferJob(MeasuringJob):
     @property
     def depends(self) -> dict[str, Any]:
         texts = {language: plain(text) for language, (text, _) in self.texts.items()}
-        return super().depends | ({"text": texts} if texts else {})
+        judged = {"judged": self.experiment.judged} if self.experiment.has_folds and self.experiment.translates else {}
+        return super().depends | ({"text": texts} if texts else {}) | judged

@@ -44,6 +44,7 @@ class StatisticsJob(OfEverything):
             "evaluated": [path for place in self.parts_of("evaluate") for path in layout.measured("evaluate", *place).values()],
             "transfer": [layout.measured("transfer", *place)["transfer"] for place in self.parts_of("transfer")] if tasks else [],
             "text": [layout.measured("transfer", *place)["text"] for place in self.parts_of("transfer")],
+            "translate": [layout.measured("transfer", *place)["translate"] for place in self.parts_of("transfer")],
             "pairs": [layout.lexicon(pair)["pairs"] for pair in config.pairs],
             "words": [layout.scan(*key)["words"] for key in self.experiment.model_pairs],
             "maps": [layout.scan(*key)[name] for key in self.experiment.model_pairs for name in ("maps", "map_similarities")],
