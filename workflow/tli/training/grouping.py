@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tli.model.device import free_memory
 from tli.model.opened import Opened, is_linear, sides
 from tli.specs import TrainSpec
 
@@ -43,12 +42,3 @@ def step_cost(opened: Opened, spec: TrainSpec, tokens: float, adapter_values: in
     hidden, blocks = opened.hidden_size, len(opened.blocks)
     kept = opened.dtype.itemsize * (12 * hidden + 4 * widest) + 4 * hidden * 2 * len(spec.target_modules)
     return StepCost(4.0 * weights * tokens, 2.0 * tokens * blocks * kept + 16 * adapter_values)
-
-
-def free_on(device) -> float:
-    """Bytes that are free where the model computes."""
-    if device.type == "cuda":
-        import torch
-
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return free_memory()
