@@ -13,7 +13,6 @@ import pandas as pd
 
 from tli.io import tables
 from tli.log import say
-from tli.model.memory import Room
 from tli.probes import harness
 from tli.probes.base import Answer, Probe, Setting
 from tli.probes.harness import depends_on
@@ -61,28 +60,22 @@ def _is_bos_only(tokenizer) -> bool:
     return tokenizer.encode("a") == [tokenizer.bos_token_id, *plain]
 
 
-def score(lm, task, limit: int | None = None, room: Room | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def score(lm, task, limit: int | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score a task object of `tasks.build` as the harness's `simple_evaluate` does: tables of items and of other metrics.
 
     items (columns ITEMS; empty for a task without choices): margin is the log-probability of the right choice minus that
     of the best wrong one, in nats; positive where the item is right. Other metrics (VALUES) are the task's own, over all
     items. It calls `evaluate`, the part of `simple_evaluate` that scores: the rest of it lists the machine's packages for
     its own record at each call, which takes longer than a small model takes for the items.
-    room: where the card does not hold a batch, the task is begun again with half as many rows; the longest come first.
     """
     import torch
     from lm_eval.evaluator import evaluate
 
+    random.seed(0)  # the harness's own seeds, for tasks that sample
+    np.random.seed(1234)
+    torch.manual_seed(1234)
     name = task.config.task
-
-    def evaluated(rows: int) -> dict:
-        lm.batch_size_per_gpu = rows
-        random.seed(0)  # the harness's own seeds, for tasks that sample
-        np.random.seed(1234)
-        torch.manual_seed(1234)
-        return evaluate(lm, {"tasks": {name: task}}, limit=limit, bootstrap_iters=0, log_samples=True)
-
-    found = (room or Room("rows of a batch")).largest(lm.batch_size, evaluated)
+    found = evaluate(lm, {"tasks": {name: task}}, limit=limit, bootstrap_iters=0, log_samples=True)
     samples = found["samples"][name]
     language = family(name)[1]
     if task.OUTPUT_TYPE == "multiple_choice":
@@ -176,5 +169,12 @@ class TaskProbe(Probe):
     def measure(self, loaded, subject: Subject, folder: Path) -> None:
         if self._task is None:
             self._task = self.build(self.task)
-        rows, values = score(self.harness.around(loaded), self._task, self.limit, loaded.opened.room("rows of a batch"))
+        lm = self.harness.around(loaded)
+
+        def scored(rows_of_a_batch: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+            lm.batch_size_per_gpu = rows_of_a_batch
+            return score(lm, self._task, self.limit)
+
+        # The harness takes the longest first, so where the card does not hold a batch, little is done twice.
+        rows, values = loaded.opened.room("rows of a batch").largest(lm.batch_size, scored)
         (rows if len(rows) else values).to_parquet(folder / f"{'items' if len(rows) else 'values'}.parquet", index=False)
