@@ -101,6 +101,13 @@ def _pages_of_files(group: Path) -> int:
         return 0
 
 
+def upload(array, device):
+    """A numpy array as a tensor where a model computes. The card is not waited for: the driver has copied the array when this returns."""
+    import torch
+
+    return torch.from_numpy(array).to(device, non_blocking=True)
+
+
 def free_on(device) -> float:
     """Bytes that are free where something computes: on the card, with what torch keeps there for later, or in main memory."""
     if device.type == "cuda":

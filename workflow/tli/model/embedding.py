@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from tli.model import packing
-from tli.model.device import free_on
+from tli.model.device import free_on, upload
 from tli.model.layouts import is_exact
 from tli.model.lora import applied
 from tli.model.opened import Opened, is_linear, sides
@@ -144,7 +144,7 @@ class Gathered:
             self._mixes[id(rows)] = rows, [mix(rows, [weights([w], p, len(w.ids))[0] for w in chosen]) for p in self.poolings]
         values = values.float()
         for pooling, (matrix, slots) in zip(self.poolings, self._mixes[id(rows)][1], strict=True):
-            pooled = torch.bmm(torch.from_numpy(matrix).to(values.device), values)
+            pooled = torch.bmm(upload(matrix, values.device), values)
             self.vectors[hidden_state, pooling][rows.members] = pooled.flatten(0, 1).cpu().numpy()[slots]
         norms = values.norm(dim=-1).flatten().cpu().numpy()
         self.first_norms[hidden_state][rows.members] = norms[[place[0] for place in rows.places]]

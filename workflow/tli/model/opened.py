@@ -25,6 +25,15 @@ class Opened:
     stream: Any = None  # tli.model.weights.Source where the weights are not in memory
     rooms: dict[str, Room] = field(default_factory=dict)  # what -> how much of it may be computed at once
 
+    @property
+    def cards(self) -> list:
+        """The devices that hold its weights: several where it is spread over cards. Of a streamed model the one that it computes on."""
+        return list({p.device: None for p in self.base.parameters() if not p.is_meta}) or [self.device]
+
+    def beside(self, module):
+        """The device of a module's weight: what is computed with it belongs there."""
+        return self.device if module.weight.is_meta else module.weight.device
+
     def room(self, what: str = "tokens") -> Room:
         """How much of `what` (tokens of a pass, positions whose predictions are taken, rows of a batch) the card holds at once."""
         return self.rooms.setdefault(what, Room(what))

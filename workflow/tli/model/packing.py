@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tli.model.device import upload
 from tli.model.memory import Room
 
 ROW = 64  # tokens in a row: attention within a row costs this much a token, little beside a block's matrix products
@@ -151,12 +152,12 @@ def inputs(rows: Rows, device, dtype) -> dict:
     """
     import torch
 
-    given = {"input_ids": torch.from_numpy(rows.ids).to(device)}
+    given = {"input_ids": upload(rows.ids, device)}
     if rows.positions is not None:
-        given["position_ids"] = torch.from_numpy(rows.positions).to(device)
+        given["position_ids"] = upload(rows.positions, device)
     if rows.mask is not None and rows.mask.ndim == 3:
-        seen = torch.from_numpy(rows.mask).to(device)[:, None]
+        seen = upload(rows.mask, device)[:, None]
         given["attention_mask"] = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, torch.finfo(dtype).min)
     elif rows.mask is not None:
-        given["attention_mask"] = torch.from_numpy(rows.mask).to(device).long()
+        given["attention_mask"] = upload(rows.mask, device).long()
     return given

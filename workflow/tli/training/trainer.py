@@ -34,6 +34,14 @@ def no_progress(step: int, steps: int, loss: float) -> None:
     """Say nothing."""
 
 
+def times_weights(spec: TrainSpec) -> float:
+    """The card's memory that a training takes, as a multiple of its weights: those and what passes through them, or where they are
+    trained themselves also their gradients and AdamW's two moments."""
+    if not spec.is_full:
+        return 2.0
+    return 3.5 if spec.optimizer == "adamw-8bit" else 5.0
+
+
 @dataclass(frozen=True)
 class _Trained:
     """A trained run that waits for its folder."""
@@ -61,10 +69,10 @@ class Trainer:
         opening = replace(model, dtype=spec.full_dtype) if spec.is_full else model
         whole = None
         if spec.anchor and spec.anchor.metric == "kl":
-            whole, tokenizer = open_whole(replace(opening, quantization="none") if spec.is_full else opening)
+            whole, tokenizer = open_whole(replace(opening, quantization="none") if spec.is_full else opening, times_weights(spec))
             self.opened = below_head(whole, tokenizer)
         else:
-            self.opened = open_model(opening, loss_layer, quantized=not spec.is_full)
+            self.opened = open_model(opening, loss_layer, quantized=not spec.is_full, times=times_weights(spec))
         if spec.gradient_checkpointing:
             self.opened.base.gradient_checkpointing_enable({"use_reentrant": False})
         anchor = Anchor(self.opened, spec.anchor, loss_layer, anchoring or Anchoring(()), whole) if spec.anchor else None
@@ -98,7 +106,7 @@ class Trainer:
         values = sum(tensor.numel() for tensor in lora.initial(self.opened, self.shape, 0).values())
         cost = grouping.step_cost(self.opened, self.spec, tokens, values)
         device = self.opened.device
-        return cost.seeds_at_a_time(loop.steps_of(len(batches), self.spec), device.type, free_on(device))
+        return cost.seeds_at_a_time(loop.steps_of(len(batches), self.spec), device.type, min(map(free_on, self.opened.cards)))
 
     def _can_stack(self, batches: list[Batches]) -> bool:
         return loop.can_stack(self.opened, batches, self.spec) and (self.task.anchor is None or self.task.anchor.packed)
