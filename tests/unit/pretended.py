@@ -16,12 +16,12 @@ from pathlib import Path
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 
 TYPE = "lazy"
 PACKAGE = str(Path(__file__).resolve().parents[2] / "workflow" / "tli")
 aten = torch.ops.aten
 AnyGenerator = torch.Generator
+GENERATORS: dict[int, torch.device] = {}  # where each draws, by its address
 
 # What makes the processor wait: it needs a value, or a shape that depends on values.
 WAITS = {
@@ -83,7 +83,18 @@ class Pretended(torch.Tensor):
 class Generator(torch.Generator):
     """A generator that says on which card it draws."""
 
-    card = None
+    def __new__(cls, device="cpu"):
+        device = _indexed(device)
+        made = super().__new__(cls, torch.device("cpu") if device.type == TYPE else device)
+        GENERATORS[made._cdata] = device
+        return made
+
+
+class Autocast(torch.autocast):
+    """Nothing on a pretended card."""
+
+    def __new__(cls, kind, *args, **kwargs):
+        return nullcontext() if kind == TYPE else super().__new__(cls)
 
 
 def _indexed(device) -> torch.device:
@@ -101,7 +112,7 @@ class Accelerator(TorchDispatchMode):
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = dict(kwargs or {})
-        flat, spec = tree_flatten((args, kwargs))
+        flat = list(_leaves((args, tuple(kwargs.values()))))
         tensors = [x for x in flat if isinstance(x, torch.Tensor)]
         cards = {x.device for x in tensors if isinstance(x, Pretended)}
         asked = kwargs.get("device")
@@ -115,7 +126,7 @@ class Accelerator(TorchDispatchMode):
             self._wait(func)
         if target is not None:
             kwargs["device"] = torch.device("cpu")
-        result = func(*tree_map(_real, args), **tree_map(_real, kwargs))
+        result = func(*_mapped(_real, args), **{name: _mapped(_real, value) for name, value in kwargs.items()})
         return self._wrapped(func, args, kwargs, result, target if target is not None and target.type == TYPE else next(iter(cards)))
 
     def _copy(self, func, args, kwargs, target):
@@ -146,8 +157,8 @@ class Accelerator(TorchDispatchMode):
         for x in flat:
             if isinstance(x, torch.Tensor) and not isinstance(x, Pretended) and x.dim() > 0 and func not in INDEXING:
                 where.add(x.device)  # of no dimension they are numbers; torch takes indices from the processor too
-            if isinstance(x, AnyGenerator):
-                where.add(x.card if isinstance(x, Generator) else torch.device("cpu"))
+            if isinstance(x, AnyGenerator):  # another Python object than was handed in
+                where.add(GENERATORS.get(x._cdata, torch.device("cpu")))
         if len(where) > 1:
             raise RuntimeError(f"{func}: Expected all tensors to be on the same device, but found {', '.join(sorted(map(str, where)))}")
 
@@ -177,7 +188,7 @@ class Accelerator(TorchDispatchMode):
             alias = info.alias_info
             if alias is not None and alias.is_write:
                 return written[tuple(sorted(alias.after_set))]
-            return tree_map(lambda x: Pretended(x, device) if isinstance(x, torch.Tensor) and not isinstance(x, Pretended) else x, value)
+            return _mapped(lambda x: Pretended(x, device) if isinstance(x, torch.Tensor) and not isinstance(x, Pretended) else x, value)
 
         if len(returns) <= 1:
             return wrap(result, returns[0]) if returns else result
@@ -191,6 +202,19 @@ class Accelerator(TorchDispatchMode):
         yield found
         found.update(self.waits - before)
         found.uploads = self.uploads - uploads
+
+
+def _leaves(x):
+    if isinstance(x, (list, tuple)):
+        for one in x:
+            yield from _leaves(one)
+    else:
+        yield x
+
+
+def _mapped(change, x):
+    """Of the lists and tuples that operations take; pytree is far slower."""
+    return type(x)(_mapped(change, one) for one in x) if type(x) in (list, tuple) else change(x)
 
 
 def _real(x):
@@ -234,13 +258,11 @@ def spread(base, blocks, cards: int) -> None:
 @contextmanager
 def pretended(monkeypatch, cards: int = 1):
     """Within the block models are opened on pretended cards. Yields the Accelerator."""
-    import transformers.modeling_utils
-
     from tli.model import device, opening, weights
     from tli.model.checkpoint import count_of_blocks, text_part
     from tli.model.opened import find_blocks
 
-    load, is_lazy = opening._load, lambda given: torch.device(given).type == TYPE
+    load = opening._load
 
     def load_there(auto, spec, config, *args, **kwargs):
         model = load(auto, spec, config, *args, **kwargs)
@@ -258,22 +280,19 @@ def pretended(monkeypatch, cards: int = 1):
                 add_hook_to_module(model, AlignDevicesHook(card(0), io_same_device=True))
         return moved(model, card(0))
 
-    autocast, generator = torch.autocast, torch.Generator
+    tensor = torch.tensor
 
-    def drawn_on(given="cpu"):
-        if not is_lazy(given):
-            return generator(given)
-        made = Generator("cpu")
-        made.card = _indexed(given)
-        return made
+    def tensor_of(values, *, device=None, **options):  # torch's own fills it below the dispatch
+        made = tensor(values, **options)
+        return made if device is None else made.to(device)
 
     with monkeypatch.context() as patch:
         patch.setattr(opening, "_load", load_there)
         for module in (opening, weights, device):
             patch.setattr(module, "resolve_device", lambda name: card(0))
         patch.setattr(torch, "inference_mode", torch.no_grad)  # a wrapper subclass cannot be made within it
-        patch.setattr(torch, "autocast", lambda kind, *a, **k: nullcontext() if is_lazy(kind) else autocast(kind, *a, **k))
-        patch.setattr(torch, "Generator", drawn_on)
-        _ = transformers.modeling_utils, tree_unflatten
+        patch.setattr(torch, "autocast", Autocast)
+        patch.setattr(torch, "Generator", Generator)
+        patch.setattr(torch, "tensor", tensor_of)
         with Accelerator() as accelerator:
             yield accelerator

@@ -40,12 +40,14 @@ def head(whole: Any, opened: Opened, states: Any) -> Any:
 @contextmanager
 def head_weights(whole: Any, weight: Any) -> Iterator[None]:
     """Within the block the head has this weight: where it is tied to embeddings that were trained, the one it had before."""
+    import torch
+
     module = whole.get_output_embeddings()
     if weight is None:
         yield
         return
     now = module.weight
-    module.weight = type(now)(weight.to(now.device), requires_grad=False)
+    module.weight = torch.nn.Parameter(weight.to(now.device), requires_grad=False)
     try:
         yield
     finally:
