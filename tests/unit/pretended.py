@@ -93,8 +93,8 @@ class Generator(torch.Generator):
 class Autocast(torch.autocast):
     """Nothing on a pretended card."""
 
-    def __new__(cls, kind, *args, **kwargs):
-        return nullcontext() if kind == TYPE else super().__new__(cls)
+    def __new__(cls, device_type, *args, **kwargs):
+        return nullcontext() if device_type == TYPE else super().__new__(cls)
 
 
 def _indexed(device) -> torch.device:

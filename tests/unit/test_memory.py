@@ -8,6 +8,7 @@ from __future__ import annotations
 import inspect
 
 import numpy as np
+import pandas as pd
 import pytest
 import tiny
 import tiny_models
@@ -249,6 +250,36 @@ def test_a_task_of_the_harness_goes_on_with_half(models, tmp_path, monkeypatch):
     assert 12 in failed or 16 in failed
     np.testing.assert_allclose(found[4]["margin"], found[10**9]["margin"], atol=1e-4)  # nats, sums over tokens in float32
     assert len(found[4]) == 6
+
+
+@pytest.mark.parametrize("together", [1, 2, 100])
+def test_a_streamed_models_subjects_are_read_in_as_many_readings_as_their_vectors_need(together, models, tmp_path, monkeypatch):
+    """The evaluation of three adapters and the model as it came: the tables of the opened model, in so many readings."""
+    from tli.probes import words as probing
+
+    found, readings = {}, []
+    embed_them = probing.embed_all
+
+    def counted(opened, forms, wanted, poolings):
+        readings.append(len(wanted))
+        return embed_them(opened, forms, wanted, poolings)
+
+    monkeypatch.setattr(probing, "embed_all", counted)
+    for way in ("never", "always"):
+        arms = {"tli": {"loss_layer": [2], "rank": [4], "dropout": 0.0}}
+        trial = Trial(tmp_path / way, models("llama", stream=way), arms=arms, seeds=[1, 2, 3])
+        trial.pretend_checked_and_scanned()
+        trial.train("tli", "2")
+        if way == "always":
+            forms = len(dict.fromkeys(form for pair in tiny.LEXICON for form in (*pair[:2], pair[2]) if form))
+            one = 2 * forms * 3 * 2 * tiny.HIDDEN * 4  # three hidden states, two poolings
+            monkeypatch.setattr(probing, "free_memory", lambda one=one: int(2 * one * (together + 0.5)))
+        trial.evaluate()
+        found[way] = pd.concat([trial.measured("metrics", part) for part in trial.experiment.parts("evaluate", "m", "swh-eng")])
+    assert readings == {1: [1, 1, 1, 1], 2: [2, 2], 100: [4]}[together]
+    assert len(found["never"]) == len(found["always"]) and found["never"]["run"].nunique() == 4
+    for column in ("gap", "cosine", "mrr"):
+        np.testing.assert_allclose(found["always"][column], found["never"][column], atol=1e-5)
 
 
 # --- training -----------------------------------------------------------------------------------------------------------

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from tli.model import packing
-from tli.model.device import free_on, upload
+from tli.model.device import upload
 from tli.model.layouts import is_exact
 from tli.model.lora import applied
 from tli.model.opened import Opened, is_linear, sides
 from tli.model.pooling import Tokens, mix, tokens_of, weights
 from tli.model.states import capture, run
-from tli.model.streaming import Wanted, stream
+from tli.model.streaming import Wanted, stream_all
 
 
 @dataclass
@@ -56,7 +56,7 @@ def embed_all(
     laid = passes(opened, tokens, tokens_per_batch)
     gathered = [Gathered(tokens, list(one.hidden_states), poolings, opened.hidden_size) for one in wanted]
     if opened.stream is not None:
-        _stream(opened, laid, wanted, gathered)
+        stream_all(opened, laid, wanted, lambda number, rows, state, values: gathered[number].add(rows, state, values))
     else:
         for one, into in zip(wanted, gathered, strict=True):
             with applied(opened, one.adapter) if one.adapter else nullcontext():
@@ -83,27 +83,6 @@ def _run(opened: Opened, laid: list[packing.Rows], into: Gathered, hidden_states
 
     with torch.inference_mode(), capture(opened, hidden_states) as states:
         packing.each_that_fits(opened.room(), laid, one)
-
-
-def _stream(opened: Opened, laid: list[packing.Rows], wanted: list[Wanted], gathered: list[Gathered]) -> None:
-    """Read a streamed model as often as the states of all of `wanted` need to fit half of the memory that is free where it computes.
-
-    The states of all passes are held from block to block, so where the card is full the reading begins again: with passes of half
-    as many tokens, and with half as many of `wanted` together.
-    """
-    largest, narrowest = max(rows.ids.size for rows in laid), max(rows.ids.shape[1] for rows in laid)
-    held = sum(rows.ids.size for rows in laid) * opened.hidden_size * opened.dtype.itemsize
-    first = 0
-
-    def ride(tokens: int) -> int:
-        together = max(1, int(free_on(opened.device) / 2 * tokens / largest / held))
-        into = gathered[first : first + together]
-        passes = [part for rows in laid for part in packing.cut(rows, tokens)]
-        stream(opened, passes, wanted[first : first + together], lambda n, rows, h, v: into[n].add(rows, h, v))
-        return len(into)
-
-    while first < len(wanted):
-        first += opened.room().largest(largest, ride, narrowest)
 
 
 def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int | None = None) -> list[packing.Rows]:
