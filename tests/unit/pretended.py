@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
@@ -294,5 +295,6 @@ def pretended(monkeypatch, cards: int = 1):
         patch.setattr(torch, "autocast", Autocast)
         patch.setattr(torch, "Generator", Generator)
         patch.setattr(torch, "tensor", tensor_of)
+        patch.setattr(torch, TYPE, SimpleNamespace(_initialized=False), raising=False)  # as torch.cuda, for gradient checkpointing
         with Accelerator() as accelerator:
             yield accelerator
