@@ -66,6 +66,11 @@ class Pretended(torch.Tensor):
     def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
         raise AssertionError(f"{func} reached a pretended tensor outside `pretended`")
 
+    def __getitem__(self, index):
+        if isinstance(index, tuple):  # torch makes tensors of lists below the dispatch
+            index = tuple(torch.tensor(one) if isinstance(one, list) else one for one in index)
+        return super().__getitem__(index)
+
     def __repr__(self):
         return f"Pretended({self.held!r}, {self.device})"
 
