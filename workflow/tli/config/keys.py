@@ -52,7 +52,8 @@ class Model(Section):
         "memory does not hold the model.",
     )
     across_gpus: bool = Field(
-        False, description="Spread a model that is larger than one card over all visible GPUs (accelerate's device map)."
+        False,
+        description="Spread a model over all visible GPUs (accelerate's device map) where one card does not hold what a job opens of it.",
     )
     demo: bool = Field(False, description="Marks a model too small for any claim; the report then says so everywhere.")
     trust_remote_code: bool = Field(

@@ -200,5 +200,5 @@ def _peak(device) -> int:
     if device.type == "cuda":
         import torch
 
-        return int(torch.cuda.max_memory_allocated(device) / 2**20)
+        return int(max(torch.cuda.max_memory_allocated(card) for card in range(torch.cuda.device_count())) / 2**20)
     return peak_memory_mib()

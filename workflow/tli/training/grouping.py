@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tli.model.device import free_memory
 from tli.model.opened import Opened, is_linear, sides
 from tli.specs import TrainSpec
 
@@ -57,12 +56,3 @@ def cost_of(shape: Shape, tokens: float, modules: int, adapter_values: float) ->
     weights, blocks, hidden = shape.weights, shape.blocks, shape.hidden_size
     kept = shape.itemsize * (12 * hidden + 4 * shape.widest) + 4 * hidden * 2 * modules
     return StepCost(4.0 * weights * tokens, 2.0 * tokens * blocks * kept + 16 * adapter_values)
-
-
-def free_on(device) -> float:
-    """Bytes that are free where the model computes."""
-    if device.type == "cuda":
-        import torch
-
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return free_memory()
