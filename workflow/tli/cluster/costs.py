@@ -6,14 +6,14 @@ for too little all the same is tried again with twice as much (the rules multipl
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 from pathlib import Path
 
 from tli.errors import ModelError
 from tli.experiment import Experiment
-from tli.experiment.job import EvaluateJob, Job, TrainJob, TransferJob
+from tli.experiment.job import EvaluateJob, Job, TrainJob, TransferJob, TuneJob
 from tli.experiment.settings import lexicon_spec
 from tli.model.files import check_folder, read_config
 
@@ -149,16 +149,31 @@ class Work:
     layer: str = "output"
     arm: str = ""
     is_full: bool = False  # full fine-tuning, or what needs unquantised weights
-    runs: int = 1  # seeds of a training job, adapters and baselines of the later stages
+    runs: int = 1  # seeds of a training job, of all trials of a tuning job, adapters and baselines of the later stages
 
     @staticmethod
     def of(job: Job) -> Work:
         """The work of a job of the stages check to transfer."""
         if isinstance(job, TrainJob):
             return Work("train", job.model, job.pair, job.layer, job.arm, job.spec.is_full, len(job.members))
+        if isinstance(job, TuneJob):
+            runs = len(job.tune.trials) * len(job.tune.seeds)
+            return Work("tune", job.model, job.pair, job.layer, job.arm, job.spec.is_full, runs)
         if isinstance(job, EvaluateJob | TransferJob):
             return Work(job.stage, job.model, job.pair, is_full=job.content.is_unquantised, runs=len(job.content))
         return Work(job.stage, job.model, getattr(job, "pair", ""))
+
+
+def phases(experiment: Experiment, work: Work) -> list[Work]:
+    """Of a tuning job its trainings and then its measurements, each on a model of its own; another job is one by itself.
+
+    An arm's steps are those of its longest trial, so trials of fewer epochs count as part of one.
+    """
+    if work.stage != "tune":
+        return [work]
+    tune = experiment.arms[work.arm].tune
+    share = sum(trial.epochs for trial in tune.trials) / (len(tune.trials) * max(tune.epochs))
+    return [replace(work, stage="train", runs=ceil(work.runs * share)), replace(work, stage="evaluate", layer="output")]
 
 
 @dataclass(frozen=True)
@@ -204,6 +219,8 @@ def memory_mb(experiment: Experiment, work: Work) -> int:
 
     Full training keeps a copy of the first weights in main memory for the next seed, wherever it computes.
     """
+    if work.stage == "tune":
+        return max(memory_mb(experiment, phase) for phase in phases(experiment, work))
     held, vectors = _held(experiment, work)
     gpu = needs_gpu(experiment, work.model)
     if work.stage == "train" and work.is_full:
@@ -216,6 +233,8 @@ def gpu_memory_mb(experiment: Experiment, work: Work) -> int:
     """Memory of the card that the job fills, MB; 0 for a model on the CPU."""
     if not needs_gpu(experiment, work.model):
         return 0
+    if work.stage == "tune":
+        return max(gpu_memory_mb(experiment, phase) for phase in phases(experiment, work))
     held, vectors = _held(experiment, work)
     return int(1000 + 1.15 * held / 1e6 + vectors)
 
@@ -241,6 +260,8 @@ def _held(experiment: Experiment, work: Work) -> tuple[float, float]:
 
 def seconds(experiment: Experiment, work: Work) -> float:
     """Seconds that a job is expected to take."""
+    if work.stage == "tune":
+        return sum(seconds(experiment, phase) for phase in phases(experiment, work))
     config, known = experiment.config, size(experiment, work.model)
     section = config.models[work.model]
     quantization = "none" if work.is_full else section.quantization

@@ -5,6 +5,8 @@ The jobs are those of the rules; the figures are those of tli.cluster.costs, whi
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pandas as pd
 
 from tli.cluster import costs
@@ -32,6 +34,7 @@ def plan(experiment: Experiment) -> pd.DataFrame:
         _other("folds", int(experiment.has_folds)),
         check | {"disk_gb": kept + 0.001 * len(config.models)},
         _stage(experiment, "scan", [Work("scan", *key) for key in experiment.model_pairs]),
+        _tuning(experiment),
         _training(experiment),
         _measuring(experiment, "evaluate"),
         *([_measuring(experiment, "transfer")] if experiment.has_transfer else []),
@@ -47,13 +50,15 @@ def plan(experiment: Experiment) -> pd.DataFrame:
 def text(experiment: Experiment, table: pd.DataFrame) -> str:
     """The plan for people, with what it leaves open."""
     config, shown = experiment.config, table.copy()
+    trials = sum(one.runs for one in _trials(experiment))
     shown["gpu_hours"] = shown["gpu_hours"].map("{:.1f}".format)
     shown["memory_gb"] = (shown.pop("memory_mb") / 1000).map("{:.1f}".format)
     shown["gpu_memory_gb"] = (shown.pop("gpu_memory_mb") / 1000).map("{:.1f}".format)
     for name in ("disk_gb", "disk_while_running_gb"):
         shown[name] = shown[name].map("{:.2f}".format)
     lines = [
-        f"{config.title}: {len(experiment.runs)} runs in {len(experiment.cells)} cells",
+        f"{config.title}: {len(experiment.runs)} runs in {len(experiment.cells)} cells"
+        + (f", and {trials} trained before them to tune {len(experiment.tuned_cells)} cells" if trials else ""),
         shown.to_string(index=False),
         "longest_minutes and memory are what a job asks for at its first try, about three times what is expected; GPU hours are what is expected.",
         "What the store of an earlier run holds is not computed again and is not subtracted here.",
@@ -95,6 +100,21 @@ def _stage(experiment: Experiment, stage: str, work: list[Work]) -> dict:
         gpu_memory_mb=max((costs.gpu_memory_mb(experiment, one) for one in work), default=0),
         disk_gb=0.001 * len(work),
     )
+
+
+def _trials(experiment: Experiment) -> list[Work]:
+    """The work of every tuning job, with as many runs as it trains."""
+    names = ("model", "pair", "arm", "layer", "rank")
+    cells = [{name: getattr(cell, name) for name in names} for cell in experiment.tuned_cells]
+    return [Work.of(Job.of(experiment, "tune", **cell)) for cell in cells]
+
+
+def _tuning(experiment: Experiment) -> dict:
+    work = _trials(experiment)
+    ranks = [cell.rank for cell in experiment.tuned_cells]
+    disk = [one.runs * costs.disk_mb(experiment, replace(one, stage="train"), rank) / 1000 for one, rank in zip(work, ranks, strict=True)]
+    kept = sum(size for one, size in zip(work, disk, strict=True) if not one.is_full)
+    return _stage(experiment, "tune", work) | {"disk_gb": kept, "disk_while_running_gb": sum(disk) - kept}
 
 
 def _training(experiment: Experiment) -> dict:

@@ -24,7 +24,7 @@ from tli.model.device import peak_memory_mib
 from tli.runtime import progress
 from tli.specs import STAGE_VERSIONS
 
-TORCH_STAGES = ("check", "scan", "train", "evaluate", "transfer")
+TORCH_STAGES = ("check", "scan", "tune", "train", "evaluate", "transfer")
 
 
 class Ended(SystemExit):
