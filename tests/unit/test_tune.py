@@ -16,6 +16,7 @@ from tiny import LAYERS, pairs_table
 from trial import Trial
 
 from tli import metrics
+from tli.cluster import costs, plan
 from tli.config import load, parse
 from tli.config.arms import FIRST_TUNING_SEED, expand_arms
 from tli.errors import CellError, ConfigError
@@ -27,6 +28,7 @@ from tli.metrics.retrieval import per_pair
 from tli.metrics.trial_choice import choose_trial, is_at_the_edge
 from tli.model.opening import open_model
 from tli.probes.words import Listed, WordsProbe, measure
+from tli.report import tuning
 from tli.specs import AnchorSpec, TrainSpec, TuneSpec
 from tli.specs import Trial as Tried
 from tli.training import trainer
@@ -340,3 +342,50 @@ def test_best_waits_for_the_trials_of_the_layers_that_are_listed(tmp_path):
     job = Job.of(experiment, "tune", model="m", pair="swh-eng", arm="tli", layer="best", rank="16")
     assert job.inputs["listed"] == [experiment.layout.trials("m", "swh-eng", ("tli", "2", "16"))]
     assert job.inputs["choice"] == experiment.layout.scan("m", "swh-eng")["choice"]
+
+
+# --- what is told ---------------------------------------------------------------------------------------------------
+
+
+def trials_table(chosen: dict[str, float]) -> pd.DataFrame:
+    """Three rates, two seeds each, of one cell for each rank; `chosen`: by rank."""
+    made = []
+    for (rank, best), (number, rate), seed in product(chosen.items(), enumerate((1e-4, 2e-4, 8e-4), 1), (11, 12)):
+        row = {"model": "m", "pair": "p", "arm": "tli", "layer": "2", "rank": rank, "trial": number, "learning_rate": rate, "epochs": 5}
+        row |= {"weight": np.nan, "seed": seed, "criterion": "csls_p_at_1", "hidden_state": 4, "pooling": "no-bos", "words": 40}
+        made.append(row | {"value": 0.1 * number + 0.01 * (seed == 12), "failed": False, "chosen": rate == best, "unit": f"{rate}{seed}"})
+    return pd.DataFrame(made, columns=tables.TRIALS)
+
+
+def test_the_report_says_what_was_tried_and_what_was_chosen():
+    trials = trials_table({"4": 2e-4, "8": 2e-4, "16": 8e-4})
+    table = tuning.tried(trials)
+    assert len(table) == 9 and (table["seeds"] == 2).all()
+    assert table["value"].iloc[:3].tolist() == pytest.approx([0.105, 0.205, 0.305])
+    assert table["lowest"].iloc[0] == pytest.approx(0.1) and table["highest"].iloc[0] == pytest.approx(0.11)
+    how, what = tuning.tuning_sentences(trials)
+    assert "every cell had 3 trials of 2 seeds, none of which is a run's" in how and "no held-out pair was read" in how
+    assert what == "Chosen were tli: learning rate 0.0002 (2 of 3 cells), learning rate 0.0008 (1 of 3 cells)."
+    assert tuning.tuning_sentences(trials_table({"4": 2e-4}))[1] == "Chosen were tli: learning rate 0.0002."
+    assert "learned from the list's own train split" in tuning.tuning_sentences(trials, folds=True)[0]
+    assert tuning.tuning_sentences(trials.iloc[:0]) == [] and tuning.tried(trials.iloc[:0]).empty
+
+
+def test_the_report_tells_the_edge_of_what_was_tried():
+    (told,) = tuning.edges(trials_table({"4": 2e-4, "8": 1e-4, "16": 8e-4}))
+    assert told.startswith("tli: 2 of 3 tuned cells took the lowest or the highest learning rate that was tried (0.0001 to 0.0008)")
+    assert not list(tuning.edges(trials_table({"4": 2e-4})))
+
+
+def test_the_plan_counts_trials_as_runs(tmp_path):
+    arms = "  tli: {loss_layer: [2], rank: [4, 8], tune: {epochs: [2, 4, 6]}}\n  placebo: {like: [tli], shuffle_translations: true}\n"
+    experiment = config_of(tmp_path, arms)
+    table = plan.plan(experiment).set_index("stage")
+    assert table.loc["tune", "jobs"] == 2
+    assert "40 runs in 4 cells, and 12 trained before them to tune 2 cells" in plan.text(experiment, plan.plan(experiment))
+    tune = costs.Work.of(Job.of(experiment, "tune", model="m", pair="swh-eng", arm="tli", layer="2", rank="4"))
+    trainings = replace(tune, stage="train", runs=4)  # 2 seeds of 2, 4 and 6 epochs are 4 trainings of 6
+    both = costs.seconds(experiment, trainings) + costs.seconds(experiment, replace(tune, stage="evaluate", layer="output"))
+    assert costs.seconds(experiment, tune) == pytest.approx(both)
+    assert costs.memory_mb(experiment, tune) == costs.memory_mb(experiment, replace(tune, stage="evaluate", layer="output"))
+    assert costs.memory_mb(experiment, tune) > costs.memory_mb(experiment, trainings)
