@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file
+from test_anchor import TEXT
 from tiny import LAYERS, pairs_table
 from trial import Trial
 
@@ -170,6 +173,34 @@ def test_trials_on_weights_that_lie_open_are_those_on_weights_opened_anew(fresh,
         patch.setattr(trainer.Trainer, "can_turn_to", lambda self, spec: False)
         apart = tuned(fresh.changed(results=str(fresh.folder / "apart")).pretend_checked_and_scanned())
     pd.testing.assert_frame_equal(together, apart)
+
+
+@pytest.mark.parametrize("metric", ["drift", "kl"])
+def test_an_anchors_weight_is_tuned(models, tmp_path, metric):
+    """Trials are the runs that arms of these weights would have; of weight 0 the plain one."""
+    for language in ("swh", "eng"):
+        (tmp_path / f"{language}.txt").write_text("\n".join(f"{text} {language}" for text in TEXT), encoding="utf-8")
+    held = {"loss_layer": [2], "rank": [4], "anchor": {"metric": metric}}
+    text = {language: str(tmp_path / f"{language}.txt") for language in ("swh", "eng")}
+    trial = Trial(tmp_path / "results", models("llama"), arms={"tli": held | {"tune": {"weight": [0, 2], "seeds": 1}}}, text=text)
+    trial.pretend_checked_and_scanned()
+    table = tuned(trial)
+    assert table["weight"].tolist() == [2, 0] and table["value"].notna().all()
+    weights = {
+        "held": {"loss_layer": [2], "rank": [4], "anchor": {"metric": metric, "weight": 2}},
+        "plain": {"loss_layer": [2], "rank": [4]},
+    }
+    alone = trial.changed(
+        arms=weights, seeds=table["seed"].unique().tolist(), results=str(tmp_path / "alone")
+    ).pretend_checked_and_scanned()
+    for row, arm in zip(table.itertuples(), ("held", "plain"), strict=True):
+        (record,) = alone.train(arm).values()
+        assert record["unit"] == row.unit
+        first, second = map(load_file, tmp_path.glob(f"*/store/train/{row.unit}/adapter/*.safetensors"))
+        assert all(torch.allclose(first[name], second[name], atol=1e-6) for name in first)
+    trial.train()
+    trial.evaluate()
+    assert trial.measured("runs")["anchor_weight"].fillna(0).tolist() == table.loc[table["chosen"], "weight"].tolist()
 
 
 # --- leaks ----------------------------------------------------------------------------------------------------------
