@@ -19,7 +19,9 @@ from tiny import LAYERS, pairs_table
 from trial import Trial
 
 from tli import metrics
-from tli.cluster import costs, plan
+from tli.cluster import plan
+from tli.cluster.costs import Cost
+from tli.cluster.work import Work
 from tli.config import load, parse
 from tli.config.arms import FIRST_TUNING_SEED, expand_arms
 from tli.errors import CellError, ConfigError
@@ -414,9 +416,9 @@ def test_the_plan_counts_trials_as_runs(tmp_path):
     table = plan.plan(experiment).set_index("stage")
     assert table.loc["tune", "jobs"] == 2
     assert "40 runs in 4 cells, and 12 trained before them to tune 2 cells" in plan.text(experiment, plan.plan(experiment))
-    tune = costs.Work.of(Job.of(experiment, "tune", model="m", pair="swh-eng", arm="tli", layer="2", rank="4"))
-    trainings = replace(tune, stage="train", runs=4)  # 2 seeds of 2, 4 and 6 epochs are 4 trainings of 6
-    both = costs.seconds(experiment, trainings) + costs.seconds(experiment, replace(tune, stage="evaluate", layer="output"))
-    assert costs.seconds(experiment, tune) == pytest.approx(both)
-    assert costs.memory_mb(experiment, tune) == costs.memory_mb(experiment, replace(tune, stage="evaluate", layer="output"))
-    assert costs.memory_mb(experiment, tune) > costs.memory_mb(experiment, trainings)
+    work = Work.of(Job.of(experiment, "tune", model="m", pair="swh-eng", arm="tli", layer="2", rank="4"))
+    tune, training, measuring = (Cost(experiment, one) for one in (work, replace(work, stage="train", runs=2), work.measurements))
+    twelve = 2 * (training.seconds - training.loading)  # 2 seeds of 2, 4 and 6 epochs are twice those of 6
+    assert tune.seconds == pytest.approx(training.loading + twelve + measuring.seconds)
+    assert (tune.memory_mb, tune.gpu_memory_gb) == (measuring.memory_mb, measuring.gpu_memory_gb) and tune.gpus == 1
+    assert tune.gpu_memory_gb > training.gpu_memory_gb
