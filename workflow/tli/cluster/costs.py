@@ -7,7 +7,7 @@ multiply by `attempt`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
 
@@ -104,6 +104,13 @@ class Cost:
     given: TrainSpec | None = None  # a training's spec, where it is not its arm's
 
     @cached_property
+    def phases(self) -> tuple[Cost, ...]:
+        """Of a tuning job its trainings and then its measurements, each on a model of its own; of another, nothing."""
+        if self.work.stage != "tune":
+            return ()
+        return tuple(Cost(self.experiment, work, self.card_gb, self.given) for work in (self.work.trainings, self.work.measurements))
+
+    @cached_property
     def size(self) -> Size:
         return size(self.experiment, self.work.model)
 
@@ -126,6 +133,8 @@ class Cost:
         opens all blocks."""
         if not self.on_card or not self.section.across_gpus:
             return int(self.on_card)
+        if self.phases:
+            return max(phase.gpus for phase in self.phases)
         return max(2 if self.blocks == self.size.layers else 1, ceil((1.2 * self._weights + self._activations + CONTEXT) / self.room))
 
     @property
@@ -244,6 +253,8 @@ class Cost:
     @property
     def memory_mb(self) -> int:
         """Main memory to ask for, MB. With a card the weights only pass through it."""
+        if self.phases:
+            return max(phase.memory_mb for phase in self.phases)
         known, held = self.size, self._weights
         if not self.on_card:
             held += self._activations
@@ -258,6 +269,8 @@ class Cost:
         """Memory that the job needs of each card, GB as cards are sold (2^30 bytes); 0 for a model on the CPU."""
         if not self.on_card:
             return 0.0
+        if self.phases:
+            return max(phase.gpu_memory_gb for phase in self.phases)
         return (CONTEXT + 1.05 * self._weights / self.gpus + self._activations) / 2**30
 
     # ---- time
@@ -298,6 +311,8 @@ class Cost:
     @property
     def seconds(self) -> float:
         """Seconds that the job is expected to take."""
+        if self.phases:
+            return self._tune()
         return (
             self.loading
             + {
@@ -308,6 +323,13 @@ class Cost:
                 "transfer": self._transfer,
             }[self.work.stage]()
         )
+
+    def _tune(self) -> float:
+        """Trial after trial, whose seeds may share their passes; an arm's steps are those of its longest trial."""
+        tune = self.experiment.arms[self.work.arm].tune
+        longest = Cost(self.experiment, replace(self.work.trainings, runs=len(tune.seeds)), self.card_gb, self.given)
+        share = sum(trial.epochs for trial in tune.trials) / max(tune.epochs)
+        return longest.loading + share * longest._train() + self.phases[1].seconds
 
     @property
     def _stored(self) -> float:

@@ -45,7 +45,8 @@ class Misfit:
 def misfits(experiment: Experiment, card_gb: float) -> list[Misfit]:
     """One for each stage, model and kind of training, the largest job of each."""
     largest: dict[tuple, Cost] = {}
-    for work in (work for several in works(experiment).values() for work in several):
+    # A tuning job opens what the training and the evaluation of its cell open.
+    for work in (work for stage, several in works(experiment).items() if stage != "tune" for work in several):
         cost = Cost(experiment, work, card_gb)
         if cost.gpu_memory_gb > TIGHT * card_gb:
             key = (work.stage, work.model, work.arm and cost.spec, bool(work.trained_whole))

@@ -35,6 +35,7 @@ def plan(experiment: Experiment, card_gb: float = CARD_GB) -> pd.DataFrame:
         _other("folds", int(experiment.has_folds)),
         staged["check"] | {"disk_gb": kept + 0.001 * len(config.models)},
         staged["scan"],
+        *([staged["tune"] | _disk_of_tuning(experiment, work["tune"])] if "tune" in staged else []),
         staged["train"] | _disk_of_training(experiment),
         *(staged[stage] | {"disk_gb": _disk_of(experiment, work[stage])} for stage in ("evaluate", "transfer") if stage in staged),
         _other("statistics", 1),
@@ -57,9 +58,11 @@ def text(experiment: Experiment, table: pd.DataFrame, card: cards.Card | None = 
     shown["gpu_memory_gb"] = shown.pop("gpu_memory_gb").map("{:.1f}".format)
     for name in ("disk_gb", "disk_while_running_gb"):
         shown[name] = shown[name].map("{:.2f}".format)
+    trials = sum(one.runs for one in works(experiment).get("tune", []))
     left_out = ([] if on_cards else ["gpu_hours", "gpu_memory_gb"]) + ([] if on_processors else ["cpu_hours"])
     lines = [
-        f"{config.title}: {len(experiment.runs)} runs in {len(experiment.cells)} cells",
+        f"{config.title}: {len(experiment.runs)} runs in {len(experiment.cells)} cells"
+        + (f", and {trials} trained before them to tune {len(experiment.tuned_cells)} cells" if trials else ""),
         shown.drop(columns=left_out).to_string(index=False),
         "longest_minutes and memory are what a job asks for at its first try, about three times what is expected; hours are what is "
         "expected (docs/costs.md). What the store of an earlier run holds is not computed again and is not subtracted here.",
@@ -108,6 +111,13 @@ def _stage(experiment: Experiment, stage: str, work: list[Work], card_gb: float)
         gpu_memory_gb=max((cost.gpu_memory_gb for cost in priced), default=0),
         disk_gb=0.001 * len(work),
     )
+
+
+def _disk_of_tuning(experiment: Experiment, work: list[Work]) -> dict:
+    """As of training; all weights of a trial lie there until it is measured."""
+    needed = [one.runs * disk.disk_mb(experiment, one.trainings, one.rank) / 1000 for one in work]
+    kept = sum(size for one, size in zip(work, needed, strict=True) if not one.is_full)
+    return {"disk_gb": kept, "disk_while_running_gb": sum(needed) - kept}
 
 
 def _disk_of_training(experiment: Experiment) -> dict:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
 from pathlib import Path
 
 from tli.cluster.sizes import size
 from tli.experiment import Experiment
-from tli.experiment.job import EvaluateJob, Job, TrainJob, TransferJob
+from tli.experiment.job import EvaluateJob, Job, TrainJob, TransferJob, TuneJob
 from tli.experiment.settings import lexicon_spec
 from tli.probes.task_items import HUB, find_file
 
@@ -33,7 +33,7 @@ class Work:
     layer: str = "output"
     arm: str = ""
     is_full: bool = False  # full fine-tuning, or what needs unquantised weights
-    runs: int = 1  # seeds and folds of a training job, adapters and baselines of the later stages
+    runs: int = 1  # seeds and folds of a training job, those of all trials of a tuning job, adapters and baselines of the later stages
     rank: str = ""
     baselines: int = 0  # of `runs`, models as they came
     trained_whole: int = 0  # of `runs`, those whose weights take the place of the model's
@@ -43,6 +43,9 @@ class Work:
         """The work of a job of the stages check to transfer."""
         if isinstance(job, TrainJob):
             return Work("train", job.model, job.pair, job.layer, job.arm, job.spec.is_full, len(job.members), job.rank)
+        if isinstance(job, TuneJob):
+            runs = len(job.tune.trials) * len(job.tune.seeds)
+            return Work("tune", job.model, job.pair, job.layer, job.arm, job.spec.is_full, runs, job.rank)
         if isinstance(job, EvaluateJob | TransferJob):
             part = job.content
             whole = sum(run.is_full for run in part.runs)
@@ -57,6 +60,17 @@ class Work:
             )
         return Work(job.stage, job.model, getattr(job, "pair", ""))
 
+    @property
+    def trainings(self) -> Work:
+        """Of a tuning job: what it trains."""
+        return replace(self, stage="train")
+
+    @property
+    def measurements(self) -> Work:
+        """Of a tuning job: what it measures, on the whole model."""
+        whole = self.runs if self.is_full else 0
+        return Work("evaluate", self.model, self.pair, is_full=self.is_full, runs=self.runs, trained_whole=whole)
+
 
 def works(experiment: Experiment) -> dict[str, list[Work]]:
     """Every model job of the grid, by stage in the order of the run."""
@@ -69,10 +83,16 @@ def works(experiment: Experiment) -> dict[str, list[Work]]:
     found = {
         "check": [Work("check", model) for model in config.models],
         "scan": [Work("scan", *key) for key in experiment.model_pairs],
+        **({"tune": tuning} if (tuning := _tuning(experiment)) else {}),
         "train": training,
         "evaluate": _measured(experiment, "evaluate"),
     }
     return found | ({"transfer": _measured(experiment, "transfer")} if experiment.has_transfer else {})
+
+
+def _tuning(experiment: Experiment) -> list[Work]:
+    names = ("model", "pair", "arm", "layer", "rank")
+    return [Work.of(Job.of(experiment, "tune", **{name: getattr(cell, name) for name in names})) for cell in experiment.tuned_cells]
 
 
 def _measured(experiment: Experiment, stage: str) -> list[Work]:

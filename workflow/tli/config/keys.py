@@ -225,6 +225,31 @@ class Anchor(Section):
     )
 
 
+class Tune(Section):
+    """Trials that settle an arm's settings before its runs: every combination is trained and judged on the select split alone."""
+
+    learning_rate: list[Annotated[float, Field(gt=0)]] = Field(
+        [], description="Peak learning rates to try; left empty: the arm's own.", examples=[[5.0e-5, 2.0e-4, 8.0e-4]]
+    )
+    epochs: list[Annotated[int, Field(ge=1)]] = Field([], description="Passes to try; left empty: the arm's own.", examples=[[2, 5]])
+    weight: list[Annotated[float, Field(ge=0)]] = Field(
+        [], description="Weights of the arm's anchor to try; left empty: the anchor's own.", examples=[[1, 3, 10]]
+    )
+    seeds: Annotated[int, Field(ge=1)] = Field(
+        2, description="Seeds of each trial, counted from 1,000,001: none of them is ever a seed of the runs."
+    )
+
+    @model_validator(mode="after")
+    def _tries_something(self):
+        lists = {name: getattr(self, name) for name in ("learning_rate", "epochs", "weight")}
+        if not any(lists.values()):
+            raise ValueError("names nothing to try; give learning_rate, epochs or weight a list of values")
+        for name, values in lists.items():
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} names a value twice; equal trials are one trial")
+        return self
+
+
 class Training(Section):
     """How an adapter is trained. Defaults are the paper's; every key can stand in an arm too."""
 
@@ -272,6 +297,14 @@ class Training(Section):
     )
     select: Selection | None = Field(None, description="Train on some of the pairs only, chosen by a strategy.")
     anchor: Anchor | None = Field(None, description="Hold the model to its own running text (the third that is kept apart).")
+    tune: Tune | None = Field(
+        None,
+        description="Fair tuning: choose learning rate, epochs or the anchor's weight by the primary endpoint on the select split, for each "
+        "layer and rank. Only the best trial, trained anew with the runs' seeds, enters the grid; all arms have equally many trials of as "
+        "many seeds, a placebo takes its arm's choice, an arm of 0 epochs has none to make. Without it, ranks, full fine-tuning and anchors "
+        "are compared at settings that suit some of them.",
+        examples=[{"learning_rate": [5.0e-5, 2.0e-4, 8.0e-4]}],
+    )
 
 
 class Arm(Training):

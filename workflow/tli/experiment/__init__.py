@@ -84,6 +84,11 @@ class Experiment:
         return list({(run.model, run.pair, *run.cell): run for run in reversed(self.runs)}.values())[::-1]
 
     @cached_property
+    def tuned_cells(self) -> list[GridRun]:
+        """The first seed's run of every cell that has trials of its own: a placebo takes its arm's choice."""
+        return [run for run in self.cells if self.arms[run.arm].tune and not run.placebo_of]
+
+    @cached_property
     def _by_model_pair(self) -> dict[tuple[str, str], list[GridRun]]:
         groups: dict[tuple[str, str], list[GridRun]] = {key: [] for key in self.model_pairs}
         for run in self.runs:

@@ -1,6 +1,6 @@
 """Where each file lies below the results folder. Paths are made here and nowhere else; names in braces make patterns for rules.
 
-lexicon/<pair>/ · check/<model>.json · scan/<model>/<pair>/ · train/<model>/<pair>/<run>/ · evaluate/, transfer/<model>/<pair>/<part>/
+lexicon/<pair>/ · check/<model>.json · scan/<model>/<pair>/ · tune/<model>/<pair>/<cell>/ · train/<model>/<pair>/<run>/ · evaluate/, transfer/<model>/<pair>/<part>/
 statistics/ · report/ · fetched/ · store/ (finished units) · provenance/ · logs/ · benchmarks/
 """
 
@@ -60,6 +60,11 @@ class Layout:
         files = {"scan": "scan.tsv", "choice": "best.tsv", "words": "words.tsv", "audit": "audit.tsv", "maps": "maps.tsv"}
         files |= {"map_similarities": "maps-similarities.parquet", "map_metrics": "maps-metrics.tsv"}
         return {name: f"{self.results}/scan/{model}/{pair}/{file}" for name, file in files.items()}
+
+    def trials(self, model: str, pair: str, cell: tuple[str, str, str]) -> str:
+        """What was tried of a cell (arm, layer, rank) and what was chosen."""
+        arm, layer, rank = cell
+        return f"{self.results}/tune/{model}/{pair}/{arm}/layer-{layer}/rank-{rank}/trials.tsv"
 
     def run(self, model: str, pair: str, run: str) -> str:
         """The folder of a run, by its name."""

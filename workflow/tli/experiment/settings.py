@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tli.config import Config
 from tli.config.arms import expand_arms
 from tli.config.keys import Translate
@@ -68,6 +70,12 @@ def measure_spec(config: Config) -> MeasureSpec:
         projected_pairs=section.projected_pairs,
         csls_k=config.scan.csls_k,
     )
+
+
+def trial_measure_spec(config: Config) -> MeasureSpec:
+    """How a trial is measured: where and as the claims about its runs are made."""
+    whole = measure_spec(config)
+    return replace(whole, hidden_states=whole.hidden_states[:1], poolings=whole.poolings[:1], projected_pairs=0)
 
 
 def transfer_spec(config: Config) -> TransferSpec:

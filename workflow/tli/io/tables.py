@@ -74,6 +74,22 @@ MAPS = [
     "chosen",  # the map's own state and hyperparameter
 ]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
+TRIALS = [
+    *CELL,
+    "trial",  # counted from 1, the smaller change of the model first
+    "learning_rate",
+    "epochs",
+    "weight",  # of the anchor, NaN where it is not tuned
+    "seed",  # none of the runs'
+    "criterion",  # a column of METRICS
+    "hidden_state",
+    "pooling",
+    "words",  # select pairs that it rests on
+    "value",  # of the select pairs among their own forms; NaN where the training failed
+    "failed",
+    "chosen",  # True for all seeds of the trial whose settings the runs take
+    "unit",  # digest of all that the trained seed depends on
+]
 WORDS = [
     "model",
     "pair",
@@ -94,6 +110,7 @@ RUNS = GRID + [
     "warmup_steps",
     "alpha",
     "dropout",
+    "anchor_weight",  # NaN without an anchor
     "adapted_blocks",  # how many blocks carry an adapter
     "trainable_parameters",
     "reached_parameters",  # those that the loss can reach, measured

@@ -44,6 +44,7 @@ class Tables:
     losses: pd.DataFrame = _table(*contract.LOSSES)
     scan: pd.DataFrame = _table(*contract.SCAN)
     choice: pd.DataFrame = _table(*contract.CHOICE)
+    trials: pd.DataFrame = _table(*contract.TRIALS)
     similarities: pd.DataFrame = _table(*contract.SIMILARITIES)
     metrics: pd.DataFrame = _table(*contract.RUN_METRICS)
     projections: pd.DataFrame = _table(*contract.PROJECTIONS)

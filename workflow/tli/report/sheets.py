@@ -9,7 +9,7 @@ import pandas as pd
 
 from tli.facts import WITHIN_RUN
 from tli.io.tables import CELL
-from tli.report import derived, paper
+from tli.report import derived, paper, tuning
 from tli.report.input import ReportInput, Tables
 from tli.report.selection import Cell, Endpoint, first_cells, in_order, rows
 
@@ -144,6 +144,13 @@ KINDS = {
         lambda report: report.tables.choice,
         "The criterion on the select split by hidden state, and how often each wins.",
         "Word bootstrap.",
+    ),
+    "trials": Kind(
+        "Trials",
+        lambda report: tuning.tried(report.tables.trials),
+        "What was tried of every tuned cell before its runs, and what they took; mean over seeds that no run has.",
+        "The primary endpoint on the select pairs among their own forms; no held-out pair is read. Ties go to the smaller change.",
+        main="model pair arm layer rank trial learning_rate epochs weight seeds words value chosen",
     ),
     "ranks": Kind(
         "Trend over ranks",

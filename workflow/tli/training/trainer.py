@@ -67,16 +67,15 @@ class Trainer:
         self.model, self.spec, self.loss_layer, self.trained = model, spec, loss_layer, trained
         self.asked, self.blocks = adapted, min(adapted, loss_layer)
         opening = replace(model, dtype=spec.full_dtype) if spec.is_full else model
-        whole = None
-        if spec.anchor and spec.anchor.metric == "kl":
-            whole, tokenizer = open_whole(replace(opening, quantization="none") if spec.is_full else opening, times_weights(spec))
-            self.opened = below_head(whole, tokenizer)
+        self._whole = None
+        if _needs_head(spec):
+            self._whole, tokenizer = open_whole(replace(opening, quantization="none") if spec.is_full else opening, times_weights(spec))
+            self.opened = below_head(self._whole, tokenizer)
         else:
             self.opened = open_model(opening, loss_layer, quantized=not spec.is_full, times=times_weights(spec))
         if spec.gradient_checkpointing:
             self.opened.base.gradient_checkpointing_enable({"use_reentrant": False})
-        anchor = Anchor(self.opened, spec.anchor, loss_layer, anchoring or Anchoring(()), whole) if spec.anchor else None
-        self.task = loop.Task(spec, loss_layer, anchor)
+        self.task = self._task(anchoring)
         self.shape = None
         if not spec.is_full:
             self.shape = lora.LoraShape(spec.rank, spec.alpha, spec.dropout, spec.target_modules, self.blocks)
@@ -85,6 +84,22 @@ class Trainer:
         self._expected: list[Member] = []
         self._ready: dict[Member, _Trained] = {}
         self._room = self.opened.room("runs in a pass")
+
+    def _task(self, anchoring: Anchoring | None) -> loop.Task:
+        spec = self.spec
+        anchor = Anchor(self.opened, spec.anchor, self.loss_layer, anchoring or Anchoring(()), self._whole) if spec.anchor else None
+        return loop.Task(spec, self.loss_layer, anchor)
+
+    def can_turn_to(self, spec: TrainSpec) -> bool:
+        """Whether the model as it lies open serves these settings, which differ in what is tuned alone."""
+        return _needs_head(spec) == (self._whole is not None)
+
+    def turn_to(self, spec: TrainSpec, anchoring: Anchoring | None = None) -> None:
+        """Go on with other settings of the cell on the same weights; each run is what it is on weights opened anew."""
+        self.spec, self.task = spec, None
+        self.task = self._task(anchoring)
+        self._choices, self._expected, self._ready = {}, [], {}
+        self.__dict__.pop("seeds_at_a_time", None)
 
     @property
     def trains_together(self) -> bool:
@@ -317,3 +332,7 @@ class Trainer:
             return
         with stack.applied():
             yield stack
+
+
+def _needs_head(spec: TrainSpec) -> bool:
+    return spec.anchor is not None and spec.anchor.metric == "kl"

@@ -73,6 +73,7 @@ class ReportJob(OfEverything):
         return {
             "statistics": [] if self.experiment.trains_nothing else list(self.layout.statistics().values()),
             "scans": [path for files in scans for path in (files["scan"], files["choice"], files["map_metrics"])],
+            "trials": [self.layout.trials(cell.model, cell.pair, cell.cell) for cell in self.experiment.tuned_cells],
             "audits": [self.layout.lexicon(pair)["audit"] for pair in self.experiment.config.pairs],
         }
 
