@@ -46,6 +46,7 @@ class Tables:
     choice: pd.DataFrame = _table(*contract.CHOICE)
     similarities: pd.DataFrame = _table(*contract.SIMILARITIES)
     metrics: pd.DataFrame = _table(*contract.RUN_METRICS)
+    tokens: pd.DataFrame = _table(*contract.TOKENS)
     projections: pd.DataFrame = _table(*contract.PROJECTIONS)
     tests: pd.DataFrame = _table(*contract.TESTS)
     verdicts: pd.DataFrame = _table(*contract.VERDICTS)
@@ -107,6 +108,7 @@ class Model:
     revision: str = ""
     quantization: str = "none"
     dtype: str = ""
+    word_form: str = "alone"
     identity: str | None = None  # which weights the check saw; None before it ran
     is_bare: bool = False  # its tokenizer adds nothing before a word
     perplexities: tuple[Perplexity, ...] = ()
@@ -182,7 +184,8 @@ class Experiment:
 
 
 def _model(name: str, settings, check: dict | None) -> Model:
-    given = Model(name, settings.demo, settings.source, settings.revision or "", settings.quantization, settings.dtype)
+    about = settings.demo, settings.source, settings.revision or "", settings.quantization, settings.dtype, settings.word_form
+    given = Model(name, *about)
     if check is None:
         return given
     seen = [

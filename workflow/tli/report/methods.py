@@ -86,6 +86,7 @@ def _model(model: Model) -> str:
     about += [f"revision {revision[:12]}"] if revision else []
     about += ["4-bit NF4"] if model.quantization == "nf4" else []
     about += [model.dtype] if model.dtype else []
+    about += ["words fed as after a space"] if model.word_form == "leading-space" else []
     return model.name + (f" ({', '.join(about)})" if about else "")
 
 

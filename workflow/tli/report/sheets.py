@@ -179,6 +179,12 @@ KINDS = {
         lambda report: report.tables.perplexity,
         "On a few shipped sentences, beside that of uniform guessing: tells a broken model.",
     ),
+    "tokens": Kind(
+        "Tokens",
+        lambda report: report.tables.tokens,
+        "What each model's tokenizer makes of the words of a list.",
+        "In the form in which words were fed, and in the other one.",
+    ),
     "runs": Kind(
         "Runs",
         lambda report: report.tables.trained,

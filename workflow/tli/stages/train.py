@@ -18,8 +18,10 @@ from tli.io import store
 from tli.io.records import CheckRecord, read_check, read_json, write_json
 from tli.io.sentences import read_sentences
 from tli.log import say, warn
+from tli.model.checkpoint import load_tokenizer
 from tli.model.device import device_name, peak_memory_mib
 from tli.model.opening import below_head, open_whole
+from tli.model.token_facts import assert_known, tokens_table
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, write_matrix
 from tli.training.loop import steps_of
@@ -32,12 +34,14 @@ def run(job: TrainJob) -> dict:
     """Train each seed of the cell that the store does not hold yet, and copy the units to the runs' folders.
 
     A folder gets adapter/ (or weights/), losses.parquet and run.json. A full training writes every
-    `jobs.checkpoint_minutes` where it stands. Returns the facts for the provenance. Raises CellError.
+    `jobs.checkpoint_minutes` where it stands. Returns the facts for the provenance. Raises CellError, and EmbedError where the
+    model's tokenizer does not know most of the list.
     """
     cell = _Cell(job)
     lacking = [member for member in job.members if cell.unit(member) is None]
-    facts = {}
+    facts = {"word_form": cell.model.word_form}
     if lacking:
+        assert_known(tokens_table(load_tokenizer(cell.model), cell.splits.pairs, job.pair, cell.model.word_form), job.model)
         trainer = cell.trainer()
         facts["device"] = device_name(trainer.opened.device)
         if job.experiment.config.jobs.seeds_together and trainer.trains_together:
@@ -140,6 +144,7 @@ class _Cell:
                 "peak_memory_mib": _peak(trainer.opened.device),
                 "device": device_name(trainer.opened.device),
                 "settings": plain(self.spec),
+                "word_form": self.model.word_form,
                 "stage_versions": f"train {STAGE_VERSIONS['train']}",
             }
             (folder / "run.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -175,6 +180,7 @@ def unit_key(
         "adapted": min(adapted, loss_layer),  # blocks above are never reached: the run is the same without them
         "pairs": store.digest_table(trained[["pair_id", "source", "target", "alternatives"]]),
         "seed": seed,
+        **model.word_key,
     }
 
 
