@@ -34,17 +34,27 @@ def tokenize(tokenizer, words: list[str], form: str = "alone") -> list[Tokens]:
     """
     with_special = tokenizer(words, add_special_tokens=True)["input_ids"]
     without = tokenizer(words, add_special_tokens=False)["input_ids"]
-    inside = after_space(tokenizer, words) if form == "leading-space" else without
-    result, spaces = [], {}
-    for word, ids, plain, own in zip(words, with_special, without, inside, strict=True):
-        if not plain or not own:
+    inside = without if form == "alone" else after_space(tokenizer, words)
+    spaces = [0] * len(words) if form == "alone" else _spaces(tokenizer, inside)
+    result = []
+    for word, ids, plain, fed, space in zip(words, with_special, without, inside, spaces, strict=True):
+        if not plain or not fed:
             raise EmbedError(f"the word {word!r} becomes no token at all; take it out of the lexicon")
         first = next((i for i in range(len(ids) - len(plain) + 1) if ids[i : i + len(plain)] == plain), None)
         if first is None:
             raise EmbedError(f"the word {word!r} is cut into other tokens with BOS than without; its own tokens are not clear")
-        skip = form == "leading-space" and len(own) > 1 and _is_space(tokenizer, own[0], spaces)
-        result.append(Tokens((*ids[:first], *own, *ids[first + len(plain) :]), first + skip, first + len(own)))
+        result.append(Tokens((*ids[:first], *fed, *ids[first + len(plain) :]), first + space, first + len(fed)))
     return result
+
+
+def own_tokens(tokenizer, words: list[str], form: str) -> list[list[int]]:
+    """The ids of each word's own tokens, as in `tokenize`; [] for a word without any."""
+    if not words:
+        return []
+    if form == "alone":
+        return tokenizer(words, add_special_tokens=False)["input_ids"]
+    inside = after_space(tokenizer, words)
+    return [ids[space:] for ids, space in zip(inside, _spaces(tokenizer, inside), strict=True)]
 
 
 def after_space(tokenizer, words: list[str]) -> list[list[int]]:
@@ -69,10 +79,11 @@ def after_space(tokenizer, words: list[str]) -> list[list[int]]:
     return result
 
 
-def _is_space(tokenizer, token: int, known: dict[int, bool]) -> bool:
-    if token not in known:
-        known[token] = not tokenizer.decode([token]).strip()
-    return known[token]
+def _spaces(tokenizer, words: list[list[int]]) -> list[int]:
+    """1 for each word whose first token is the space alone, and not all there is; else 0."""
+    first = {ids[0] for ids in words if len(ids) > 1}
+    blank = {token for token in first if not tokenizer.decode([token]).strip()}
+    return [int(len(ids) > 1 and ids[0] in blank) for ids in words]
 
 
 def tokens_of(opened: Opened, words: list[str], form: str = "") -> list[Tokens]:

@@ -12,13 +12,14 @@ import json
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pandas as pd
 
 from tli.errors import EmbedError
 from tli.io import tables
-from tli.model.pooling import WORD_FORMS, tokenize
+from tli.model.pooling import WORD_FORMS, own_tokens
 
 MANY_UNKNOWN = 0.01  # share of a side's forms from which on a warning is given
 TOO_MANY_UNKNOWN = 0.5  # and beyond which the list is refused: most of it would be one and the same token
@@ -51,27 +52,33 @@ class TokenFacts:
 
 def token_facts(tokenizer, forms: Iterable[str], word_form: str) -> TokenFacts:
     """What `tokenizer` makes of the distinct `forms`, fed as `word_form`. Raises EmbedError where it cannot be fed so."""
+    return _both(tokenizer, forms, word_form)[word_form]
+
+
+def _both(tokenizer, forms: Iterable[str], used: str, both: bool = True) -> dict[str, TokenFacts]:
+    """`token_facts` by word form: of the one that is `used`, then of the other, if it is to be had. Raises EmbedError as they do."""
     forms = list(dict.fromkeys(forms))
-    tokenless = {form for form, ids in zip(forms, _plain(tokenizer, forms), strict=True) if not ids}
-    known = [form for form in forms if form not in tokenless]
-    own = _own(tokenizer, known, word_form)
-    pieces = Pieces(tokenizer)
-    (other_form,) = set(WORD_FORMS) - {word_form}
-    try:
-        other = [pieces.cuts(ids) for ids in _own(tokenizer, known, other_form)]
-    except EmbedError:
-        other = None
-    unknown_ids, kept = _unknown_ids(tokenizer), _decoded(tokenizer, own)
-    lost = [bool(unknown_ids & set(ids)) or _letters(text) < _letters(form) for form, ids, text in zip(known, own, kept, strict=True)]
-    unknown = tokenless | {form for form, is_lost in zip(known, lost, strict=True) if is_lost}
-    same = Counter(map(tuple, own))
+    own = {used: own_tokens(tokenizer, forms, used)}
+    if both:
+        (other,) = set(WORD_FORMS) - {used}
+        with suppress(EmbedError):
+            own[other] = own_tokens(tokenizer, forms, other)
+    pieces, unknown_ids = Pieces(tokenizer), _unknown_ids(tokenizer)
+    cuts = {form: [pieces.cuts(ids) for ids in lists] for form, lists in own.items()} if len(own) > 1 else {}
+    otherwise = sum(one != other for one, other in zip(*cuts.values(), strict=True)) if cuts else None
+    return {word_form: _facts(pieces, forms, lists, unknown_ids, otherwise) for word_form, lists in own.items()}
+
+
+def _facts(pieces: Pieces, forms: list[str], own: list[list[int]], unknown_ids: set[int], otherwise: int | None) -> TokenFacts:
+    read, same = _decoded(pieces.tokenizer, own), Counter(map(tuple, own))
+    lost = (not unknown_ids.isdisjoint(ids) or _letters(text) < _letters(form) for form, ids, text in zip(forms, own, read, strict=True))
     return TokenFacts(
         forms=len(forms),
         words=sum(max(1, len(form.split())) for form in forms),
         tokens=sum(map(len, own)),
         one_token=sum(len(ids) == 1 for ids in own),
-        cut_otherwise=None if other is None else sum(pieces.cuts(ids) != cuts for ids, cuts in zip(own, other, strict=True)),
-        unknown=tuple(form for form in forms if form in unknown),
+        cut_otherwise=otherwise,
+        unknown=tuple(form for form, is_lost in zip(forms, lost, strict=True) if is_lost),
         cut_characters=sum(any(map(pieces.is_part, ids)) for ids in own),
         alike=sum(same[tuple(ids)] > 1 for ids in own),
     )
@@ -104,20 +111,15 @@ class Pieces:
         return self._names[token]
 
 
-def tokens_table(tokenizer, pairs: pd.DataFrame, pair: str, used: str) -> pd.DataFrame:
-    """tables.TOKENS without the model's name: each side of a list in both forms, in the one that is `used` first.
+def tokens_table(tokenizer, pairs: pd.DataFrame, pair: str, used: str, both: bool = True) -> pd.DataFrame:
+    """tables.TOKENS without the model's name: each side of a list in the form that is `used`, and with `both` in the other one.
 
-    pairs: columns source, target. A form of words that the tokenizer cannot be fed is left out, unless it is the one used.
+    pairs: columns source, target. Raises EmbedError where the tokenizer cannot be fed words in the form that is used; the other is
+    then left out.
     """
     rows = []
     for side, language in zip(("source", "target"), pair.split("-"), strict=True):
-        for form in (used, *(other for other in WORD_FORMS if other != used)):
-            try:
-                facts = token_facts(tokenizer, pairs[side].tolist(), form)
-            except EmbedError:
-                if form == used:
-                    raise
-                continue
+        for form, facts in _both(tokenizer, pairs[side].tolist(), used, both).items():
             values = {name: getattr(facts, name) for name in ("forms", "words", "tokens", "fertility", "one_token", "cut_otherwise")}
             values |= {"unknown": len(facts.unknown), "cut_characters": facts.cut_characters, "alike": facts.alike}
             names = {"pair": pair, "side": side, "language": language, "word_form": form, "used": form == used}
@@ -168,21 +170,13 @@ def _some(shown: str, count: int) -> str:
     return forms + (", ..." if count > MOST_SHOWN else "")
 
 
-def _plain(tokenizer, forms: list[str]) -> list[list[int]]:
-    return tokenizer(forms, add_special_tokens=False)["input_ids"] if forms else []
-
-
-def _own(tokenizer, forms: list[str], word_form: str) -> list[list[int]]:
-    return [list(word.ids[word.first : word.last]) for word in (tokenize(tokenizer, forms, word_form) if forms else [])]
-
-
 def _decoded(tokenizer, ids: list[list[int]]) -> list[str]:
     return tokenizer.batch_decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) if ids else []
 
 
 def _letters(text: str) -> int:
     """Letters and digits, accents apart: a tokenizer that strips these drops none."""
-    return sum(map(str.isalnum, unicodedata.normalize("NFKD", text)))
+    return sum(map(str.isalnum, text if text.isascii() else unicodedata.normalize("NFKD", text)))
 
 
 def _unknown_ids(tokenizer) -> set[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -52,7 +53,7 @@ def explain(config: Config, log: str) -> None:
         text = Path(log).read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: ([^\s,]+)", text, re.M)
+    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: (.+?)(?: \(check log file.*)?$", text, re.M)
     for rule, path in dict.fromkeys(failed):
         _say(f"The rule {rule} failed; its log is {path}. What it says last:")
         try:
@@ -67,7 +68,7 @@ def explain(config: Config, log: str) -> None:
     _say("What is finished is kept; the same command goes on from there. A report of what is there so far:")
     python = Path(sys.executable)
     shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    _say(f"  PYTHONPATH=workflow {shown} -m tli report --partial {config.results}")
+    _say(f"  PYTHONPATH=workflow {shlex.quote(str(shown))} -m tli report --partial {shlex.quote(config.results)}")
 
 
 def _say(text: str) -> None:

@@ -41,7 +41,7 @@ def run(job: TrainJob) -> dict:
     lacking = [member for member in job.members if cell.unit(member) is None]
     facts = {"word_form": cell.model.word_form}
     if lacking:
-        assert_known(tokens_table(load_tokenizer(cell.model), cell.splits.pairs, job.pair, cell.model.word_form), job.model)
+        assert_known(tokens_table(load_tokenizer(cell.model), cell.splits.pairs, job.pair, cell.model.word_form, both=False), job.model)
         trainer = cell.trainer()
         facts["device"] = device_name(trainer.opened.device)
         if job.experiment.config.jobs.seeds_together and trainer.trains_together:
