@@ -255,6 +255,7 @@ def test_full_training_of_a_4_bit_model_is_compared_with_the_unquantised_one():
 # --- protocols and ready configs ------------------------------------------------------------------------------------
 
 PAPER = {
+    "pairs": {"swh-eng": {"lexicon": "x", "clean": "verbatim"}},
     "arms": {"tli": {"loss_layer": [2]}},
     "training": {"adapted_blocks": "all", "allow_unreached": True, "mask_false_negatives": False},
     "pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["with-bos"]},
@@ -270,6 +271,9 @@ PAPER = {
         ({"arms": {"tli": {"loss_layer": ["output", 3]}}}, "controlled"),
         (PAPER, "paper-text"),
         (PAPER | {"pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["no-bos"]}, "evaluation": {"merge": True, "hidden_states": [2]}}, "paper-code"),
+        (PAPER | {"pairs": {"swh-eng": {"lexicon": "x"}}}, "custom"),  # strings that are cleaned are not the author's
+        (PAPER | {"pairs": PAPER["pairs"] | {"lin-eng": {"lexicon": "x"}}}, "custom"),
+        (PAPER | {"models": {"m": {"source": "x", "word_form": "leading-space"}}}, "custom"),
         (PAPER | {"evaluation": {"merge": False}}, "custom"),
         (PAPER | {"arms": {"tli": {"loss_layer": [3]}}}, "custom"),
         ({"training": {"mask_false_negatives": False}}, "custom"),
