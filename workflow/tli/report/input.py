@@ -149,6 +149,12 @@ class Experiment:
     arms: tuple[Arm, ...] = ()
     seeds: tuple[int, ...] = ()
     claims: Claims = Claims()
+    first_items: int | None = None  # of each task, where not all are scored (transfer.limit)
+
+    @property
+    def scored_items(self) -> str:
+        """A sentence where a limit holds, which every accuracy must carry; else ""."""
+        return "" if self.first_items is None else f"Of each task the first {self.first_items:,} items alone were scored (transfer.limit)."
 
     @property
     def is_demo(self) -> bool:
@@ -180,6 +186,7 @@ class Experiment:
             arms=tuple(Arm(name, arm.loss_layers, tuple(map(str, arm.ranks))) for name, arm in expand_arms(config).items()),
             seeds=tuple(config.seed_list),
             claims=Claims(config.statistics.primary, config.statistics.correction, config.statistics.alpha),
+            first_items=config.transfer.limit if config.transfer.tasks else None,
         )
 
 

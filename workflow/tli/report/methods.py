@@ -68,6 +68,7 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
         tasks = list(map(str, tables.transfer["task"].unique()))
         known = [text for key, text in CITED_TASKS.items() if any(key in task for task in tasks)]
         parts.append(f"Transfer was measured on {_listing(tasks)}{f' ({_listing(known)})' if known else ''}.")
+        parts += [experiment.scored_items] if experiment.scored_items else []
     if experiment.is_demo:
         parts.append("The model is a demo trained for this software: its figures support no claim about real language models.")
     return _cite(" ".join(parts))

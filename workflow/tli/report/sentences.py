@@ -44,7 +44,7 @@ def transfer_sentences(report: ReportInput) -> Transfer | None:
         f"Of {len(tested)} tests of after - before (cells x tasks), {lower} found accuracy lower and {higher} higher after correction; "
         "where none was found, the smallest change that could have been is named."
     )
-    return Transfer(summary, tuple(told))
+    return Transfer(" ".join(filter(None, [summary, report.experiment.scored_items])), tuple(told))
 
 
 def same_runs(tables: Tables) -> str:

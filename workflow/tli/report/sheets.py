@@ -204,6 +204,8 @@ def sheets(report: ReportInput) -> list[Sheet]:
     for name, kind in KINDS.items():
         if name in BESIDE_PUBLISHED:
             kind = replace(kind, what=kind.what + paper.beside(report.experiment))
+        if name == "transfer" and report.experiment.scored_items:
+            kind = replace(kind, what=f"{kind.what} {report.experiment.scored_items}")
         made.append(Sheet(name, kind, kind.rows(report)))
     others = {**report.tables.others, **{name: getattr(report.tables, name) for name in MORE}}
     for name in sorted(others):  # what a later stage adds is shown without a word changed here

@@ -29,14 +29,22 @@ def announce_run(experiment: Experiment) -> None:
     )
 
 
-def conclude_run(experiment: Experiment) -> None:
-    """The last lines of a good run: time per stage, the headline, and the report's path."""
+def conclude_run(experiment: Experiment, has_judged: bool = True) -> None:
+    """The last lines of a good run: time per stage, the headline, and the report's path.
+
+    has_judged: whether the run went as far as the statistics; verdicts that lie there are of an earlier one where it did not.
+    """
     config, layout = experiment.config, experiment.layout
     stages = stage_seconds(read_records(layout.provenance()))
     if len(stages):
         total = stages.groupby("stage", sort=False)["seconds"].sum()
         _say("Time per stage, s: " + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in total.items()))
     verdicts = Path(layout.statistics()["verdicts"])
+    if not has_judged:
+        _say(
+            "This run ends before the statistics. Without --until and the like, the same command makes verdicts and report of what is there."
+        )
+        return
     if verdicts.exists():
         demo = any(model.demo for model in config.models.values())
         for _, row in tables.read(verdicts).iterrows():
