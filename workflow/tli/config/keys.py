@@ -39,7 +39,7 @@ class Model(Section):
     quantization: Literal["none", "nf4"] = Field(
         "none",
         description="`nf4` holds the weights in 4 bits through bitsandbytes, on a GPU or a CPU. The check job writes them to "
-        "`<results>/store/nf4` (0.6 bytes a parameter) and all others open them there.",
+        "`<results>/store/nf4` (4.5 bits a weight of the blocks, 16 of all else) and all others open them there.",
         examples=["nf4"],
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
