@@ -11,8 +11,8 @@ export PYTHONPATH := workflow
 
 run: .venv/ready ## run the workflow (the demo; CONFIG=my.yaml for yours) and write the report
 	@echo "== running the workflow on $(CONFIG)"
-	@$(BIN)/python -m tli grid $(CONFIG) > /dev/null # a mistake in it, with file and line; of what is no YAML Snakemake names neither
-	@$(BIN)/snakemake --profile $(PROFILE) --configfile $(CONFIG)
+	@$(BIN)/python -m tli grid "$(CONFIG)" > /dev/null # a mistake in it, with file and line; of what is no YAML Snakemake names neither
+	@$(BIN)/snakemake --profile "$(PROFILE)" --configfile "$(CONFIG)"
 	@echo "== next, in this shell: source .venv/bin/activate   (it finds tli and snakemake; README.md goes on from there)"
 
 test: .venv/ready ## run the quick tests (TESTS=tests/unit for some of them)
@@ -35,7 +35,7 @@ bench-grid: .venv/ready ## time a small grid through Snakemake against one job a
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/grid.py
 
 bench-8b: .venv/ready ## scan, train and evaluate at the shape of an 8B Llama; writes 15 GiB below SCRATCH and removes them
-	@$(BIN)/python benchmarks/eight_billion.py --scratch $(SCRATCH) --threads 2
+	@$(BIN)/python benchmarks/eight_billion.py --scratch "$(SCRATCH)" --threads 2
 
 bench-maps: .venv/ready ## six free maps at every hidden state of an 8B's shape
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/maps.py --write
@@ -44,7 +44,7 @@ bench-statistics: .venv/ready ## the statistics of a large grid: 3 models, 5 pai
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/statistics_scale.py --write
 
 bench-gpu: .venv/ready ## the same on a GPU
-	@$(BIN)/python benchmarks/gpu.py --scratch $(SCRATCH)
+	@$(BIN)/python benchmarks/gpu.py --scratch "$(SCRATCH)"
 
 lint: .venv/ready ## check style and workflow
 	@$(BIN)/ruff check workflow tests benchmarks
@@ -75,9 +75,9 @@ help: ## list these commands
 .venv/ready: environment.yml pyproject.toml
 	@echo "== making the environment in .venv (once; a few minutes)"
 	@start=$$(date +%s); set -euo pipefail; \
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "Python 3.11 is needed; $(PYTHON) is $$($(PYTHON) --version). Give it as: make PYTHON=/path/to/python3.11"; exit 1; }; \
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is needed; $(PYTHON) is $$("$(PYTHON)" --version). Give it as: make PYTHON=/path/to/python3.11"; exit 1; }; \
+	[ -x $(BIN)/python ] || "$(PYTHON)" -m venv .venv; \
 	sed -n 's/^ *- \([A-Za-z0-9_.-]*==[^ ]*\).*/\1/p' environment.yml > .venv/requirements.txt; \
 	echo "   installing PyTorch"; $(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep '^torch==' .venv/requirements.txt)"; \
 	echo "   installing the rest"; $(BIN)/python -m pip install -q --disable-pip-version-check -r .venv/requirements.txt; \

@@ -1,5 +1,4 @@
 # Wiring only: read the config, make the experiment, hand rules what its jobs say. The logic lives in workflow/tli, under test.
-import atexit
 import sys
 from functools import cache
 from pathlib import Path
@@ -13,7 +12,7 @@ if (PACKAGE / "tli").is_dir() and str(PACKAGE) not in sys.path:
 
 try:
     from tli import config as tli_config
-    from tli.cluster import costs, starts
+    from tli.cluster import cards, costs, starts
     from tli.errors import ConfigError, InUseError
     from tli.experiment import Experiment
     from tli.experiment.doubts import foreseen, refuse_unpinned
@@ -55,6 +54,7 @@ try:
         if workflow.output_settings.dryrun:
             console.foresee(REMARKS)
     EXPERIMENT.runs
+    CARD = cards.of_resources(workflow.resource_settings.default_resources)
 except ConfigError as error:
     raise WorkflowError(f"The config cannot be run:\n{error}")
 
@@ -99,7 +99,7 @@ def job_resources(kind, **names):
     """What a job asks for; more at each further try. Without a GPU, a default of the profile must not ask for one."""
 
     def asked(wildcards):
-        return costs.asked(job_of(kind, wildcards, **names))
+        return costs.asked(job_of(kind, wildcards, **names), CARD.gb if CARD else costs.CARD_GB)
 
     more = {
         "mem_mb": lambda wildcards, attempt: attempt * asked(wildcards).memory_mb,
@@ -108,47 +108,3 @@ def job_resources(kind, **names):
     if kind in costs.OF_OTHERS:
         return {**more, "gpu_model": ""}
     return {**more, "gpu": lambda wildcards: asked(wildcards).gpu}
-
-
-def stages_to_run():
-    """The stage of each job that will run: its rule file's name. As a module the workflow is not alone, and its rules may be renamed."""
-    files = [Path(job.rule.snakefile) for job in workflow.dag.needrun_jobs()]
-    return [file.stem for file in files if file.parent == PACKAGE / "rules"]
-
-
-def announce(log):
-    try:
-        refuse_unpinned(EXPERIMENT)
-        starts.begin(LAYOUT, log if isinstance(log, str) else log[0])
-    except (ConfigError, InUseError, OSError) as error:
-        raise WorkflowError(in_words(error))
-    store.sweep(LAYOUT.store)
-    atexit.register(starts.end, LAYOUT)
-    progress.begin(LAYOUT, stages_to_run(), workflow._cores or workflow.nodes or 1)
-    progress.remember(LAYOUT, CONFIG.model_dump_json(exclude_unset=True))
-    console.announce_run(EXPERIMENT)
-    console.foresee(REMARKS)
-
-
-def conclude(log):
-    console.conclude_run(EXPERIMENT)
-
-
-def explain_failure(log):
-    console.explain(CONFIG, log if isinstance(log, str) else log[0])
-
-
-def both(first, second):
-    def hook(log):
-        first(log)
-        second(log)
-
-    return hook
-
-
-# Snakemake fires the hooks of the main Snakefile alone. As a module the workflow adds its own to them; a main Snakefile that sets
-# its hooks after the module keeps only its own.
-if not workflow.modifier.is_main_snakefile():
-    workflow._onstart = both(workflow._onstart, announce)
-    workflow._onsuccess = both(workflow._onsuccess, conclude)
-    workflow._onerror = both(workflow._onerror, explain_failure)

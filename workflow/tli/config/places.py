@@ -20,6 +20,7 @@ class Problem:
 
     key: Key
     text: str
+    is_there: bool = False  # whether the key has a value of the user's; one that no file holds was then given on the command line
 
 
 class KeyProblem(ValueError):
@@ -32,7 +33,7 @@ class KeyProblem(ValueError):
 
 def refusal(files: Sequence[str | Path], problems: Iterable[Problem]) -> ConfigError:
     """The error of a config with these problems, a line each; what is said twice is said once."""
-    return ConfigError("\n".join(dict.fromkeys(f"{place(one.key, files)}{dotted(one.key)}: {one.text}" for one in problems)))
+    return ConfigError("\n".join(dict.fromkeys(f"{place(one.key, files, one.is_there)}{dotted(one.key)}: {one.text}" for one in problems)))
 
 
 def dotted(key: Key) -> str:
@@ -42,14 +43,19 @@ def dotted(key: Key) -> str:
     return "".join(f"[{part + 1}]" if isinstance(part, int) else f".{part}" for part in key).removeprefix(".")
 
 
-def place(key: Key, files: Sequence[str | Path]) -> str:
-    """`file, line N: ` of the deepest part of the key that a file holds; the last file that holds it counts. "" without files."""
-    best, deepest = "", -1
+def place(key: Key, files: Sequence[str | Path], is_there: bool = False) -> str:
+    """`file, line N: ` of the deepest part of the key that a file holds; the last file that holds it counts. "" without files.
+
+    is_there: the key has a value; one that no file holds was given on the command line.
+    """
+    best, deepest, merges = "", -1, False
     for file in files:
         try:
-            node = yaml.compose(Path(file).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            text = Path(file).read_text(encoding="utf-8")
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
         except (OSError, yaml.YAMLError, UnicodeDecodeError):
             continue
+        merges = merges or "<<:" in text  # then a key may come from an anchor
         depth, line = 0, 1
         for part in key:
             step = None
@@ -62,6 +68,8 @@ def place(key: Key, files: Sequence[str | Path]) -> str:
             line, node, depth = step[0].start_mark.line + 1, step[1], depth + 1
         if depth >= deepest:
             best, deepest = f"{shown(file)}, line {line}: ", depth
+    if is_there and 0 <= deepest < len(key) and not merges:
+        return "--config on the command line: "
     return best
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from tli.config.arms import trials_apart
 from tli.config.keys import Config
-from tli.config.places import refusal, shown
+from tli.config.places import Problem, place, refusal, shown
 from tli.config.wording import problems_of
 from tli.errors import ConfigError
 
@@ -50,8 +51,24 @@ def parse(values: dict, paths: Sequence[str | Path] = ()) -> Config:
         config = Config.model_validate(with_own_resources(values))
     except ValidationError as error:
         raise refusal(paths, problems_of(error.errors())) from None
+    if apart := trials_apart(config) if _tunes(config) else []:
+        raise refusal(paths, (_uneven(*one, paths) for one in apart))
     config._files = tuple(map(str, paths))
     return config
+
+
+def _tunes(config: Config) -> bool:
+    return any(section.tune for section in (config.training, *config.arms.values()))
+
+
+def _uneven(arm: str, other: str, told: str, paths: Sequence[str | Path]) -> Problem:
+    """Two arms with unequal trials, and where the other stands."""
+    beside = place(("arms", other, "tune"), paths).removesuffix(": ")
+    return Problem(
+        ("arms", arm, "tune"),
+        f"{told}{f' ({beside})' if beside else ''}; arms are compared fairly only where each had equally many trials: give all of them as "
+        "many, or tune none",
+    )
 
 
 def with_own_resources(values: Any) -> Any:

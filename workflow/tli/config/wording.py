@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import types
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
@@ -21,6 +22,8 @@ def problems_of(errors: list[dict]) -> list[Problem]:
     found: dict[Key, Problem] = {}
     for error in errors:
         problem = _problem(error)
+        if error["type"] not in ("missing", "value_error", "assertion_error"):
+            problem = replace(problem, is_there=True)
         found.setdefault(problem.key, problem)
     above = {key[:length] for key in found for length in range(len(key))}
     return [problem for key, problem in found.items() if key not in above]

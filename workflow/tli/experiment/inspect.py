@@ -175,6 +175,10 @@ def _list(experiment: Experiment, pair: str, union: lexicon.Union) -> tuple[dict
         key = ((*place, "split") if section.split else ("split",)) + (("sizes",) if spec.split.sizes else ())
         return {}, [*problems, Problem(key, f"{pair}: {error}")]
     sizes = _sizes(experiment, split)
+    tuned = [name for name, arm in experiment.arms.items() if arm.tune]
+    if tuned and not sizes["select"]:
+        text = f"{pair} has no select pairs to choose by; give split.shares.select a share"
+        problems.append(Problem(written_at(experiment.config, tuned[0], "tune"), text))
     return sizes, problems + _too_few(experiment, pair, sizes["train"])
 
 

@@ -36,6 +36,7 @@ class TextProbe(Probe):
     sentences: Mapping[str, list[Sentence]]  # language -> what is measured
     kind: ClassVar[str] = "text"
     needs_head: ClassVar[bool] = True
+    once_a_seed: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {"text": Answer("text.parquet", tuple(tables.RUNNING_TEXT))}
     _ids: list[tuple[int, ...]] = field(default_factory=list)
     _before: list[Any] = field(default_factory=list)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -49,14 +50,22 @@ def foreseen_lines(remarks: Sequence[Remark]) -> list[str]:
     return ["What speaks against this design, before it runs:", *lines] if lines else []
 
 
-def conclude_run(experiment: Experiment) -> None:
-    """The last lines of a good run: time per stage, the headline, and the report's path."""
+def conclude_run(experiment: Experiment, has_judged: bool = True) -> None:
+    """The last lines of a good run: time per stage, the headline, and the report's path.
+
+    has_judged: whether the run went as far as the statistics; verdicts that lie there are of an earlier one where it did not.
+    """
     config, layout = experiment.config, experiment.layout
     stages = stage_seconds(read_records(layout.provenance()))
     if len(stages):
         total = stages.groupby("stage", sort=False)["seconds"].sum()
         _say("Time per stage, s: " + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in total.items()))
     verdicts = Path(layout.statistics()["verdicts"])
+    if not has_judged:
+        _say(
+            "This run ends before the statistics. Without --until and the like, the same command makes verdicts and report of what is there."
+        )
+        return
     if verdicts.exists():
         demo = any(model.demo for model in config.models.values())
         for _, row in tables.read(verdicts).iterrows():
@@ -71,6 +80,7 @@ TO_OPEN = {  # of a stage's outputs, those that people look at first
     "lexicon": ["audit", "pairs"],
     "check": ["check"],
     "scan": ["scan", "choice"],
+    "tune": ["trials"],
     "train": ["records"],
     "evaluate": ["metrics"],
     "transfer": ["transfer", "text"],
@@ -107,7 +117,7 @@ def explain(config: Config, log: str) -> None:
         text = Path(log).read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: ([^\s,]+)", text, re.M)
+    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: (.+?)(?: \(check log file.*)?$", text, re.M)
     for rule, path in dict.fromkeys(failed):
         _say(f"The rule {rule} failed; its log is {path}. What it says last:")
         try:
@@ -120,7 +130,7 @@ def explain(config: Config, log: str) -> None:
         if not errors_at:
             _say("  (no error of its own: it did not start, or was killed; out of memory or of time?)")
     _say("What is finished is kept; the same command goes on from there. A report of what is there so far:")
-    _say(f"  tli report --partial {config.results}")
+    _say(f"  tli report --partial {shlex.quote(config.results)}")
 
 
 def _say(text: str) -> None:

@@ -72,13 +72,13 @@ class Job:
         return {}
 
     @property
-    def needed(self) -> Paths:
+    def required(self) -> Paths:
         """The inputs without which it cannot be done; others only settle what is done first."""
         return self.inputs
 
     def lacking(self) -> list[str]:
-        """The needed files that are not there."""
-        listed = [path for one in self.needed.values() for path in (one if isinstance(one, list) else [one])]
+        """The required files that are not there."""
+        listed = [path for one in self.required.values() for path in (one if isinstance(one, list) else [one])]
         return [path for path in listed if not Path(path).exists()]
 
     @property
