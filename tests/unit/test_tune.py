@@ -326,7 +326,9 @@ RATES = "tune: {learning_rate: [1.0e-4, 3.0e-4]}"
 )
 def test_unequal_trials_are_refused_with_both_places(tmp_path, other, told):
     name = other.split(":")[0]
-    message = rf"c\.yaml, line 5: arms\.{name}: {told}, tli has 2 trials of 2 seeds \(.*c\.yaml, line 4\); arms are compared fairly only"
+    message = (
+        rf"c\.yaml, line 5: arms\.{name}\.tune: {told}, tli has 2 trials of 2 seeds \(.*c\.yaml, line 4\); arms are compared fairly only"
+    )
     with pytest.raises(ConfigError, match=message):
         config_of(tmp_path, f"  tli: {{{RATES}}}\n  {other}\n")
 
@@ -339,7 +341,7 @@ def test_unequal_trials_are_refused_with_both_places(tmp_path, other, told):
         ("  tli: {tune: {weight: [1, 3]}}", r"arms\.tli: arms\.tli\.tune tries weights of an anchor, and this arm has none"),
         (
             f"  tli: {{{RATES}, loss_layer: [2]}}\n  placebo: {{like: [tli], shuffle_translations: true, loss_layer: [2, 3]}}",
-            r"arms\.tli-placebo: a placebo takes what was chosen for tli, which is not tuned at layer 3",
+            r"arms\.placebo\.loss_layer: tli-placebo, a placebo, takes what was chosen for tli, which is not tuned at layer 3",
         ),
         (f"  tli: {{{RATES}}}\n  p: {{like: tli, shuffle_translations: true, {RATES}}}", r"arms\.p\.tune: a placebo is trained with"),
         ("  tli: {tune: {seeds: 3}}", "names nothing to try"),

@@ -47,7 +47,7 @@ class Card:
 def of_resources(resources: Mapping[str, object] | None) -> Card | None:
     """As a profile's default-resources name it. Raises ConfigError for what is no number above 0."""
     value = (resources or {}).get(KEY)
-    if value is None:
+    if getattr(value, "value", value) is None:  # Snakemake's resources answer to any name, with an empty one
         return None
     try:
         number = float(str(getattr(value, "value", value)))
