@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 
 from tli.model import packing
+from tli.model.embedding import tokens_per_pass
+from tli.model.lora import Adapter
 from tli.model.opened import Opened
 from tli.model.states import capture, run
+from tli.model.streamed_head import loaded_head
+from tli.model.streaming import Wanted, riders, stream
 
 VALUES = 2**25  # logits at once: 128 MB in float32
-TOKENS = 8192  # in a pass
 
 
 def head(whole: Any, opened: Opened, states: Any) -> Any:
@@ -64,11 +67,11 @@ def last_states(opened: Opened, sentences: Sequence[tuple[int, ...]], state: int
     found: list[Any] = [None] * len(sentences)
     state = opened.layers if state is None else state
     with torch.no_grad(), capture(opened, [state]) as states:
-        for rows in packing.equal_lengths(sentences, TOKENS):
+        for rows in packing.equal_lengths(sentences, tokens_per_pass(opened)):
             run(opened, packing.inputs(rows, opened.device, opened.dtype))
             flat = states[state].flatten(0, 1)
             for member, place in zip(rows.members, rows.places, strict=True):
-                found[member] = flat[torch.from_numpy(place).to(flat.device)].cpu()
+                found[member] = _of(flat, place).cpu()
             states.clear()
     return found
 
@@ -104,6 +107,44 @@ def compare(
             divergence[piece] = terms.nan_to_num(0.0).sum(-1, dtype=torch.float64).cpu().numpy()  # 0 log 0 = 0
     with np.errstate(invalid="ignore", divide="ignore"):
         return tuple(np.bincount(owners, values, minlength=len(sentences)) / lengths for values in (entropy, divergence))
+
+
+def compare_streamed(
+    whole: Any, opened: Opened, sentences: Sequence[tuple[int, ...]], adapters: Sequence[Adapter | None]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`compare` of each adapter (None: the model as it came) on a streamed model, in as few readings of its files as memory allows.
+
+    In memory are the head, one block, the base's last states, and the states of those that ride.
+    """
+    passes = packing.equal_lengths(sentences, tokens_per_pass(opened))
+    before: list[Any] = [None] * len(sentences)
+    found = [(np.full(len(sentences), np.nan), np.full(len(sentences), np.nan)) for _ in adapters]
+    with loaded_head(whole, opened):
+        together, done = riders(opened, passes), 0
+        while done < len(adapters):
+            base = [] if done else [None]  # it rides first: its last states are there when an adapter's come
+            riding = [*base, *adapters[done : done + together]]
+
+            def take(number: int, rows: packing.Rows, state: int, values: Any, into=found[done : done + together], base=base) -> None:
+                flat, members = values.flatten(0, 1), rows.members
+                after = [_of(flat, place) for place in rows.places]
+                if number < len(base):
+                    for member, its in zip(members, after, strict=True):
+                        before[member] = its.cpu()
+                    return
+                figures = compare(whole, opened, [sentences[i] for i in members], [before[i] for i in members], after)
+                for kept, its in zip(into[number - len(base)], figures, strict=True):
+                    kept[members] = its
+
+            stream(opened, passes, [Wanted([opened.layers], adapter) for adapter in riding], take)
+            done += together
+    return found
+
+
+def _of(flat: Any, place: np.ndarray) -> Any:
+    import torch
+
+    return flat[torch.from_numpy(place).to(flat.device)]
 
 
 def _gathered(states: Sequence[Any], owners: np.ndarray, places: np.ndarray, device: Any) -> Any:

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from tli.model import packing
-from tli.model.device import free_memory
 from tli.model.layouts import is_exact
 from tli.model.lora import applied
 from tli.model.opened import Opened, is_linear, sides
 from tli.model.pooling import Tokens, mix, tokens_of, weights
 from tli.model.states import capture, run
-from tli.model.streaming import Wanted, stream
+from tli.model.streaming import Wanted, riders, stream
 
 
 @dataclass
@@ -56,8 +55,7 @@ def embed_all(
     laid = passes(opened, tokens, tokens_per_batch)
     gathered = [Gathered(tokens, list(one.hidden_states), poolings, opened.hidden_size) for one in wanted]
     if opened.stream is not None:
-        size = sum(rows.ids.size for rows in laid) * opened.hidden_size * opened.dtype.itemsize
-        together = max(1, int(free_memory() / 2 / size)) if opened.device.type == "cpu" else len(wanted)
+        together = riders(opened, laid)
         for first in range(0, len(wanted), together):
             stream(opened, laid, wanted[first : first + together], lambda n, rows, h, v, first=first: gathered[first + n].add(rows, h, v))
     else:
@@ -85,13 +83,13 @@ def _run(opened: Opened, laid: list[packing.Rows], into: Gathered, hidden_states
 def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int | None = None) -> list[packing.Rows]:
     """The forward passes that embed these words: packed with shared beginnings where that is exact, else by equal length."""
     ids = [word.ids for word in tokens]
-    tokens_per_batch = tokens_per_batch or _suitable(opened)
+    tokens_per_batch = tokens_per_batch or tokens_per_pass(opened)
     if is_exact(opened, "share", tokens):
         return packing.share(ids, tokens_per_batch)
     return packing.equal_lengths(ids, tokens_per_batch)
 
 
-def _suitable(opened: Opened) -> int:
+def tokens_per_pass(opened: Opened) -> int:
     """Tokens of a pass. On a processor the widest product between two layers is kept at 32 MiB: more takes memory and gains no time."""
     if opened.device.type != "cpu":
         return 8192

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tli.model import lora, packing
+from tli.model.device import free_memory
 from tli.model.opened import Opened
 from tli.model.weights import loaded, outside, read_ahead
 
@@ -63,6 +64,15 @@ def stream(opened: Opened, passes: list[packing.Rows], wanted: list[Wanted], tak
                 if last in one.hidden_states:
                     for which, rows in enumerate(passes):
                         take(number, rows, last, _finish(opened, rows, states[which][number]))
+
+
+def riders(opened: Opened, passes: list[packing.Rows]) -> int:
+    """How many models may ride at once: as many as have their states in half of the free memory of where they are computed."""
+    import torch
+
+    size = sum(rows.ids.size for rows in passes) * opened.hidden_size * opened.dtype.itemsize
+    free = torch.cuda.mem_get_info(opened.device)[0] if opened.device.type == "cuda" else free_memory()
+    return max(1, int(free / 2 / max(1, size)))
 
 
 def _adapted(opened: Opened, one: Wanted, index: int) -> AbstractContextManager:

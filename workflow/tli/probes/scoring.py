@@ -138,6 +138,7 @@ class TaskProbe(Probe):
     limit: int | None = None
     kind: ClassVar[str] = "transfer"
     needs_head: ClassVar[bool] = True
+    streams: ClassVar[bool] = False
     answers: ClassVar[dict[str, Answer]] = {
         "items": Answer("transfer.parquet", tuple(tables.TRANSFER)),
         "values": Answer("generation.tsv", tuple(tables.GENERATION)),
