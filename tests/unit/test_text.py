@@ -190,10 +190,7 @@ def test_the_stage_streams(models, tmp_path, monkeypatch):
     assert read[-4:] == [0, 1, 2, 3] and len(read) <= 5  # once more for block 0, to see what a block returns
     for streamed, whole in zip(found["always"], found["never"], strict=True):
         pd.testing.assert_frame_equal(streamed, whole, rtol=1e-5, atol=1e-6)
-    assert (
-        set(found["never"][0]["run"]) == {"baseline", "tli-layer-2-rank-4-seed-1", "tli-layer-2-rank-4-seed-2"}
-        or len(found["never"][0]["run"].unique()) == 3
-    )
+    assert found["never"][0]["run"].nunique() == 3
 
 
 def test_shipped_sentences_are_read_once_for_both_probes(models, tmp_path, monkeypatch):
