@@ -56,8 +56,18 @@ def ratios() -> list[str]:
     return [*lines, "", f"({'; grid: '.join(dict.fromkeys(notes))})"]
 
 
+def anchor_cost() -> list[str]:
+    said, rows = read("anchor-cost")
+    if not rows:
+        return []
+    lines = ["| training step with an anchor | model | plain step | times the plain step |", "|---|---|---|---|"]
+    for row in rows:
+        lines.append(f"| {row['against']} | {row['model']} | {float(row['ours']):.3g} {row['unit']} | {float(row['ratio']):.2f} |")
+    return ["", *lines, "", f"({said})"]
+
+
 def markdown() -> str:
-    return "\n".join([*eight_billion(), *ratios()])
+    return "\n".join([*eight_billion(), *ratios(), *anchor_cost()])
 
 
 def placed(text: str) -> str:
