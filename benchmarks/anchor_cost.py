@@ -119,16 +119,15 @@ def main() -> None:
     parser.add_argument("--tokens", nargs="+", type=int, default=[20, 64], help="of running text in a step, at least")
     parser.add_argument("--pairs", type=int, default=48)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--write", action="store_true", help="write the table below benchmarks/results")
+    parser.add_argument("--write", action="store_true", help="write a table for each shape below benchmarks/results")
     chosen = parser.parse_args()
     quiet()
-    rows = []
     for shape in chosen.shapes:
         with tempfile.TemporaryDirectory(dir=chosen.scratch) as scratch:
-            rows += measure(shape, chosen, Path(scratch))
-    print(*("\t".join(map(str, one.values())) for one in rows), sep="\n")
-    if chosen.write:
-        write_table("anchor-cost", rows, "ours: the plain truncated step, other: with the anchor, processor time of one thread")
+            rows = measure(shape, chosen, Path(scratch))
+        print(*("\t".join(map(str, one.values())) for one in rows), sep="\n", flush=True)
+        if chosen.write:
+            write_table(f"anchor-cost-{shape}", rows, "ours: the plain truncated step, other: with the anchor, processor time")
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ class Model(Section):
     stream: Literal["auto", "always", "never"] = Field(
         "auto",
         description="Push all words, and the sentences of `text`, through one block at a time, read from the files: `auto` does so where "
-        "memory does not hold the model. Tasks and training above the loss layer open it whole.",
+        "memory does not hold the model. The tasks of `transfer`, the anchor `kl` and the matrix of `gradient-weighted` open it whole.",
     )
     across_gpus: bool = Field(
         False, description="Spread a model that is larger than one card over all visible GPUs (accelerate's device map)."
