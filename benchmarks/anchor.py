@@ -25,7 +25,7 @@ from tli.io import tables
 from tli.io.sentences import read_sentences
 from tli.model import divergence, lora
 from tli.model.opening import below_head, open_whole
-from tli.stages.train import MATRIX_SENTENCES
+from tli.stages.cell import MATRIX_SENTENCES
 from tli.training import anchor as anchors
 
 ROOT = Path(__file__).resolve().parents[1]

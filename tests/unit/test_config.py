@@ -252,9 +252,29 @@ def test_full_training_of_a_4_bit_model_is_compared_with_the_unquantised_one():
     assert found == {("m", "tli"): "baseline", ("m", "full"): "baseline-unquantised", ("n", "tli"): "baseline", ("n", "full"): "baseline"}
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"sedes": 3}, "--config on the command line: sedes: unknown key; did you mean 'seeds'?"),
+        ({"seeds": "many"}, "--config on the command line: seeds: "),
+        ({"training": {"epoch": 3}}, "--config on the command line: training.epoch: unknown key; did you mean 'epochs'?"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_not_blamed_on_a_line_of_the_file(given, told, tmp_path):
+    """Snakemake hands over the file's values with those of `--config` merged in."""
+    path = written(tmp_path, HEAD + "    training: {epochs: 2}\n")
+    with pytest.raises(config.ConfigError) as error:
+        config.parse(BASE | given, [path])
+    assert str(error.value).startswith(told) and "c.yaml" not in str(error.value)
+    broken = written(tmp_path, HEAD + "    training: {epochs: x}\n")
+    with pytest.raises(config.ConfigError, match=r"c\.yaml, line 4: training\.epochs"):
+        config.parse(BASE | {"training": {"epochs": "x"}}, [broken])
+
+
 # --- protocols and ready configs ------------------------------------------------------------------------------------
 
 PAPER = {
+    "pairs": {"swh-eng": {"lexicon": "x", "clean": "verbatim"}},
     "arms": {"tli": {"loss_layer": [2]}},
     "training": {"adapted_blocks": "all", "allow_unreached": True, "mask_false_negatives": False},
     "pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["with-bos"]},
@@ -270,6 +290,9 @@ PAPER = {
         ({"arms": {"tli": {"loss_layer": ["output", 3]}}}, "controlled"),
         (PAPER, "paper-text"),
         (PAPER | {"pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["no-bos"]}, "evaluation": {"merge": True, "hidden_states": [2]}}, "paper-code"),
+        (PAPER | {"pairs": {"swh-eng": {"lexicon": "x"}}}, "custom"),  # strings that are cleaned are not the author's
+        (PAPER | {"pairs": PAPER["pairs"] | {"lin-eng": {"lexicon": "x"}}}, "custom"),
+        (PAPER | {"models": {"m": {"source": "x", "word_form": "leading-space"}}}, "custom"),
         (PAPER | {"evaluation": {"merge": False}}, "custom"),
         (PAPER | {"arms": {"tli": {"loss_layer": [3]}}}, "custom"),
         ({"training": {"mask_false_negatives": False}}, "custom"),
@@ -340,11 +363,15 @@ def at_hand(folder: Path, monkeypatch) -> dict:
         ({"split": {"shares": {"train": 0.0, "select": 0.5, "heldout": 0.5}}}, "the train split has 0 pairs; at least 2 are needed"),
         ({"arms": {"few": {"select": {"budget": 39, "strategy": "random"}}}}, r"arms\.few\.select: a budget of 39 pairs; the train split"),
         (
+            {"split": {"shares": {"train": 0.7, "select": 0, "heldout": 0.3}}, "training": {"tune": {"epochs": [1, 2]}}},
+            r"arms\.tli\.tune: swh-eng has no select pairs to choose by; give split\.shares\.select a share",
+        ),
+        (
             {"arms": {"tli": {"target_modules": ["query"]}}},
             r"arms\.tli\.target_modules: no block of models\.m has a module 'query'; it has .*q_proj",
         ),
     ],
-    ids=["sizes", "no-train", "budget", "module"],
+    ids=["sizes", "no-train", "budget", "no-select", "module"],
 )
 def test_what_the_list_or_the_model_lacks_is_told_before_the_first_job(tmp_path, monkeypatch, changes, said):
     import tiny

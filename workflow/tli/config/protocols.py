@@ -32,7 +32,7 @@ def protocol(config: Config) -> str:
     arms = [arm for arm in expand_arms(config).values() if arm.training.epochs > 0]
     poolings = (config.pooling.scan[0], config.pooling.train, config.pooling.evaluate[0])
     first = config.evaluation.hidden_states[0]
-    if all(map(_is_the_papers, arms)) and config.split.leaks == "report" and config.evaluation.merge:
+    if all(map(_is_the_papers, arms)) and _reads_as_the_paper(config) and config.split.leaks == "report" and config.evaluation.merge:
         if poolings == ("with-bos", "with-bos", "with-bos") and first == "output":
             return "paper-text"
         if poolings == ("with-bos", "with-bos", "no-bos") and first == 2:
@@ -45,6 +45,12 @@ def protocol(config: Config) -> str:
     return "custom"
 
 
+def _reads_as_the_paper(config: Config) -> bool:
+    """Every list's strings byte for byte, and words fed as they stand there."""
+    verbatim = all(pair.clean == "verbatim" for pair in config.pairs.values())
+    return verbatim and all(model.word_form == "alone" for model in config.models.values())
+
+
 def _is_the_papers(arm: ResolvedArm) -> bool:
     same = all(getattr(arm.training, key) == value for key, value in PAPER.items())
-    return same and arm.loss_layers == ("2",) and set(arm.training.target_modules) == MODULES
+    return same and arm.tune is None and arm.loss_layers == ("2",) and set(arm.training.target_modules) == MODULES

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tli.config.arms import trials_apart
 from tli.config.keys import Config
 from tli.errors import ConfigError
 
@@ -34,9 +35,25 @@ def parse(values: dict, paths: list[str | Path] = ()) -> Config:
     for path in paths:
         _read_yaml(Path(path))  # for what is lost in the values: a key that stands twice
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(e, paths) for e in _gather(error.errors()))) from None
+    if apart := trials_apart(config) if _tunes(config) else []:
+        raise ConfigError("\n".join(_uneven(*one, paths) for one in apart))
+    return config
+
+
+def _tunes(config: Config) -> bool:
+    return any(section.tune for section in (config.training, *config.arms.values()))
+
+
+def _uneven(arm: str, other: str, told: str, paths: list[str | Path]) -> str:
+    """Two arms with unequal trials, and where both stand."""
+    beside = _find_line(("arms", other, "tune"), paths).removesuffix(": ")
+    return (
+        f"{_find_line(('arms', arm, 'tune'), paths)}arms.{arm}: {told}{f' ({beside})' if beside else ''}; arms are compared fairly only "
+        "where each had equally many trials: give all of them as many, or tune none"
+    )
 
 
 def _merge(base: dict, over: dict) -> dict:
@@ -98,7 +115,7 @@ def _gather(errors: list[dict]) -> list[dict]:
 def _explain(error: dict, paths: list[str | Path]) -> str:
     location = error["loc"]
     key = ".".join(map(str, location)) or "(the whole config)"
-    where = _find_line(location, paths)
+    where = _find_line(location, paths, is_there=error["type"] != "missing")
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])
@@ -137,14 +154,19 @@ def _inner_section(annotation) -> Any:
     return None
 
 
-def _find_line(location: tuple, paths: list[str | Path]) -> str:
-    """`file, line N: ` of the deepest part of the key that a file holds; the last file that holds it counts."""
-    best = ("", -1)
+def _find_line(location: tuple, paths: list[str | Path], is_there: bool = False) -> str:
+    """`file, line N: ` of the deepest part of the key that a file holds; the last file that holds it counts.
+
+    is_there: the key has a value; one that no file holds was given on the command line.
+    """
+    best, merges = ("", -1), False
     for path in paths:
         try:
-            node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            text = Path(path).read_text(encoding="utf-8")
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
         except (OSError, yaml.YAMLError, UnicodeDecodeError):
             continue
+        merges = merges or "<<:" in text  # then a key may come from an anchor
         depth, line = 0, 1
         for part in location:
             step = None
@@ -157,4 +179,6 @@ def _find_line(location: tuple, paths: list[str | Path]) -> str:
             line, node, depth = step[0].start_mark.line + 1, step[1], depth + 1
         if depth >= best[1]:
             best = (f"{path}, line {line}: ", depth)
+    if is_there and 0 <= best[1] < len(location) and not merges:
+        return "--config on the command line: "
     return best[0]

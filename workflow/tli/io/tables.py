@@ -74,6 +74,22 @@ MAPS = [
     "chosen",  # the map's own state and hyperparameter
 ]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
+TRIALS = [
+    *CELL,
+    "trial",  # counted from 1, the smaller change of the model first
+    "learning_rate",
+    "epochs",
+    "weight",  # of the anchor, NaN where it is not tuned
+    "seed",  # none of the runs'
+    "criterion",  # a column of METRICS
+    "hidden_state",
+    "pooling",
+    "words",  # select pairs that it rests on
+    "value",  # of the select pairs among their own forms; NaN where the training failed
+    "failed",
+    "chosen",  # True for all seeds of the trial whose settings the runs take
+    "unit",  # digest of all that the trained seed depends on
+]
 WORDS = [
     "model",
     "pair",
@@ -82,6 +98,24 @@ WORDS = [
     "target_token_count",
     "nearest_trained",  # highest cosine of the source to a trained source other than itself, at hs[L] before training
     "edit_similarity",  # highest edit similarity of the source to such a word
+]
+TOKENS = [
+    "model",
+    "pair",
+    "side",
+    "language",
+    "word_form",  # how words are fed (config: models.*.word_form); a row for each of the two
+    "used",  # whether the model is fed so
+    "forms",  # distinct ones of this side
+    "words",
+    "tokens",  # the forms' own, without what the tokenizer adds
+    "fertility",  # tokens / words
+    "one_token",  # forms that are one token
+    "cut_otherwise",  # forms that are cut otherwise in the other form
+    "unknown",  # forms that the tokenizer does not know: the token for that, letters that it drops
+    "cut_characters",  # forms in which a character is cut between tokens
+    "alike",  # forms that become the same tokens as another
+    "unknown_forms",  # the first of them, joined by "|"
 ]
 RUNS = GRID + [
     "loss_layer",  # the hidden state of the loss, resolved to a number
@@ -94,6 +128,7 @@ RUNS = GRID + [
     "warmup_steps",
     "alpha",
     "dropout",
+    "anchor_weight",  # NaN without an anchor
     "adapted_blocks",  # how many blocks carry an adapter
     "trainable_parameters",
     "reached_parameters",  # those that the loss can reach, measured
@@ -134,6 +169,17 @@ STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part",
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
+TRANSLATE = RUN + [
+    "direction",  # "swh-eng": from Swahili into English
+    "shots",  # training pairs shown before the word
+    "item",  # the pair_id
+    "component",
+    "correct",  # the right form has the highest log-likelihood of the choices
+    "margin",  # its log-probability minus that of the best wrong choice, nats
+    "choices",
+    "exact",  # what it says up to the line's end is an accepted translation
+    "answer",  # what it says
+]
 PERPLEXITY = RUN + ["language", "sentences", "tokens", "perplexity", "uniform"]
 RUNNING_TEXT = RUN + [
     "language",
@@ -259,6 +305,30 @@ HARM = [
     "p_below",  # one-sided, not adjusted: the rise is below the margin
     "p_above",
 ]
+TRANSLATION = [
+    *CELL,
+    "control",
+    "direction",
+    "shots",
+    "metric",  # choice: by log-likelihood; exact: greedy exact match
+    "contrast",  # after - before, real - placebo, or after - the untrained model with most shots
+    "rival_shots",  # how many those are
+    "items",
+    "seeds",
+    "units",  # components of the list
+    "chance",  # NaN for exact
+    "after",
+    "other",  # what it is compared with
+    "estimate",
+    "low",
+    "high",
+    "p",
+    "family",
+    "family_size",
+    "p_holm",
+    "p_bh",
+    "p_by",
+]
 LADDER = [
     "model",
     "pair",
@@ -341,5 +411,6 @@ TEXT = {
     "model", "pair", "arm", "layer", "rank", "run", "map", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
+    "note", "direction", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
+    "word_form", "unknown_forms",
 }  # fmt: skip

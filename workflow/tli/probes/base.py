@@ -38,6 +38,7 @@ class Setting:
     transfer: TransferSpec = field(default_factory=TransferSpec)
     texts: dict[str, tuple[TextSpec, str]] = field(default_factory=dict)  # language -> running text and the file where it lies
     splits: Callable[[int, int], pd.DataFrame] | None = None  # the pairs with the splits of a seed and fold, columns tables.PAIRS
+    has_folds: bool = False
     states: dict[str, list[int]] = field(default_factory=dict)  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
     predictions: Predictions = field(default_factory=Predictions)  # of sentences, shared by the probes that ask for some
@@ -49,12 +50,17 @@ class Probe:
     kind: ClassVar[str] = ""  # its folder of the store
     needs_head: ClassVar[bool] = False  # it asks for probabilities, not for hidden states alone
     streams: ClassVar[bool] = True  # it can be asked of a model that is run block by block
+    once_a_seed: ClassVar[bool] = False  # with folds it is asked of the first one's runs only
     answers: ClassVar[dict[str, Answer]] = {}  # <name>.parquet in the unit's folder -> the table that it becomes
 
     @classmethod
     def of(cls, setting: Setting) -> Sequence[Probe]:
         """The probes of this kind for a setting; none where nothing is asked."""
         raise NotImplementedError
+
+    def asks(self, subject: Subject) -> bool:
+        """Whether it is asked of this subject. What has nothing to do with the list's split is asked once a seed, with folds too."""
+        return subject.stands_for_its_seed if self.once_a_seed else True
 
     def key(self, subject: Subject) -> dict[str, Any]:
         """All that the answer depends on."""

@@ -32,6 +32,7 @@ class TextProbe(Probe):
     predictions: Predictions
     kind: ClassVar[str] = "text"
     needs_head: ClassVar[bool] = True
+    once_a_seed: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {"text": Answer("text.parquet", tuple(tables.RUNNING_TEXT))}
 
     @classmethod

@@ -16,6 +16,7 @@ from tli.io import store, tables
 from tli.lexicon.audit import COGNATE
 from tli.lexicon.similarity import edit_similarity
 from tli.metrics.projection import project
+from tli.model.device import free_memory
 from tli.model.embedding import Embedded, embed, embed_all
 from tli.model.opened import Opened
 from tli.model.pooling import tokenize
@@ -142,7 +143,7 @@ def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) 
         for i, source in enumerate(sources):
             others = [name for name in names if name != source]
             edit[i] = edit_similarity([source] * len(others), others).max() if others else np.nan
-    counts = [tokenize(opened.tokenizer, pairs[side].tolist()) for side in ("source", "target")]
+    counts = [tokenize(opened.tokenizer, pairs[side].tolist(), opened.word_form) for side in ("source", "target")]
     return pd.DataFrame(
         {
             "pair_id": pairs["pair_id"].to_numpy(),
@@ -171,7 +172,9 @@ class WordsProbe(Probe):
         "strata": Answer("strata.tsv", tuple(tables.STRATA)),
         "projections": Answer("projections.parquet", tuple(tables.PROJECTIONS)),
     }
-    _embedded: dict[tuple[str, int, int], Embedded] = field(default_factory=dict)
+    _waiting: list[Subject] = field(default_factory=list)  # of a streamed model: whose words are still to be read
+    _read: dict[str, Embedded] = field(default_factory=dict)  # unit -> the vectors of `_read_forms`, of the last reading
+    _read_forms: list[str] = field(default_factory=list)
     _base: Embedded | None = None  # of the model as it came: with folds it is judged many times
 
     @classmethod
@@ -192,6 +195,7 @@ class WordsProbe(Probe):
             "merge": self.spec.merge and not subject.is_baseline,
             "pairs": self._digest(subject.seed, subject.fold),
             "projected": self._projected_pairs(subject),
+            **self.model.word_key,
         }
 
     @cache  # noqa: B019 (it lives as long as the job)
@@ -208,16 +212,24 @@ class WordsProbe(Probe):
         return similarity_of(self.splits(-1, 0))
 
     def prepare(self, loaded, subjects: Sequence[Subject]) -> None:
-        """Of a streamed model: all subjects' words in one reading of its files."""
-        opened = loaded.opened
-        self._base = None
-        if opened.stream is None or not subjects:
-            return
-        forms = list(dict.fromkeys(form for subject in subjects for form in self._forms(subject)))
-        once = list({subject.unit: subject for subject in subjects}.values())
-        wanted = [Wanted(self.states[subject.run], subject.adapter(opened), self.spec.merge) for subject in once]
-        embedded = dict(zip([subject.unit for subject in once], embed_all(opened, forms, wanted, list(self.spec.poolings)), strict=True))
-        self._embedded = {subject.place: embedded[subject.unit].of(forms, self._forms(subject)) for subject in subjects}
+        self._base, self._read = None, {}
+        self._waiting = list(subjects) if loaded.opened.stream is not None else []
+
+    def _read_together(self, opened: Opened, subject: Subject) -> None:
+        """Of a streamed model: the words of this subject and of those that wait, in one reading of its files.
+
+        As many as leave half of the free main memory; the others have a reading of their own when it is their turn.
+        """
+        waiting = [subject, *(other for other in self._waiting if other != subject)]
+        self._read_forms = list(dict.fromkeys(form for one in waiting for form in self._forms(one)))
+        once = list({one.unit: one for one in waiting[::-1]}.values())[::-1]
+        states = max(len(self.states[one.run]) for one in once)
+        held = 2 * len(self._read_forms) * states * len(self.spec.poolings) * opened.hidden_size * 4  # and what is made of them
+        once = once[: max(1, int(free_memory() / 2 / held))]
+        wanted = [Wanted(self.states[one.run], one.adapter(opened), self.spec.merge) for one in once]
+        embedded = embed_all(opened, self._read_forms, wanted, list(self.spec.poolings))
+        self._read = dict(zip([one.unit for one in once], embedded, strict=True))
+        self._waiting = [one for one in waiting if one.unit not in self._read]
 
     def _forms(self, subject: Subject) -> list[str]:
         """The model as it came is embedded once, with all forms; an adapter with those that it is asked for."""
@@ -242,8 +254,11 @@ class WordsProbe(Probe):
             maps.to_parquet(folder / "projections.parquet", index=False)
 
     def _vectors(self, loaded, subject: Subject) -> Embedded:
-        if subject.place in self._embedded:
-            return self._embedded.pop(subject.place)
+        if loaded.opened.stream is not None:
+            if subject.unit not in self._read:
+                self._read = {}  # before others come
+                self._read_together(loaded.opened, subject)
+            return self._read[subject.unit].of(self._read_forms, self._forms(subject))
         if subject.is_baseline and self._base is not None:
             return self._base
         states, poolings = list(self.states[subject.run]), list(self.spec.poolings)

@@ -7,6 +7,7 @@ import pandas as pd
 from tli.labels import metric_label
 from tli.report.glossary import REFERENCES
 from tli.report.input import Model, ReportInput
+from tli.report.tuning import tuning_sentences
 
 PROTOCOLS = {
     "controlled": "BOS was kept in the input and out of the pool throughout; adapters were evaluated unmerged, and "
@@ -35,10 +36,11 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
         first = real.iloc[0]
         parts.append(
             f"{_method(real)} was trained with the {first['objective']} loss (margin {_number(first['margin'])}) taken at "
-            f"{_states(real)}, AdamW at a peak learning rate of {_number(first['learning_rate'])}, "
-            f"{_number(first['epochs'])} epochs, batches of {_number(first['batch_size'])} and "
+            f"{_states(real)}, AdamW at a peak learning rate of {_numbers(real['learning_rate'])}, "
+            f"{_numbers(real['epochs'])} epochs, batches of {_number(first['batch_size'])} and "
             f"{_number(first['warmup_steps'])} warm-up steps."
         )
+    parts += tuning_sentences(tables.trials, folds=bool((runs["fold"] > 0).any()))
     count = len(experiment.seeds)
     if count:
         parts.append(f"Each cell was run with {count} seed{'s' * (count != 1)}.")
@@ -68,6 +70,7 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
         tasks = list(map(str, tables.transfer["task"].unique()))
         known = [text for key, text in CITED_TASKS.items() if any(key in task for task in tasks)]
         parts.append(f"Transfer was measured on {_listing(tasks)}{f' ({_listing(known)})' if known else ''}.")
+        parts += [experiment.scored_items] if experiment.scored_items else []
     if experiment.is_demo:
         parts.append("The model is a demo trained for this software: its figures support no claim about real language models.")
     return _cite(" ".join(parts))
@@ -86,6 +89,7 @@ def _model(model: Model) -> str:
     about += [f"revision {revision[:12]}"] if revision else []
     about += ["4-bit NF4"] if model.quantization == "nf4" else []
     about += [model.dtype] if model.dtype else []
+    about += ["words fed as after a space"] if model.word_form == "leading-space" else []
     return model.name + (f" ({', '.join(about)})" if about else "")
 
 
@@ -121,6 +125,11 @@ def _states(real: pd.DataFrame) -> str:
 
 def _listing(items: list[str]) -> str:
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
+
+
+def _numbers(values: pd.Series) -> str:
+    """All values that there are, in order."""
+    return " or ".join(map(_number, sorted(set(values.dropna().astype(float))))) or "?"
 
 
 def _number(value) -> str:

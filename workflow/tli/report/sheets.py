@@ -9,7 +9,7 @@ import pandas as pd
 
 from tli.facts import WITHIN_RUN
 from tli.io.tables import CELL
-from tli.report import derived, paper
+from tli.report import derived, paper, tuning
 from tli.report.input import ReportInput, Tables
 from tli.report.selection import Cell, Endpoint, first_cells, in_order, rows
 
@@ -145,6 +145,13 @@ KINDS = {
         "The criterion on the select split by hidden state, and how often each wins.",
         "Word bootstrap.",
     ),
+    "trials": Kind(
+        "Trials",
+        lambda report: tuning.tried(report.tables.trials),
+        "What was tried of every tuned cell before its runs, and what they took; mean over seeds that no run has.",
+        "The primary endpoint on the select pairs among their own forms; no held-out pair is read. Ties go to the smaller change.",
+        main="model pair arm layer rank trial learning_rate epochs weight seeds words value chosen",
+    ),
     "ranks": Kind(
         "Trend over ranks",
         lambda report: report.tables.ranks,
@@ -174,10 +181,25 @@ KINDS = {
         "Accuracy on downstream tasks before and after, per run.",
         "Accuracy over the same items; chance is 1 / choices.",
     ),
+    "translation": Kind(
+        "Translation by prompt",
+        lambda report: report.tables.translation,
+        "Held-out words translated by prompt, by direction and number of shots, in every cell beside the model before, the placebo and "
+        "the untrained model with most shots.",
+        "The right form among forms of like length by log-likelihood (choice), and greedy exact match (exact); quasi-t over the crossed "
+        "table seeds x words.",
+        main="model pair arm layer rank direction shots metric contrast items chance after other estimate low high p_holm",
+    ),
     "perplexity": Kind(
         "Perplexity",
         lambda report: report.tables.perplexity,
         "On a few shipped sentences, beside that of uniform guessing: tells a broken model.",
+    ),
+    "tokens": Kind(
+        "Tokens",
+        lambda report: report.tables.tokens,
+        "What each model's tokenizer makes of the words of a list.",
+        "In the form in which words were fed, and in the other one.",
     ),
     "runs": Kind(
         "Runs",
@@ -198,6 +220,8 @@ def sheets(report: ReportInput) -> list[Sheet]:
     for name, kind in KINDS.items():
         if name in BESIDE_PUBLISHED:
             kind = replace(kind, what=kind.what + paper.beside(report.experiment))
+        if name == "transfer" and report.experiment.scored_items:
+            kind = replace(kind, what=f"{kind.what} {report.experiment.scored_items}")
         made.append(Sheet(name, kind, kind.rows(report)))
     others = {**report.tables.others, **{name: getattr(report.tables, name) for name in MORE}}
     for name in sorted(others):  # what a later stage adds is shown without a word changed here

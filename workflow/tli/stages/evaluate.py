@@ -62,7 +62,7 @@ def run(job: EvaluateJob) -> dict:
     for one in trained:
         # The declared weights go when Snakemake is through with them; the store's name for them goes now.
         shutil.rmtree(Path(job.layout.store) / "train" / one.record["unit"] / "weights", ignore_errors=True)
-    return {"device": bench.device} if bench.device else {}
+    return {"word_form": job.model_spec.word_form} | ({"device": bench.device} if bench.device else {})
 
 
 def _write_runs(trained: list[TrainedRun], outputs: dict) -> None:
@@ -76,4 +76,5 @@ def _row(run: GridRun, record: dict, adapter: str) -> dict:
     """A run as runs.tsv has it: as the grid asks for it, what was trained, and with which settings."""
     asked = {name: getattr(run, name) for name in tables.GRID}
     settings = {name: record["settings"][name] for name in SETTINGS}
+    settings |= {"anchor_weight": (record["settings"].get("anchor") or {}).get("weight")}
     return {name: record[name] for name in tables.RUNS if name in record} | asked | settings | {"same_as": "", "adapter": adapter}

@@ -21,6 +21,7 @@ CONTRACT = {
     "lines": tables.VERDICT_LINES,
     "rivals": tables.RIVALS,
     "harm": tables.HARM,
+    "translation": tables.TRANSLATION,
     "ladder": tables.LADDER,
 }  # the others' columns are those of tli.statistics
 
@@ -37,10 +38,17 @@ def run(job: StatisticsJob) -> dict:
     texts = tables.joined([tables.read(path, tables.RUNNING_TEXT) for path in job.inputs["text"]], tables.RUNNING_TEXT)
     risen, deciding = statistics.harm.rises(texts, measured["runs"]), set(experiment.config.text)
     against = statistics.rivals.against_best(words, mapped, job.spec)
-    evidence = (statistics.rivals.evidence(against), statistics.harm.evidence(risen, deciding, job.spec))
+    asked = tables.joined([tables.read(path, tables.TRANSLATE) for path in job.inputs["translate"]], tables.TRANSLATE)
+    said = statistics.translation.sides(asked, measured["runs"])
+    evidence = (
+        statistics.rivals.evidence(against),
+        statistics.harm.evidence(risen, deciding, job.spec),
+        statistics.translation.evidence(said),
+    )
     results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
     results |= {"rivals": statistics.rivals.rivals(against, job.spec), "ladder": statistics.rivals.ladder(words, mapped, job.spec)}
     results["harm"] = statistics.harm.harm(risen, deciding, job.spec)
+    results["translation"] = statistics.translation.translation(said, statistics.translation.rival_shots(asked), job.spec)
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))
     if job.inputs["transfer"]:

@@ -25,6 +25,7 @@ import numpy as np
 
 from tli.errors import CellError
 from tli.model import divergence, packing
+from tli.model.device import upload
 from tli.model.layouts import is_exact
 from tli.model.opened import Opened
 from tli.model.pooling import Tokens, tokens_of
@@ -87,8 +88,8 @@ class Anchor:
         import torch
 
         flat = states[self.state].flatten(0, 1)
-        now = flat[torch.from_numpy(np.concatenate(places)).to(flat.device)]
-        then = torch.cat([self.before[i] for i in drawn]).to(flat.device)
+        now = flat[upload(np.concatenate(places), flat.device)]
+        then = torch.cat([self.before[i] for i in drawn]).to(flat.device, non_blocking=True)
         if self.spec.metric == "kl":
             return self.spec.weight * self._kl(now, then)
         precision = torch.promote_types(now.dtype, torch.float32)
@@ -97,6 +98,7 @@ class Anchor:
         if self.spec.metric == "drift":
             each = change.square().sum(-1) / then.square().sum(-1).clamp(min=1e-12)
         else:
+            self.matrix = self.matrix.to(change.device)  # once: the loss layer may lie on another card than the embeddings
             each = predicted_kl(self.matrix, change)
         return self.spec.weight * each.mean()
 
@@ -110,8 +112,8 @@ class Anchor:
 
 
 def tokenized(opened: Opened, sentences: Sequence[str]) -> list[Tokens]:
-    """As words are, each cut to its first LONGEST tokens."""
-    return [Tokens(one.ids[:LONGEST], one.first, min(one.last, LONGEST)) for one in tokens_of(opened, list(sentences))]
+    """As the tokenizer makes them, whatever the form of words; each cut to its first LONGEST tokens."""
+    return [Tokens(one.ids[:LONGEST], one.first, min(one.last, LONGEST)) for one in tokens_of(opened, list(sentences), "alone")]
 
 
 def _is_tied(whole: Any) -> bool:
@@ -151,7 +153,7 @@ def gradient_matrix(
                 drawn = torch.multinomial(log.detach().exp(), 1, generator=generator)
                 (gradient,) = torch.autograd.grad(log.gather(1, drawn).sum(), at)
                 g = gradient.flatten(0, 1).double()
-                total += g.T @ g
+                total += (g.T @ g).to(total.device)
                 tokens += len(g)
                 states.clear()
                 progress(done, len(passes))
