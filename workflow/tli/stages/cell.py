@@ -38,13 +38,13 @@ class Cell:
     Raises CellError for too few pairs to train on, and for blocks that the loss does not reach.
     """
 
-    def __init__(self, job: OfCell, spec: TrainSpec, members: Sequence[Member]):
-        """spec: what is trained, tuned or not; members: the seeds and folds of the job."""
+    def __init__(self, job: OfCell, spec: TrainSpec, members: Sequence[Member], splits: Splits):
+        """spec: what is trained, tuned or not; members: the seeds and folds of the job; splits: the pairs that it may read."""
         self.job, self.spec, self.model, self.members = job, spec, job.model_spec, tuple(members)
         self.check = read_check(job.inputs["check"])
         self.loss_layer = resolve_layer(job.layer, self.check.layers, job.inputs.get("choice"))
         self.adapted = adapted_blocks(self.spec, self.loss_layer, self.check.layers, job.arm)
-        self.splits = Splits.read(job.inputs)
+        self.splits = splits
         fewest = min(len(self.trained(member)) for member in self.members)
         if fewest < 2:
             raise CellError(f"{job.pair}: the train split has {fewest} pairs; at least 2 are needed")
