@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.errors import CellError
+from tli.experiment.doubts import short_warm_up
 from tli.experiment.folds import Splits
 from tli.experiment.job.models import OfCell
 from tli.experiment.layer import adapted_blocks, resolve_layer
@@ -26,7 +27,6 @@ from tli.model.token_facts import assert_known, tokens_table
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, write_matrix
 from tli.training.checkpoint import Checkpoint
-from tli.training.loop import steps_of
 from tli.training.trainer import Trainer
 
 MATRIX_SENTENCES = 400  # that the gradients' matrix is made from
@@ -48,12 +48,8 @@ class Cell:
         fewest = min(len(self.trained(member)) for member in self.members)
         if fewest < 2:
             raise CellError(f"{job.pair}: the train split has {fewest} pairs; at least 2 are needed")
-        steps = steps_of(fewest, self.spec)
-        if 0 < steps <= self.spec.warmup_steps:
-            warn(
-                f"arms.{job.arm}, {job.pair}: {steps} steps, {self.spec.warmup_steps} of warm-up: the learning rate never reaches its "
-                "peak; set training.warmup_steps lower, or more epochs"
-            )
+        if text := short_warm_up(f"arms.{job.arm}, {job.pair}", self.spec.steps(fewest), self.spec.warmup_steps):
+            warn(text)
 
     @cache  # noqa: B019 (it lives as long as the job)
     def trained(self, member: Member) -> pd.DataFrame:
