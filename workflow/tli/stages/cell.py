@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.errors import CellError
+from tli.experiment.doubts import short_warm_up
 from tli.experiment.folds import Splits
 from tli.experiment.job.models import OfCell
 from tli.experiment.layer import adapted_blocks, resolve_layer
@@ -26,7 +27,6 @@ from tli.model.token_facts import assert_known, tokens_table
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, prediction, write_matrix
 from tli.training.checkpoint import Checkpoint
-from tli.training.loop import steps_of
 from tli.training.trainer import Trainer
 
 MATRIX_SENTENCES = 400  # that the gradients' matrix is made from
@@ -39,22 +39,18 @@ class Cell:
     Raises CellError for too few pairs to train on, and for blocks that the loss does not reach.
     """
 
-    def __init__(self, job: OfCell, spec: TrainSpec, members: Sequence[Member]):
-        """spec: what is trained, tuned or not; members: the seeds and folds of the job."""
+    def __init__(self, job: OfCell, spec: TrainSpec, members: Sequence[Member], splits: Splits):
+        """spec: what is trained, tuned or not; members: the seeds and folds of the job; splits: the pairs that it may read."""
         self.job, self.spec, self.model, self.members = job, spec, job.model_spec, tuple(members)
         self.check = read_check(job.inputs["check"])
         self.loss_layer = resolve_layer(job.layer, self.check.layers, job.inputs.get("choice"))
         self.adapted = adapted_blocks(self.spec, self.loss_layer, self.check.layers, job.arm)
-        self.splits = Splits.read(job.inputs)
+        self.splits = splits
         fewest = min(len(self.trained(member)) for member in self.members)
         if fewest < 2:
             raise CellError(f"{job.pair}: the train split has {fewest} pairs; at least 2 are needed")
-        steps = steps_of(fewest, self.spec)
-        if 0 < steps <= self.spec.warmup_steps:
-            warn(
-                f"arms.{job.arm}, {job.pair}: {steps} steps, {self.spec.warmup_steps} of warm-up: the learning rate never reaches its "
-                "peak; set training.warmup_steps lower, or more epochs"
-            )
+        if text := short_warm_up(f"arms.{job.arm}, {job.pair}", self.spec.steps(fewest), self.spec.warmup_steps):
+            warn(text)
 
     @cache  # noqa: B019 (it lives as long as the job)
     def trained(self, member: Member) -> pd.DataFrame:
