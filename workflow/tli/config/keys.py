@@ -58,8 +58,8 @@ class Model(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where it computes; `auto` takes a GPU where there is one.")
     stream: Literal["auto", "always", "never"] = Field(
         "auto",
-        description="Push all words through one block at a time, read from the files, in scan and evaluation: `auto` does so where "
-        "memory does not hold the model.",
+        description="Push all words, and the sentences of `text`, through one block at a time, read from the files: `auto` does so where "
+        "memory does not hold the model. The tasks of `transfer`, the anchor `kl` and the matrix of `gradient-weighted` open it whole.",
     )
     across_gpus: bool = Field(
         False,

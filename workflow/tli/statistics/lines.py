@@ -29,13 +29,16 @@ class Evidence:
     map; rise of cross-entropy; after - before), the same seeds for all units of a cell. A column `part` tells languages or
     directions apart: "yes" needs all of them. margin: per word, item or token. The answer is yes where the difference
     lies above the margin, or below it if not `higher_is_yes`, no where it lies on the other side. A column `contrast` may have
-    facts.REAL_PLACEBO too: "yes" needs those rows as well, but "no" is said by facts.AFTER_BEFORE alone, as of a claim.
+    facts.REAL_PLACEBO too: "yes" needs those rows as well, but "no" is said by facts.AFTER_BEFORE alone, as of a claim. Of the pairs in
+    `shown_only` the interval is told with `reason`, and nothing is answered.
     """
 
     line: str
     table: pd.DataFrame
     margin: float = 0.0
     higher_is_yes: bool = True
+    shown_only: frozenset[str] = frozenset()
+    reason: str = ""
 
     def __post_init__(self) -> None:
         need(f"evidence of {self.line!r}", self.table, EVIDENCE)
@@ -55,7 +58,7 @@ def verdict_lines(judged: list[Case], evidence: tuple[Evidence, ...], spec: Stat
             answer |= {"line": line, "p_family": float(p), "family_size": size}
             if answer["answer"] in (facts.YES, facts.NO) and not p <= spec.alpha:
                 answer["answer"] = facts.NOT_DECIDED
-            answer["sentence"] = _sentence(answer, spec)
+            answer["sentence"] = _sentence(answer, spec, given[line].reason if line in given else "")
         rows += answers
     return pd.DataFrame(rows, columns=tables.VERDICT_LINES)
 
@@ -93,6 +96,8 @@ def _answer(cell: tuple, evidence: Evidence | None, spec: StatisticsSpec) -> dic
     shown = {name: test[name] + evidence.margin for name in ("estimate", "low", "high")}  # of the difference itself
     counts = {name: test[name] for name in ("seeds", "units")}
     named = {"part": ", ".join(name for name in part if name), "margin": evidence.margin, "p": p}
+    if answer["pair"] in evidence.shown_only:
+        return answer | shown | counts | named | {"p": float("nan")}
     return answer | shown | counts | named | {"answer": facts.NOT_DECIDED if few else wanted}
 
 
@@ -112,14 +117,16 @@ def _tests(rows: pd.DataFrame, margin: float, spec: StatisticsSpec) -> dict[tupl
     return tests
 
 
-def _sentence(answer: dict, spec: StatisticsSpec) -> str:
+def _sentence(answer: dict, spec: StatisticsSpec, reason: str) -> str:
     text = f"{answer['line']}: {answer['answer']}"
-    if answer["answer"] == facts.NOT_MEASURED:
+    if answer["answer"] == facts.NOT_MEASURED and not np.isfinite(answer["estimate"]):
         return text + "."
     part = f"{answer['part']}: " if answer["part"] else ""
     interval = f"{answer['estimate']:+.3f}"
     if np.isfinite(answer["low"]):
         interval += f", {100 * (1 - spec.alpha):g} % interval {answer['low']:+.3f} to {answer['high']:+.3f}"
+    if answer["answer"] == facts.NOT_MEASURED:
+        return f"{text} ({part}{interval}; {answer['units']} units, {answer['seeds']} seeds; {reason})."
     few = answer["seeds"] < spec.minimum_seeds or answer["units"] < spec.minimum_units
     too_few = f"; no answer below {spec.minimum_seeds} seeds and {spec.minimum_units} units" if few else ""
     counts = f"margin {answer['margin']:g}, {answer['units']} units, {answer['seeds']} seeds"
