@@ -98,7 +98,7 @@ class Anchor:
         if self.spec.metric == "drift":
             each = change.square().sum(-1) / then.square().sum(-1).clamp(min=1e-12)
         else:
-            self.matrix = self.matrix.to(change.device)  # once: the loss layer may lie on another card than the embeddings
+            self.matrix = self.matrix.to(change.device, precision)  # once: the loss layer may lie on another card than the embeddings
             each = predicted_kl(self.matrix, change)
         return self.spec.weight * each.mean()
 
