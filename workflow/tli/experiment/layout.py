@@ -13,7 +13,7 @@ from tli.probes.registry import answers
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "README.md")
 TRAINED = ("runs.tsv", "losses.parquet")  # of the evaluation, beside its probes' answers
-STATISTICS = ("runs", "tests", "verdicts", "lines", "rivals", "ladder", "harm", "power", "words", "ranks", "survival", "gains")
+STATISTICS = ("runs", "tests", "verdicts", "lines", "rivals", "added", "ladder", "harm", "power", "words", "ranks", "survival", "gains")
 
 
 @dataclass(frozen=True)

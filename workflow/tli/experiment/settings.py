@@ -7,6 +7,11 @@ from tli.config.arms import expand_arms
 from tli.specs import LexiconSpec, MapsSpec, MeasureSpec, ModelSpec, ScanSpec, SplitSpec, StatisticsSpec, TextSpec, TransferSpec
 
 TWINS = 5  # of a map, on shuffled pairs
+ON_SELECT = (
+    "centring",
+    "procrustes",
+    "ridge",
+)  # those of the config's maps that are fitted to select pairs, of every subject: few pairs choose
 
 
 def model_spec(config: Config, model: str, store: str = "") -> ModelSpec:
@@ -55,6 +60,7 @@ def measure_spec(config: Config) -> MeasureSpec:
         merge=section.merge,
         projected_pairs=section.projected_pairs,
         csls_k=config.scan.csls_k,
+        select_maps=tuple(name for name in ON_SELECT if name in config.maps),
     )
 
 

@@ -14,13 +14,14 @@ import pandas as pd
 from tli import metrics
 from tli.io import store, tables
 from tli.lexicon.audit import COGNATE
-from tli.lexicon.similarity import edit_similarity
 from tli.metrics.projection import project
 from tli.model.embedding import Embedded, embed, embed_all
 from tli.model.opened import Opened
 from tli.model.pooling import tokenize
 from tli.model.streaming import Wanted
 from tli.probes.base import Answer, Probe, Setting
+from tli.probes.listed import Listed, similarity_of
+from tli.probes.select_maps import measure_select_maps
 from tli.specs import STAGE_VERSIONS, MeasureSpec, ModelSpec
 from tli.subjects import Subject
 
@@ -33,53 +34,6 @@ class Figures:
     figures: pd.DataFrame  # one a split, pool, hidden state and pooling: tables.RUN_METRICS after the run's names
     strata: pd.DataFrame  # the same for parts of a split: tables.STRATA after the run's names
     vectors: dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]  # (hidden state, pooling) -> source, target vectors by pair, float32
-
-
-@dataclass(frozen=True, eq=False)
-class Listed:
-    """A list as one run sees it: its pairs with the run's splits, and the pools in which they are asked."""
-
-    pairs: pd.DataFrame  # columns tables.PAIRS
-    candidates: metrics.Candidates
-    pools: tuple[metrics.Pool, ...]
-    similarity: np.ndarray | None = None  # how alike its forms are spelt (metrics.baselines.similarity_matrix)
-
-    @classmethod
-    def of(cls, pairs: pd.DataFrame, similarity: np.ndarray | None = None, *, whole_list: bool = True) -> Listed:
-        """With the pool that training cannot touch, where words are held out, and the whole list where it is asked for."""
-        candidates, heldout = metrics.candidates(pairs), (pairs["split"] == "heldout").to_numpy()
-        pools = [metrics.whole_list(candidates)] if whole_list else []
-        if heldout.any():
-            trained = pairs[pairs["split"] == "train"]
-            pools.append(metrics.untrained(candidates, heldout, set(trained["source"]), set(trained["target"])))
-        return cls(pairs, candidates, tuple(pools), similarity)
-
-    @property
-    def forms(self) -> list[str]:
-        """The forms that need a vector."""
-        asked = [pool.candidates.forms for pool in self.pools]
-        return self.candidates.forms if len(asked) != 1 else asked[0]
-
-    def vectors(self, stacked: np.ndarray) -> metrics.Vectors:
-        """Vectors of the whole list's forms out of those of `forms`; zero where a form was not asked for."""
-        whole = metrics.Vectors.of(stacked, self.candidates) if len(self.pools) != 1 else None
-        if whole is not None:
-            return whole
-        (pool,), candidates = self.pools, self.candidates
-        part = metrics.Vectors.of(stacked, pool.candidates)
-        places = (pool.source_rows, pool.target_rows, pool.reference_rows)
-        counts = (len(candidates.source_forms), len(candidates.target_forms), len(candidates.reference_forms))
-        sides = []
-        for values, rows, count in zip((part.source, part.target, part.reference), places, counts, strict=True):
-            side = np.zeros((count, stacked.shape[1]), np.float32)
-            side[rows] = values
-            sides.append(side)
-        return metrics.Vectors(*sides)
-
-
-def similarity_of(pairs: pd.DataFrame) -> np.ndarray | None:
-    """How alike the forms of a list are spelt; None where it is too long for that."""
-    return metrics.baselines.similarity_matrix(metrics.candidates(pairs), edit_similarity)
 
 
 def measure(
@@ -156,7 +110,8 @@ def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) 
 
 @dataclass(eq=False)
 class WordsProbe(Probe):
-    """The words of a list at hidden states: every pair, every figure, its strata, and for some subjects their projections."""
+    """The words of a list at hidden states: every pair, every figure, its strata, for some subjects their projections, and what a
+    free map adds that is fitted to the subject's own vectors of the select pairs."""
 
     spec: MeasureSpec
     model: ModelSpec
@@ -169,6 +124,8 @@ class WordsProbe(Probe):
         "rows": Answer("similarities.parquet", tuple(tables.SIMILARITIES)),
         "figures": Answer("metrics.tsv", tuple(tables.RUN_METRICS)),
         "strata": Answer("strata.tsv", tuple(tables.STRATA)),
+        "mapped": Answer("select-maps-similarities.parquet", tuple(tables.SIMILARITIES)),
+        "fits": Answer("select-maps.tsv", tuple(tables.SELECT_MAPS)),
         "projections": Answer("projections.parquet", tuple(tables.PROJECTIONS)),
     }
     _embedded: dict[tuple[str, int, int], Embedded] = field(default_factory=dict)
@@ -192,7 +149,7 @@ class WordsProbe(Probe):
             "merge": self.spec.merge and not subject.is_baseline,
             "pairs": self._digest(subject.seed, subject.fold),
             "projected": self._projected_pairs(subject),
-        }
+        } | ({"select_maps": list(self.spec.select_maps)} if self.spec.select_maps else {})
 
     @cache  # noqa: B019 (it lives as long as the job)
     def _digest(self, seed: int, fold: int) -> str:
@@ -233,6 +190,7 @@ class WordsProbe(Probe):
         result.rows.to_parquet(folder / "rows.parquet", index=False)
         result.figures.to_parquet(folder / "figures.parquet", index=False)
         result.strata.to_parquet(folder / "strata.parquet", index=False)
+        self._with_map(embedded, listed, subject, folder)
         if self._projected_pairs(subject):
             first = self.states[subject.run][0], self.spec.poolings[0]
             asked = np.sort(np.unique(np.concatenate([pool.pairs for pool in listed.pools])))
@@ -240,6 +198,14 @@ class WordsProbe(Probe):
             maps = project(*sides, listed.pairs.iloc[asked].reset_index(drop=True), self.spec.projected_pairs)
             maps.insert(0, "hidden_state", first[0])
             maps.to_parquet(folder / "projections.parquet", index=False)
+
+    def _with_map(self, embedded: Embedded, listed: Listed, subject: Subject, folder: Path) -> None:
+        pooling = self.spec.poolings[0]
+        at = {state: listed.vectors(embedded.vectors[state, pooling]) for state in self.states[subject.run]}
+        made = measure_select_maps(at, listed, self.spec.select_maps, pooling, self.spec.csls_k) if self.spec.select_maps else None
+        if made is not None:
+            made.rows.to_parquet(folder / "mapped.parquet", index=False)
+            made.fits.to_parquet(folder / "fits.parquet", index=False)
 
     def _vectors(self, loaded, subject: Subject) -> Embedded:
         if subject.place in self._embedded:

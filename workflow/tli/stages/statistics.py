@@ -20,6 +20,7 @@ CONTRACT = {
     "verdicts": tables.VERDICTS,
     "lines": tables.VERDICT_LINES,
     "rivals": tables.RIVALS,
+    "added": tables.ADDED,
     "harm": tables.HARM,
     "ladder": tables.LADDER,
 }  # the others' columns are those of tli.statistics
@@ -36,10 +37,17 @@ def run(job: StatisticsJob) -> dict:
     mapped = statistics.Mapped(maps["maps"], maps["map_similarities"])
     texts = tables.joined([tables.read(path, tables.RUNNING_TEXT) for path in job.inputs["text"]], tables.RUNNING_TEXT)
     risen, deciding = statistics.harm.rises(texts, measured["runs"]), set(experiment.config.text)
+    on_select = statistics.OnSelect(measured["select-maps"], measured["select-maps-similarities"])
     against = statistics.rivals.against_best(words, mapped, job.spec)
-    evidence = (statistics.rivals.evidence(against), statistics.harm.evidence(risen, deciding, job.spec))
+    added = statistics.added.added_by(words, on_select, mapped, job.spec)
+    evidence = (
+        statistics.rivals.evidence(against),
+        statistics.added.evidence(added, words.claim_states(job.spec.claim_at), job.spec),
+        statistics.harm.evidence(risen, deciding, job.spec),
+    )
     results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
-    results |= {"rivals": statistics.rivals.rivals(against, job.spec), "ladder": statistics.rivals.ladder(words, mapped, job.spec)}
+    results |= {"rivals": statistics.rivals.rivals(against, job.spec), "added": statistics.added.table(added, job.spec)}
+    results["ladder"] = statistics.rivals.ladder(words, mapped, job.spec, on_select)
     results["harm"] = statistics.harm.harm(risen, deciding, job.spec)
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))

@@ -17,6 +17,9 @@ MARKS = {  # rung: its mark
     "map at its own state": "P",
     "control": "v",
     "arm": "D",
+    "before + map": "s",
+    "control + map": "v",
+    "arm + map": "D",
 }
 
 
@@ -50,6 +53,10 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
 
 
 def _named(row) -> str:
+    if row.rung == "before + map":
+        return f"as it came, and a map on {int(row.fitted)} select pairs"
+    if row.rung in ("arm + map", "control + map"):
+        return f"{row.name}, {layer_name(row.layer)}, and such a map"
     if row.rung == "before":
         return "before training"
     if row.rung == "spelling":
@@ -61,7 +68,7 @@ def _named(row) -> str:
 
 
 def _colour(row, colours: dict[str, str]) -> str:
-    if row.rung in ("arm", "control"):
+    if row.rung.removesuffix(" + map") in ("arm", "control"):
         return colours.get(row.name.partition(", ")[0], style.BLUE)
     return {"before": style.BASELINE, "spelling": style.BASELINE, "shuffled map": style.ORANGE}.get(row.rung, style.GREEN)
 
