@@ -41,27 +41,27 @@ class Bench:
         self._form: tuple | None = None
 
     def measure(self, subjects: Sequence[Subject]) -> Iterator[tuple[Subject, list[Path], int]]:
-        """Of each subject in turn: the folder of each probe's answer, and how many of them were measured now."""
+        """Of each subject in turn: the folder of each answer of the probes that ask it, and how many of them were measured now."""
         for subject in subjects:
             todo = self._lacking(subject)
             if todo:
                 self._open(subject, subjects)
                 self._ask(subject, todo)
-            yield subject, [store.find(self.units, probe.kind, probe.key(subject)) for probe in self.probes], len(todo)
+            asking = [probe for probe in self.probes if probe.asks(subject)]
+            yield subject, [store.find(self.units, probe.kind, probe.key(subject)) for probe in asking], len(todo)
 
     def measure_all(self, subjects: Sequence[Subject], log: str) -> dict[str, list[pd.DataFrame]]:
         """Every answer of every subject, by the answer's name, with the columns RUN. `log` begins the lines of the log."""
         parts: dict[str, list[pd.DataFrame]] = {}
         for number, (subject, folders, made) in enumerate(self.measure(subjects), 1):
-            say(
-                f"{log}: {subject.run} ({number} of {len(subjects)}): {made} of {len(self.probes)} measured, the others taken from the store"
-            )
+            say(f"{log}: {subject.run} ({number} of {len(subjects)}): {made} of {len(folders)} measured, the others taken from the store")
             for path in (path for folder in folders for path in folder.glob("*.parquet")):
                 parts.setdefault(path.stem, []).append(tables.of_run(pd.read_parquet(path), subject))
         return parts
 
     def _lacking(self, subject: Subject) -> list[Probe]:
-        return [probe for probe in self.probes if store.find(self.units, probe.kind, probe.key(subject)) is None]
+        asking = [probe for probe in self.probes if probe.asks(subject)]
+        return [probe for probe in asking if store.find(self.units, probe.kind, probe.key(subject)) is None]
 
     def _ask(self, subject: Subject, probes: list[Probe]) -> None:
         if self._loaded.opened.stream is not None:  # a streamed model's subjects ride through it together

@@ -55,6 +55,7 @@ VERDICTS = [
 ROSE = (BETTER, UNCORRECTED, NO_PLACEBO, LIKE_PLACEBO)  # the verdicts under which the lines below stand
 
 MAP_PREFIX, MAP_SHUFFLED = "map-", "-shuffled"  # of a free map's arm, and of its twin's on shuffled pairs
+MAP_INSIDE = "-inside"  # ends the arm of a free map that stands inside the model
 
 BEATS_MAP = "beats the best free map at the output"
 ADDS_TO_MAP = "adds what no map can"

@@ -12,6 +12,7 @@ ON_SELECT = (
     "procrustes",
     "ridge",
 )  # those of the config's maps that are fitted to select pairs, of every subject: few pairs choose
+INSIDE = ("procrustes",)  # those that are tried inside the model: one, since each costs an evaluation
 
 
 def model_spec(config: Config, model: str, store: str = "") -> ModelSpec:
@@ -50,6 +51,11 @@ def maps_spec(config: Config) -> MapsSpec:
         states=tuple(sorted(map(int, states))),
         csls_k=config.scan.csls_k,
     )
+
+
+def maps_inside(config: Config) -> tuple[str, ...]:
+    """The config's free maps that are tried inside the model."""
+    return tuple(name for name in INSIDE if name in config.maps)
 
 
 def measure_spec(config: Config) -> MeasureSpec:

@@ -20,7 +20,8 @@ from tli.io.atomic import whole
 # `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", with folds "<...>/fold-<fold>" (else fold is 0), or "baseline" (or another name that starts so) for the
 # model as it came, whose arm equals its run and whose layer, rank are "" and seed -1. A free map is a run too: its arm is
 # "map-<name>" ("map-<name>-shuffled" for the twin), its layer the hidden state, its rank "", its run "<arm>/layer-<layer>" for all
-# seeds and folds; its seed is -1, with folds that of the deal, and a twin's the seed of its shuffle.
+# seeds and folds; its seed is -1, with folds that of the deal, and a twin's the seed of its shuffle. One that stands inside the
+# model is "map-<name>-inside", its layer the hidden state where it stands; it is measured where runs are.
 RUN = ["model", "pair", "arm", "layer", "rank", "seed", "fold", "run"]
 CELL = ["model", "pair", "arm", "layer", "rank"]  # the seeds of a cell are its replicates
 

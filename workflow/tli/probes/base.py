@@ -46,12 +46,17 @@ class Probe:
 
     kind: ClassVar[str] = ""  # its folder of the store
     needs_head: ClassVar[bool] = False  # it asks for probabilities, not for hidden states alone
+    knows_languages: ClassVar[bool] = False  # it can tell text of one language from that of another
     answers: ClassVar[dict[str, Answer]] = {}  # <name>.parquet in the unit's folder -> the table that it becomes
 
     @classmethod
     def of(cls, setting: Setting) -> Sequence[Probe]:
         """The probes of this kind for a setting; none where nothing is asked."""
         raise NotImplementedError
+
+    def asks(self, subject: Subject) -> bool:
+        """Whether it is asked of this subject. A map inside the model is for text of one language: who cannot say which asks it not."""
+        return self.knows_languages or subject.map_inside is None
 
     def key(self, subject: Subject) -> dict[str, Any]:
         """All that the answer depends on."""

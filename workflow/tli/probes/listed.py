@@ -36,6 +36,11 @@ class Listed:
         asked = [pool.candidates.forms for pool in self.pools]
         return self.candidates.forms if len(asked) != 1 else asked[0]
 
+    @property
+    def sources(self) -> int:
+        """How many of `forms`, the first, are of the source language."""
+        return len((self.candidates if len(self.pools) != 1 else self.pools[0].candidates).source_forms)
+
     def vectors(self, stacked: np.ndarray) -> metrics.Vectors:
         """Vectors of the whole list's forms out of those of `forms`; zero where a form was not asked for."""
         whole = metrics.Vectors.of(stacked, self.candidates) if len(self.pools) != 1 else None

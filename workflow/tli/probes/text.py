@@ -28,7 +28,8 @@ class TextProbe(Probe):
 
     Each sentence stands by itself after BOS. `before` are the last hidden states of the model as it came, made once for all
     subjects and held in main memory (hidden size x tokens, not vocabulary x tokens); both are turned into probabilities
-    in slices. A model that is too large for memory is not streamed yet: it is opened whole, as for the tasks.
+    in slices. A language that the subject leaves alone (a map inside the model, for text of the other one) has the figures of the model as
+    it came, so that its rise is 0 by construction. A model that is too large for memory is not streamed yet: it is opened whole, as for the tasks.
     """
 
     identity: dict[str, Any]  # what else the answer depends on
@@ -36,6 +37,7 @@ class TextProbe(Probe):
     sentences: Mapping[str, list[Sentence]]  # language -> what is measured
     kind: ClassVar[str] = "text"
     needs_head: ClassVar[bool] = True
+    knows_languages: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {"text": Answer("text.parquet", tuple(tables.RUNNING_TEXT))}
     _ids: list[tuple[int, ...]] = field(default_factory=list)
     _before: list[Any] = field(default_factory=list)
@@ -73,6 +75,8 @@ class TextProbe(Probe):
 
     def measure(self, loaded: Any, subject: Subject, folder: Path) -> None:
         after = self._before if subject.is_baseline else divergence.last_states(loaded.opened, self._ids)
+        changed = [subject.changes(language) for language, found in self.sentences.items() for _ in found]
+        after = [its if one else before for its, before, one in zip(after, self._before, changed, strict=True)]
         entropy, kl = divergence.compare(loaded.whole, loaded.opened, self._ids, self._before, after, self._head)
         table = pd.DataFrame(
             {

@@ -72,6 +72,7 @@ def figures_of(embedded: Embedded, listed: Listed, layers: int, k: int = 10) -> 
     )
 
 
+TARGETS = "targets"  # who reads the target language for a map inside a streamed model
 EDIT_LIMIT = 4_000_000  # comparisons of two words; beyond, edit similarity is left empty
 
 
@@ -120,6 +121,7 @@ class WordsProbe(Probe):
     states: Mapping[str, Sequence[int]]  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
     kind: ClassVar[str] = "evaluate"
+    knows_languages: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {
         "rows": Answer("similarities.parquet", tuple(tables.SIMILARITIES)),
         "figures": Answer("metrics.tsv", tuple(tables.RUN_METRICS)),
@@ -171,10 +173,17 @@ class WordsProbe(Probe):
         if opened.stream is None or not subjects:
             return
         forms = list(dict.fromkeys(form for subject in subjects for form in self._forms(subject)))
-        once = list({subject.unit: subject for subject in subjects}.values())
-        wanted = [Wanted(self.states[subject.run], subject.adapter(opened), self.spec.merge) for subject in once]
-        embedded = dict(zip([subject.unit for subject in once], embed_all(opened, forms, wanted, list(self.spec.poolings)), strict=True))
-        self._embedded = {subject.place: embedded[subject.unit].of(forms, self._forms(subject)) for subject in subjects}
+        wanted = {subject.unit: subject.wanted(opened, self.states[subject.run], self.spec.merge) for subject in subjects}
+        if states := {state for subject in subjects if subject.map_inside for state in self.states[subject.run]}:
+            wanted[TARGETS] = Wanted(sorted(states))
+        embedded = dict(zip(wanted, embed_all(opened, forms, list(wanted.values()), list(self.spec.poolings)), strict=True))
+        for subject in subjects:
+            own = self._forms(subject)
+            sources = own[: self._listed(subject.seed, subject.fold).sources] if subject.map_inside else own
+            self._embedded[subject.place] = embedded[subject.unit].of(forms, sources)
+            if subject.map_inside:
+                theirs = embedded[TARGETS].of(forms, own[len(sources) :])
+                self._embedded[subject.place] = self._embedded[subject.place].above(theirs)
 
     def _forms(self, subject: Subject) -> list[str]:
         """The model as it came is embedded once, with all forms; an adapter with those that it is asked for."""
@@ -200,6 +209,8 @@ class WordsProbe(Probe):
             maps.to_parquet(folder / "projections.parquet", index=False)
 
     def _with_map(self, embedded: Embedded, listed: Listed, subject: Subject, folder: Path) -> None:
+        if subject.map_inside:
+            return
         pooling = self.spec.poolings[0]
         at = {state: listed.vectors(embedded.vectors[state, pooling]) for state in self.states[subject.run]}
         made = measure_select_maps(at, listed, self.spec.select_maps, pooling, self.spec.csls_k) if self.spec.select_maps else None
@@ -213,7 +224,12 @@ class WordsProbe(Probe):
         if subject.is_baseline and self._base is not None:
             return self._base
         states, poolings = list(self.states[subject.run]), list(self.spec.poolings)
-        embedded = embed(loaded.opened, self._forms(subject), states, poolings)
+        forms = self._forms(subject)
+        sources = forms[: self._listed(subject.seed, subject.fold).sources] if subject.map_inside else forms
+        embedded = embed(loaded.opened, sources, states, poolings)
+        if subject.map_inside:  # the other language is read as the model came
+            with subject.map_inside.paused(loaded.opened):
+                embedded = embedded.above(embed(loaded.opened, forms[len(sources) :], states, poolings))
         if subject.is_baseline:
             self._base = embedded
         return embedded

@@ -11,6 +11,7 @@ import pandas as pd
 from tli.bench import Bench, write_answers
 from tli.errors import ItemError
 from tli.experiment.grid import BASELINE
+from tli.experiment.inside import read_maps_inside
 from tli.experiment.job import TransferJob
 from tli.experiment.trained import read_trained
 from tli.io import tables
@@ -38,6 +39,9 @@ def run(job: TransferJob) -> dict:
         os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     task_items.check_data(list(spec.tasks), spec.source, spec.question_from, spec.num_fewshot)
     subjects = [baseline(job.model, job.pair, name, quantized=name == BASELINE) for name in job.content.baselines]
+    subjects += read_maps_inside(
+        job, check.layers, [place for place in job.experiment.judged if place[1] <= 1]
+    )  # as of runs: a fold a seed
     subjects += [read_trained(job.layout, run).subject for run in job.content.runs]
     with tempfile.TemporaryDirectory(prefix="tli-transfer-") as scratch:
         setting = Setting(model=job.model_spec, check=check, pair=job.pair, scratch=Path(scratch), transfer=spec, texts=job.texts)

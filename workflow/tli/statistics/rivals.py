@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from tli import facts
-from tli.facts import MAP_PREFIX, MAP_SHUFFLED
+from tli.facts import MAP_INSIDE, MAP_PREFIX, MAP_SHUFFLED
 from tli.io import tables
 from tli.labels import arm_label
 from tli.specs import StatisticsSpec
@@ -33,7 +33,7 @@ RANKED = {  # a metric that spelling has: the columns that its ranks stand in fo
     "csls_p_at_1": "csls_target_rank",
 }
 PLUS_MAP = " + map"  # of a rung: with a map of its own, fitted to select pairs
-RUNGS = ("before", "spelling", "shuffled map", "map", "map at its own state", "control", "arm")
+RUNGS = ("before", "spelling", "shuffled map", "map", "map at its own state", "map inside", "control", "arm")
 RUNGS = (*RUNGS, *(rung + PLUS_MAP for rung in ("before", "control", "arm")))
 
 
@@ -148,8 +148,10 @@ def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]):
         elif run.startswith(MAP_PREFIX):
             arm, _, place = run.removeprefix(MAP_PREFIX).partition("/")
             shuffled, own = arm.endswith(MAP_SHUFFLED), f"/{place}" == OWN
-            rung = "shuffled map" if shuffled else "map at its own state" if own else "map"
-            yield rung, arm.removesuffix(MAP_SHUFFLED), "" if own else place.removeprefix("layer-"), frame
+            inside = arm.endswith(MAP_INSIDE)
+            rung = "shuffled map" if shuffled else "map inside" if inside else "map at its own state" if own else "map"
+            name = arm.removesuffix(MAP_SHUFFLED).removesuffix(MAP_INSIDE)
+            yield rung, name, "" if own else place.removeprefix("layer-"), frame
     for cell, of_cell in cells_of(sheet, members):
         _, _, arm, layer, rank = cell
         yield "control" if of_cell["control"].iloc[0] else "arm", arm_label(arm, rank), layer, of_cell

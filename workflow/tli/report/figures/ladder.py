@@ -15,6 +15,7 @@ MARKS = {  # rung: its mark
     "shuffled map": "v",
     "map": "s",
     "map at its own state": "P",
+    "map inside": "h",
     "control": "v",
     "arm": "D",
     "before + map": "s",
@@ -63,6 +64,8 @@ def _named(row) -> str:
         return "spelling alone"
     if row.rung in ("arm", "control"):
         return f"{row.name}, {layer_name(row.layer)}"
+    if row.rung == "map inside":
+        return f"map: {row.name}, inside at hs[{row.layer}]"
     where = {"shuffled map": f"{row.name}, shuffled pairs", "map at its own state": f"{row.name}, at its own hs[{row.layer}]"}
     return f"map: {where.get(row.rung, row.name)}"
 
@@ -86,13 +89,14 @@ def harm_gain(front: pd.DataFrame, ladder: pd.DataFrame, colours: dict[str, str]
     margin = float(front["margin"].iloc[0])
     for row in front.itertuples():
         control = row.rung == "control"
-        colour = colours.get(row.arm, style.BLUE)
+        colour = style.GREEN if row.rung == "map inside" else colours.get(row.arm, style.BLUE)
+        named = _named(row).removeprefix("map: ")
         axes.plot([row.rise_low, row.rise_high], [row.value] * 2, color=colour, lw=1.6)
         axes.plot([row.rise] * 2, [row.low, row.high], color=colour, lw=1.6)
         axes.scatter([row.rise], [row.value], color=colour, marker=MARKS[row.rung], s=44, zorder=3, label="_")
         left = row.rise > 1  # else the name would leave the axes
         axes.annotate(
-            style.shorter(f"{row.name}, {layer_name(row.layer)}", 34),
+            style.shorter(named, 34),
             (row.rise, row.value),
             (-6 if left else 6, -11 if control else 6),
             textcoords="offset points",
@@ -100,7 +104,7 @@ def harm_gain(front: pd.DataFrame, ladder: pd.DataFrame, colours: dict[str, str]
             ha="right" if left else "left",
         )
     free = {"before": ladder[ladder["rung"] == "before"], "map": ladder[ladder["rung"] == "map"]}
-    for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "the best free map", style.GREEN)):
+    for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "the best free map, outside", style.GREEN)):
         value = free[rung]["value"].astype(float).max()
         if np.isfinite(value):
             axes.scatter([0], [value], color=colour, marker=MARKS[rung], s=44, zorder=3)
