@@ -53,7 +53,7 @@ def test_gpu_hours_are_the_sum_over_the_jobs():
     total = 0.0
     for pair in experiment.config.pairs:
         for part in experiment.parts("evaluate", "m", pair).values():
-            number = len(part.runs) + len(part.baselines)
+            number = len(part.runs) + len(part.baselines) + len(part.inside)
             total += costs.seconds(experiment, Work("evaluate", "m", pair, is_full=part.is_unquantised, runs=number))
     assert plan.plan(experiment).set_index("stage").loc["evaluate", "gpu_hours"] == pytest.approx(total / 3600)
     on_cpu = plan.plan(made(models={"m": BIG | {"device": "cpu"}}))

@@ -149,7 +149,7 @@ class Work:
     layer: str = "output"
     arm: str = ""
     is_full: bool = False  # full fine-tuning, or what needs unquantised weights
-    runs: int = 1  # seeds of a training job, adapters and baselines of the later stages
+    runs: int = 1  # seeds of a training job, adapters, baselines and maps inside of the later stages
 
     @staticmethod
     def of(job: Job) -> Work:
