@@ -7,7 +7,7 @@ PROFILE ?= profiles/local
 SCRATCH ?= benchmarks/scratch
 export PYTHONPATH := workflow
 
-.PHONY: run test test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-gpu demo-model profile clean help
+.PHONY: run test test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-statistics bench-gpu demo-model profile clean help
 
 run: .venv/ready ## run the workflow on $(CONFIG) and write the report
 	@echo "== running the workflow on $(CONFIG)"
@@ -37,6 +37,9 @@ bench-8b: .venv/ready ## scan, train and evaluate at the shape of an 8B Llama; w
 
 bench-maps: .venv/ready ## six free maps at every hidden state of an 8B's shape
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/maps.py --write
+
+bench-statistics: .venv/ready ## the statistics of a large grid: 3 models, 5 pairs, 20 cells, 10 seeds, 5 folds, 700 words
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/statistics_scale.py --write
 
 bench-gpu: .venv/ready ## the same on a GPU
 	@$(BIN)/python benchmarks/gpu.py --scratch $(SCRATCH)

@@ -206,6 +206,21 @@ def test_fits_a_telephone_and_a_dark_room(small, tmp_path, width, dark):
         assert browser.run("return document.querySelector('#primary svg').getBoundingClientRect().right <= innerWidth")
 
 
+@pytest.mark.parametrize("width, columns", [(390, 1), (1440, 3)])
+def test_the_three_answers_stand_side_by_side_where_there_is_room(small, tmp_path, width, columns):
+    with Browser(tmp_path, width, 900, telephone=width < 500) as browser:
+        browser.open(small / "index.html")
+        browser.wait(READY)
+        lefts = browser.run(
+            "return [...document.querySelectorAll('.answers')[0].querySelectorAll('section')].map((one) => one.getBoundingClientRect().left)"
+        )
+        assert len(lefts) == 3 and len(set(lefts)) == columns
+        browser.run("document.querySelector('a.term').focus()")
+        shown = browser.run("return getComputedStyle(document.querySelector('a.term'), '::after').content")
+        assert shown.strip('"') == browser.run("return document.querySelector('a.term').dataset.help")
+        assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
+
+
 def contrast(one: list[float], other: list[float]) -> float:
     """WCAG 2 contrast of two sRGB colours (0 to 255)."""
 

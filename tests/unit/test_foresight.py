@@ -11,7 +11,9 @@ from tiny import pairs_table
 from tli.config import parse
 from tli.experiment import Experiment
 from tli.experiment.foresight import foresight
+from tli.experiment.job import Job
 from tli.io import tables
+from tli.stages import lexicon as lexicon_stage
 from tli.statistics import power
 
 
@@ -33,8 +35,21 @@ def listed(held: int = 75, train: int = 205) -> pd.DataFrame:
     return table.assign(pair_id=names, component=names, split=["heldout"] * held + ["train"] * train)
 
 
-def test_a_list_that_is_not_split_yet_says_how(tmp_path):
-    assert any("tli run lexicon" in line for line in foresight(experiment(tmp_path)))
+def test_a_list_that_is_not_split_yet_is_split_as_its_job_will(tmp_path):
+    words = tmp_path / "swh-eng.tsv"
+    words.write_text(
+        "source\ttarget\n" + "".join(f"neno{chr(97 + i % 26)}{i}\tword{chr(97 + i % 26)}{i}\n" for i in range(400)), encoding="utf-8"
+    )
+    of = experiment(tmp_path, pairs={"swh-eng": {"lexicon": str(words)}})
+    told = foresight(of)
+    assert not Path(of.layout.lexicon("swh-eng")["pairs"]).exists()  # nothing is written
+    lexicon_stage.run(Job.of(of, "lexicon", pair="swh-eng"))
+    held = (tables.read(of.layout.lexicon("swh-eng")["pairs"])["split"] == "heldout").sum()
+    assert told == foresight(of) and f"{held} units" in told[1]
+
+
+def test_a_list_that_is_not_there_says_so(tmp_path):
+    assert any("once its list can be read" in line and "unused.tsv" in line for line in foresight(experiment(tmp_path)))
 
 
 @pytest.mark.parametrize("folds, units", [(1, 75), (5, 280)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from tli.__main__ import main
 from tli.config import parse
 from tli.errors import ConfigError
 from tli.experiment import Experiment
+from tli.experiment.foresight import foresight
 from tli.experiment.registering import asked, held_against, register
+from tli.io.records import write_json
 
 BEFORE, AFTER = {"stage": "evaluate", "finished": "2020-01-01T00:00:00Z"}, {"stage": "evaluate", "finished": "2999-01-01T00:00:00Z"}
 LOOKED = {"stage": "scan", "finished": "2020-01-01T00:00:00Z"}
@@ -24,7 +27,7 @@ def experiment(folder: Path, **changes) -> Experiment:
         model.mkdir()
         (model / "config.json").write_text('{"hidden_size": 8}', encoding="utf-8")
         (model / "model.safetensors").write_bytes(b"weights")
-        words.write_text("source\ttarget\nmaji\twater\n", encoding="utf-8")
+        words.write_text("source\ttarget\n" + "".join(f"neno{i}a\tword{i}b\n" for i in range(300)), encoding="utf-8")
     values = {
         "models": {"m": {"source": str(model)}},
         "pairs": {"swh-eng": {"lexicon": str(words)}},
@@ -41,7 +44,7 @@ def test_the_sentence_follows_what_happens(tmp_path):
     register(of)
     for records in ([], [LOOKED], [AFTER, LOOKED]):
         sentence = held_against(of, records).sentence
-        assert "before the first result" in sentence and sentence.endswith("nothing was changed since.")
+        assert "before the first result" in sentence and "nothing was changed since. What it was to find: swh-eng: 5 seeds" in sentence
     assert "after the first result" in held_against(of, [AFTER, BEFORE]).sentence
 
 
@@ -73,8 +76,29 @@ def test_a_new_cell_changes_the_family_and_where_results_lie_changes_nothing(tmp
     assert asked(moved) == asked(of)
 
 
+def test_what_the_design_was_to_find_is_written_down_and_kept(tmp_path):
+    of = experiment(tmp_path)
+    promised = json.loads(register(of).read_text(encoding="utf-8"))["power"]
+    assert promised == [foresight(of)[1].strip()] and "is found with 80 % power" in promised[0]
+    assert held_against(of, []).sentence.endswith(f"nothing was changed since. What it was to find: {promised[0]}")
+
+
+def test_a_registration_of_before_power_was_written_down_holds(tmp_path):
+    of = experiment(tmp_path)
+    old = {"asked": asked(of), "written": "2026-11-20T00:00:00Z"}
+    text = json.dumps([old["asked"], old["written"]], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    write_json(old | {"digest": hashlib.sha256(text.encode()).hexdigest()}, Path(of.layout.registration()))
+    assert "before the first result" in held_against(of, []).sentence
+
+
 @pytest.mark.parametrize(
-    "spoil", [lambda text: text.replace('"written"', '"writen"'), lambda text: text.replace("swh", "lin"), lambda text: "{"]
+    "spoil",
+    [
+        lambda text: text.replace('"written"', '"writen"'),
+        lambda text: text.replace("swh", "lin"),
+        lambda text: text.replace("power", "pover"),
+        lambda text: "{",
+    ],
 )
 def test_tampering_is_noticed(tmp_path, spoil):
     of = experiment(tmp_path)

@@ -17,6 +17,7 @@ from tli.config import parse
 from tli.errors import TableError
 from tli.io import tables
 from tli.report import columnar, derived, glossary, numbers, paper, svg, warnings
+from tli.report.answers import QUESTIONS
 from tli.report.gallery import CAPTIONS
 from tli.report.input import STAGE_SECONDS, Arm, AuditLine, Experiment, Model, Perplexity, Provenance, ReportInput, Tables
 from tli.report.names import FIGURES
@@ -313,7 +314,7 @@ def test_the_page_can_be_walked_by_ear(opened):
     assert len(opened.ids) == len(set(opened.ids))
     assert all(a.get("scope") in ("col", "row") for tag, a in opened.elements if tag == "th")
     pictures = [a for tag, a in opened.elements if a.get("role") == "img"]
-    assert len(pictures) == 1 + 2 * len(FIGURES) and all(len(a["aria-label"]) > 30 for a in pictures)
+    assert len(pictures) == 1 + 2 * (len(FIGURES) + len(QUESTIONS)) and all(len(a["aria-label"]) > 30 for a in pictures)
     assert all(a.get("alt") for tag, a in opened.elements if tag == "img")
     links = {a["href"][1:] for tag, a in opened.elements if tag == "a" and a.get("href", "").startswith("#")}
     assert links and links <= set(opened.ids)
@@ -330,13 +331,24 @@ def test_first_screen_says_question_verdict_and_warnings(built, opened):
 
 
 def test_every_figure_is_there_with_its_caption_in_both_reports(built, opened):
-    names = {"primary", *(report.figure_name(key, "model-1", pair) for key in FIGURES for pair in ("pair-1", "pair-2"))}
+    keys = [*FIGURES, *(f"first-{key}" for key in QUESTIONS)]
+    names = {"primary", *(report.figure_name(key, "model-1", pair) for key in keys for pair in ("pair-1", "pair-2"))}
     assert {path.stem for path in (built / "figures").glob("*.svg")} == names
     assert {path.stem for path in (built / "figures").glob("*.png")} == names
     assert {path.stem for path in CAPTIONS.glob("*.rst")} >= {"primary", *FIGURES}
     text = " ".join("".join(opened.text).split())
     assert "A claim needs both right of the line at 0." in text
-    assert "demo model: no claim about a real one" in text  # inside the figures too
+    said = "demo model: no claim about a real one"
+    assert said not in text  # the page has one banner; what can travel alone says it
+    assert all(said in (built / "figures" / f"{name}.svg").read_text(encoding="utf-8") for name in names)
+
+
+def test_terms_are_explained_where_they_first_stand(opened):
+    explained = glossary.explained("At hs[3] & hs[3]: CSLS P@1, P@1 of <held-out> words; held-out again")
+    assert explained.count('class="term"') == 4 and "&amp; hs[3]:" in explained and "&lt;<a" in explained
+    assert re.findall(r">([^<>]+)</a>", explained) == ["hs[3]", "CSLS P@1", "P@1", "held-out"]
+    shown = [a for tag, a in opened.elements if tag == "a" and a.get("class") == "term"]
+    assert shown and all(len(a["data-help"]) > 10 for a in shown)
 
 
 PARTS = {

@@ -330,9 +330,9 @@ def test_a_ladder_draws_every_rung_in_its_order():
         ]
     )
     axes = figures.ladder(table, {"tli": "#0072B2"}).axes[0]
-    points = np.concatenate(
-        [one.get_offsets() for one in axes.collections if len(one.get_offsets()) and one.get_label() in table["rung"].values]
-    )
+    marks = [one for one in axes.collections if one.get_gid()]
+    points = np.concatenate([one.get_offsets() for one in marks])
+    assert bytes.fromhex(marks[0].get_gid().removeprefix("tip-")).decode() == "before training: 0.200 (0.100 to 0.300)"
     assert sorted(map(tuple, points.round(9).tolist())) == [(0.2, 0.0), (0.4, 1.0), (0.6, 2.0), (0.8, 3.0)]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "before training",
@@ -364,3 +364,22 @@ def test_the_front_puts_each_arm_at_its_worst_language():
     points = sorted(tuple(one.get_offsets()[0].round(9)) for one in axes.collections)
     assert points == [(0.0, 0.4), (0.0, 0.8), (0.02, 0.7), (2.1, 0.79)]
     assert derived.front(ladder, harm.iloc[:0]).empty
+
+
+def test_the_first_curve_draws_the_scan_and_what_the_select_words_choose(tmp_path):
+    scan = pd.DataFrame({"hidden_state": range(5), "csls_p_at_1": [0.7, 0.4, 0.5, 0.45, 0.3], "chance": 0.01, "string_p_at_1": 0.05})
+    scan = scan.assign(cosine=[0.5, 0.6, 0.7, 0.6, 0.4], mismatched=0.1)
+    choice = pd.DataFrame({"hidden_state": [1, 2, 3], "value": [0.3, 0.45, 0.2], "chosen": [False, True, False]})
+    mapped = pd.DataFrame({"hidden_state": range(5), "csls_p_at_1": 0.8})
+    figure = figures.alignment_curve(scan, choice, mapped)
+    top, bottom = figure.axes
+    lines = {line.get_label(): line.get_ydata() for line in top.lines}
+    np.testing.assert_allclose(lines["held-out words"], scan["csls_p_at_1"])
+    np.testing.assert_allclose(lines["with a free map"], 0.8)
+    np.testing.assert_allclose(lines["select words, whole list"], choice["value"])
+    assert {"chance", "spelling"} <= set(lines)
+    assert [text.get_text() for text in top.texts] == ["they choose hs[2]"]
+    np.testing.assert_allclose({line.get_label(): line.get_ydata() for line in bottom.lines}["wrong pairs"], 0.1)
+    page = svg.written(figure, "curve", tmp_path)
+    assert "<title>hs[0], held-out words: 0.700</title>" in page and page.count("<title>") == 10
+    assert figures.alignment_curve(scan.iloc[:0], choice, mapped).axes[0].texts[0].get_text() == "Not scanned yet."

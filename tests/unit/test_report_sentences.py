@@ -7,9 +7,11 @@ import pytest
 import synthetic
 
 from tli import facts
+from tli.io import tables
+from tli.report import answers
 from tli.report.context import _told
 from tli.report.input import Experiment, ReportInput, Tables
-from tli.report.sentences import same_runs, transfer_sentences
+from tli.report.sentences import claim, same_runs, transfer_sentences
 
 
 def test_cells_that_are_one_run_are_named_once():
@@ -27,12 +29,30 @@ def test_transfer_is_counted_and_told_for_the_first_cell():
     made = synthetic.tables(pairs=1, seeds=5)
     cells = synthetic.transfer(made["transfer"], made["runs"], bootstrap=200)["cells"]
     told = transfer_sentences(ReportInput(Experiment(), Tables(transfer_cells=cells, grid=made["grid"])))
-    own = cells[~cells["control"].astype(bool) & (cells["contrast"] == "after - before")]
+    own = cells[~cells["control"].astype(bool) & (cells["contrast"] == "after - before") & (cells["metric"] == "accuracy")]
     lower = int(((own["p_holm"] <= 0.05) & (own["estimate"] < 0)).sum())
     higher = int(((own["p_holm"] <= 0.05) & (own["estimate"] > 0)).sum())
-    assert f"Of {len(own)} tests" in told.summary and f"{lower} found accuracy lower and {higher} higher" in told.summary
-    assert set(told.cells[0].sentences) <= set(cells["sentence"])
-    assert told.cells[0].sentences
+    assert f"Of {len(own)} tests of accuracy" in told.summary and f"{lower} found it lower and {higher} higher" in told.summary
+    first = told.cells[0]
+    of_cell = own[(own[list(first.cell.columns)] == list(first.cell.columns.values())).all(axis=1)]
+    shown = {row.task: row.change["estimate"] for row in first.tasks if row.metric == "accuracy"}
+    assert shown == dict(zip(of_cell["task"], of_cell["estimate"], strict=True))
+    assert all(row.against is None or row.against["contrast"] == "real - placebo" for row in first.tasks)
+
+
+@pytest.mark.parametrize(
+    "changes, expected",
+    [
+        ({"sentence": "no claim: 8 items"}, "no claim, 8 items and 5 seeds are too few"),
+        ({"p_holm": 0.01, "estimate": -0.1}, "lower"),
+        ({"p_holm": 0.01, "estimate": 0.1}, "higher"),
+        ({"detectable": 0.12}, "not shown; 0.12 would have been found"),
+        ({"detectable": 1.4}, "not shown; no change that is possible would have been found"),
+    ],
+)
+def test_what_is_claimed_of_a_task(changes, expected):
+    row = {"sentence": "", "items": 8, "seeds": 5, "p_holm": 0.5, "estimate": 0.1, "detectable": 0.3} | changes
+    assert claim(row, ReportInput()) == expected
 
 
 def test_without_transfer_nothing_is_said():
@@ -49,3 +69,46 @@ def test_a_verdict_is_no_good_news_where_a_line_under_it_says_otherwise(answer, 
     assert told["tone"] == tone and told["lines"] == ("of maps",) and told["in_short"].startswith(facts.BETTER + ", ")
     other = _told(verdicts, table.assign(layer="3"))[0]
     assert other["tone"] == facts.GOOD and other["lines"] == ()
+
+
+def first_screen(answer: str) -> tuple[ReportInput, dict]:
+    cell = {"model": "m", "pair": "p", "arm": "tli", "layer": "2", "rank": "16"}
+    row = {"verdict": facts.BETTER, "before": 0.4, "after": 0.75, "placebo": 0.1, "cell": "tli, loss at hs[2], rank 16", **cell}
+    lines = [
+        {**cell, "line": line, "answer": answer, "estimate": -0.1, "low": -0.2, "high": 0.05}
+        for line in (facts.BEATS_MAP, facts.LEAVES_WHOLE)
+    ]
+    ladder = pd.DataFrame([{"model": "m", "pair": "p", "rung": "map", "name": "ridge", "value": 0.812}])
+    harm = pd.DataFrame([{**cell, "language": "swh", "rise": 0.031, "margin": 0.05, "decides": True}])
+    rivals = pd.DataFrame([{**cell, "map": "ridge"}])
+    read = Tables(
+        lines=pd.DataFrame(lines).reindex(columns=tables.VERDICT_LINES),
+        ladder=ladder.reindex(columns=tables.LADDER),
+        harm=harm.reindex(columns=tables.HARM),
+        others={"rivals": rivals},
+    )
+    return ReportInput(Experiment(), read), row
+
+
+@pytest.mark.parametrize(
+    "answer, worth, cost",
+    [
+        (facts.YES, "Training beats it", "the model is left whole"),
+        (facts.NO, "It does better", "the model is damaged"),
+        (facts.NOT_DECIDED, "Which is better is not decided", "whether it is left whole is not decided"),
+    ],
+)
+def test_the_first_screens_sentences_follow_the_lines(answer, worth, cost):
+    report, row = first_screen(answer)
+    told = answers.worth(report, "m", "p", row)
+    assert "40 % before, 75 % after, 10 % with the placebo: aligns better." in told
+    assert f"The best free map (ridge) gives 81 % untrained. {worth}: −0.100 (−0.200 to +0.050)." in told
+    assert f"+0.03 nats a token in swh (margin 0.05): {cost}." in answers.cost(report, row)
+
+
+def test_the_first_screen_says_what_was_not_measured():
+    report, row = first_screen(facts.YES)
+    assert "was not measured" in answers.worth(ReportInput(), "m", "p", row)
+    assert answers.cost(ReportInput(), row) == "Not measured: the config names no running text."
+    assert answers.before(ReportInput(), "m", "p") == "Not scanned yet."
+    assert answers.cost(report, None).startswith("Nothing was trained")

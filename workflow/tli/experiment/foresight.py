@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
+
+from tli import lexicon
+from tli.errors import TliError
 from tli.experiment import Experiment
+from tli.experiment.job import Job
 from tli.experiment.settings import statistics_spec
 from tli.io import tables
 from tli.statistics import power
@@ -13,28 +19,60 @@ OFFERED_FOLDS = 5  # what is offered to a config without folds
 
 
 def foresight(experiment: Experiment) -> list[str]:
-    """Sentences: for each list the planned design, then others. Of a list that was not split yet, how to split it.
+    """Lines: where the variances are from, then for each list the planned design and others that cost more.
 
     The variances are those of the results folder where a run is finished, else power.Variances: the demo's.
     """
-    config = experiment.config
-    cells = {(run.model, run.pair, run.arm, run.layer, run.rank) for run in experiment.runs if not run.control}
-    if not cells:
+    if not _cells(experiment):
         return []
-    earlier = Path(experiment.layout.statistics()["power"])
-    variances = power.variances_of(tables.read(earlier)) if earlier.exists() else power.Variances()
-    source = f"of the finished run in {config.results}" if earlier.exists() else "of the demo, since nothing is finished here"
-    spec, lines = statistics_spec(config), [f"power of the whole claim, variances {source}:"]
-    with_placebo = any(run.placebo_of for run in experiment.runs)
-    for pair, section in config.pairs.items():
-        path = Path(experiment.layout.lexicon(pair)["pairs"])
-        if not path.exists():
-            lines.append(f"  {pair}: is told once the list is split: python -m tli run lexicon <this config> --pair {pair}")
-            continue
-        listed = tables.read(path, tables.PAIRS)
-        folds = (section.split or config.split).folds
-        dealt = listed[listed["split"].isin(["train", "heldout"])]["component"].nunique()
-        units = {1: listed[listed["split"] == "heldout"]["component"].nunique(), (folds if folds > 1 else OFFERED_FOLDS): dealt}
-        design = power.Design(len(config.seed_list), units[folds], folds, len(cells), with_placebo)
-        lines += [f"  {pair}: {sentence}" for sentence in power.plan_power(units, design, variances, spec)["sentence"]]
+    source = (
+        f"of the finished run in {experiment.config.results}"
+        if _earlier(experiment).exists()
+        else "of the demo, since nothing is finished here"
+    )
+    lines = [f"power of the whole claim, variances {source}:"]
+    for pair in experiment.config.pairs:
+        try:
+            lines += [f"  {pair}: {sentence}" for sentence in _designs(experiment, pair)]
+        except TliError as error:
+            lines.append(f"  {pair}: is told once its list can be read: {str(error).splitlines()[0]}")
     return lines
+
+
+def planned(experiment: Experiment) -> list[str]:
+    """What the planned design will find, a sentence for each list that can be read."""
+    sentences = []
+    for pair in experiment.config.pairs if _cells(experiment) else ():
+        with suppress(TliError):
+            sentences.append(f"{pair}: {_designs(experiment, pair)[0]}")
+    return sentences
+
+
+def _designs(experiment: Experiment, pair: str) -> list[str]:
+    """The planned design of a list, then others. Raises TliError for a list that cannot be read, or is still to be fetched."""
+    config, earlier = experiment.config, _earlier(experiment)
+    variances = power.variances_of(tables.read(earlier)) if earlier.exists() else power.Variances()
+    listed = _split(experiment, pair)
+    folds = (config.pairs[pair].split or config.split).folds
+    dealt = listed[listed["split"].isin(["train", "heldout"])]["component"].nunique()
+    units = {1: listed[listed["split"] == "heldout"]["component"].nunique(), (folds if folds > 1 else OFFERED_FOLDS): dealt}
+    with_placebo = any(run.placebo_of for run in experiment.runs)
+    design = power.Design(len(config.seed_list), units[folds], folds, len(_cells(experiment)), with_placebo)
+    return power.plan_power(units, design, variances, statistics_spec(config))["sentence"].tolist()
+
+
+def _cells(experiment: Experiment) -> set[tuple[str, str, str, str, str]]:
+    """The family: the cells that carry a claim."""
+    return {(run.model, run.pair, run.arm, run.layer, run.rank) for run in experiment.runs if not run.control}
+
+
+def _earlier(experiment: Experiment) -> Path:
+    return Path(experiment.layout.statistics()["power"])
+
+
+def _split(experiment: Experiment, pair: str) -> pd.DataFrame:
+    """The pairs with their splits; a list that no job has split yet is split here, in memory."""
+    path = Path(experiment.layout.lexicon(pair)["pairs"])
+    if path.exists():
+        return tables.read(path, tables.PAIRS)
+    return lexicon.prepare_union(Job.of(experiment, "lexicon", pair=pair).lists)[pair].pairs

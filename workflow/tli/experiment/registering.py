@@ -10,6 +10,7 @@ from typing import Any
 
 from tli.errors import ConfigError, TableError
 from tli.experiment import Experiment
+from tli.experiment.foresight import planned
 from tli.io.records import read_json, write_json
 from tli.model.files import identity
 from tli.statistics import registration
@@ -39,7 +40,7 @@ def register(experiment: Experiment) -> Path:
     if path.exists():
         raise ConfigError(f"{path} is there already and a registration is written once; to ask anew, name another folder under results")
     written = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    write_json(registration.registration(asked(experiment), written), path)
+    write_json(registration.registration(asked(experiment), written, planned(experiment)), path)
     return path
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+from pandas.api.types import is_string_dtype, union_categoricals
 
 from tli.errors import TableError
 from tli.experiment.layout import Layout
@@ -20,12 +22,30 @@ def read_measured(layout: Layout, places: Iterable[Place]) -> dict[str, pd.DataF
     Raises TableError where two parts hold the same run.
     """
     files = [layout.measured("evaluate", *place) for place in places]
-    read = {name: pd.concat([tables.read(one[name]) for one in files], ignore_index=True) for name in (files[0] if files else {})}
+    read = {}
+    for name, path in (files[0] if files else {}).items():
+        parts = (tables.read(one[name]) for one in files)
+        read[name] = _stacked([_compact(part) for part in parts]) if path.endswith(".parquet") else pd.concat(parts, ignore_index=True)
     twice = read["metrics"].duplicated(["model", "pair", "run", "seed", "fold", "split", "hidden_state", "pooling", "pool"])
     if twice.any():
         row = read["metrics"][twice].iloc[0]
         raise TableError(f"{files[0]['metrics']} and other parts hold the run {row['run']} of {row['model']}, {row['pair']} twice")
     return read | {"runs": mark_same(read["runs"])}
+
+
+def _compact(table: pd.DataFrame) -> pd.DataFrame:
+    """With text as categories: a name that stands in a million rows is held once."""
+    return table.astype({name: "category" for name in table.columns if is_string_dtype(table[name].dtype)})
+
+
+def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all parts, categories joined (pd.concat would make text of them); the parts are used up."""
+    columns = {}
+    for name in parts[0].columns:
+        values = [part.pop(name) for part in parts]
+        is_text = all(isinstance(one.dtype, pd.CategoricalDtype) for one in values)
+        columns[name] = union_categoricals(values) if is_text else np.concatenate(values)
+    return pd.DataFrame(columns)
 
 
 def read_maps(layout: Layout, model_pairs: Iterable[tuple[str, str]]) -> dict[str, pd.DataFrame]:

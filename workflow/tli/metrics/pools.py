@@ -83,6 +83,14 @@ def among(name: str, candidates: Candidates, queries: np.ndarray) -> Pool:
     return _part(name, candidates, queries, (sources, targets, np.ones(candidates.references.shape[1], bool)))
 
 
+def among_those(name: str, candidates: Candidates, queries: np.ndarray, others: Pool) -> Pool:
+    """`queries` among the forms of another pool of the list."""
+    sources, targets = (np.zeros(size, bool) for size in candidates.accepted.shape)
+    sources[others.source_rows] = True
+    targets[others.target_rows] = True
+    return _part(name, candidates, queries, (sources, targets, np.ones(candidates.references.shape[1], bool)))
+
+
 def _part(name: str, candidates: Candidates, queries: np.ndarray, competing: tuple[np.ndarray, np.ndarray, np.ndarray]) -> Pool:
     """competing: masks of the source, target and reference forms that stay for all; the queries' own forms stay for them."""
     queries = _indices(queries)

@@ -40,7 +40,7 @@ def measure_select_maps(
     where there is nothing to fit to or to ask, which the log says.
     """
     pool = next((pool for pool in listed.pools if pool.name == tables.UNTRAINED), None)
-    rows = MapRows(listed.candidates, select_rows(listed), components=listed.pairs["component"].to_numpy(), k=k)
+    rows = MapRows(listed.candidates, select_rows(listed), components=listed.pairs["component"].to_numpy(), k=k, among_all=True)
     try:
         rows.parts()
     except LexiconError as error:

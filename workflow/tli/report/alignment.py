@@ -7,6 +7,7 @@ import pandas as pd
 from tli.io import tables
 from tli.labels import metric_label
 from tli.report.input import ReportInput
+from tli.report.numbers import share
 from tli.report.selection import Endpoint, endpoint, rows
 
 METRIC = "csls_p_at_1"
@@ -28,11 +29,28 @@ def _of(report: ReportInput, model: str, pair: str) -> str:
     if not len(scan):
         return ""
     best = rows(report.tables.choice, model=model, pair=pair, chosen=True)
-    parts = [_output(scan, place), _best(scan, best)]
-    mapped = report.tables.others.get("maps-metrics", pd.DataFrame(columns=tables.RUN_METRICS))
-    taken = report.tables.others.get("maps", pd.DataFrame(columns=tables.MAPS))
-    parts.append(_maps(scan, rows(mapped, **about), rows(taken, model=model, pair=pair, chosen=True), place))
+    parts = [
+        _output(scan, place),
+        _best(scan, best),
+        _maps(scan, rows(mapped_figures(report), **about), chosen_maps(report, model, pair), place),
+    ]
     return " ".join(part for part in parts if part)
+
+
+def mapped_figures(report: ReportInput) -> pd.DataFrame:
+    """The figures of the free maps by hidden state (tables.RUN_METRICS)."""
+    return report.tables.others.get("maps-metrics", pd.DataFrame(columns=tables.RUN_METRICS))
+
+
+def chosen_maps(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
+    """The rows of tables.MAPS that the select words chose: one for each map, and each fold where there are folds."""
+    return rows(report.tables.others.get("maps", pd.DataFrame(columns=tables.MAPS)), model=model, pair=pair, chosen=True)
+
+
+def first_map(report: ReportInput, model: str, pair: str) -> str:
+    """The map that the select words rank first, never the one that is best on held-out words; "" without maps."""
+    chosen = chosen_maps(report, model, pair)
+    return str(chosen.groupby("map", sort=False)["value"].mean().idxmax()) if len(chosen) else ""
 
 
 def _output(scan: pd.DataFrame, place: Endpoint) -> str:
@@ -42,10 +60,10 @@ def _output(scan: pd.DataFrame, place: Endpoint) -> str:
     n, chance, spelling = int(row["n"]), float(row["chance"]), row["string_p_at_1"]
     hits = round(row[METRIC] * n)
     beyond = stats.binomtest(hits, n, min(max(chance, 0.0), 1.0), alternative="greater").pvalue < 0.025
-    alike = f", {_percent(spelling)} by spelling alone" if pd.notna(spelling) else ""
+    alike = f", {share(spelling)} by spelling alone" if pd.notna(spelling) else ""
     text = (
         f"At the output, hs[{place.hidden_state}], {hits} of {n} held-out words find their translation among {int(row['pool_targets'])} "
-        f"forms ({metric_label(METRIC)} {_percent(row[METRIC])}; {_percent(chance)} by chance{alike}); the cosine of a pair is "
+        f"forms ({metric_label(METRIC)} {share(row[METRIC])}; {share(chance)} by chance{alike}); the cosine of a pair is "
         f"{row['cosine']:.2f}, of mismatched words {row['mismatched']:.2f}."
     )
     if not beyond:
@@ -56,36 +74,30 @@ def _output(scan: pd.DataFrame, place: Endpoint) -> str:
 def _best(scan: pd.DataFrame, best: pd.DataFrame) -> str:
     if not len(best) or int(best["hidden_state"].iloc[0]) not in scan.index:
         return ""
-    state, share = int(best["hidden_state"].iloc[0]), float(best["win_share"].iloc[0])
-    sure = f", which wins in {_percent(share)} of the draws of select words" if share else ""
-    return f"The select words choose hs[{state}]{sure}: {_percent(scan.loc[state, METRIC])} of the held-out words there."
+    state, wins = int(best["hidden_state"].iloc[0]), float(best["win_share"].iloc[0])
+    sure = f", which wins in {share(wins)} of the draws of select words" if wins else ""
+    return f"The select words choose hs[{state}]{sure}: {share(scan.loc[state, METRIC])} of the held-out words there."
 
 
 def _maps(scan: pd.DataFrame, mapped: pd.DataFrame, chosen: pd.DataFrame, place: Endpoint) -> str:
     """The map that the select words rank first, never the one that is best on held-out words."""
     if not len(chosen) or not len(mapped):
         return ""
-    first = chosen.groupby("map", sort=False)[["value"]].mean()["value"].idxmax()
+    first = str(chosen.groupby("map", sort=False)["value"].mean().idxmax())
     states = chosen.loc[chosen["map"] == first, "hidden_state"]
     own = int(states.mode().iloc[0])
     of_map = mapped[mapped["arm"] == f"map-{first}"].groupby("hidden_state")[METRIC].mean()
     twin = mapped[mapped["arm"] == f"map-{first}-shuffled"].groupby("hidden_state")[METRIC].mean()
-    here = f"{_percent(of_map[own])} at hs[{own}], the state that the select words choose for it"
+    here = f"{share(of_map[own])} at hs[{own}], the state that the select words choose for it"
     there = (
-        f", {_percent(of_map[place.hidden_state])} at the output"
-        if place.hidden_state in of_map.index and own != place.hidden_state
-        else ""
+        f", {share(of_map[place.hidden_state])} at the output" if place.hidden_state in of_map.index and own != place.hidden_state else ""
     )
-    shuffled = f" ({_percent(twin[own])} when fitted to shuffled pairs)" if own in twin.index else ""
+    shuffled = f" ({share(twin[own])} when fitted to shuffled pairs)" if own in twin.index else ""
     best = max(of_map[own], of_map.get(place.hidden_state, 0.0), scan[METRIC].get(place.hidden_state, 0.0))
     left = 1 - best
     end = (
-        f"A training has to beat that to be worth it, and has {_percent(left)} of the words left to gain"
+        f"A training has to beat that to be worth it, and has {share(left)} of the words left to gain"
         if left >= LITTLE
-        else f"Little is left that a training could gain: {_percent(left)} of the words"
+        else f"Little is left that a training could gain: {share(left)} of the words"
     )
     return f"With nothing trained, the free map {first} gives {here}{shuffled}{there}. {end}."
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if 0 < share < 0.1 else f"{100 * share:.0f} %"

@@ -14,6 +14,7 @@ from tli.io import tables as contract
 from tli.labels import metric_label
 from tli.report import glossary, paper
 from tli.report.alignment import alignment_sentences
+from tli.report.answers import answers
 from tli.report.columnar import clean, columnar, fitted
 from tli.report.gallery import Picture, pictures, primary_picture
 from tli.report.input import ReportInput
@@ -39,6 +40,7 @@ class Section:
     pair: str
     place: str  # its id in the page
     pictures: tuple[tuple[Picture, bool], ...]  # and whether it stands in the page
+    tasks: tuple[tuple[Picture, bool], ...]  # those that stand with the table of tasks
 
 
 @dataclass(frozen=True)
@@ -64,22 +66,25 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
     """All that the template asks for; writes figures/ and tables/ into `folder` on the way."""
     figures = folder / "figures"
     figures.mkdir()
+    firsts, every = first_verdicts(report), report.tables.verdicts
+    told = _told(firsts, report.tables.lines)
+    answered = answers(report, told, figures)
     primary = primary_picture(report, figures)
     sections = _sections(report, figures)
     made = sheets(report)
     frames = {sheet.name: clean(sheet.frame) for sheet in made}
     for name, frame in frames.items():
         contract.write(frame, folder / "tables" / f"{name}.tsv")
-    firsts, every = first_verdicts(report), report.tables.verdicts
     alignment = alignment_sentences(report)
     text, references = methods(report)
-    remarks, told = warnings(report), _told(firsts, report.tables.lines)
+    remarks = warnings(report)
     return {
         "experiment": report.experiment,
         "size": experiment_size(report),
         "verdicts": told,
         "matrix": _matrix(told) if len(told) > VERDICTS_SHOWN else None,
-        "verdicts_shown": VERDICTS_SHOWN,
+        "answers": answered,
+        "answers_shown": VERDICTS_SHOWN,
         "alignment": alignment,
         "untested": every.empty and (len(report.tables.grid) > 0 or not alignment),
         "verdict_counts": every["verdict"].value_counts().to_dict(),
@@ -124,9 +129,11 @@ def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
         tone = verdict_tone(row["verdict"])
         if tone == GOOD and not set(under["answer"]).isdisjoint({NO, NOT_DECIDED}):
             tone = BAD if NO in set(under["answer"]) else OPEN
+        short = in_short(row["verdict"], under)
+        sentence = str(row["sentence"]).replace(f" In short: {short}.", "")  # the heading says it
         told.append(
             {**row, "cell": cell.name, "metric_label": metric_label(row["metric"]), "tone": tone, "lines": measured}
-            | {"in_short": in_short(row["verdict"], under)}
+            | {"in_short": short, "sentence": sentence}
         )
     return told
 
@@ -144,7 +151,9 @@ def _sections(report: ReportInput, folder: Path) -> list[Section]:
         for picture in pictures(report, model, pair, folder):
             room -= len(picture.svg)
             drawn.append((picture, room >= 0))
-        sections.append(Section(model, pair, figure_name("group", model, pair), tuple(drawn)))
+        beside = {figure_name("transfer", model, pair)} if len(report.tables.transfer_cells) else set()
+        parts = (tuple(one for one in drawn if (one[0].name in beside) == there) for there in (False, True))
+        sections.append(Section(model, pair, figure_name("group", model, pair), *parts))
     return sections
 
 

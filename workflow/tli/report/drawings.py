@@ -11,9 +11,11 @@ import pandas as pd
 from tli.io.tables import WHOLE_LIST
 from tli.labels import metric_label
 from tli.report import derived, figures, style
+from tli.report.alignment import first_map, mapped_figures
 from tli.report.input import ReportInput
 from tli.report.selection import Cell, baselines, endpoint, first_cell, in_order, kept_runs, layer_name, rows
 
+FIRST_RUNGS = 18  # of the ladder on the first screen
 METRIC = "csls_p_at_1"  # drawn where the primary one is not among those whose change is listed
 
 
@@ -105,6 +107,46 @@ class Drawing:
         figure = figures.layer_curve(self.scan, self.report.tables.choice, self.model, self.pair)
         return Drawn(figure, f"n = {span(shown['n'])} pairs; the untrained model, no seeds.")
 
+    def first_curve(self) -> Drawn:
+        """The first screen's: retrieval by hidden state, in the pool that claims are made in."""
+        if self.place is None:
+            return Drawn(style.nothing("Not scanned yet."), "")
+        tables, place = self.report.tables, {"pooling": self.place.pooling, "pool": self.place.pool, "split": "heldout"}
+        group = {"model": self.model, "pair": self.pair}
+        scan, choice = rows(tables.scan, **group, **place), rows(tables.choice, **group)
+        first = first_map(self.report, self.model, self.pair)
+        mapped = rows(mapped_figures(self.report), **group, **place, arm=f"map-{first}") if first else tables.scan.iloc[:0]
+        mapped = mapped.groupby("hidden_state")[METRIC].mean().reset_index()
+        beside = f"; the free map is {first}" if len(mapped) else ""
+        return Drawn(figures.alignment_curve(scan, choice, mapped, METRIC), f"n = {span(scan['n'])} held-out words{beside}.")
+
+    def first_ladder(self) -> Drawn:
+        """The first screen's: the whole one without twins, and of trained rungs those of the cell's loss layer where all are too many."""
+        table = rows(self.report.tables.ladder, model=self.model, pair=self.pair)
+        if table.empty:
+            return Drawn(figures.ladder(table, self.colours), "Not measured.")
+        shown = table[~table["rung"].isin(["shuffled map", "control + map"])]
+        first = first_map(self.report, self.model, self.pair)
+        shown = shown[(shown["rung"] != "map at its own state") | (shown["name"] == first)]
+        if len(shown) > FIRST_RUNGS and self.cell:
+            trained = shown["rung"].isin(["arm", "control", "arm + map"])
+            shown = shown[~trained | (shown["layer"] == self.cell.layer)]
+        figure = figures.ladder(shown.head(FIRST_RUNGS), self.colours, metric_label(table.iloc[0]["metric"]), is_small=True)
+        return Drawn(
+            figure, f"n = {span(table['words'])} held-out words; {len(shown.head(FIRST_RUNGS))} of {len(table)} rungs, all are below."
+        )
+
+    def first_front(self) -> Drawn:
+        """The first screen's: gain against harm."""
+        tables, group = self.report.tables, {"model": self.model, "pair": self.pair}
+        table, harm = rows(tables.ladder, **group), rows(tables.harm, **group)
+        front = derived.front(table, harm)
+        if len(front) > FIRST_RUNGS and self.cell:
+            front = front[front["layer"] == self.cell.layer].head(FIRST_RUNGS)
+        metric = metric_label(table.iloc[0]["metric"]) if len(table) else METRIC
+        figure = figures.harm_gain(front, table, self.colours, metric, is_small=True)
+        return Drawn(figure, f"n = {span(harm['sentences'])} sentences a language." if len(front) else "Not measured.")
+
     def ladder(self) -> Drawn:
         table = rows(self.report.tables.ladder, model=self.model, pair=self.pair)
         if table.empty:
@@ -123,9 +165,7 @@ class Drawing:
         if front.empty:
             return Drawn(figures.harm_gain(front, table, self.colours), "Not measured.")
         few = "" if harm["decides"].astype(bool).all() else " The shipped sentences are too few to tell."
-        counts = (
-            f"n = {span(harm['sentences'])} sentences a language, {span(front['words'])} held-out words, {span(front['seeds'])} seeds.{few}"
-        )
+        counts = f"n = {span(harm['sentences'])} sentences a language, {span(front['words'])} held-out words, {span(front.loc[front['seeds'] > 0, 'seeds'])} seeds.{few}"
         return Drawn(figures.harm_gain(front, table, self.colours, metric_label(table.iloc[0]["metric"])), counts)
 
     def before_after(self) -> Drawn:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tli.labels import metric_label
 from tli.report import figures, style, svg
-from tli.report.drawings import Drawing, span
+from tli.report.drawings import Drawing, Drawn, span
 from tli.report.input import ReportInput
 from tli.report.names import FIGURES, figure_name
 from tli.report.numbers import signed
@@ -72,16 +72,22 @@ def pictures(report: ReportInput, model: str, pair: str, folder: Path) -> Iterat
     """Draw every figure of one (model, pair) into `folder`; where its rows are missing, a figure that says so."""
     drawing = Drawing(report, model, pair)
     for key, (title, _) in FIGURES.items():
-        drawn = drawing.of(key)
-        name = figure_name(key, model, pair)
-        alt = f"{title}, {model}, {pair}. {drawn.counts} The figures behind it are in the tables."
-        text = svg.written(marked(drawn.figure, report.experiment.model(model).demo), name, folder)
-        yield Picture(name, title, text, caption(key), drawn.counts, alt)
+        yield picture(report, key, title, model, pair, drawing.of(key), folder)
+
+
+def picture(report: ReportInput, key: str, title: str, model: str, pair: str, drawn: Drawn, folder: Path) -> Picture:
+    """Write one drawn figure into `folder`."""
+    name = figure_name(key, model, pair)
+    alt = f"{title}, {model}, {pair}. {drawn.counts} The figures behind it are in the tables."
+    text = svg.written(marked(drawn.figure, report.experiment.model(model).demo), name, folder)
+    return Picture(name, title, text, caption(key), drawn.counts, alt)
 
 
 @style.styled
 def marked(figure, is_demo: bool):
     """Write "demo model" into the figure of a demo, so that it cannot travel as a claim about a real model."""
     if is_demo and figure.axes:
-        figure.supxlabel("demo model: no claim about a real one", fontsize=8, x=0.995, ha="right", style="italic")
+        figure.supxlabel(
+            "demo model: no claim about a real one", fontsize=7 if figure.get_figwidth() < 5 else 8, x=0.995, ha="right", style="italic"
+        )
     return figure

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tli import labels
 from tli.labels import metric_label
 
@@ -55,6 +57,21 @@ TERMS = {
     "family": "The tests corrected together; its name and size stand beside every adjusted p.",
 }
 
+# Further terms of the first screen; with TERMS and METRICS they are explained in place.
+TERMS |= {
+    "untrained pool": "The candidates of a claim: held-out and select words, none of which any training touched. What training does to "
+    "trained words cannot move a figure in it.",
+    "whole list": "All distinct forms of the list as candidates, as other papers have it.",
+    "free map": "A linear map between the two languages' vectors, fitted to the training pairs in closed form: nothing is trained, "
+    "nothing is harmed. Its hidden state and hyperparameter are chosen by the select words.",
+    "cross-entropy": "What a token of running text costs the model, in nats: - log of the probability that it gave to it. Its rise is the harm.",
+    "margin": "How much a rise or a difference may be and still count as none; the config names it.",
+    "adjusted p": "A p value after the correction for all tests of its family.",
+    "unit": "Words that share a form rise and fall together and are one unit of the test; so are an item and a sentence.",
+    "chance": "What drawing at random gives.",
+    "spelling": "What the nearest spelling gives: cognates and loans, for nothing.",
+}
+
 COLUMNS = {
     "n": "number of queries (pairs, items)",
     "seeds": "number of runs averaged or tested over",
@@ -105,3 +122,28 @@ def meaning(column: str) -> str:
         if column.removesuffix(suffix) in METRICS and column.endswith(suffix):
             return f"{metric_label(column.removesuffix(suffix))}, {words}"
     return METRICS[column][0] if column in METRICS else ""
+
+
+def _patterns() -> dict[str, str]:
+    """What is looked for in a sentence, longest first: its explanation."""
+    found = {one: text for term, text in TERMS.items() for one in term.split(", ") if one not in ("train", "select", "seed", "arm", "cell")}
+    found |= {"hs\\[\\d+\\]": found.pop("hs[k]"), "CSLS P@1": METRICS["csls_p_at_1"][0], "P@1": METRICS["p_at_1"][0]}
+    found |= {"select words": TERMS["train, select, held-out"], "seeds": TERMS["seed"]}
+    return dict(sorted(found.items(), key=lambda item: -len(item[0])))
+
+
+def explained(text: str) -> str:
+    """HTML of a sentence in which each term of the glossary, the first time that it stands there, says what it means."""
+    from markupsafe import Markup, escape
+
+    meanings, told = _patterns(), set()
+    pattern = re.compile(r"(?<![\w-])(" + "|".join(meanings) + r")(?![\w-])")
+
+    def marked(at: re.Match) -> str:
+        key = next(one for one in meanings if re.fullmatch(one, at[0]))
+        if key in told:
+            return at[0]
+        told.add(key)
+        return f'<a class="term" href="#glossary" data-help="{escape(meanings[key])}">{at[0]}</a>'
+
+    return Markup(pattern.sub(marked, str(escape(text))))

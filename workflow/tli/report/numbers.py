@@ -21,6 +21,12 @@ def signed(value, digits: int = 3) -> str:
     return f"{number:+.{digits}f}".replace("-", "\u2212") if math.isfinite(number) else "–"
 
 
+def share(value) -> str:
+    """A share as percent: 43 %, below a tenth with one decimal."""
+    number = float("nan") if value is None else float(value)
+    return "–" if not math.isfinite(number) else f"{100 * number:.1f} %" if 0 < number < 0.1 else f"{100 * number:.0f} %"
+
+
 def probability(p, log10_p=None) -> str:
     """A p value; where it is too small for a number, a power of ten from its logarithm."""
     number = float("nan") if p is None else float(p)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tli.io.atomic import whole
-from tli.report import numbers, summary
+from tli.report import glossary, numbers, summary
 from tli.report.columnar import as_json
 from tli.report.context import context
 from tli.report.input import ReportInput
@@ -45,7 +45,13 @@ def _render(gathered: dict[str, Any]) -> str:
 
     static = resources.files("tli.report") / "static"
     environment = jinja2.Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
-    environment.filters |= {"figures": numbers.figures, "signed": numbers.signed, "p": numbers.probability, "time": numbers.duration}
+    environment.filters |= {
+        "figures": numbers.figures,
+        "signed": numbers.signed,
+        "p": numbers.probability,
+        "time": numbers.duration,
+        "explained": glossary.explained,
+    }
     template = environment.from_string((static / "template.html").read_text(encoding="utf-8"))
     in_page = [one for one in gathered["sheets"] if one.sheet.kind.in_page]
     described = {one.sheet.name: {"title": one.sheet.kind.title, "filters": one.filters, "main": one.sheet.main} for one in in_page}

@@ -2,28 +2,44 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from tli.facts import AFTER_BEFORE
+import pandas as pd
+
+from tli.facts import AFTER_BEFORE, REAL_PLACEBO
 from tli.io.tables import CELL
 from tli.report.input import ReportInput, Tables
 from tli.report.selection import Cell, first_cell, rows
 
+ACCURACY = "accuracy"
+
 
 @dataclass(frozen=True)
-class CellSentences:
+class TaskRow:
+    """One task and figure of one cell, both contrasts (rows of TRANSFER_CELLS, None where one was not tested), each with its claim."""
+
+    task: str
+    metric: str
+    change: dict
+    against: dict | None
+    claims: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class CellTasks:
     """What the transfer's statistics say of one cell."""
 
     cell: Cell
-    sentences: tuple[str, ...]
+    tasks: tuple[TaskRow, ...]
 
 
 @dataclass(frozen=True)
 class Transfer:
-    """What else the training changed, in words: a count over all cells, and the sentences of the cells shown first."""
+    """What else the training changed: a count over all cells in words, and the figures of the cells shown first."""
 
     summary: str
-    cells: tuple[CellSentences, ...]
+    cells: tuple[CellTasks, ...]
 
 
 def transfer_sentences(report: ReportInput) -> Transfer | None:
@@ -32,19 +48,39 @@ def transfer_sentences(report: ReportInput) -> Transfer | None:
     if cells.empty:
         return None
     claims = cells[~cells["control"].astype(bool)]
-    tested = rows(claims, contrast=AFTER_BEFORE)
+    tested = rows(claims, contrast=AFTER_BEFORE, metric=ACCURACY)
     changed = tested[tested[report.experiment.claims.adjusted] <= report.experiment.claims.alpha]
     lower, higher = int((changed["estimate"] < 0).sum()), int((changed["estimate"] > 0).sum())
     told = []
     for model, pair in report.groups:
         first = first_cell(claims, report.experiment, model, pair)
         if first is not None:
-            told.append(CellSentences(first, tuple(rows(claims, **first.columns)["sentence"])))
+            told.append(CellTasks(first, tuple(_tasks(rows(claims, **first.columns), report))))
     summary = (
-        f"Of {len(tested)} tests of after - before (cells x tasks), {lower} found accuracy lower and {higher} higher after correction; "
-        "where none was found, the smallest change that could have been is named."
+        f"Of {len(tested)} tests of accuracy, after - before (cells x tasks), {lower} found it lower and {higher} higher after correction."
     )
     return Transfer(summary, tuple(told))
+
+
+def _tasks(cell: pd.DataFrame, report: ReportInput) -> Iterator[TaskRow]:
+    for (task, metric), part in cell.groupby(["task", "metric"], sort=False):
+        by_contrast = {row["contrast"]: row for row in part.to_dict("records")}
+        if AFTER_BEFORE in by_contrast:
+            both = (by_contrast[AFTER_BEFORE], by_contrast.get(REAL_PLACEBO))
+            claims = {row["contrast"]: claim(row, report) for row in both if row}
+            alike = len(set(claims.values())) == 1
+            told = [claims[AFTER_BEFORE]] if alike else [f"{contrast}: {text}" for contrast, text in claims.items()]
+            yield TaskRow(task, metric, *both, tuple(told))
+
+
+def claim(row: dict, report: ReportInput) -> str:
+    """ "lower", "higher", or why neither is claimed: what is too few, or what change would have been found."""
+    if "no claim" in row["sentence"]:
+        return f"no claim, {row['items']:.0f} items and {row['seeds']:.0f} seeds are too few"
+    if row[report.experiment.claims.adjusted] <= report.experiment.claims.alpha:
+        return "higher" if row["estimate"] > 0 else "lower"
+    least = row["detectable"]
+    return f"not shown; {least:.2f} would have been found" if least <= 1 else "not shown; no change that is possible would have been found"
 
 
 def same_runs(tables: Tables) -> str:

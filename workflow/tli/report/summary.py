@@ -21,12 +21,12 @@ def text(context: dict[str, Any]) -> str:
     if experiment.question:
         lines += [f"**Question.** {_safe(experiment.question)}", ""]
     lines += [_safe(context["size"]), "", "## What came out", ""]
-    for row in context["verdicts"]:
-        lines.append(
-            f"- **{_safe(row['model'])}, {_safe(row['pair'])}** ({_safe(row['cell'])}): **{row['in_short']}.** {_safe(row['sentence'])}"
-        )
-        lines += [f"  - {_safe(line)}" for line in row["lines"]]
-    lines += [f"- **{_safe(model)}, {_safe(pair)}, before training.** {_safe(text)}" for model, pair, text in context["alignment"]]
+    for one in context["answers"]:
+        row, name = one.verdict, f"{_safe(one.model)}, {_safe(one.pair)}"
+        lines.append(f"- **{name}** ({_safe(row['cell'])}): **{row['in_short']}.**" if row else f"- **{name}, before training.**")
+        lines += [f"  - {answer.question} {_safe(answer.text)}" for answer in one.answers]
+        lines += [f"  - {_safe(row['sentence'])}", *(f"  - {_safe(line)}" for line in row["lines"])] if row else []
+    lines += [f"- **{_safe(model)}, {_safe(pair)}, before training, in full.** {_safe(text)}" for model, pair, text in context["alignment"]]
     if context["untested"]:
         lines.append("- Nothing has been tested yet.")
     if context["verdicts"]:

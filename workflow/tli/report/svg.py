@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import io
 import logging
 import re
@@ -10,6 +11,18 @@ import zlib
 from pathlib import Path
 
 from tli.report import style
+
+DEMO = "demo model: no claim about a real one"  # in every file of a demo, so that it cannot travel as a claim about a real model
+TIP = "tip-"  # what the ids of marks begin with that say something under the pointer
+
+
+def tipped(artist, text: str) -> None:
+    """Let the browser show `text` where the pointer rests on this mark."""
+    artist.set_gid(TIP + text.encode().hex())
+
+
+def _with_tips(text: str) -> str:
+    return re.sub(rf'<g id="{TIP}([0-9a-f]*)">', lambda at: f"<g><title>{html.escape(bytes.fromhex(at[1]).decode())}</title>", text)
 
 
 def written(figure, name: str, folder: Path) -> str:
@@ -37,6 +50,7 @@ def written(figure, name: str, folder: Path) -> str:
         quiet.setLevel(level)
     text = stream.getvalue()
     text = text[text.index("<svg") :]
+    text = _with_tips(text)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
     text = re.sub(r"<style[^>]*>.*?</style>", "", text, count=1, flags=re.S)
     text = text.replace(style.INK, "currentColor").replace(style.PAPER, "var(--paper)")
@@ -50,7 +64,7 @@ def written(figure, name: str, folder: Path) -> str:
     rules = f":root{{color:#1b1c1d;--paper:#fff}}@media (prefers-color-scheme:dark){{:root{{color:#e6e6e6;--paper:#15181c}}}}*{{{joins}}}"
     alone = text.replace("<defs>", f"<style>{rules}</style>\n <defs>", 1)
     (folder / f"{name}.svg").write_text('<?xml version="1.0" encoding="utf-8"?>\n' + alone, encoding="utf-8")
-    return for_page(text, name)
+    return for_page(re.sub(rf"<text [^>]*>{DEMO}</text>", "", text), name)  # the page has its banner
 
 
 def for_page(svg: str, name: str) -> str:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pandas as pd
 
 from tli.facts import SINK_LIMIT
+from tli.labels import metric_label
 from tli.report import style
 from tli.report.selection import clean_pooling, rows, with_bos
+from tli.report.svg import tipped
 
 
 @style.styled
@@ -79,3 +81,57 @@ def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str,
     bottom.set_xlabel(f"hidden state k of hs[k] (0 = embeddings{f'; hs[{last}] is after the final norm' if normed else ''})")
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2)
     return figure
+
+
+@style.styled
+def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFrame, metric: str = "csls_p_at_1"):
+    """Were the words aligned before training, and where: retrieval by hidden state beside chance, spelling and a free map.
+
+    scan: held-out words in one pool and pooling, by hidden state; its columns `metric`, chance, string_p_at_1, cosine and mismatched are
+    drawn. choice: the criterion on the select split by hidden state; what it chose is marked. mapped: hidden_state and `metric` of
+    the map that the select words rank first, may be empty. Returns a matplotlib Figure with two axes.
+    """
+    if scan.empty:
+        return style.nothing("Not scanned yet.")
+    scan = scan.sort_values("hidden_state")
+    states = scan["hidden_state"]
+    figure, (top, bottom) = style.new(4.1, 3.9, 2, 1, sharex=True, height_ratios=[3, 1.4])
+    if len(mapped):
+        of_map = mapped.sort_values("hidden_state")
+        top.plot(of_map["hidden_state"], of_map[metric], color=style.GREEN, marker="s", ms=4, ls=(0, (4, 2)), label="with a free map")
+        _tips(top, of_map["hidden_state"], of_map[metric], "with a free map", style.GREEN, "s")
+    top.plot(states, scan[metric], color=style.INK, marker="o", ms=4, label="held-out words")
+    _tips(top, states, scan[metric], "held-out words", style.INK, "o")
+    if len(choice):
+        criterion = choice.sort_values("hidden_state")
+        top.plot(criterion["hidden_state"], criterion["value"], color=style.SKY, lw=1, marker=".", ms=4, label="select words, whole list")
+        chosen = criterion[criterion["chosen"].astype(bool)]
+        for state in chosen["hidden_state"].head(1):
+            for axes in (top, bottom):
+                axes.axvline(state, color=style.SKY, lw=1, ls=(0, (1, 2)))
+            place = {"xycoords": ("data", "axes fraction"), "xytext": (3, -1), "textcoords": "offset points"}
+            top.annotate(f"they choose hs[{state:.0f}]", (state, 1), fontsize=8, va="top", **place)
+    for name, label, colour, dashes in (("string_p_at_1", "spelling", style.BASELINE, (0, (4, 2))), ("chance", "chance", style.INK, ":")):
+        if scan[name].notna().any():
+            top.plot(states, scan[name], color=colour, lw=1, ls=dashes, label=label)
+    bottom.plot(states, scan["cosine"], color=style.INK, marker="o", ms=3, label="translations")
+    bottom.plot(states, scan["mismatched"], color=style.INK, marker="o", mfc=style.PAPER, ms=3, lw=1, ls="--", label="wrong pairs")
+    top.set_ylim(-0.03, 1.09)
+    top.set_ylabel(metric_label(metric), fontsize=9)
+    bottom.set_ylabel("cosine", fontsize=9)
+    last = int(states.max())
+    step = max(1, last // 8)
+    bottom.set_xticks(sorted({*(state for state in range(0, last + 1, step) if last - state >= step), last}))
+    bottom.set_xlabel("hidden state k of hs[k], 0 = embeddings", fontsize=9)
+    for axes in (top, bottom):
+        axes.tick_params(labelsize=8)
+    figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8, handlelength=2.4, columnspacing=1)
+    bottom.legend(loc="best", fontsize=7.5, ncols=2, borderaxespad=0.1)
+    return figure
+
+
+def _tips(axes, states, values, what: str, colour: str, mark: str) -> None:
+    """A mark of its own for each point, that says its value under the pointer."""
+    for state, value in zip(states, values, strict=True):
+        (point,) = axes.plot([state], [value], color=colour, marker=mark, ms=4, ls="none")
+        tipped(point, f"hs[{state:.0f}], {what}: {value:.3f}")

@@ -1,0 +1,138 @@
+"""The first screen: of each model and pair three questions, each with a sentence and a figure.
+
+Was it aligned before training, was the training worth it, what did it cost? The cell is the first that the config names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from tli.facts import ADDS_TO_MAP, BEATS_MAP, FAILED, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, YES
+from tli.labels import metric_label
+from tli.report.alignment import first_map
+from tli.report.drawings import Drawing
+from tli.report.gallery import Picture, picture
+from tli.report.input import ReportInput
+from tli.report.names import figure_name
+from tli.report.numbers import share, signed
+from tli.report.selection import Cell, endpoint, rows
+
+QUESTIONS = {"curve": "Aligned before training?", "ladder": "Was training worth it?", "front": "What did it cost?"}
+WHOLE = {YES: "the model is left whole", NO: "the model is damaged", NOT_DECIDED: "whether it is left whole is not decided"}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One question's sentence and figure."""
+
+    question: str
+    text: str
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the first screen says of one model and pair. verdict: as context tells it; None where nothing was tested."""
+
+    model: str
+    pair: str
+    place: str  # its id in the page
+    verdict: Mapping | None
+    answers: tuple[Answer, ...]
+
+
+def answers(report: ReportInput, told: list[dict], folder: Path) -> list[Answers]:
+    """Of every model and pair; the figures are written into `folder`. told: the verdicts of the first cells."""
+    verdicts = {(row["model"], row["pair"]): row for row in told}
+    return [_of(report, model, pair, verdicts.get((model, pair)), folder) for model, pair in report.groups]
+
+
+def _of(report: ReportInput, model: str, pair: str, verdict: dict | None, folder: Path) -> Answers:
+    drawing = Drawing(report, model, pair)
+    texts = {
+        "curve": before(report, model, pair),
+        "ladder": worth(report, model, pair, verdict),
+        "front": cost(report, verdict),
+    }
+    made = tuple(
+        Answer(question, texts[key], picture(report, f"first-{key}", question, model, pair, drawing.of(f"first-{key}"), folder))
+        for key, question in QUESTIONS.items()
+    )
+    return Answers(model, pair, figure_name("answers", model, pair), verdict, made)
+
+
+def before(report: ReportInput, model: str, pair: str) -> str:
+    """How many held-out words found their translation before training, where most did, and what chance and spelling give."""
+    place = endpoint(report.tables, model, pair)
+    scan = pd.DataFrame()
+    if place is not None:
+        about = {"pooling": place.pooling, "pool": place.pool, "split": "heldout"}
+        scan = rows(report.tables.scan, model=model, pair=pair, **about).set_index("hidden_state")
+    if scan.empty or place.hidden_state not in scan.index:
+        return "Not scanned yet."
+    row, metric = scan.loc[place.hidden_state], "csls_p_at_1"
+    spelling = f", {share(row['string_p_at_1'])} by spelling" if pd.notna(row["string_p_at_1"]) else ""
+    text = f"{share(row[metric])} of {int(row['n'])} held-out words find their translation at the output ({metric_label(metric)}; {share(row['chance'])} by chance{spelling})."
+    best = rows(report.tables.choice, model=model, pair=pair, chosen=True)
+    highest = int(scan[metric].idxmax())
+    if len(best) and int(best["hidden_state"].iloc[0]) in scan.index:
+        state = int(best["hidden_state"].iloc[0])
+        text += f" The select words choose hs[{state}] as the best layer, with {share(scan.loc[state, metric])} of the held-out words"
+        text += "." if highest == state else f"; most of these are found at hs[{highest}], {share(scan.loc[highest, metric])}."
+    return text
+
+
+def worth(report: ReportInput, model: str, pair: str, verdict: dict | None) -> str:
+    """From before to after, beside the placebo and the best free map."""
+    ladder = rows(report.tables.ladder, model=model, pair=pair)
+    first = first_map(report, model, pair)
+    free = ladder[(ladder["rung"] == "map") & (ladder["name"] == first)]["value"]
+    if verdict is None:
+        text = f"Nothing was trained or tested. A free map ({first}) gives {share(free.iloc[0])} at the output." if len(free) else ""
+        return text or "Not measured."
+    if verdict["verdict"] == FAILED:
+        return f"{Cell.of(verdict).name}: the training failed."
+    placebo = f", {share(verdict['placebo'])} with the placebo" if pd.notna(verdict["placebo"]) else ""
+    text = f"{verdict['cell']}: {share(verdict['before'])} before, {share(verdict['after'])} after{placebo}: {verdict['verdict']}."
+    line = _line(report, verdict, BEATS_MAP)
+    rival = rows(report.tables.others.get("rivals", pd.DataFrame(columns=["map", "value"])), **Cell.of(verdict).columns) if line else []
+    named = f" ({rival['map'].iloc[0]})" if len(rival) else ""
+    if line:
+        answers_of = {YES: "Training beats it", NO: "It does better", NOT_DECIDED: "Which is better is not decided"}
+        value = ladder[(ladder["rung"] == "map") & (ladder["name"] == rival["map"].iloc[0])]["value"] if len(rival) else free
+        gives = f" gives {share(value.iloc[0])} untrained" if len(value) else " stands beside it"
+        text += f" The best free map{named}{gives}. {answers_of[line['answer']]}: {_interval(line)}."
+    else:
+        text += " Whether it beats a free map was not measured."
+    if plus := _line(report, verdict, ADDS_TO_MAP):
+        text += f" With a map on both, training {plus['sentence'].partition(' (')[0]}."
+    return text
+
+
+def cost(report: ReportInput, verdict: dict | None) -> str:
+    """The rise of cross-entropy in each language, and whether the model is left whole."""
+    if verdict is None:
+        return "Nothing was trained: nothing was harmed."
+    harm = rows(report.tables.harm, **Cell.of(verdict).columns)
+    if harm.empty:
+        return "Not measured: the config names no running text."
+    rises = " and ".join(f"{signed(row.rise, 2)} nats a token in {row.language}" for row in harm.itertuples())
+    line = _line(report, verdict, LEAVES_WHOLE)
+    few = " The shipped sentences are too few to decide anything." if not harm["decides"].astype(bool).all() else ""
+    judged = f": {WHOLE[line['answer']]}" if line and not few else ""
+    return f"Cross-entropy on running text changes by {rises} (margin {harm['margin'].iloc[0]:g}){judged}.{few}"
+
+
+def _line(report: ReportInput, verdict: dict, name: str) -> dict | None:
+    """The row of VERDICT_LINES under this verdict; None where it was not measured."""
+    under = rows(report.tables.lines, **Cell.of(verdict).columns, line=name)
+    found = under[under["answer"] != NOT_MEASURED].to_dict("records")
+    return found[0] if found else None
+
+
+def _interval(line: dict) -> str:
+    return f"{signed(line['estimate'])} ({signed(line['low'])} to {signed(line['high'])})"
