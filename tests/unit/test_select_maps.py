@@ -54,7 +54,12 @@ def test_it_is_the_best_map_by_cross_validation_fitted_to_the_select_pairs(base)
     table, split = words(), words()["split"].to_numpy()
     made = measured_with_map(base)
     select = np.flatnonzero(split == "select")
-    curve = map_curve([(1, base)], MapRows(metrics.candidates(table), select), NAMES)
+    rows = MapRows(metrics.candidates(table), select, among_all=True)
+    curve = map_curve([(1, base)], rows, NAMES)
+    for fitted, judged in rows.parts():  # a part is asked among all 40, not among its own 8
+        pool = rows.pool(judged)
+        assert sorted(np.r_[fitted, judged]) == sorted(select) and sorted(pool.pairs) == sorted(judged)
+        assert pool.candidates.rivals == (40, 40) and set(pool.candidates.source_forms) == set(table["source"].iloc[select])
     fit = made.fits.iloc[0]
     assert fit["value"] == curve["value"].max() and fit["fitted"] == 40
     assert ((curve["map"] == fit["map"]) & (curve["hyperparameter"] == fit["hyperparameter"]) & (curve["value"] == fit["value"])).any()

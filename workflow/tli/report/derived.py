@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pandas as pd
 
 from tli.facts import MAP_INSIDE, MAP_PREFIX
@@ -120,10 +119,11 @@ def front(ladder: pd.DataFrame, harm: pd.DataFrame) -> pd.DataFrame:
     inside = worst["arm"].astype(str).str.endswith(MAP_INSIDE).to_numpy(bool)
     labels = [arm_label(arm, str(rank)) for arm, rank in zip(worst["arm"], worst["rank"], strict=True)]
     names = [label.removeprefix(MAP_PREFIX).removesuffix(MAP_INSIDE) if of else label for label, of in zip(labels, inside, strict=True)]
-    rung = np.where(inside, "map inside", np.where(worst["control"].astype(bool), "control", "arm"))
-    worst = worst.rename(columns={"low": "rise_low", "high": "rise_high"}).assign(name=names, rung=rung)
-    columns = ["rung", "arm", "name", "layer", "rise", "rise_low", "rise_high", "language", "margin"]
+    worst = worst.rename(columns={"low": "rise_low", "high": "rise_high"}).assign(name=names, inside=inside)
+    columns = ["arm", "name", "layer", "rise", "rise_low", "rise_high", "language", "margin"]
     shown = ladder[ladder["rung"].isin(["arm", "control", "map inside"])]
     if shown.empty or worst.empty:
         return pd.DataFrame(columns=[*ladder.columns, *(name for name in columns if name not in ladder.columns)])
-    return shown.merge(worst[columns], on=["rung", "name", "layer"], how="inner", validate="one_to_one")
+    shown = shown.assign(inside=shown["rung"] == "map inside")
+    both = shown.merge(worst[["inside", *columns]], on=["inside", "name", "layer"], how="inner", validate="one_to_one")
+    return both.drop(columns="inside")
