@@ -66,9 +66,9 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
 
 def _named(row, with_rank: bool = True) -> str:
     if row.rung == "before + map":
-        return f"as it came, and a map on {int(row.fitted)} select pairs"
+        return f"as it came + map on {int(row.fitted)} select pairs"
     if row.rung in ("arm + map", "control + map"):
-        return f"{row.name if with_rank else row.name.partition(', ')[0]}, {layer_name(row.layer)}, and such a map"
+        return f"{row.name if with_rank else row.name.partition(', ')[0]}, {layer_name(row.layer)} + such a map"
     if row.rung == "before":
         return "before training"
     if row.rung == "spelling":
