@@ -3,14 +3,19 @@
     python benchmarks/eight_billion.py --scratch FOLDER [--threads 2] [--keep]
 
 Writes 15 GiB of random bf16 weights (32 blocks, hidden 4096, vocabulary 128256, sharded safetensors) into FOLDER, says so, and
-deletes them at the end. Each stage runs in a process of its own, so that its peak memory is its own; imports are not counted as time. Beside each stage stands the
-time of its bare matrix products: the frozen weights of its blocks times its tokens, forward, and backward where it trains.
+deletes them at the end. Each stage runs in a process of its own, so that its peak memory is its own; imports are not counted as time.
+
+Scan and evaluation are measured cold, the files put out of the system's cache before, and warm, straight after; training, which reads two
+blocks, cold. Beside each stands what it cannot do without: its bare matrix products (the frozen weights of its blocks times its tokens,
+forward, and backward where it trains), and the bare reading of its files, cold or warm as it found them. The ratio is to the longer of
+the two, since reading and computing can go on at once.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -91,6 +96,32 @@ def bare_products(tokens: int, threads: int, blocks: int, passes: int = 1, backw
     return min(results) * blocks * passes
 
 
+def files_of(folder: Path, name: str, layers: int) -> list[Path]:
+    """The files that a stage reads: the blocks, of the embeddings some rows; for training the embeddings and two blocks."""
+    places = json.loads((folder / "model.safetensors.index.json").read_text())["weight_map"]
+    blocks = [places[f"model.layers.{index}.self_attn.q_proj.weight"] for index in range(2 if name == "training" else layers)]
+    return [folder / file for file in ([places["model.embed_tokens.weight"]] if name == "training" else []) + blocks]
+
+
+def put_out(files: list[Path]) -> None:
+    """Out of the system's cache."""
+    for file in files:
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+            os.posix_fadvise(stream.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def bare_reading(files: list[Path]) -> float:
+    """Seconds to read these files, 4 MiB at a time."""
+    scratch = memoryview(bytearray(2**22))
+    start = time.perf_counter()
+    for file in files:
+        with file.open("rb", buffering=0) as stream:
+            while stream.readinto(scratch):
+                pass
+    return time.perf_counter() - start
+
+
 def stage(name: str, folder: Path, threads: int) -> dict:
     """One stage in this process: its seconds without the imports, its tokens and peak memory."""
     import transformers.models.llama.modeling_llama  # noqa: F401
@@ -130,16 +161,17 @@ def train(model, words: list[str], adapter: Path) -> tuple[int, int]:
     import pandas as pd
 
     from tli.model.pooling import tokenize
-    from tli.specs import TrainSpec
+    from tli.specs import Member, TrainSpec
     from tli.training.trainer import Trainer
 
     pairs = 623
     given = TrainSpec(max_gradient_norm=1.0)
     table = pd.DataFrame({"source": words[:pairs], "target": words[PAIRS : PAIRS + pairs], "alternatives": ""})
-    trainer = Trainer(model, given, 2, 2, table.assign(pair_id=[str(i) for i in range(pairs)], split="train"))
+    table = table.assign(pair_id=[str(i) for i in range(pairs)], split="train")
+    trainer = Trainer(model, given, 2, 2, lambda member: table)
     folder = adapter.parent / "run-8b"
     folder.mkdir(exist_ok=True)
-    record = trainer.run(1, folder, lambda step, steps, loss: step % 50 or print(step, loss, file=sys.stderr))
+    record = trainer.run(Member(1), folder, lambda step, steps, loss: step % 50 or print(step, loss, file=sys.stderr))
     assert record["steps"] == STEPS
     shutil.rmtree(adapter, ignore_errors=True)
     (folder / "adapter").rename(adapter)
@@ -167,29 +199,38 @@ def main() -> None:
     if not folder.exists():
         print(f"writing {needed / 1.05 / 2**30:.0f} GiB of random weights to {folder}; deleted at the end", flush=True)
         write(folder, given.layers)
-    rows = []
+    rows, load = [], os.getloadavg()[0]
     try:
         for name in ("scan", "training", "evaluation"):
-            command = [sys.executable, __file__, "--scratch", str(given.scratch), "--threads", str(given.threads), "--stage", name]
-            out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
-            measured = json.loads(out.splitlines()[-1])
-            quiet(given.threads)
-            training = name == "training"
-            bare = bare_products(measured["tokens"], given.threads, 2 if training else given.layers, measured["steps"], training)
-            rows.append(
-                {
-                    "stage": name,
-                    "seconds": f"{measured['seconds']:.1f}",
-                    "peak_mib": f"{measured['peak_mib']:.0f}",
-                    "tokens": measured["tokens"],
-                    "steps": measured["steps"],
-                    "bare_products_s": f"{bare:.1f}",
-                    "ratio_to_bare": f"{measured['seconds'] / bare:.2f}",
-                    "threads": given.threads,
-                    "blocks": given.layers,
-                }
-            )
-            print(rows[-1], flush=True)
+            files = files_of(folder, name, given.layers)
+            for cache in ("cold",) if name == "training" else ("cold", "warm"):
+                if cache == "cold":
+                    put_out(files)
+                command = [sys.executable, __file__, "--scratch", str(given.scratch), "--threads", str(given.threads), "--stage", name]
+                out = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+                measured = json.loads(out.splitlines()[-1])
+                if cache == "cold":
+                    put_out(files)
+                reading = bare_reading(files)
+                quiet(given.threads)
+                training = name == "training"
+                bare = bare_products(measured["tokens"], given.threads, 2 if training else given.layers, measured["steps"], training)
+                rows.append(
+                    {
+                        "stage": name,
+                        "files": cache,
+                        "seconds": f"{measured['seconds']:.1f}",
+                        "peak_mib": f"{measured['peak_mib']:.0f}",
+                        "tokens": measured["tokens"],
+                        "steps": measured["steps"],
+                        "bare_products_s": f"{bare:.1f}",
+                        "bare_reading_s": f"{reading:.1f}",
+                        "ratio_to_longer": f"{measured['seconds'] / max(bare, reading):.2f}",
+                        "threads": given.threads,
+                        "blocks": given.layers,
+                    }
+                )
+                print(rows[-1], flush=True)
     finally:
         if not given.keep:
             shutil.rmtree(folder, ignore_errors=True)
@@ -197,7 +238,8 @@ def main() -> None:
                 shutil.rmtree(given.scratch / place, ignore_errors=True)
             print(f"deleted {folder}")
     total = sum(float(row["seconds"]) for row in rows)
-    print("wrote", write_table("eight-billion", rows, f"Llama-3-8B shape, {PAIRS} pairs, {total / 60:.1f} minutes in all"))
+    note = f"Llama-3-8B shape, {PAIRS} pairs, {total / 60:.1f} minutes in all; load of the machine before: {load:.1f}"
+    print("wrote", write_table("eight-billion", rows, note))
 
 
 if __name__ == "__main__":

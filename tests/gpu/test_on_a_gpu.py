@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit"))
 import tiny_models  # noqa: E402
 import with_peft  # noqa: E402
 
-from tli.model import lora, quantized  # noqa: E402
+from tli.model import lora, opening, quantized  # noqa: E402
 from tli.model.embedding import embed  # noqa: E402
 from tli.model.opening import open_model, open_whole  # noqa: E402
 from tli.specs import TrainSpec  # noqa: E402
@@ -132,3 +132,48 @@ def test_full_training_goes_on_from_its_checkpoint(folder, tmp_path, optimizer):
     np.testing.assert_allclose(ends[0][0], ends[1][0], rtol=1e-5)  # sums of gradients come in any order on a GPU
     for name, tensor in ends[0][1].items():
         np.testing.assert_allclose(ends[1][1][name], tensor, atol=1e-5)
+
+
+def test_a_full_card_is_halved_and_gives_the_same(tmp_path):
+    """The allocator is held to less than a pass takes."""
+    spec = tiny_models.spec(tiny_models.write("llama", tmp_path / "m", hidden=512), device=DEVICE)
+    words = [a + b + c for a in "abcdefghij" for b in "klmnopqrst" for c in "uvwxyzabcdefghijklmn"]
+    whole = open_model(spec)
+    expected = embed(whole, words, [2, 4], ["no-bos"]).vectors
+    del whole
+    torch.cuda.empty_cache()
+    opened = open_model(spec)
+    embed(opened, words[:8], [2], ["no-bos"])
+    held = torch.cuda.memory_allocated()
+    torch.cuda.reset_peak_memory_stats()
+    embed(opened, words, [2, 4], ["no-bos"])
+    peak = torch.cuda.max_memory_allocated()
+    torch.cuda.empty_cache()
+    try:
+        torch.cuda.set_per_process_memory_fraction((held + 0.6 * (peak - held)) / torch.cuda.get_device_properties(0).total_memory)
+        found = embed(opened, words, [2, 4], ["no-bos"]).vectors
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    assert opened.room().at_once
+    for key, vectors in expected.items():
+        np.testing.assert_allclose(found[key], vectors, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.skipif(torch.cuda.device_count() < 2, reason="two cards are needed")
+def test_a_model_over_two_cards_is_the_one_on_one(folder, monkeypatch):
+    """Where one card does not hold it: measured, with an adapter, and trained, two seeds in a pass."""
+    ends = []
+    for across in (False, True):
+        if across:
+            monkeypatch.setattr(opening, "free_on", lambda device: 0)
+        opened = open_model(tiny_models.spec(folder, device=DEVICE, across_gpus=across))
+        assert len(opened.cards) == 1 + across
+        shape = replace(LORA, blocks=4)
+        batch, seeds = batch_of(opened), [1, 2]
+        stack = lora.Stack(opened, [lora.initial(opened, shape, seed) for seed in seeds], shape, seeds)
+        loop.train(stack, [batch, batch], seeds, loop.Task(SPEC, 4))
+        with lora.applied(opened, lora.Adapter(stack.tensors(1), LORA.scaling)):
+            ends.append((embed(opened, tiny_models.WORDS, [0, 2, 4], ["no-bos"]).vectors, stack.tensors(1)))
+    for one, other in zip(*ends, strict=True):
+        for key in one:
+            np.testing.assert_allclose(*(torch.as_tensor(end[key]).cpu() for end in (one, other)), rtol=1e-3, atol=1e-3)

@@ -171,6 +171,7 @@ def _runs(names, layers, ranks, arms, seeds, with_placebo, zero, best, depth):
                                 "warmup_steps": 5,
                                 "alpha": 2.0 * size,
                                 "dropout": 0.05,
+                                "anchor_weight": np.nan,
                                 "adapted_blocks": loss_layer,
                                 "trainable_parameters": 1024 * size * loss_layer,
                                 "reached_parameters": 1024 * size * loss_layer,

@@ -7,6 +7,8 @@ from dataclasses import replace
 import pytest
 import tiny_models
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from test_quantized import places, states
 from trial import Trial
@@ -39,3 +41,19 @@ def test_weights_that_are_no_numbers_are_told_before_they_are_rounded(tmp_path):
         Trial(tmp_path, settings).run("check")
     assert check.not_numbers(folder, values=100) == "model.layers.1.self_attn.q_proj.weight", "in pieces too"
     assert places(settings) == []
+
+
+@given(
+    st.sampled_from(["float64", "float32", "float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]),
+    st.integers(1, 300),
+    st.sampled_from([None, float("nan"), float("inf"), -float("inf")]),
+    st.integers(0, 299),
+)
+def test_one_number_that_is_none_is_found_wherever_it_stands(dtype, count, bad, at):
+    import torch
+
+    values = torch.linspace(-3, 3, count, dtype=torch.float64)
+    if bad is not None:
+        values[at % count] = bad
+    values = values.to(getattr(torch, dtype))
+    assert check._is_finite(values) == bool(values.double().isfinite().all())

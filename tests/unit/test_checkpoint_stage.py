@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from trial import ARMS, Trial
 
-from tli.stages import train
+from tli.stages import cell
 from tli.training.checkpoint import Checkpoint
 
 
@@ -36,7 +36,7 @@ def steps_taken(trial: Trial, monkeypatch, die_after: int | None = None) -> int:
             raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(train, "_progress", counting)
+        patch.setattr(cell, "progress", counting)
         if die_after:
             with pytest.raises(Killed):
                 trial.train("full-ft", "output")

@@ -340,11 +340,15 @@ def at_hand(folder: Path, monkeypatch) -> dict:
         ({"split": {"shares": {"train": 0.0, "select": 0.5, "heldout": 0.5}}}, "the train split has 0 pairs; at least 2 are needed"),
         ({"arms": {"few": {"select": {"budget": 39, "strategy": "random"}}}}, r"arms\.few\.select: a budget of 39 pairs; the train split"),
         (
+            {"split": {"shares": {"train": 0.7, "select": 0, "heldout": 0.3}}, "training": {"tune": {"epochs": [1, 2]}}},
+            r"arms\.tli\.tune: swh-eng has no select pairs to choose by; give split\.shares\.select a share",
+        ),
+        (
             {"arms": {"tli": {"target_modules": ["query"]}}},
             r"arms\.tli\.target_modules: no block of models\.m has a module 'query'; it has .*q_proj",
         ),
     ],
-    ids=["sizes", "no-train", "budget", "module"],
+    ids=["sizes", "no-train", "budget", "no-select", "module"],
 )
 def test_what_the_list_or_the_model_lacks_is_told_before_the_first_job(tmp_path, monkeypatch, changes, said):
     import tiny

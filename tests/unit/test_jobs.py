@@ -33,9 +33,12 @@ def filled(value, names: dict):
 
 
 @pytest.mark.parametrize("kind", sorted(JOBS))
-def test_a_rules_pattern_and_its_job_name_the_same_files(experiment, kind):
+def test_a_rules_pattern_and_its_job_name_the_same_files(experiment, kind, tmp_path):
     names = {name: value for name, value in NAMES.items() if name in JOBS[kind].names_of()}
     method = {"method": "lora"} if kind == "train" else {}
+    if kind == "tune":
+        (over := tmp_path / "tuned.yaml").write_text("arms: {tli: {tune: {epochs: [2, 5]}}}")
+        experiment = Experiment(load([DEMO, over]))
     job, pattern = Job.of(experiment, kind, **names), Job.pattern(experiment, kind, **method)
     assert filled(pattern.outputs, names) == job.outputs and job.outputs
     assert (filled(pattern.log, names), filled(pattern.benchmark, names)) == (job.log, job.benchmark)

@@ -20,7 +20,7 @@ from tli.io.records import CheckRecord
 from tli.probes.perplexity import PerplexityProbe
 from tli.probes.words import WordsProbe
 from tli.specs import TrainSpec, added, plain
-from tli.stages.train import unit_key
+from tli.stages.cell import unit_key
 from tli.subjects import Subject, baseline
 
 DEMO = Path(__file__).parents[2] / "config" / "config.yaml"

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tli.__main__ import main
-from tli.cluster import costs, plan
-from tli.cluster.costs import Work
+from tli.cluster import plan
+from tli.cluster.costs import Cost
+from tli.cluster.work import Work
 from tli.config import load, parse
 from tli.experiment import Experiment
 
@@ -53,23 +54,41 @@ def test_gpu_hours_are_the_sum_over_the_jobs():
     total = 0.0
     for pair in experiment.config.pairs:
         for part in experiment.parts("evaluate", "m", pair).values():
-            number = len(part.runs) + len(part.baselines) + len(part.inside)
-            total += costs.seconds(experiment, Work("evaluate", "m", pair, is_full=part.is_unquantised, runs=number))
+            whole = sum(run.is_full for run in part.runs)
+            counts = dict(runs=len(part), baselines=len(part.baselines), trained_whole=whole)
+            total += Cost(experiment, Work("evaluate", "m", pair, is_full=part.is_unquantised, **counts)).seconds
     assert plan.plan(experiment).set_index("stage").loc["evaluate", "gpu_hours"] == pytest.approx(total / 3600)
-    on_cpu = plan.plan(made(models={"m": BIG | {"device": "cpu"}}))
-    assert (on_cpu["gpu_hours"] == 0).all() and (on_cpu["gpu_memory_mb"] == 0).all()
+    two = plan.plan(made(models={"m": BIG | {"quantization": "none", "across_gpus": True}})).set_index("stage")
+    one = plan.plan(made(models={"m": BIG | {"quantization": "none"}})).set_index("stage")
+    assert two.loc["scan", "gpu_hours"] == pytest.approx(2 * one.loc["scan", "gpu_hours"])
+
+
+def test_on_processors_hours_are_the_processors():
+    experiment = made(models={"m": BIG | {"device": "cpu"}}, jobs={"threads": 4})
+    table = plan.plan(experiment).set_index("stage")
+    assert (table["gpu_hours"] == 0).all() and (table["gpu_memory_gb"] == 0).all()
+    seconds = [Cost(experiment, Work("scan", "m", pair)).seconds for pair in ("swh-eng", "lin-eng")]
+    assert table.loc["scan", "cpu_hours"] == pytest.approx(4 * sum(seconds) / 3600)
+    said = plan.text(experiment, plan.plan(experiment))
+    assert "cpu_hours" in said and "gpu" not in said.lower().replace("gpu_memory_gb in the profile", "")
+    on_cards = plan.text(made(), plan.plan(made()))
+    assert "gpu_hours" in on_cards and "cpu_hours" not in on_cards
+    mixed = made(models={"m": BIG, "n": BIG | {"device": "cpu"}})
+    both = plan.text(mixed, plan.plan(mixed))
+    assert "gpu_hours" in both and "cpu_hours" in both
 
 
 def test_disk_of_full_fine_tuning_is_that_of_its_weights_and_passes():
     table = plan.plan(made()).set_index("stage")
-    weights, checkpoint = 8.03 * 2, 8.03 * (4 + 2 * 4)  # bfloat16; float32 weights and two moments
+    below = 8.03 - 128256 * 4096 / 1e9  # without the head
+    weights, checkpoint = below * 2, below * (4 + 2 * 4)  # bfloat16; float32 weights and two moments
     assert table.loc["train", "disk_while_running_gb"] == pytest.approx(
         2 * 10 * weights + 2 * 2 * checkpoint
     )  # pairs x (seeds, old and new)
     unchecked = plan.plan(made(jobs={"checkpoint_minutes": 0})).set_index("stage")
     assert unchecked.loc["train", "disk_while_running_gb"] == pytest.approx(2 * 10 * weights)
     assert table.loc["fetch", "disk_gb"] == pytest.approx(16.06)
-    assert table.loc["check", "disk_gb"] == pytest.approx(8.03 * 0.6, abs=0.01)  # the NF4 weights that all jobs open
+    assert table.loc["check", "disk_gb"] == pytest.approx(6.03, abs=0.01)  # the NF4 weights that all jobs open
     only = plan.plan(made(arms={"tli": {}})).set_index("stage")
     assert only.loc["train", "disk_while_running_gb"] == 0
 

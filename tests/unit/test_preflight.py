@@ -23,6 +23,14 @@ NODES = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def torch_for_cards(monkeypatch):
+    """As on a cluster: the torch here is one for processors, and nothing of this machine's is to count."""
+    monkeypatch.setattr(preflight.cards, "torch_build", lambda: preflight.cards.Build("2.13.0", "13.0", ""))
+    monkeypatch.setattr(preflight.cards, "driver", lambda: None)
+    monkeypatch.setattr(preflight.cards, "of_this_machine", lambda: None)
+
+
 def look(
     tmp_path,
     resources: str = "slurm_partition: gpu",
@@ -108,6 +116,41 @@ def test_a_full_disk(tmp_path):
 def test_models_on_the_cpu_need_no_gpu(tmp_path):
     found = look(tmp_path, "", models={"m": MODEL | {"device": "cpu"}})
     assert any(finding.what == "no model asks for a GPU" for finding in found)
+    assert not any("torch" in finding.what or "card" in finding.what for finding in found)
+
+
+SEVENTY = {"m": MODEL | {"parameters": 70.6e9, "quantization": "none"}}
+
+
+def test_jobs_that_the_cards_do_not_hold(tmp_path):
+    """A 70B in bf16 is streamed in scan and evaluation, and nothing holds its training at the output."""
+    config = {"models": SEVENTY, "arms": {"late": {"loss_layer": ["output"]}, "early": {"loss_layer": [2]}}}
+
+    def faults(resources: str) -> list[str]:
+        return [text for text in errors(look(tmp_path, resources, **config)) if "a card's memory" in text]
+
+    (said,) = faults("slurm_partition: gpu, gpu_memory_gb: 80")
+    assert "train of late at output, m needs" in said and "more than its 80" in said and "quantization: nf4 (" in said
+    assert "more than its 40" in faults("slurm_partition: gpu")[0]  # an a100, of 40 GB if it is not said
+    roomy = look(tmp_path, "slurm_partition: gpu, gpu_memory_gb: 180", **config)
+    assert any(finding.what.startswith("every job fits a card of 180 GB") for finding in roomy)
+    unnamed = look(tmp_path, nodes=["gpu\t1:00:00\t512000\t64\tgpu:4\tup\tmix"], resources="slurm_partition: gpu")
+    assert any("80 GB are assumed" in finding.what and "gpu_memory_gb" in finding.mend for finding in unnamed)
+
+
+def test_torch_that_does_not_go_with_the_driver(tmp_path, monkeypatch):
+    def said(build, driver) -> preflight.Finding:
+        monkeypatch.setattr(preflight.cards, "torch_build", lambda: build)
+        monkeypatch.setattr(preflight.cards, "driver", lambda: driver)
+        return next(finding for finding in look(tmp_path) if "torch" in finding.what)
+
+    built = preflight.cards.Build("2.13.0", "13.0", "")
+    assert said(preflight.cards.Build("2.13.0+cpu", "", ""), None).level == "error"
+    old = said(built, ("550.54.15", "12.4"))
+    assert old.level == "error" and "built for CUDA 13.0, the driver (550.54.15) knows CUDA 12.4 at most" in old.what
+    assert said(built, ("580.82.07", "13.0")).level == "ok"
+    unseen = said(built, None)
+    assert unseen.level == "warning" and "580.65 or newer" in unseen.what and "srun --gpus=1 nvidia-smi" in unseen.mend
 
 
 def test_where_there_is_no_slurm(tmp_path, monkeypatch, capsys):

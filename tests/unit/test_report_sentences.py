@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 import pytest
 import synthetic
 
 from tli import facts
 from tli.io import tables
-from tli.report import answers
+from tli.report import answers, build, svg
 from tli.report.context import _told
 from tli.report.input import Experiment, ReportInput, Tables
 from tli.report.sentences import claim, same_runs, transfer_sentences
+from tli.report.translation import METRICS, translated
 
 
 def test_cells_that_are_one_run_are_named_once():
@@ -69,6 +72,50 @@ def test_a_verdict_is_no_good_news_where_a_line_under_it_says_otherwise(answer, 
     assert told["tone"] == tone and told["lines"] == ("of maps",) and told["in_short"].startswith(facts.BETTER + ", ")
     other = _told(verdicts, table.assign(layer="3"))[0]
     assert other["tone"] == facts.GOOD and other["lines"] == ()
+
+
+def planted_translation(made: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """TRANSLATION of the first cell: figures that tell where they come from."""
+    cell = made["grid"][~made["grid"]["control"].astype(bool)].iloc[0][tables.CELL].to_dict()
+    sides = {facts.AFTER_BEFORE: 0.1, facts.REAL_PLACEBO: 0.2, facts.AFTER_FEWSHOT: 0.3}
+    rows = [
+        {**cell, "control": False, "direction": direction, "shots": shots, "metric": metric, "contrast": contrast, "rival_shots": 5}
+        | {"items": 63, "seeds": 3, "units": 60, "chance": 0.1 if metric == "choice" else float("nan"), "after": 0.75, "other": other}
+        | {"estimate": 0.75 - other, "low": 0.7 - other, "high": 0.8 - other, "p": 0.01}
+        for direction in ("a-b", "b-a")
+        for shots in (0, 5)
+        for metric in ("choice", "exact")
+        for contrast, other in sides.items()
+    ]
+    return pd.DataFrame(rows).reindex(columns=tables.TRANSLATION)
+
+
+def test_translation_stands_in_one_table_under_what_else_changed(tmp_path, monkeypatch):
+    made = synthetic.tables(pairs=1, layers=("2",), seeds=3, words=40, items=20)
+    table = planted_translation(made)
+    report = ReportInput(Experiment(), Tables.of(made | {"translation": table, "transfer": made["transfer"].iloc[:0]}))
+    (told,) = translated(report)
+    assert len(told.rows) == 8 and (told.cell.arm, told.cell.layer) == ("tli", "2")
+    row = next(one for one in told.rows if (one["direction"], one["shots"], one["metric"]) == ("b → a", 5, METRICS["choice"]))
+    assert [row[name] for name in ("before", "placebo", "rival", "after", "chance", "items")] == [0.1, 0.2, 0.3, 0.75, 0.1, 63]
+    assert row["change"] == pytest.approx(0.65) and row["against_placebo_high"] == pytest.approx(0.6)
+    assert row["against_rival_low"] == pytest.approx(0.4)
+    monkeypatch.setattr(
+        svg, "written", lambda figure, name, folder: [(folder / f"{name}.{k}").write_text("") for k in ("svg", "png")] and "<svg/>"
+    )
+    build(report, tmp_path)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    assert page.count('id="else"') == 1 and ">0.100 → 0.750</td>" in page and "<td>+0.550 (+0.500 to +0.600)</td>" in page
+    assert (tmp_path / "tables" / "translation.tsv").exists()
+
+
+def test_a_cell_without_a_placebo_or_shots_has_gaps_there():
+    made = synthetic.tables(pairs=1, layers=("2",), seeds=3, words=40, items=20)
+    table = planted_translation(made)
+    alone = table[(table["contrast"] == facts.AFTER_BEFORE) & (table["shots"] == 0)].assign(rival_shots=0)
+    (told,) = translated(ReportInput(Experiment(), Tables.of(made | {"translation": alone})))
+    assert all(math.isnan(row["placebo"]) and math.isnan(row["rival"]) and row["before"] == 0.1 for row in told.rows)
+    assert translated(ReportInput(Experiment(), Tables.of(made))) == []
 
 
 def first_screen(answer: str) -> tuple[ReportInput, dict]:

@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -68,13 +69,72 @@ def test_without_room_or_without_the_variable_nothing_changes(settings, tmp_path
     assert not list((tmp_path / "node").rglob("*.safetensors"))
 
 
-def test_jobs_that_begin_together_copy_once(settings, tmp_path, monkeypatch):
-    code = (
-        "import sys, shutil; from pathlib import Path; from tli.model import staging; from tli.specs import ModelSpec; copy = shutil.copyfile\n"
-        f"staging.shutil.copyfile = lambda a, b: (print('copied', a), copy(a, b))\n"
-        f"staging.staged(ModelSpec('x'), Path({str(tmp_path / 'shared')!r}))"
-    )
+def copier(tmp_path, *, stop_at: str = "") -> subprocess.Popen:
+    """A process that stages the model and prints each file that it copies; at `stop_at` it stands still, half written."""
+    code = f"""
+import shutil, sys, time
+from pathlib import Path
+from tli.model import staging
+from tli.specs import ModelSpec
+
+copy = shutil.copyfile
+
+def slow(a, b):
+    if Path(a).name == {stop_at!r}:
+        Path(b).write_bytes(Path(a).read_bytes()[:100])
+        print("half", flush=True)
+        time.sleep(120)
+    print("copied", Path(a).name, flush=True)
+    time.sleep(0.1)
+    return copy(a, b)
+
+staging.shutil.copyfile = slow
+print("at", staging.staged(ModelSpec("x"), Path({str(tmp_path / "shared")!r})).source, flush=True)
+"""
+    return subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_two_jobs_at_once_copy_once_and_both_read_the_copy(settings, tmp_path, monkeypatch):
     monkeypatch.setenv(staging.VARIABLE, str(tmp_path / "node"))
-    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(3)]
-    lines = [line for process in both for line in process.communicate(timeout=60)[0].splitlines()]
-    assert lines and len(lines) == len(set(lines))
+    said = [process.communicate(timeout=60) for process in [copier(tmp_path), copier(tmp_path)]]
+    copied = [line for out, _ in said for line in out.splitlines() if line.startswith("copied")]
+    assert sorted(line.split()[1] for line in copied) == sorted(p.name for p in (tmp_path / "shared").iterdir())
+    places = {line for out, _ in said for line in out.splitlines() if line.startswith("at ")}
+    assert len(places) == 1 and str(tmp_path / "node") in places.pop()
+    assert sum("waiting for it" in err for _, err in said) == 1
+
+
+def test_a_killed_copier_leaves_nothing_that_is_taken_for_whole(settings, tmp_path, monkeypatch):
+    monkeypatch.setenv(staging.VARIABLE, str(tmp_path / "node"))
+    first = copier(tmp_path, stop_at="model.safetensors")
+    while first.stdout.readline() != "half\n":
+        assert first.poll() is None
+    second = copier(tmp_path)  # waits for the lock of the first
+    assert second.poll() is None
+    first.kill()
+    first.wait()
+    out, _ = second.communicate(timeout=60)
+    assert "copied model.safetensors" in out
+    (place,) = (tmp_path / "node").iterdir()
+    folders = [entry for entry in place.iterdir() if entry.is_dir()]
+    assert len(folders) == 1, "the half copy is gone"
+    for file in (tmp_path / "shared").iterdir():
+        assert (folders[0] / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_copy_that_lost_files_since_is_made_anew(settings, tmp_path, monkeypatch):
+    copy = Path(staging_of(settings, monkeypatch, tmp_path).source)
+    (copy / "model.safetensors").write_bytes(b"cut off")
+    (copy / "config.json").unlink()
+    assert Path(staging_of(settings, monkeypatch, tmp_path).source) == copy
+    for file in (tmp_path / "shared").iterdir():
+        assert (copy / file.name).read_bytes() == file.read_bytes()
+
+
+def test_a_folder_of_the_job_alone_is_not_used(settings, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("SLURM_JOB_ID", "4711")
+    monkeypatch.setenv(staging.VARIABLE, str(tmp_path / "job_4711" / "scratch"))
+    assert staging.staged(settings, tmp_path / "shared") == settings
+    assert "folder of job 4711 alone" in capsys.readouterr().err
+    monkeypatch.setenv(staging.VARIABLE, str(tmp_path / "job_47110"))
+    assert staging.staged(settings, tmp_path / "shared") != settings

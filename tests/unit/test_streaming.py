@@ -135,3 +135,7 @@ def test_a_jobs_limit_counts_where_it_is_below_the_machines(tmp_path):
     assert device.free_memory(tmp_path) == 8000 * 1024
     (own / "memory.max").write_text("5000\n"), (own / "memory.current").write_text("1000\n")
     assert device.free_memory(tmp_path) == 4000
+    (own / "memory.stat").write_text("anon 300\ninactive_file 500\nactive_file 200\n")  # copies of files are given up when needed
+    assert device.free_memory(tmp_path) == 4700
+    (own / "memory.stat").write_text("inactive_file 5\nactive_file 2\ntotal_inactive_file 600\ntotal_active_file 100\n")
+    assert device.free_memory(tmp_path) == 4700

@@ -56,13 +56,14 @@ class Trial:
     def write_pairs(self, pairs: pd.DataFrame) -> None:
         tables.write(pairs, self.layout.lexicon("swh-eng")["pairs"], tables.PAIRS)
 
-    def pretend_checked_and_scanned(self, identity: str = "id") -> None:
-        """What check and scan leave, by hand: hs[3] is the best."""
+    def pretend_checked_and_scanned(self, identity: str = "id") -> Trial:
+        """What check and scan leave, by hand: hs[3] is the best. Returns the trial."""
         Path(self.layout.check("m")).parent.mkdir(parents=True, exist_ok=True)
         Path(self.layout.check("m")).write_text(json.dumps({"model": "m", "identity": identity, "layers": LAYERS}))
         names = {"model": "m", "pair": "swh-eng", "criterion": "gap", "value": 0.1, "win_share": 0.0}
         choice = pd.DataFrame({"hidden_state": [1, 2, 3], "chosen": [False, False, True]}).assign(**names)
         tables.write(choice, self.layout.scan("m", "swh-eng")["choice"], tables.CHOICE)
+        return self
 
     def job(self, kind: str, **names) -> Job:
         known = {"model": "m", "pair": "swh-eng"}

@@ -25,7 +25,7 @@ def test_stories_with_freedict(test_data, tmp_path):
         "arms": {"tli": {"loss_layer": ["best"], "rank": [4]}, "placebo": {"like": ["tli"], "shuffle_translations": True}},
         "seeds": 2,
         "training": {"epochs": 1, "learning_rate": 1.0e-3},
-        "transfer": {"tasks": ["xcopa_sw"], "source": str(test_data / "data" / "xcopa"), "limit": 20},
+        "transfer": {"tasks": ["xcopa_sw"], "source": str(test_data / "data" / "xcopa"), "limit": 20, "translate": {}},
         "statistics": {"bootstrap": 200},
     }
     ran = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "config.yaml"))
@@ -42,6 +42,12 @@ def test_stories_with_freedict(test_data, tmp_path):
         np.testing.assert_allclose(pool["cosine"], plain, atol=1e-5)  # float32 against float32: another order of the sums
     scored = tables.read(next(results.glob("transfer/*/*/*/transfer.parquet")), tables.TRANSFER)
     assert scored.groupby("run").size().eq(20).all()
+    asked = tables.read(next(results.glob("transfer/*/*/*/translate.parquet")), tables.TRANSLATE)
+    assert asked.groupby(["run", "direction", "shots"]).size().eq(20).all() and asked["run"].nunique() == scored["run"].nunique()
+    of_words = pairs.set_index("pair_id").loc[asked["item"].unique()]
+    assert set(of_words["split"]) == {"heldout"}
+    said = tables.read(results / "statistics" / "translation.tsv", tables.TRANSLATION)
+    assert set(said["direction"]) == {"swh-eng", "eng-swh"} and "translation by prompt" in (results / "report" / "index.html").read_text()
 
 
 def plain_cosines(folder: Path, pairs) -> np.ndarray:

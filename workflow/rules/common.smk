@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 sys.path.insert(0, workflow.basedir)
 
-from tli.cluster import costs, starts
+from tli.cluster import cards, costs, starts
 from tli import config as tli_config
 from tli.errors import ConfigError, InUseError
 from tli.experiment import Experiment
@@ -27,6 +27,7 @@ try:
     if workflow.is_main_process:
         inspect(EXPERIMENT)
     EXPERIMENT.runs
+    CARD = cards.of_resources(workflow.resource_settings.default_resources)
 except ConfigError as error:
     raise WorkflowError(f"The config cannot be run:\n{error}")
 
@@ -71,7 +72,7 @@ def job_resources(kind, **names):
     """What a job asks for; more at each further try. Without a GPU, a default of the profile must not ask for one."""
 
     def asked(wildcards):
-        return costs.asked(job_of(kind, wildcards, **names))
+        return costs.asked(job_of(kind, wildcards, **names), CARD.gb if CARD else costs.CARD_GB)
 
     more = {
         "mem_mb": lambda wildcards, attempt: attempt * asked(wildcards).memory_mb,

@@ -63,7 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     add("grid", _grid, "Print the table of runs that a config stands for.")
     add("fetch", _fetch, "Print the commit of each hub model of a config, to be written there as its revision.")
-    add("plan", _plan, "Print what a config will cost (jobs, GPU hours, memory and disk of each stage) and what change it will find.")
+    plan = add(
+        "plan", _plan, "Print what a config will cost (jobs, hours, memory, cards and disk of each stage) and what change it will find."
+    )
+    plan.add_argument("--profile", default="profiles/slurm/config.yaml", help="the profile's config.yaml: its gpu_memory_gb is the card's")
     add("register", _register, "Write down what a config will ask, before there is a result; the report holds it against what was asked.")
     preflight = add("preflight", _preflight, "Look at the SLURM cluster: what will not work there, and how to mend it.")
     preflight.add_argument("--profile", default="profiles/slurm/config.yaml", help="the profile's config.yaml")
@@ -133,11 +136,14 @@ def _grid(chosen: argparse.Namespace) -> None:
 
 
 def _plan(chosen: argparse.Namespace) -> None:
-    from tli.cluster import plan
+    from tli.cluster import cards, costs, plan
+    from tli.cluster.profile import read_profile
     from tli.experiment.foresight import foresight
 
-    experiment = Experiment(load(chosen.config))
-    print(plan.text(experiment, plan.plan(experiment)))
+    experiment, profile = Experiment(load(chosen.config)), Path(chosen.profile)
+    named = cards.of_resources(read_profile(profile)["default-resources"]) if profile.exists() else None
+    card = named or cards.of_this_machine()
+    print(plan.text(experiment, plan.plan(experiment, card.gb if card else costs.CARD_GB), card))
     for line in foresight(experiment):
         print(line)
 

@@ -23,6 +23,7 @@ PAIRED_T = "paired t over words"
 AFTER_BEFORE = "after - before"
 REAL_PLACEBO = "real - placebo"
 PLACEBO_BEFORE = "placebo - before"
+AFTER_FEWSHOT = "after - untrained with most shots"
 BOTH_CONTRASTS = "after - before and real - placebo, the larger p"
 
 # the verdicts, in their order: the first that fits is given

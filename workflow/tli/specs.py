@@ -8,7 +8,8 @@ was finished before it came is still found.
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import product
 from typing import Any
 
 ALL_LINEAR = "all-linear"  # as target module: every matrix of a block
@@ -20,6 +21,7 @@ STAGE_VERSIONS = {
     "folds": 1,
     "check": 1,
     "scan": 3,
+    "tune": 1,
     "train": 1,
     "evaluate": 2,
     "transfer": 1,
@@ -184,6 +186,38 @@ class TrainSpec:
 
 
 @dataclass(frozen=True)
+class Trial:
+    """A setting that tuning tries. weight: of the anchor, None where it is not tuned."""
+
+    learning_rate: float
+    epochs: int
+    weight: float | None = None
+
+    def of(self, spec: TrainSpec) -> TrainSpec:
+        """How the cell is trained in this trial. An anchor of weight 0 is none, as in the config."""
+        changed = replace(spec, learning_rate=self.learning_rate, epochs=self.epochs)
+        if self.weight is None:
+            return changed
+        return replace(changed, anchor=replace(spec.anchor, weight=self.weight) if self.weight else None)
+
+
+@dataclass(frozen=True)
+class TuneSpec:
+    """What is tried of an arm before its runs, and with which seeds: none of them is a run's."""
+
+    learning_rates: tuple[float, ...]
+    epochs: tuple[int, ...]
+    weights: tuple[float, ...]  # none: the anchor is not tuned
+    seeds: tuple[int, ...]
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """Every combination, the smaller change of the model first: by rate, then by epochs, then the heavier anchor."""
+        weights = sorted(self.weights, reverse=True) or [None]
+        return tuple(Trial(*values) for values in product(sorted(self.learning_rates), sorted(self.epochs), weights))
+
+
+@dataclass(frozen=True)
 class Member:
     """One run of a cell: a seed, and with folds the one that it does not learn from (0 without folds)."""
 
@@ -207,6 +241,15 @@ class MeasureSpec:
 
 
 @dataclass(frozen=True)
+class TranslateSpec:
+    """How words are translated by prompt. The keys are those of the config's `transfer.translate`."""
+
+    shots: tuple[int, ...] = (0, 5)
+    choices: int = 10
+    names: dict[str, str] = field(default_factory=dict)  # language code -> its name in the prompt, where it is not CLDR's
+
+
+@dataclass(frozen=True)
 class TransferSpec:
     """Which tasks are scored, and how. The keys are those of the config's section `transfer`."""
 
@@ -217,6 +260,7 @@ class TransferSpec:
     num_fewshot: int = 0
     batch_size: int = 16
     add_bos: bool | None = None
+    translate: TranslateSpec | None = added(None)
 
 
 @dataclass(frozen=True)

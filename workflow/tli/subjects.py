@@ -102,6 +102,11 @@ class Subject:
         return not self.unit
 
     @property
+    def stands_for_its_seed(self) -> bool:
+        """With folds: the run of the first one, or the model as it came, judged once for all. Without folds every subject does."""
+        return self.fold <= 1 and not (self.is_baseline and self.fold)
+
+    @property
     def place(self) -> tuple[str, int, int]:
         """Run, seed and fold: with folds a baseline is a subject for each of them."""
         return self.run, self.seed, self.fold

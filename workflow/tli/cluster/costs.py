@@ -1,164 +1,66 @@
-"""What a job costs: memory, time and disk from the model's size, its quantisation, the words and the seeds. No torch.
+"""What a job costs: cards, memory, time and disk, from the model's size, its quantisation, the words, the text and the seeds.
 
-The figures are for asking a scheduler, so they are ample: asked is about three times what is expected. A job that is ended
-for too little all the same is tried again with twice as much (the rules multiply by `attempt`).
+docs/costs.md derives the figures. Expected seconds are what a machine of `machines.Machine` takes; a scheduler is asked for ten
+minutes and three times as much. A job that is ended for too little all the same is tried again with twice as much (the rules
+multiply by `attempt`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import cache
+from dataclasses import dataclass, replace
+from functools import cached_property
 from math import ceil
-from pathlib import Path
 
-from tli.errors import ModelError
+from tli.cluster.machines import (
+    CPU_DOUBLE,
+    READING,
+    ROUNDING,
+    SEARCHED,
+    START,
+    TO_CARD,
+    WRITING,
+    Machine,
+    asked_minutes,
+    figures_seconds,
+    full_training_bytes,
+    maps_seconds,
+)
+from tli.cluster.sizes import BYTES, Size, size
+from tli.cluster.work import (
+    ITEM_TOKENS,
+    LONGEST_ITEM,
+    LONGEST_SENTENCE,
+    MATRIX_SENTENCES,
+    NEW_TOKENS,
+    SAID_TOKENS,
+    SENTENCE_TOKENS,
+    SHIPPED,
+    TOKENS,
+    Work,
+    answers,
+    depth,
+    pairs,
+    steps,
+    text_tokens,
+    trained_pairs,
+    translation,
+)
 from tli.experiment import Experiment
-from tli.experiment.job import EvaluateJob, Job, TrainJob, TransferJob
-from tli.experiment.settings import lexicon_spec
-from tli.model.files import check_folder, read_config
+from tli.experiment.job import Job
+from tli.experiment.settings import maps_spec
+from tli.probes.maps import candidate_states, work_of
+from tli.specs import ALL_LINEAR, TrainSpec
+from tli.training.grouping import Shape, cost_of
 
-BYTES = {"float32": 4, "bfloat16": 2, "float16": 2}
-NF4_BYTES = 0.6  # four bits, the scales of the blocks, and embeddings and norms that stay as they were
-UNKNOWN_PARAMETERS = 8.1e9  # a model whose files are not here yet and whose config says nothing: the usual 8B
 IMPORTS_MB = 1500  # Python with torch, transformers, peft and scikit-learn, and what Snakemake itself holds
 CUDA_MB = 2000  # main memory that the GPU's libraries hold
-TOKENS = 8  # of a word, with BOS and padding
-ITEM_TOKENS = 64  # of one answer of a task
-ITEMS = {"xcopa": 500, "copa": 500, "xnli": 5010}  # of a task's test split
-CHOICES = {"xcopa": 2, "copa": 2, "xnli": 3}
-# Floating-point operations a second that are reached, well below what the makers print: words are short.
-GPU_RATE, GPU_RATE_LONG, CPU_RATE = 2e13, 5e13, 5e10
-READING = 2e8  # bytes a second from a shared file system
-START_SECONDS = 60  # two Snakemakes, the imports, the environment
-CARD_MB = 80_000
-
-
-@dataclass(frozen=True)
-class Size:
-    """A model's size: parameters, blocks, parameters of one block, width of a hidden state."""
-
-    parameters: float
-    layers: int
-    block_parameters: float
-    hidden_size: int
-
-    def below(self, layers: int) -> float:
-        """Parameters that are held when only the first blocks are opened."""
-        return self.parameters - self.block_parameters * max(0, self.layers - layers)
-
-
-def size(experiment: Experiment, model: str) -> Size:
-    """From the model's files where they are on disk, else from `parameters` in the config, else the usual 8B."""
-    section = experiment.config.models[model]
-    return _size(section.source, section.parameters or UNKNOWN_PARAMETERS)
-
-
-@cache
-def _size(source: str, otherwise: float) -> Size:
-    folder = Path(source)
-    try:
-        facts, settings = check_folder(folder), read_config(folder)
-    except ModelError:
-        return Size(otherwise, 32, otherwise * 0.87 / 32, 4096)
-    width = settings.get("hidden_size") or settings.get("n_embd") or 4096
-    return Size(facts["parameters"], facts["layers"], facts["block_parameters"], width)
-
-
-def pairs(experiment: Experiment, pair: str) -> int:
-    """Pairs of a lexicon, at most: its lines where the file is on disk, else the sizes asked for, else 1,500."""
-    split = lexicon_spec(experiment.config, pair).split
-    return sum(split.sizes.values()) if split.sizes else sum(map(_lines, experiment.lists(pair)))
-
-
-@cache
-def _lines(entry: str) -> int:
-    try:
-        with Path(entry).open("rb") as stream:
-            return sum(chunk.count(b"\n") for chunk in iter(lambda: stream.read(1 << 20), b"")) + 1
-    except OSError:
-        return 1500
-
-
-def steps(experiment: Experiment, arm: str, pair: str) -> int:
-    """Optimizer steps of one training run."""
-    spec, split = experiment.arms[arm].training, lexicon_spec(experiment.config, pair).split
-    trained = split.sizes.get("train", 0) if split.sizes else pairs(experiment, pair) * split.shares.get("train", 0)
-    return spec.epochs * ceil(trained / spec.batch_size)
-
-
-def depth(experiment: Experiment, model: str, layer: str) -> int:
-    """Blocks that a loss at this layer needs, at most: `best` is known only after the scan."""
-    layers = size(experiment, model).layers
-    if layer == "best":
-        return min(layers, experiment.config.scan.best_at_most or layers - 1)
-    return layers if layer == "output" else min(int(layer), layers)
-
-
-# ---- the formulas, on plain numbers
-
-
-def weight_bytes(parameters: float, dtype: str, quantization: str) -> float:
-    """Bytes of the weights as they are held."""
-    return parameters * (NF4_BYTES if quantization == "nf4" else BYTES[dtype])
-
-
-def full_training_bytes(parameters: float, dtype: str, optimizer: str) -> float:
-    """Bytes of weights, gradients and AdamW's two moments, where the weights are trained themselves."""
-    return parameters * (2 * BYTES[dtype] + (2 if optimizer == "adamw-8bit" else 2 * BYTES[dtype]))
-
-
-def vectors_mb(words: int, states: int, hidden_size: int, poolings: int) -> float:
-    """Pooled float32 vectors and what is computed from them, megabytes."""
-    return 2.5 * words * states * hidden_size * poolings * 4 / 1e6
-
-
-def work_seconds(
-    parameters: float, tokens: float, *, training: bool, dtype: str, quantization: str, gpu: bool, threads: int, long: bool = False
-) -> float:
-    """Seconds to compute so many tokens: 2 operations a parameter and token forward, 6 with the gradient."""
-    rate = (GPU_RATE_LONG if long else GPU_RATE) if gpu else CPU_RATE * threads
-    slower = (2 if quantization == "nf4" else 1) * (2 if dtype == "float32" and gpu else 1)
-    return (6 if training else 2) * parameters * tokens * slower / rate
-
-
-def load_seconds(parameters: float, dtype: str, quantization: str) -> float:
-    """Seconds to start and to read the weights, which lie there in 4 bits where the model is quantised."""
-    return START_SECONDS + weight_bytes(parameters, dtype, quantization) / READING
-
-
-def quantize_seconds(parameters: float, dtype: str) -> float:
-    """Seconds of the check job to read the weights, to round them to NF4 and to write them."""
-    return START_SECONDS + parameters * (BYTES[dtype] + NF4_BYTES) / READING + parameters / 1.5e8
-
-
-def asked_minutes(expected_seconds: float) -> int:
-    """Whole minutes to ask for: ten, and three times what is expected."""
-    return 10 + ceil(3 * expected_seconds / 60)
-
-
-# ---- the same for a job of the grid
-
-
-@dataclass(frozen=True)
-class Work:
-    """What a model job does, as far as its cost depends on it."""
-
-    stage: str
-    model: str
-    pair: str = ""
-    layer: str = "output"
-    arm: str = ""
-    is_full: bool = False  # full fine-tuning, or what needs unquantised weights
-    runs: int = 1  # seeds of a training job, adapters, baselines and maps inside of the later stages
-
-    @staticmethod
-    def of(job: Job) -> Work:
-        """The work of a job of the stages check to transfer."""
-        if isinstance(job, TrainJob):
-            return Work("train", job.model, job.pair, job.layer, job.arm, job.spec.is_full, len(job.members))
-        if isinstance(job, EvaluateJob | TransferJob):
-            return Work(job.stage, job.model, job.pair, is_full=job.content.is_unquantised, runs=len(job.content))
-        return Work(job.stage, job.model, getattr(job, "pair", ""))
+CONTEXT = 1e9  # bytes of the card that they and what is cut into pieces take
+USABLE = 0.985  # of a card, the rest is the driver's
+SHARD = 5e9  # bytes of a checkpoint's file, which passes through main memory on its way to a card
+CARD_GB = 80.0  # of a card that nobody named, as cards are sold (2^30 bytes)
+PASS, ROW = 8192, 64  # tokens of a pass on a card; of a row
+STATES = 4e9  # bytes of hidden states that a streamed model's job asks for: with more subjects its files are read again
+REQUEST = 5e-4  # seconds that the harness takes for an answer beside the model: cutting it up, putting it in order
 
 
 @dataclass(frozen=True)
@@ -179,127 +81,382 @@ OF_OTHERS = {  # what the stages without a model ask for
 }
 
 
-def asked(job: Job) -> Asked:
-    """What this job asks for."""
+def asked(job: Job, card_gb: float = CARD_GB) -> Asked:
+    """What this job asks for. card_gb: memory of a card, which says how many `across_gpus` takes, and whether a model is streamed."""
     if job.stage in OF_OTHERS:
         return OF_OTHERS[job.stage]
-    work = Work.of(job)
-    expected = seconds(job.experiment, work)
-    return Asked(needs_gpu(job.experiment, work.model), memory_mb(job.experiment, work), asked_minutes(expected))
+    cost = Cost(job.experiment, Work.of(job), card_gb)
+    return Asked(cost.gpus, cost.memory_mb, asked_minutes(cost.seconds))
 
 
-def needs_gpu(experiment: Experiment, model: str) -> int:
-    """GPUs that a model job asks for: none on the CPU, one, or for `across_gpus` as many 80 GB cards as the weights fill."""
-    section = experiment.config.models[model]
-    if section.device == "cpu":
-        return 0
-    if not section.across_gpus:
-        return 1
-    held = weight_bytes(size(experiment, model).parameters, section.dtype, section.quantization)
-    return max(2, ceil(1.2 * held / 1e6 / CARD_MB))
+def uses_gpu(experiment: Experiment) -> bool:
+    """Whether any model asks for a card."""
+    return any(section.device != "cpu" for section in experiment.config.models.values())
 
 
-def memory_mb(experiment: Experiment, work: Work) -> int:
-    """Main memory to ask for, MB. Training holds only the embeddings and the blocks below the loss layer.
+@dataclass(frozen=True, eq=False)
+class Cost:
+    """The cost of a work of an experiment, on cards of so many GB."""
 
-    Full training keeps a copy of the first weights in main memory for the next seed, wherever it computes.
-    """
-    held, vectors = _held(experiment, work)
-    gpu = needs_gpu(experiment, work.model)
-    if work.stage == "train" and work.is_full:
-        copied = weight_bytes(size(experiment, work.model).parameters, "float32", "none")
-        held = 2 * copied if gpu else held + copied
-    return int(IMPORTS_MB + (CUDA_MB if gpu and held > 2e9 else 0) + 1.3 * held / 1e6 + vectors)
+    experiment: Experiment
+    work: Work
+    card_gb: float = CARD_GB
+    given: TrainSpec | None = None  # a training's spec, where it is not its arm's
 
+    @cached_property
+    def phases(self) -> tuple[Cost, ...]:
+        """Of a tuning job its trainings and then its measurements, each on a model of its own; of another, nothing."""
+        if self.work.stage != "tune":
+            return ()
+        return tuple(Cost(self.experiment, work, self.card_gb, self.given) for work in (self.work.trainings, self.work.measurements))
 
-def gpu_memory_mb(experiment: Experiment, work: Work) -> int:
-    """Memory of the card that the job fills, MB; 0 for a model on the CPU."""
-    if not needs_gpu(experiment, work.model):
-        return 0
-    held, vectors = _held(experiment, work)
-    return int(1000 + 1.15 * held / 1e6 + vectors)
+    @cached_property
+    def size(self) -> Size:
+        return size(self.experiment, self.work.model)
 
+    @cached_property
+    def spec(self) -> TrainSpec:
+        """Of a training."""
+        return self.given or self.experiment.arms[self.work.arm].training
 
-def _held(experiment: Experiment, work: Work) -> tuple[float, float]:
-    """Bytes of the weights (and of what is trained), and megabytes of vectors."""
-    config, known = experiment.config, size(experiment, work.model)
-    section = config.models[work.model]
-    words = 2 * max((pairs(experiment, name) for name in ([work.pair] if work.pair else config.pairs)), default=0)
-    parameters = known.below(depth(experiment, work.model, work.layer)) if work.stage == "train" else known.parameters
-    if work.stage == "train" and work.is_full:
-        spec = experiment.arms[work.arm].training if work.arm else config.training
-        held = full_training_bytes(parameters, spec.full_dtype, spec.optimizer)
-    else:
-        # NF4 weights cannot be trained in full: such a run is opened, and measured, unquantised.
-        held = weight_bytes(parameters, section.dtype, "none" if work.is_full else section.quantization)
-    states, poolings = {
-        "scan": (known.layers + 1, len(config.pooling.scan)),
-        "evaluate": (2, len(config.pooling.evaluate)),
-    }.get(work.stage, (0, 0))
-    return held, vectors_mb(words, states, known.hidden_size, poolings)
+    @property
+    def section(self):
+        return self.experiment.config.models[self.work.model]
 
+    @property
+    def on_card(self) -> bool:
+        return self.section.device != "cpu"
 
-def seconds(experiment: Experiment, work: Work) -> float:
-    """Seconds that a job is expected to take."""
-    config, known = experiment.config, size(experiment, work.model)
-    section = config.models[work.model]
-    quantization = "none" if work.is_full else section.quantization
-    how = {"dtype": section.dtype, "quantization": quantization, "gpu": section.device != "cpu", "threads": config.jobs.threads}
-    loading = load_seconds(known.parameters, section.dtype, quantization)
-    if work.stage == "check":
-        return quantize_seconds(known.parameters, section.dtype) if quantization == "nf4" else loading
-    if work.stage == "transfer":
-        return loading + work.runs * (30 + work_seconds(known.parameters, _task_tokens(experiment), training=False, long=True, **how))
-    tokens = 2 * pairs(experiment, work.pair) * TOKENS
-    if work.stage == "scan":
-        return loading + 30 + work_seconds(known.parameters, tokens, training=False, **how)
-    if work.stage == "evaluate":
-        return loading + work.runs * (10 + work_seconds(known.parameters, tokens, training=False, **how))
-    needed = known.below(depth(experiment, work.model, work.layer))
-    batch = 2 * experiment.arms[work.arm].training.batch_size * TOKENS
-    # A step has a floor, however small the model: launching its kernels.
-    step = max(0.05, work_seconds(needed, batch, training=True, **how))
-    loading = load_seconds(needed, section.dtype, quantization)
-    return loading + work.runs * (5 + steps(experiment, work.arm, work.pair) * step)
+    @cached_property
+    def gpus(self) -> int:
+        """Cards that the job asks for: none on the processor, one, or for `across_gpus` as many as it fills, two at least where it
+        opens all blocks."""
+        if not self.on_card or not self.section.across_gpus:
+            return int(self.on_card)
+        if self.phases:
+            return max(phase.gpus for phase in self.phases)
+        return max(2 if self.blocks == self.size.layers else 1, ceil((1.2 * self._weights + self._activations + CONTEXT) / self.room))
 
+    @property
+    def room(self) -> float:
+        """Bytes of a card."""
+        return USABLE * self.card_gb * 2**30
 
-def _task_tokens(experiment: Experiment) -> int:
-    """Tokens of all items and choices of the tasks."""
-    kinds = [(task.split("_")[0], _items(experiment, task)) for task in experiment.config.transfer.tasks]
-    return sum(items * CHOICES.get(kind, 4) * ITEM_TOKENS for kind, items in kinds)
+    @property
+    def fits(self) -> bool:
+        return self.gpu_memory_gb <= USABLE * self.card_gb
 
+    @property
+    def dtype(self) -> str:
+        return self.spec.full_dtype if self.work.stage == "train" and self.work.is_full else self.section.dtype
 
-def _items(experiment: Experiment, task: str) -> int:
-    return min(ITEMS.get(task.split("_")[0], 1000), experiment.config.transfer.limit or 10**9)
+    @property
+    def quantization(self) -> str:
+        """NF4 weights cannot be trained in full: such a run is opened, and measured, unquantised."""
+        return "none" if self.work.is_full else self.section.quantization
 
+    @property
+    def streams(self) -> bool:
+        """Whether the model goes through one block at a time: by `stream`, or where a card does not hold it. On a processor as much
+        memory is asked for as holds it."""
+        stage, stream = self.work.stage, self.section.stream
+        if stage not in ("check", "scan", "evaluate") or self.work.trained_whole or stream == "never":
+            return False
+        if stream == "always":
+            return True
+        held = self.size.bytes(self.dtype, self.quantization, with_head=self.quantization == "none")
+        return self.on_card and not self.section.across_gpus and 1.2 * held > self.room
 
-def disk_mb(experiment: Experiment, work: Work, rank: str = "") -> float:
-    """Disk of one run (training: one seed; evaluation, transfer: one adapter), MB, with the store's copy."""
-    config, known = experiment.config, size(experiment, work.model)
-    if work.stage == "train":
-        spec = experiment.arms[work.arm].training
-        if spec.is_full:
-            return known.parameters * BYTES[config.models[work.model].dtype] / 1e6  # the store's name and the output's are one file
-        blocks = depth(experiment, work.model, work.layer) if spec.adapted_blocks != "all" else known.layers
-        return 2 * (0.1 + int(rank) * 2 * known.hidden_size * len(spec.target_modules) * blocks * 4 / 1e6)
-    if work.stage == "evaluate":
-        states = len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
-        return 2 * (0.05 + pairs(experiment, work.pair) * states * 60 / 1e6)
-    if work.stage == "transfer":
-        return 2 * (0.05 + sum(_items(experiment, task) for task in config.transfer.tasks) * 40 / 1e6)
-    return 1.0
+    @property
+    def blocks(self) -> int:
+        """Blocks that are opened."""
+        if self.work.stage != "train" or self._anchor == "kl":
+            return self.size.layers
+        return depth(self.experiment, self.work.model, self.work.layer)
 
+    @property
+    def _anchor(self) -> str:
+        """The metric of the arm's anchor, "" without one."""
+        return self.spec.anchor.metric if self.work.stage == "train" and self.work.arm and self.spec.anchor else ""
 
-def quantized_gb(experiment: Experiment, model: str) -> float:
-    """Disk of the NF4 weights that the check job writes for all others, GB; 0 for a model that is not quantised."""
-    section = experiment.config.models[model]
-    return weight_bytes(size(experiment, model).parameters, section.dtype, "nf4") / 1e9 if section.quantization == "nf4" else 0.0
+    # ---- memory
 
+    @property
+    def _weights(self) -> float:
+        """Bytes of weights where the job computes, and of what is trained in their place."""
+        known, stage = self.size, self.work.stage
+        if self.streams:
+            ahead = 2 * max(known.blocks) * BYTES[self.dtype]  # the block that computes, and what is read of it
+            return ahead + min(known.vocabulary, 2 * NEW_TOKENS * self._pairs) * known.hidden_size * BYTES[self.dtype]
+        with_head = stage in ("check", "transfer") or self._anchor == "kl"
+        if stage == "train" and self.work.is_full:
+            held = known.below(self.blocks) + (known.head if with_head else 0)
+            moved = full_training_bytes(held, self.dtype, self.spec.optimizer)
+            # AdamW's step over all tensors at once, its default on a card, holds as much again as the weights
+            return moved + (held * BYTES[self.dtype] if self.on_card and self.spec.optimizer == "adamw" else 0)
+        held = known.bytes(self.dtype, self.quantization, self.blocks, with_head=with_head)
+        if self.work.trained_whole:  # a trained run's weights beside the model's own, which come back
+            held += known.bytes(self.dtype, "none")
+        if self._anchor == "gradient-weighted":  # its matrix is made with the whole model, which goes before the training opens its own
+            matrix = 12 * known.hidden_size**2
+            held = max(held, known.bytes(self.section.dtype, self.quantization, with_head=True)) + matrix
+        return held
 
-def checkpoint_mb(experiment: Experiment, model: str, layer: str, arm: str) -> float:
-    """Disk of a full training's checkpoint, MB: weights and moments, twice while a new one takes the old one's place."""
-    if not experiment.config.jobs.checkpoint_minutes:
+    @property
+    def _activations(self) -> float:
+        """Bytes of hidden states, logits and what a backward pass needs, at least."""
+        known, itemsize, stage = self.size, BYTES[self.dtype], self.work.stage
+        if stage == "train":
+            step = self._step.memory
+            if self.spec.gradient_checkpointing:  # of a block what it was given, and all of one at a time
+                step = step / self.blocks + self._step_tokens * self.blocks * known.hidden_size * itemsize
+            if self._anchor == "kl":
+                step += 5 * 4 * self.spec.anchor.tokens_per_step * known.vocabulary
+            return step
+        if stage in ("check", "transfer"):
+            texts = SHIPPED * LONGEST_SENTENCE / 2 * known.vocabulary * (itemsize + 8)
+            tasks = self.experiment.config.transfer.batch_size * LONGEST_ITEM * known.vocabulary * (itemsize + 8)
+            return 0 if self.streams else max(texts, tasks if stage == "transfer" and self.experiment.config.transfer.tasks else 0)
+        tokens = min(self._pass, max(ROW, 2 * NEW_TOKENS * self._pairs))
+        states = known.layers + 1 if stage == "scan" else 2
+        held = tokens * (3 * known.widest * itemsize + 8 * known.hidden_size)
+        if self.streams:
+            return held + min(self.work.runs * self._states, STATES)
+        return held + tokens * states * known.hidden_size * itemsize
+
+    @property
+    def _pass(self) -> float:
+        """Tokens of a pass of tli.model.embedding."""
+        return PASS if self.on_card else min(PASS, max(256, 2**25 / (self.size.widest * BYTES[self.dtype])))
+
+    @property
+    def _states(self) -> float:
+        """Bytes of the hidden states of all words, at one depth."""
+        return 2 * NEW_TOKENS * self._pairs * self.size.hidden_size * BYTES[self.dtype]
+
+    @property
+    def _vectors(self) -> float:
+        """Bytes in main memory of pooled float32 vectors and what is computed from them, and of last states of running text."""
+        config, known, stage = self.experiment.config, self.size, self.work.stage
+        words, itemsize = 2 * self._pairs, BYTES[self.dtype]
+        if stage == "scan":
+            return 2.5 * words * (known.layers + 1) * len(config.pooling.scan) * known.hidden_size * 4
+        if stage == "evaluate":
+            vectors = words * len(config.evaluation.hidden_states) * len(config.pooling.evaluate) * known.hidden_size * 4
+            return vectors * (1.5 + (self.work.runs if self.streams else 1))  # subjects of a streamed model ride through it together
+        if stage == "transfer":
+            return 2 * self._measured_text * known.hidden_size * itemsize
+        if self._anchor:
+            return self._anchor_text * known.hidden_size * itemsize
         return 0.0
-    spec, parameters = experiment.arms[arm].training, size(experiment, model).below(depth(experiment, model, layer))
-    held = full_training_bytes(parameters, spec.full_dtype, spec.optimizer)
-    return 2 * (held - parameters * BYTES[spec.full_dtype]) / 1e6
+
+    @property
+    def memory_mb(self) -> int:
+        """Main memory to ask for, MB. With a card the weights only pass through it."""
+        if self.phases:
+            return max(phase.memory_mb for phase in self.phases)
+        known, held = self.size, self._weights
+        if not self.on_card:
+            held += self._activations
+        elif not self.streams:
+            held = min(held, SHARD)
+        if self.work.stage == "train" and self.work.is_full:  # a copy of the first weights for the next seed, and what is written
+            held += known.below(self.blocks) * (BYTES[self.dtype] + BYTES[self.section.dtype])
+        return int(IMPORTS_MB + (CUDA_MB if self.on_card and held > 2e9 else 0) + (1.3 * held + self._vectors) / 1e6)
+
+    @property
+    def gpu_memory_gb(self) -> float:
+        """Memory that the job needs of each card, GB as cards are sold (2^30 bytes); 0 for a model on the CPU."""
+        if not self.on_card:
+            return 0.0
+        if self.phases:
+            return max(phase.gpu_memory_gb for phase in self.phases)
+        return (CONTEXT + 1.05 * self._weights / self.gpus + self._activations) / 2**30
+
+    # ---- time
+
+    @property
+    def machine(self) -> Machine:
+        return Machine(self.on_card, self.experiment.config.jobs.threads, self.dtype, self.quantization)
+
+    @cached_property
+    def _pairs(self) -> int:
+        """Pairs of the job's list, of the longest one for a job of no list."""
+        names = [self.work.pair] if self.work.pair else list(self.experiment.config.pairs)
+        return max((pairs(self.experiment, name) for name in names), default=0)
+
+    @property
+    def _languages(self) -> list[str]:
+        return (self.work.pair or next(iter(self.experiment.config.pairs))).split("-")
+
+    @property
+    def _measured_text(self) -> float:
+        """Tokens of running text that a subject of the transfer is asked for: two thirds of the files, or the shipped sentences."""
+        there = text_tokens(self.experiment, self._languages, 2 / 3)
+        return there + (2 - len(self.experiment.texts(self._languages))) * SHIPPED * SENTENCE_TOKENS
+
+    @property
+    def _anchor_text(self) -> float:
+        """Tokens of running text that an anchored training may draw."""
+        return text_tokens(self.experiment, list(self.spec.anchor.text) or self._languages, 1 / 3)
+
+    @property
+    def loading(self) -> float:
+        """Seconds to start, and to read the weights: those that lie there in 4 bits, or in 16."""
+        if self.streams:
+            return START
+        with_head = self.work.stage in ("check", "transfer") or self._anchor == "kl"
+        return START + self.size.bytes(self.section.dtype, self.quantization, self.blocks, with_head=with_head) / READING
+
+    @property
+    def seconds(self) -> float:
+        """Seconds that the job is expected to take."""
+        if self.phases:
+            return self._tune()
+        return (
+            self.loading
+            + {
+                "check": self._check,
+                "scan": self._scan,
+                "train": self._train,
+                "evaluate": self._evaluate,
+                "transfer": self._transfer,
+            }[self.work.stage]()
+        )
+
+    def _tune(self) -> float:
+        """Trial after trial, whose seeds may share their passes; an arm's steps are those of its longest trial."""
+        tune = self.experiment.arms[self.work.arm].tune
+        longest = Cost(self.experiment, replace(self.work.trainings, runs=len(tune.seeds)), self.card_gb, self.given)
+        share = sum(trial.epochs for trial in tune.trials) / max(tune.epochs)
+        return longest.loading + share * longest._train() + self.phases[1].seconds
+
+    @property
+    def _stored(self) -> float:
+        """Bytes of the checkpoint."""
+        return self.size.parameters * BYTES[self.section.dtype]
+
+    def _check(self) -> float:
+        """Look for what is no number while the files are read to open the model; in NF4 read them in 16 bits, round and write them."""
+        known = self.size
+        if self.streams:
+            return self._stored / READING + known.parameters / SEARCHED
+        if self.quantization != "nf4":
+            return known.parameters / SEARCHED
+        rounding = known.multiplied() / ROUNDING if not self.on_card else self._stored / TO_CARD
+        written = known.bytes(self.section.dtype, "nf4", with_head=True)
+        return (self._stored - written) / READING + rounding + written / WRITING
+
+    def _words(self, subjects: int) -> float:
+        """Push the words of a list through the model, for each of so many subjects."""
+        known, tokens = self.size, 2 * NEW_TOKENS * self._pairs
+        once = self.machine.forward(known.multiplied(), known.layers, tokens, self._pass)
+        if not self.streams:
+            return subjects * once
+        readings = ceil(subjects * self._states / STATES)
+        return subjects * once + readings * sum(known.blocks) * BYTES[self.section.dtype] / READING
+
+    def _scan(self) -> float:
+        config, known = self.experiment.config, self.size
+        figures = (known.layers + 1) * len(config.pooling.scan) * figures_seconds(self._pairs, known.hidden_size)
+        return self._words(1) + figures + self._maps()
+
+    def _maps(self) -> float:
+        """The free maps of all deals of the list, on the processor."""
+        spec, known, deals = maps_spec(self.experiment.config), self.size, len(self.experiment.judged)
+        if not spec.names:
+            return 0.0
+        fitted = trained_pairs(self.experiment, self.work.pair)
+        states = candidate_states(known.layers, None, spec.states, work_of(fitted, known.hidden_size, deals))
+        whole = len({*spec.states, known.layers}) + 1 + len(spec.names) / 2  # the best one, and the maps' own
+        number = len(states) + (len(states) <= known.layers)
+        twins = len(spec.twins) or 1
+        return deals * maps_seconds(self._pairs, fitted, known.hidden_size, len(spec.names), number, min(whole, number), twins)
+
+    def _evaluate(self) -> float:
+        """Adapters and trained weights in turn; the model as it came is embedded once and judged for each seed and fold."""
+        config, known, work = self.experiment.config, self.size, self.work
+        folds, deals = config.split.folds, len(self.experiment.judged)
+        of_state = figures_seconds(self._pairs / (folds if folds > 1 else 1), known.hidden_size)
+        states = len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
+        judged = work.runs - work.baselines + work.baselines * deals
+        swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
+        return self._words(work.runs) + judged * (1 + states * of_state) + swapped
+
+    def _transfer(self) -> float:
+        """Of each subject: the tasks' answers, words translated by prompt, running text and the shipped sentences, through the whole model."""
+        known, work, machine = self.size, self.work, self.machine
+        values, requests = known.multiplied() + known.vocabulary * known.hidden_size, answers(self.experiment)
+        a_pass = self.experiment.config.transfer.batch_size * ITEM_TOKENS
+        prompts, batches = translation(self.experiment, work.pair)
+        tokens, text = requests * ITEM_TOKENS + prompts, self._measured_text + 2 * SHIPPED * SENTENCE_TOKENS
+        each = machine.forward(values, known.layers, tokens, a_pass) + machine.probabilities(tokens, known.vocabulary)
+        each += machine.forward(values, known.layers, text, PASS) + 2 * machine.probabilities(text, known.vocabulary)
+        batch = self.experiment.config.transfer.batch_size
+        each += batches * SAID_TOKENS * machine.forward(values, known.layers, batch, batch)
+        swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
+        return work.runs * (2 + each + requests * REQUEST) + swapped
+
+    @property
+    def _step_tokens(self) -> float:
+        """Of a step: both sides of the batch, all forms twice where a word is pulled to itself, and the anchor's text."""
+        words = 2 * self.spec.batch_size * TOKENS * (2 if self.spec.pulls_own_word else 1)
+        return words + (self.spec.anchor.tokens_per_step if self.spec.anchor else 0)
+
+    @property
+    def _modules(self) -> int:
+        """Matrices of a block that carry an adapter."""
+        every = ALL_LINEAR in self.spec.target_modules
+        return len(self.size.sides) if every else len(self.spec.target_modules)
+
+    @cached_property
+    def _step(self):
+        """tli.training.grouping's count of a seed's step."""
+        known = self.size
+        rank = int(self.work.rank) if self.work.rank.isdigit() else 64
+        shape = Shape(known.multiplied(self.blocks), self.blocks, known.hidden_size, known.widest, BYTES[self.dtype])
+        adapter = 0 if self.work.is_full else known.adapter(self.spec.target_modules, self.blocks, rank)
+        return cost_of(shape, self._step_tokens, 0 if self.work.is_full else self._modules, adapter)
+
+    @property
+    def together(self) -> int:
+        """Runs that share their passes (tli.training.grouping)."""
+        if self.work.is_full or not self.experiment.config.jobs.seeds_together or self.spec.gradient_checkpointing:
+            return 1
+        free = max(0.0, self.gpus * self.room - self._weights) if self.on_card else 4e9
+        every = steps(self.experiment, self.work.arm, self.work.pair)
+        return min(self.work.runs, self._step.seeds_at_a_time(every, "cuda" if self.on_card else "cpu", free))
+
+    def _train(self) -> float:
+        known, work, machine, spec = self.size, self.work, self.machine, self.spec
+        every, values = steps(self.experiment, work.arm, work.pair), known.multiplied(self.blocks)
+        head = known.vocabulary * known.hidden_size if self._anchor == "kl" else 0
+        if work.is_full:
+            held = known.below(self.blocks)
+            moved = full_training_bytes(held, self.dtype, spec.optimizer)
+            step = machine.full_step(values, self.blocks, self._step_tokens, moved)
+            written = held * (BYTES[self.section.dtype] / WRITING + 2 * BYTES[self.dtype] / TO_CARD)
+            return self._anchoring() + work.runs * (5 + every * step + written)
+        number = self.together
+        step = machine.step(values, self.blocks, number * self._step_tokens, self._modules)
+        if head:  # of the anchor's tokens only: forward of both, backward of one
+            step += 6 * head * number * spec.anchor.tokens_per_step / (4 * values * number * self._step_tokens) * step
+            step += 3 * machine.probabilities(number * spec.anchor.tokens_per_step, known.vocabulary)
+        return self._anchoring() + ceil(work.runs / number) * every * step + work.runs * 2
+
+    def _anchoring(self) -> float:
+        """What an anchor does before the first step: the text's states before training, and the gradients' matrix."""
+        if not self._anchor:
+            return 0.0
+        known, machine, text = self.size, self.machine, self._anchor_text
+        before = machine.forward(known.multiplied(self.blocks), self.blocks, text, PASS)
+        if self._anchor != "gradient-weighted":
+            return before
+        tokens = min(MATRIX_SENTENCES * SENTENCE_TOKENS, text)
+        values, opened = (
+            known.multiplied() + known.vocabulary * known.hidden_size,
+            known.bytes(self.section.dtype, self.quantization, with_head=True),
+        )
+        both = 2 * machine.forward(values, known.layers, tokens, 512) + machine.probabilities(tokens, known.vocabulary)
+        outer = (2 * tokens + 4 * known.hidden_size) * known.hidden_size**2 / (CPU_DOUBLE * machine.threads)  # sum of g g', eigenvalues
+        return before + opened / READING + both + outer

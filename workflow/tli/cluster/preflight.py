@@ -13,12 +13,14 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli.cluster import costs, starts
+from tli.cluster import cards, costs, starts
+from tli.cluster.fitting import misfits
 from tli.cluster.plan import plan
-from tli.errors import ConfigError
+from tli.cluster.profile import PROFILE, read_profile
+from tli.cluster.sizes import size
+from tli.cluster.work import works
 from tli.experiment import Experiment
 
-PROFILE = Path("profiles/slurm/config.yaml")
 FIRST_LOOK = 40  # seconds until the executor first asks for a job's state, by default
 
 
@@ -55,31 +57,19 @@ def preflight(experiment: Experiment, profile: Path = PROFILE, ask: Callable[...
             f"{', '.join(lacking)} not found: load your cluster's SLURM module" if lacking else "is the controller up? try `scontrol ping`"
         )
         return [Finding("error", "SLURM does not answer here", mend + "; without a cluster: --profile profiles/local")]
-    table = plan(experiment).set_index("stage")
     resources = settings.get("default-resources") or {}
+    card = cards.of_resources(resources) or cards.of_names(_kinds(resources, ask)) or cards.of_this_machine()
+    table = plan(experiment, card.gb if card else costs.CARD_GB).set_index("stage")
     return [
         *_partition(resources, ask, table),
-        *_gpu(experiment, resources, ask),
+        *_gpu(experiment, resources, ask, card),
+        *_torch(experiment),
         *_account(resources, ask, told),
         *_status(settings, ask, told),
         *_hub(experiment),
         *_disk(experiment, table),
         *_queue(experiment),
     ]
-
-
-def read_profile(path: Path) -> dict:
-    """A Snakemake profile as plain values, `default-resources` as a dict."""
-    import yaml
-
-    try:
-        settings = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: cannot be read as a profile ({error})") from None
-    resources = settings.get("default-resources") or {}
-    if isinstance(resources, list):
-        resources = dict(entry.split("=", 1) for entry in resources)
-    return settings | {"default-resources": resources}
 
 
 def partitions(ask: Callable[..., str | None]) -> pd.DataFrame:
@@ -148,14 +138,43 @@ def _partition(resources: dict, ask, table: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _gpu(experiment: Experiment, resources: dict, ask) -> list[Finding]:
-    wanted = max(costs.needs_gpu(experiment, model) for model in experiment.config.models)
-    if not wanted:
-        return [Finding("ok", "no model asks for a GPU")]
+def _offered(resources: dict, ask) -> tuple[list[tuple[str, str]], pd.DataFrame]:
+    """(type, number) of the cards of each sort of node in the partition, and all partitions."""
     known = partitions(ask)
-    partition, kind = str(resources.get("slurm_partition") or ""), str(resources.get("gpu_model") or "")
+    partition = str(resources.get("slurm_partition") or "")
     mine = known[known["partition"] == partition] if partition else known[known["default"]]
-    offered = [match for gres in mine["gres"] for match in re.findall(r"gpu(?::([^:,()]+))?:(\d+)", gres)]
+    return [match for gres in mine["gres"] for match in re.findall(r"gpu(?::([^:,()]+))?:(\d+)", gres)], known
+
+
+def _kinds(resources: dict, ask) -> list[str]:
+    """Types of card that a job may get, by SLURM's names."""
+    kind = str(resources.get("gpu_model") or "")
+    return [kind] if kind else sorted({name for name, _ in _offered(resources, ask)[0] if name})
+
+
+def _torch(experiment: Experiment) -> list[Finding]:
+    """Does the installed torch go with the driver? Jobs that are given a card and see none end with an error."""
+    build = cards.torch_build()
+    if build is None or not costs.uses_gpu(experiment):
+        return []
+    found = cards.driver()
+    fault = cards.disagreement(build, found)
+    if fault:
+        mend = "install the torch whose CUDA the driver knows (pytorch.org names the index for each), or set device: cpu for the models"
+        return [Finding("error", fault, mend)]
+    made = f"torch {build.version}, built for {f'CUDA {build.cuda}' if build.cuda else f'ROCm {build.rocm}'}"
+    if found:
+        return [Finding("ok", f"{made}; this machine's driver is {found[0]}, for CUDA {found[1]} and before")]
+    oldest = cards.oldest_driver(build)
+    asked = f": it must be {oldest} or newer" if oldest else ""
+    return [Finding("warning", f"{made}; no driver is seen from here{asked}", "`srun --gpus=1 nvidia-smi` shows that of a compute node")]
+
+
+def _gpu(experiment: Experiment, resources: dict, ask, card: cards.Card | None) -> list[Finding]:
+    if not costs.uses_gpu(experiment):
+        return [Finding("ok", "no model asks for a GPU")]
+    kind = str(resources.get("gpu_model") or "")
+    offered, known = _offered(resources, ask)
     elsewhere = sorted(set(known.loc[known["gres"].str.contains("gpu"), "partition"]))
     if not offered:
         mend = f"slurm_partition: one of {', '.join(elsewhere)}" if elsewhere else "no partition has one: set device: cpu for the models"
@@ -169,6 +188,8 @@ def _gpu(experiment: Experiment, resources: dict, ask) -> list[Finding]:
                 f"gpu_model in the profile: {' or '.join(kinds) or 'leave it empty'}",
             )
         ]
+    gb = card.gb if card else costs.CARD_GB
+    wanted = max(costs.Cost(experiment, work, gb).gpus for several in works(experiment).values() for work in several)
     most = max(int(number) for name, number in offered if not kind or name == kind)
     if most < wanted:
         return [Finding("error", f"a job asks for {wanted} GPUs, a node has {most}", "quantization: nf4, or a node with more cards")]
@@ -181,7 +202,17 @@ def _gpu(experiment: Experiment, resources: dict, ask) -> list[Finding]:
                 "name one as gpu_model in the profile",
             )
         )
-    return found
+    return found + _memory_of_cards(experiment, card)
+
+
+def _memory_of_cards(experiment: Experiment, card: cards.Card | None) -> list[Finding]:
+    found = []
+    if card is None:
+        card = cards.Card(costs.CARD_GB, "assumed")
+        mend = f"{cards.KEY} in the profile says how much a card has"
+        found.append(Finding("warning", f"how much memory the cards have is not known; {card.gb:.0f} GB are assumed", mend))
+    found += [Finding("warning" if one.is_tight else "error", one.fault, one.mend) for one in misfits(experiment, card.gb)]
+    return found or [Finding("ok", f"every job fits a card of {card.gb:.0f} GB ({card.source})")]
 
 
 def _account(resources: dict, ask, told: str) -> list[Finding]:
@@ -264,7 +295,7 @@ def _hub(experiment: Experiment) -> list[Finding]:
             "else set HF_HOME to a shared folder",
         )
     ]
-    needed = sum(costs.size(experiment, name).parameters * 2 for name in hub)
+    needed = sum(size(experiment, name).parameters * 2 for name in hub)
     return found + [_room(home, needed, "the models of the hub")]
 
 

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from dataclasses import dataclass
+from itertools import islice
 
 from tli.config.keys import Arm, Config, Training
 from tli.errors import ConfigError
-from tli.specs import AnchorSpec, SelectSpec, TrainSpec
+from tli.specs import AnchorSpec, SelectSpec, TrainSpec, TuneSpec
+
+FIRST_TUNING_SEED = 1_000_001
 
 
 @dataclass(frozen=True)
@@ -18,8 +22,9 @@ class ResolvedArm:
     loss_layers: tuple[str, ...]  # as the config asks for them: "best", "output", "2"
     ranks: tuple[int, ...]
     alpha: str | float  # the rule, see `resolve_alpha`
-    training: TrainSpec  # its layer, rank and alpha are those of no cell yet
+    training: TrainSpec  # its layer, rank and alpha are those of no cell yet; what is tuned is that of its dearest trial
     placebo_of: str = ""  # the arm whose placebo this is
+    tune: TuneSpec | None = None  # what is tried first; a placebo has its arm's
 
     @property
     def is_placebo(self) -> bool:
@@ -29,6 +34,11 @@ class ResolvedArm:
     def is_control(self) -> bool:
         """A placebo, an arm that pulls nothing across, or one that is measured as it starts: none enters the confirmatory family."""
         return self.is_placebo or self.training.pulls_own_word or self.training.epochs == 0
+
+    @property
+    def tuned_as(self) -> str:
+        """The arm whose trials settle this one's: its own, and a placebo's are those of the arm whose placebo it is."""
+        return self.placebo_of or self.name
 
     @property
     def rank_names(self) -> tuple[str, ...]:
@@ -57,7 +67,35 @@ def expand_arms(config: Config) -> dict[str, ResolvedArm]:
             for weighted, values in _by_weight(full_name, _values(config, name, parent)):
                 for resolved in _by_budget(weighted, values, config.pooling.train):
                     arms[resolved.name] = resolved
+    for arm in arms.values():
+        if arm.tune and arm.is_placebo:
+            _assert_tuned_with(arm, arms[arm.placebo_of])
     return arms
+
+
+def trials_apart(config: Config) -> list[tuple[str, str, str]]:
+    """Where two arms have not equally many trials: (arm, arm, what is said of them), by their entries; of each arm that differs
+    from the first tuned one. Placebos take their arm's choice, and an arm of 0 epochs has none to make."""
+    made: dict[str, tuple[int, int]] = {}
+    for name, arm in config.arms.items():
+        for parent in arm.like if isinstance(arm.like, list) else [arm.like]:
+            values = _values(config, name, parent)
+            if values["epochs"] and not values["shuffle_translations"]:
+                tune = values["tune"]
+                made[name] = (len(tune.trials), len(tune.seeds)) if tune else (0, 0)
+    first = next((name for name, (trials, _) in made.items() if trials), None)
+    return [
+        (name, first, f"{_told(*told)}, {first} has {_told(*made[first])}") for name, told in made.items() if first and told != made[first]
+    ]
+
+
+def _told(trials: int, seeds: int) -> str:
+    return f"{trials} trials of {seeds} seeds" if trials else "no trials"
+
+
+def tuning_seeds(config: Config, count: int) -> tuple[int, ...]:
+    """The first numbers from FIRST_TUNING_SEED that are no seed of a run: a seed that is added to the runs moves none of them."""
+    return tuple(islice((seed for seed in itertools.count(FIRST_TUNING_SEED) if seed not in config.seed_list), count))
 
 
 def resolve_alpha(rule: str | float, rank: int) -> float:
@@ -100,7 +138,7 @@ def _resolved(name: str, values: dict, budget: int | None, pooling: str) -> Reso
     values = dict(values)
     select = values.pop("select")
     chosen = SelectSpec(select.strategy, budget, select.rounds) if select is not None and budget is not None else None
-    outside = {key: values.pop(key) for key in ("loss_layer", "rank", "alpha", "placebo_of", "like")}
+    outside = {key: values.pop(key) for key in ("loss_layer", "rank", "alpha", "placebo_of", "like", "tune")}
     modules, anchor = values["target_modules"], values.pop("anchor")
     values["target_modules"] = (modules,) if isinstance(modules, str) else tuple(modules)
     if anchor is not None and anchor.weight:  # with weight 0 it is the plain run, and has the plain run's unit
@@ -112,6 +150,7 @@ def _resolved(name: str, values: dict, budget: int | None, pooling: str) -> Reso
         alpha=outside["alpha"],
         training=TrainSpec(**values, select=chosen, pooling=pooling, layer="", rank=None, alpha=None),
         placebo_of=outside["placebo_of"],
+        tune=outside["tune"],
     )
 
 
@@ -142,4 +181,55 @@ def _values(config: Config, name: str, parent: str | None) -> dict:
         values["placebo_of"] = next((s for s in seen[1:] if not config.arms[s].shuffle_translations), "")
         if not values["placebo_of"]:
             raise ConfigError(f"arms.{name}: shuffles translations but is like no other arm; name the arm whose placebo it is: like: [tli]")
+    values["tune"] = None if values["epochs"] == 0 else _tuned(config, chain, seen)
+    if tune := values["tune"]:
+        values |= {"learning_rate": max(tune.learning_rates), "epochs": max(tune.epochs)}
+        if tune.weights:
+            values["anchor"] = values["anchor"].model_copy(update={"weight": max(tune.weights)})
     return values
+
+
+def _tuned(config: Config, chain: list[Arm], names: list[str]) -> TuneSpec | None:
+    """What is tried of an arm whose ancestry is `chain`, itself first. Raises ConfigError where that contradicts what it says."""
+    owner = next((place for place, arm in enumerate(chain) if "tune" in arm.model_fields_set), None)
+    tune = config.training.tune if owner is None else chain[owner].tune
+    if tune is None:
+        return None
+    source = "training.tune" if owner is None else f"arms.{names[owner]}.tune"
+    nearer = chain if owner is None else chain[: owner + 1]
+    if chain[0].shuffle_translations and owner == 0:
+        raise ConfigError(f"arms.{names[0]}.tune: a placebo is trained with its arm's choice; take tune out")
+    for place, arm in enumerate(nearer):
+        for key in ("learning_rate", "epochs"):
+            if getattr(tune, key) and key in arm.model_fields_set:
+                raise ConfigError(f"arms.{names[place]}.{key}: {source} tries other values of it; keep one of the two")
+
+    def settled(key: str):
+        arm = next((arm for arm in chain if key in arm.model_fields_set), config.training)
+        return getattr(arm, key)
+
+    anchor = settled("anchor")
+    if tune.weight and anchor is None:
+        raise ConfigError(
+            f"arms.{names[0]}: {source} tries weights of an anchor, and this arm has none; give it `anchor`, or a tune of its own"
+        )
+    if tune.weight and isinstance(anchor.weight, list):
+        raise ConfigError(f"arms.{names[0]}.anchor.weight: makes an arm for each weight, and {source} chooses one; keep one of the two")
+    return TuneSpec(
+        learning_rates=tuple(tune.learning_rate or [settled("learning_rate")]),
+        epochs=tuple(tune.epochs or [settled("epochs")]),
+        weights=tuple(tune.weight),
+        seeds=tuning_seeds(config, tune.seeds),
+    )
+
+
+def _assert_tuned_with(placebo: ResolvedArm, arm: ResolvedArm) -> None:
+    """Raises ConfigError for a placebo of a tuned arm where its arm has no trials."""
+    layers = [layer for layer in placebo.loss_layers if layer not in arm.loss_layers]
+    ranks = [rank for rank in placebo.rank_names if rank not in arm.rank_names]
+    if layers or ranks:
+        lacking = [f"layer {layer}" for layer in layers] + [f"rank {rank}" for rank in ranks]
+        raise ConfigError(
+            f"arms.{placebo.name}: a placebo takes what was chosen for {arm.name}, which is not tuned at {', '.join(lacking)}; "
+            "name layers and ranks that both have"
+        )

@@ -39,7 +39,7 @@ class Model(Section):
     quantization: Literal["none", "nf4"] = Field(
         "none",
         description="`nf4` holds the weights in 4 bits through bitsandbytes, on a GPU or a CPU. The check job writes them to "
-        "`<results>/store/nf4` (0.6 bytes a parameter) and all others open them there.",
+        "`<results>/store/nf4` (4.5 bits a weight of the blocks, 16 of all else) and all others open them there.",
         examples=["nf4"],
     )
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
@@ -52,7 +52,8 @@ class Model(Section):
         "memory does not hold the model.",
     )
     across_gpus: bool = Field(
-        False, description="Spread a model that is larger than one card over all visible GPUs (accelerate's device map)."
+        False,
+        description="Spread a model over all visible GPUs (accelerate's device map) where one card does not hold what a job opens of it.",
     )
     demo: bool = Field(False, description="Marks a model too small for any claim; the report then says so everywhere.")
     trust_remote_code: bool = Field(
@@ -224,6 +225,31 @@ class Anchor(Section):
     )
 
 
+class Tune(Section):
+    """Trials that settle an arm's settings before its runs: every combination is trained and judged on the select split alone."""
+
+    learning_rate: list[Annotated[float, Field(gt=0)]] = Field(
+        [], description="Peak learning rates to try; left empty: the arm's own.", examples=[[5.0e-5, 2.0e-4, 8.0e-4]]
+    )
+    epochs: list[Annotated[int, Field(ge=1)]] = Field([], description="Passes to try; left empty: the arm's own.", examples=[[2, 5]])
+    weight: list[Annotated[float, Field(ge=0)]] = Field(
+        [], description="Weights of the arm's anchor to try; left empty: the anchor's own.", examples=[[1, 3, 10]]
+    )
+    seeds: Annotated[int, Field(ge=1)] = Field(
+        2, description="Seeds of each trial, counted from 1,000,001: none of them is ever a seed of the runs."
+    )
+
+    @model_validator(mode="after")
+    def _tries_something(self):
+        lists = {name: getattr(self, name) for name in ("learning_rate", "epochs", "weight")}
+        if not any(lists.values()):
+            raise ValueError("names nothing to try; give learning_rate, epochs or weight a list of values")
+        for name, values in lists.items():
+            if len(set(values)) < len(values):
+                raise ValueError(f"{name} names a value twice; equal trials are one trial")
+        return self
+
+
 class Training(Section):
     """How an adapter is trained. Defaults are the paper's; every key can stand in an arm too."""
 
@@ -271,6 +297,14 @@ class Training(Section):
     )
     select: Selection | None = Field(None, description="Train on some of the pairs only, chosen by a strategy.")
     anchor: Anchor | None = Field(None, description="Hold the model to its own running text (the third that is kept apart).")
+    tune: Tune | None = Field(
+        None,
+        description="Fair tuning: choose learning rate, epochs or the anchor's weight by the primary endpoint on the select split, for each "
+        "layer and rank. Only the best trial, trained anew with the runs' seeds, enters the grid; all arms have equally many trials of as "
+        "many seeds, a placebo takes its arm's choice, an arm of 0 epochs has none to make. Without it, ranks, full fine-tuning and anchors "
+        "are compared at settings that suit some of them.",
+        examples=[{"learning_rate": [5.0e-5, 2.0e-4, 8.0e-4]}],
+    )
 
 
 class Arm(Training):
@@ -372,6 +406,34 @@ class Statistics(Section):
     bootstrap: Annotated[int, Field(ge=100)] = Field(2000, description="Resamples of the bootstrap intervals within one run.")
 
 
+class Translate(Section):
+    """Word translation by prompt, both directions: held-out words as tasks of the lm-evaluation-harness."""
+
+    shots: list[Annotated[int, Field(ge=0)]] = Field(
+        [0, 5],
+        min_length=1,
+        description="Numbers of training pairs shown before each word. The untrained model with most of them is a rival of its own.",
+        examples=[[0], [0, 1, 5]],
+    )
+    choices: Annotated[int, Field(ge=2)] = Field(
+        10,
+        description="The right form stands among so many held-out forms of like length, none of them another accepted translation. A model "
+        "that does not look at the word is right once in so many.",
+    )
+    names: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Annotated[str, Field(pattern=r"^[^\s{}:][^{}:\n]*$")]] = Field(
+        {},
+        description="What a language is called in the prompt; one that is not named here has its English name from CLDR, or its code.",
+        examples=[{"lug": "Luganda"}],
+    )
+
+    @field_validator("shots")
+    @classmethod
+    def _distinct(cls, shots):
+        if len(set(shots)) < len(shots):
+            raise ValueError("a number of shots is named twice")
+        return shots
+
+
 class Transfer(Section):
     """Tasks that tell what else the training changed, scored by the lm-evaluation-harness."""
 
@@ -395,6 +457,13 @@ class Transfer(Section):
     num_fewshot: Annotated[int, Field(ge=0)] = Field(0, description="Examples put before each item.")
     batch_size: Annotated[int, Field(ge=1)] = Field(16, description="Items that go through the model together.")
     add_bos: bool | None = Field(None, description="Put BOS before each item; left empty: as the tokenizer does.")
+    translate: Translate | None = Field(
+        None,
+        description="Ask every model to translate the held-out words by prompt, in both directions: the right form among several by "
+        'log-likelihood, and what it says by itself. `{}` asks with the defaults; left empty, nothing is asked. It answers the line "shows '
+        'in what the model says". Of `transfer` it heeds limit, batch_size and add_bos.',
+        examples=[{}],
+    )
 
 
 class Text(Section):

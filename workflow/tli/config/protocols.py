@@ -47,4 +47,4 @@ def protocol(config: Config) -> str:
 
 def _is_the_papers(arm: ResolvedArm) -> bool:
     same = all(getattr(arm.training, key) == value for key, value in PAPER.items())
-    return same and arm.loss_layers == ("2",) and set(arm.training.target_modules) == MODULES
+    return same and arm.tune is None and arm.loss_layers == ("2",) and set(arm.training.target_modules) == MODULES

@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from tli.config.arms import trials_apart
 from tli.config.keys import Config
 from tli.errors import ConfigError
 
@@ -34,9 +35,25 @@ def parse(values: dict, paths: list[str | Path] = ()) -> Config:
     for path in paths:
         _read_yaml(Path(path))  # for what is lost in the values: a key that stands twice
     try:
-        return Config.model_validate(values)
+        config = Config.model_validate(values)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(e, paths) for e in _gather(error.errors()))) from None
+    if apart := trials_apart(config) if _tunes(config) else []:
+        raise ConfigError("\n".join(_uneven(*one, paths) for one in apart))
+    return config
+
+
+def _tunes(config: Config) -> bool:
+    return any(section.tune for section in (config.training, *config.arms.values()))
+
+
+def _uneven(arm: str, other: str, told: str, paths: list[str | Path]) -> str:
+    """Two arms with unequal trials, and where both stand."""
+    beside = _find_line(("arms", other, "tune"), paths).removesuffix(": ")
+    return (
+        f"{_find_line(('arms', arm, 'tune'), paths)}arms.{arm}: {told}{f' ({beside})' if beside else ''}; arms are compared fairly only "
+        "where each had equally many trials: give all of them as many, or tune none"
+    )
 
 
 def _merge(base: dict, over: dict) -> dict:

@@ -85,6 +85,11 @@ class Experiment:
         return list({(run.model, run.pair, *run.cell): run for run in reversed(self.runs)}.values())[::-1]
 
     @cached_property
+    def tuned_cells(self) -> list[GridRun]:
+        """The first seed's run of every cell that has trials of its own: a placebo takes its arm's choice."""
+        return [run for run in self.cells if self.arms[run.arm].tune and not run.placebo_of]
+
+    @cached_property
     def _by_model_pair(self) -> dict[tuple[str, str], list[GridRun]]:
         groups: dict[tuple[str, str], list[GridRun]] = {key: [] for key in self.model_pairs}
         for run in self.runs:
@@ -118,8 +123,13 @@ class Experiment:
 
     @property
     def has_transfer(self) -> bool:
-        """Whether anything is asked of the models with their heads: tasks, or running text."""
-        return bool(self.config.transfer.tasks or self.config.text)
+        """Whether anything is asked of the models with their heads: tasks, running text, translation."""
+        return bool(self.config.transfer.tasks or self.config.text or self.translates)
+
+    @property
+    def translates(self) -> bool:
+        """Whether the models are asked to translate the held-out words by prompt."""
+        return self.config.transfer.translate is not None
 
     @property
     def seed_chunks(self) -> list[list[int]]:
@@ -158,7 +168,8 @@ class Experiment:
         return {}
 
     def _cut(self, stage: str, model: str, pair: str) -> dict[str, Part]:
-        runs = [run for run in self.runs_of(model, pair) if stage != "transfer" or run.fold <= 1]  # tasks: on one fold a seed
+        every_fold = stage != "transfer" or self.translates  # tasks and text: on one fold a seed
+        runs = [run for run in self.runs_of(model, pair) if every_fold or run.fold <= 1]
         adapters = [run for run in runs if not run.is_full]
         size = self.config.jobs.adapters_per_transfer_job if stage == "transfer" else self.config.jobs.adapters_per_job
         parts: list[Part] = []

@@ -154,6 +154,9 @@ def _list_problems(experiment: Experiment, pair: str, files: list[str], union: l
     pairs, _, _ = union.add(pair, files, spec)
     trained = int((pairs["split"] == "train").sum())
     problems = [f"pairs.{pair}: the train split has {trained} pairs; at least 2 are needed"] if trained < 2 else []
+    if not (pairs["split"] == "select").any():
+        tuned = [f"arms.{name}.tune" for name, arm in experiment.arms.items() if arm.tune]
+        problems += [f"{key}: {pair} has no select pairs to choose by; give split.shares.select a share" for key in tuned[:1]]
     for name, arm in experiment.arms.items():
         select = arm.training.select
         if select is not None and select.budget > trained:

@@ -1,6 +1,6 @@
 """Where each file lies below the results folder. Paths are made here and nowhere else; names in braces make patterns for rules.
 
-lexicon/<pair>/ · check/<model>.json · scan/<model>/<pair>/ · train/<model>/<pair>/<run>/ · evaluate/, transfer/<model>/<pair>/<part>/
+lexicon/<pair>/ · check/<model>.json · scan/<model>/<pair>/ · tune/<model>/<pair>/<cell>/ · train/<model>/<pair>/<run>/ · evaluate/, transfer/<model>/<pair>/<part>/
 statistics/ · report/ · fetched/ · store/ (finished units) · provenance/ · logs/ · benchmarks/
 """
 
@@ -13,7 +13,22 @@ from tli.probes.registry import answers
 
 ADAPTER = ("adapter_config.json", "adapter_model.safetensors", "README.md")
 TRAINED = ("runs.tsv", "losses.parquet")  # of the evaluation, beside its probes' answers
-STATISTICS = ("runs", "tests", "verdicts", "lines", "rivals", "added", "ladder", "harm", "power", "words", "ranks", "survival", "gains")
+STATISTICS = (
+    "runs",
+    "tests",
+    "verdicts",
+    "lines",
+    "rivals",
+    "added",
+    "ladder",
+    "harm",
+    "translation",
+    "power",
+    "words",
+    "ranks",
+    "survival",
+    "gains",
+)
 
 
 @dataclass(frozen=True)
@@ -47,6 +62,11 @@ class Layout:
         files |= {"map_similarities": "maps-similarities.parquet", "map_metrics": "maps-metrics.tsv"}
         return {name: f"{self.results}/scan/{model}/{pair}/{file}" for name, file in files.items()}
 
+    def trials(self, model: str, pair: str, cell: tuple[str, str, str]) -> str:
+        """What was tried of a cell (arm, layer, rank) and what was chosen."""
+        arm, layer, rank = cell
+        return f"{self.results}/tune/{model}/{pair}/{arm}/layer-{layer}/rank-{rank}/trials.tsv"
+
     def run(self, model: str, pair: str, run: str) -> str:
         """The folder of a run, by its name."""
         return f"{self.results}/train/{model}/{pair}/{run}"
@@ -77,6 +97,10 @@ class Layout:
         """The tables of one part of the evaluation or the transfer."""
         files = [answer.file for answer in answers(stage).values()] + (list(TRAINED) if stage == "evaluate" else [])
         return {file.split(".")[0]: f"{self.part(stage, model, pair, part)}/{file}" for file in files}
+
+    def translate_tasks(self, model: str, pair: str) -> str:
+        """The folder of the harness's tasks in which a model was asked to translate."""
+        return f"{self.results}/transfer/{model}/{pair}/tasks"
 
     def statistics(self) -> dict[str, str]:
         """The tables of the statistics."""

@@ -40,6 +40,7 @@ def _compact(table: pd.DataFrame) -> pd.DataFrame:
 
 def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
     """The rows of all parts, categories joined (pd.concat would make text of them); the parts are used up."""
+    parts = [part for part in parts if len(part)] or parts[:1]  # text of no rows has no type that could be joined
     columns = {}
     for name in parts[0].columns:
         values = [part.pop(name) for part in parts]

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from tli.config import Config
 from tli.config.arms import expand_arms
-from tli.specs import LexiconSpec, MapsSpec, MeasureSpec, ModelSpec, ScanSpec, SplitSpec, StatisticsSpec, TextSpec, TransferSpec
+from tli.config.keys import Translate
+from tli.specs import (
+    LexiconSpec,
+    MapsSpec,
+    MeasureSpec,
+    ModelSpec,
+    ScanSpec,
+    SplitSpec,
+    StatisticsSpec,
+    TextSpec,
+    TransferSpec,
+    TranslateSpec,
+)
 
 TWINS = 5  # of a map, on shuffled pairs
 ON_SELECT = (
@@ -70,8 +84,21 @@ def measure_spec(config: Config) -> MeasureSpec:
     )
 
 
+def trial_measure_spec(config: Config) -> MeasureSpec:
+    """How a trial is measured: where and as the claims about its runs are made."""
+    whole = measure_spec(config)
+    return replace(whole, hidden_states=whole.hidden_states[:1], poolings=whole.poolings[:1], projected_pairs=0)
+
+
 def transfer_spec(config: Config) -> TransferSpec:
-    return TransferSpec(**config.transfer.model_dump(exclude={"tasks"}), tasks=tuple(config.transfer.tasks))
+    section = config.transfer
+    return TransferSpec(
+        **section.model_dump(exclude={"tasks", "translate"}), tasks=tuple(section.tasks), translate=translate_spec(section.translate)
+    )
+
+
+def translate_spec(section: Translate | None) -> TranslateSpec | None:
+    return None if section is None else TranslateSpec(**section.model_dump(exclude={"shots"}), shots=tuple(section.shots))
 
 
 def statistics_spec(config: Config) -> StatisticsSpec:

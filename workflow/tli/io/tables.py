@@ -83,6 +83,22 @@ SELECT_MAPS = RUN + [  # the run is whose vectors the map was fitted to: a train
     "fitted",  # select pairs that it was fitted to
 ]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
+TRIALS = [
+    *CELL,
+    "trial",  # counted from 1, the smaller change of the model first
+    "learning_rate",
+    "epochs",
+    "weight",  # of the anchor, NaN where it is not tuned
+    "seed",  # none of the runs'
+    "criterion",  # a column of METRICS
+    "hidden_state",
+    "pooling",
+    "words",  # select pairs that it rests on
+    "value",  # of the select pairs among their own forms; NaN where the training failed
+    "failed",
+    "chosen",  # True for all seeds of the trial whose settings the runs take
+    "unit",  # digest of all that the trained seed depends on
+]
 WORDS = [
     "model",
     "pair",
@@ -103,6 +119,7 @@ RUNS = GRID + [
     "warmup_steps",
     "alpha",
     "dropout",
+    "anchor_weight",  # NaN without an anchor
     "adapted_blocks",  # how many blocks carry an adapter
     "trainable_parameters",
     "reached_parameters",  # those that the loss can reach, measured
@@ -143,6 +160,17 @@ STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part",
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
 GENERATION = RUN + ["task", "language", "metric", "value", "items"]  # tasks without choices, over all their items
+TRANSLATE = RUN + [
+    "direction",  # "swh-eng": from Swahili into English
+    "shots",  # training pairs shown before the word
+    "item",  # the pair_id
+    "component",
+    "correct",  # the right form has the highest log-likelihood of the choices
+    "margin",  # its log-probability minus that of the best wrong choice, nats
+    "choices",
+    "exact",  # what it says up to the line's end is an accepted translation
+    "answer",  # what it says
+]
 PERPLEXITY = RUN + ["language", "sentences", "tokens", "perplexity", "uniform"]
 RUNNING_TEXT = RUN + [
     "language",
@@ -289,6 +317,30 @@ HARM = [
     "p_below",  # one-sided, not adjusted: the rise is below the margin
     "p_above",
 ]
+TRANSLATION = [
+    *CELL,
+    "control",
+    "direction",
+    "shots",
+    "metric",  # choice: by log-likelihood; exact: greedy exact match
+    "contrast",  # after - before, real - placebo, or after - the untrained model with most shots
+    "rival_shots",  # how many those are
+    "items",
+    "seeds",
+    "units",  # components of the list
+    "chance",  # NaN for exact
+    "after",
+    "other",  # what it is compared with
+    "estimate",
+    "low",
+    "high",
+    "p",
+    "family",
+    "family_size",
+    "p_holm",
+    "p_bh",
+    "p_by",
+]
 LADDER = [
     "model",
     "pair",
@@ -372,5 +424,6 @@ TEXT = {
     "model", "pair", "arm", "layer", "rank", "run", "map", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "rival", "aligned_id", "reason",
+    "note", "direction", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "rival", "aligned_id",
+    "reason",
 }  # fmt: skip

@@ -18,3 +18,11 @@ def short(code: str) -> str:
 def same_language(one: str, other: str) -> bool:
     """Whether two ISO 639 codes (or locales) name one language."""
     return short(one).split("_")[0] == short(other).split("_")[0]
+
+
+@lru_cache(maxsize=1024)
+def english_name(code: str) -> str:
+    """The English name that CLDR gives to a language: "Swahili" for swh; the code itself where it has none."""
+    from babel import Locale
+
+    return Locale("en").languages.get(short(code)) or code

@@ -85,10 +85,36 @@ def free_memory(root: Path = Path("/")) -> int:
     for folder in (group / job, group, group / "memory" / job):
         for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
             try:
-                free.append(int((folder / limit).read_text()) - int((folder / used).read_text()))
+                free.append(int((folder / limit).read_text()) - int((folder / used).read_text()) + _pages_of_files(folder))
             except (OSError, ValueError):  # "max" is no limit
                 continue
     return max(0, min(free))
+
+
+def _pages_of_files(group: Path) -> int:
+    """Bytes of a job's memory that are copies of what is on disk, given up when they are needed: a streamed model fills it with them."""
+    try:
+        counted = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        below = "total_" if "total_inactive_file" in counted else ""  # version 1 counts the groups below apart
+        return int(counted[below + "inactive_file"]) + int(counted[below + "active_file"])
+    except (OSError, KeyError, ValueError):
+        return 0
+
+
+def upload(array, device):
+    """A numpy array as a tensor where a model computes. The card is not waited for: the driver has copied the array when this returns."""
+    import torch
+
+    return torch.from_numpy(array).to(device, non_blocking=True)
+
+
+def free_on(device) -> float:
+    """Bytes that are free where something computes: on the card, with what torch keeps there for later, or in main memory."""
+    if device.type == "cuda":
+        import torch
+
+        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return free_memory()
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from tli.model import packing
-from tli.model.opened import Opened
+from tli.model.memory import parts_of_range
+from tli.model.opened import Opened, replaced_forward
 from tli.model.states import capture, run
 
 VALUES = 2**25  # logits at once: 128 MB in float32
@@ -31,23 +32,22 @@ def head(whole: Any, opened: Opened, states: Any) -> Any:
         output.router_logits = None  # mixtures of experts hand them on
         return output
 
-    base.forward = given
-    try:
+    with replaced_forward(base, given):
         ids = torch.zeros((1, len(states)), dtype=torch.long, device=states.device)
         return whole(input_ids=ids, use_cache=False).logits[0]
-    finally:
-        del base.forward
 
 
 @contextmanager
 def head_weights(whole: Any, weight: Any) -> Iterator[None]:
     """Within the block the head has this weight: where it is tied to embeddings that were trained, the one it had before."""
+    import torch
+
     module = whole.get_output_embeddings()
     if weight is None:
         yield
         return
     now = module.weight
-    module.weight = type(now)(weight.to(now.device), requires_grad=False)
+    module.weight = torch.nn.Parameter(weight.to(now.device), requires_grad=False)
     try:
         yield
     finally:
@@ -63,13 +63,18 @@ def last_states(opened: Opened, sentences: Sequence[tuple[int, ...]], state: int
 
     found: list[Any] = [None] * len(sentences)
     state = opened.layers if state is None else state
-    with torch.no_grad(), capture(opened, [state]) as states:
-        for rows in packing.equal_lengths(sentences, TOKENS):
+
+    def one(rows: packing.Rows) -> None:
+        try:
             run(opened, packing.inputs(rows, opened.device, opened.dtype))
-            flat = states[state].flatten(0, 1)
-            for member, place in zip(rows.members, rows.places, strict=True):
-                found[member] = flat[torch.from_numpy(place).to(flat.device)].cpu()
+            flat = states[state].flatten(0, 1).cpu()
+        finally:
             states.clear()
+        for member, place in zip(rows.members, rows.places, strict=True):
+            found[member] = flat[torch.from_numpy(place)]
+
+    with torch.no_grad(), capture(opened, [state]) as states:
+        packing.each_that_fits(opened.room(), packing.equal_lengths(sentences, TOKENS), one)
     return found
 
 
@@ -88,20 +93,23 @@ def compare(
     targets = torch.tensor([token for ids in sentences for token in ids[1:]], dtype=torch.long)
     step = max(1, VALUES // whole.config.get_text_config().vocab_size)
     entropy, divergence = np.zeros(len(targets)), np.zeros(len(targets))
+    # One sentence's states at a time are joined, not all of them: main memory holds `before` and `after` once.
+    owners = np.repeat(np.arange(len(sentences)), lengths)
+    places = np.concatenate([np.arange(n) for n in lengths]) if len(lengths) else np.zeros(0, int)
+
+    def one(positions: range) -> None:
+        piece = slice(positions.start, positions.stop)
+        p, q = (_gathered(states, owners[piece], places[piece], opened.device) for states in (before, after))
+        log_q = log_softmax(head(whole, opened, q))
+        with head_weights(whole, weight):
+            log_p = log_softmax(head(whole, opened, p))
+        right = targets[piece].to(log_q.device)
+        entropy[piece] = -log_q.gather(1, right[:, None])[:, 0].double().cpu().numpy()
+        terms = log_p.exp() * (log_p - log_q)
+        divergence[piece] = terms.nan_to_num(0.0).sum(-1, dtype=torch.float64).cpu().numpy()  # 0 log 0 = 0
+
     with torch.inference_mode():
-        # One sentence's states at a time are joined, not all of them: main memory holds `before` and `after` once.
-        owners = np.repeat(np.arange(len(sentences)), lengths)
-        places = np.concatenate([np.arange(n) for n in lengths]) if len(lengths) else np.zeros(0, int)
-        for first in range(0, len(targets), step):
-            piece = slice(first, min(first + step, len(targets)))
-            p, q = (_gathered(states, owners[piece], places[piece], opened.device) for states in (before, after))
-            log_q = log_softmax(head(whole, opened, q))
-            with head_weights(whole, weight):
-                log_p = log_softmax(head(whole, opened, p))
-            right = targets[piece].to(log_q.device)
-            entropy[piece] = -log_q.gather(1, right[:, None])[:, 0].double().cpu().numpy()
-            terms = log_p.exp() * (log_p - log_q)
-            divergence[piece] = terms.nan_to_num(0.0).sum(-1, dtype=torch.float64).cpu().numpy()  # 0 log 0 = 0
+        opened.room("positions").each(parts_of_range(range(len(targets)), step), one, len, parts_of_range)
     with np.errstate(invalid="ignore", divide="ignore"):
         return tuple(np.bincount(owners, values, minlength=len(sentences)) / lengths for values in (entropy, divergence))
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from tli.model import packing
-from tli.model.device import free_memory
+from tli.model.device import upload
 from tli.model.inside import placed
 from tli.model.layouts import is_exact
 from tli.model.lora import applied
 from tli.model.opened import Opened, is_linear, sides
 from tli.model.pooling import Tokens, mix, tokens_of, weights
 from tli.model.states import capture, run
-from tli.model.streaming import Wanted, stream
+from tli.model.streaming import Wanted, stream_all
 
 
 @dataclass
@@ -62,10 +62,7 @@ def embed_all(
     laid = passes(opened, tokens, tokens_per_batch)
     gathered = [Gathered(tokens, list(one.hidden_states), poolings, opened.hidden_size) for one in wanted]
     if opened.stream is not None:
-        size = sum(rows.ids.size for rows in laid) * opened.hidden_size * opened.dtype.itemsize
-        together = max(1, int(free_memory() / 2 / size)) if opened.device.type == "cpu" else len(wanted)
-        for first in range(0, len(wanted), together):
-            stream(opened, laid, wanted[first : first + together], lambda n, rows, h, v, first=first: gathered[first + n].add(rows, h, v))
+        stream_all(opened, laid, wanted, lambda number, rows, state, values: gathered[number].add(rows, state, values))
     else:
         for one, into in zip(wanted, gathered, strict=True):
             inside = placed(opened, one.inside) if one.inside else nullcontext()
@@ -78,15 +75,21 @@ def _run(opened: Opened, laid: list[packing.Rows], into: Gathered, hidden_states
     import torch
 
     done = 0
-    with torch.inference_mode(), capture(opened, hidden_states) as states:
-        for rows in laid:
+
+    def one(rows: packing.Rows) -> None:
+        nonlocal done
+        try:
             run(opened, packing.inputs(rows, opened.device, opened.dtype))
             for state in hidden_states:
                 into.add(rows, state, states[state])
+        finally:
             states.clear()
-            done += len(rows.members)
-            if progress is not None:
-                progress(done)
+        done += len(rows.members)
+        if progress is not None:
+            progress(done)
+
+    with torch.inference_mode(), capture(opened, hidden_states) as states:
+        packing.each_that_fits(opened.room(), laid, one)
 
 
 def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int | None = None) -> list[packing.Rows]:
@@ -113,12 +116,13 @@ class Gathered:
     def __init__(self, tokens: list[Tokens], hidden_states: list[int], poolings: list[str], hidden_size: int):
         self.tokens, self.poolings = tokens, poolings
         self.vectors = {(h, p): np.empty((len(tokens), hidden_size), np.float32) for h in hidden_states for p in poolings}
-        self.first_norms: dict[int, list] = {h: [] for h in hidden_states}
-        self.other_norms: dict[int, list] = {h: [] for h in hidden_states}
+        self._others = np.cumsum([0] + [len(word.ids) - 1 for word in tokens])  # where each word's begin, token 0 left out
+        self.first_norms = {h: np.empty(len(tokens), np.float32) for h in hidden_states}
+        self.other_norms = {h: np.empty(self._others[-1], np.float32) for h in hidden_states}
         self._mixes: dict[int, tuple] = {}
 
     def add(self, rows: packing.Rows, hidden_state: int, values) -> None:
-        """Take in one hidden state [rows, width, hidden] of one pass."""
+        """Take in one hidden state [rows, width, hidden] of one pass. A pass may come again; it counts once."""
         import torch
 
         if id(rows) not in self._mixes:  # the same for all hidden states of a pass
@@ -126,11 +130,12 @@ class Gathered:
             self._mixes[id(rows)] = rows, [mix(rows, [weights([w], p, len(w.ids))[0] for w in chosen]) for p in self.poolings]
         values = values.float()
         for pooling, (matrix, slots) in zip(self.poolings, self._mixes[id(rows)][1], strict=True):
-            pooled = torch.bmm(torch.from_numpy(matrix).to(values.device), values)
+            pooled = torch.bmm(upload(matrix, values.device), values)
             self.vectors[hidden_state, pooling][rows.members] = pooled.flatten(0, 1).cpu().numpy()[slots]
         norms = values.norm(dim=-1).flatten().cpu().numpy()
-        self.first_norms[hidden_state].append(norms[[place[0] for place in rows.places]])
-        self.other_norms[hidden_state].append(norms[np.concatenate([place[1:] for place in rows.places])])
+        self.first_norms[hidden_state][rows.members] = norms[[place[0] for place in rows.places]]
+        others = [np.arange(self._others[i], self._others[i + 1]) for i in rows.members]
+        self.other_norms[hidden_state][np.concatenate(others)] = norms[np.concatenate([place[1:] for place in rows.places])]
 
     def in_order(self, distinct: list[str], words: list[str]) -> Embedded:
         """The result for `words`, which repeat the distinct ones in any order."""
@@ -139,7 +144,7 @@ class Gathered:
         if words != distinct:
             for key, vectors in self.vectors.items():  # one at a time: all states of a large model are gigabytes
                 self.vectors[key] = vectors[order]
-        ratios = {h: _ratio(np.concatenate(self.first_norms[h]), np.concatenate(self.other_norms[h])) for h in self.first_norms}
+        ratios = {h: _ratio(self.first_norms[h], self.other_norms[h]) for h in self.first_norms}
         counts = np.array([word.last - word.first for word in self.tokens])
         return Embedded(self.vectors, ratios, counts[order])
 

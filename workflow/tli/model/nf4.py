@@ -100,7 +100,7 @@ def replaced(parameter, weight):
     from bitsandbytes.nn import Params4bit
 
     options = {name: value for name, value in parameter.__dict__.items() if not name.startswith("_") and name != "data"}
-    return Params4bit(weight.to("cpu"), **options | {"bnb_quantized": False, "requires_grad": False}).to(parameter.device)
+    return Params4bit(weight, **options | {"bnb_quantized": False, "requires_grad": False}).to(parameter.device)
 
 
 def dequantized(parameter):

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from tli.errors import ModelError
+from tli.model.memory import Room
 
 
 @dataclass
@@ -20,6 +23,20 @@ class Opened:
     device: Any
     exact: dict[str, bool] = field(default_factory=dict)  # which layouts of words are, as far as tli.model.layouts tried them
     stream: Any = None  # tli.model.weights.Source where the weights are not in memory
+    rooms: dict[str, Room] = field(default_factory=dict)  # what -> how much of it may be computed at once
+
+    @property
+    def cards(self) -> list:
+        """The devices that hold its weights: several where it is spread over cards. Of a streamed model the one that it computes on."""
+        return list({p.device: None for p in self.base.parameters() if not p.is_meta}) or [self.device]
+
+    def beside(self, module):
+        """The device of a module's weight: what is computed with it belongs there."""
+        return self.device if module.weight.is_meta else module.weight.device
+
+    def room(self, what: str = "tokens") -> Room:
+        """How much of `what` (tokens of a pass, positions whose predictions are taken, rows of a batch) the card holds at once."""
+        return self.rooms.setdefault(what, Room(what))
 
     @property
     def dtype(self):
@@ -44,6 +61,19 @@ def find_blocks(base, layers: int):
     if not lists:
         raise ModelError(f"{type(base).__name__}: no list of {layers} blocks found in it; this architecture is not known")
     return max(lists, key=lambda m: sum(p.numel() for p in m.parameters()))
+
+
+@contextmanager
+def replaced_forward(module, forward: Callable) -> Iterator[None]:
+    """Within the block the module's forward is this one; afterwards what it was, with what accelerate may have put around it."""
+    before = module.__dict__.get("forward")
+    module.forward = forward
+    try:
+        yield
+    finally:
+        del module.forward
+        if before is not None:
+            module.forward = before
 
 
 def is_transposed(module) -> bool:

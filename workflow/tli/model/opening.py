@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from tli.errors import ModelError
+from tli.log import say
 from tli.model.checkpoint import (
     assert_plain_numbers,
     checkpoint_folder,
@@ -21,9 +22,9 @@ from tli.model.checkpoint import (
     whole_class,
     without_pooler,
 )
-from tli.model.device import is_out_of_memory, resolve_device
+from tli.model.device import free_on, is_out_of_memory, resolve_device
 from tli.model.files import read_tensors
-from tli.model.nf4 import assert_covered, coverage, guard_cpu
+from tli.model.nf4 import Coverage, assert_covered, coverage, guard_cpu
 from tli.model.opened import Opened, find_blocks
 from tli.model.quantized import reopened
 from tli.model.staging import staged
@@ -31,13 +32,14 @@ from tli.model.weights import must_stream, open_streamed, tied_partner_of
 from tli.specs import ModelSpec
 
 
-def open_model(spec: ModelSpec, blocks: int | None = None, *, quantized: bool = True) -> Opened:
+def open_model(spec: ModelSpec, blocks: int | None = None, *, quantized: bool = True, times: float = 1.5) -> Opened:
     """Open the model without its head, in eval mode, frozen.
 
     blocks: how many blocks are read and held (all by default); the state hs[blocks]
     of such a model is the whole model's, before any final norm (see tli.model.states). quantized=False leaves out NF4.
     Where all blocks are asked for and memory does not hold them, or by the setting `stream`, none is read now, and
-    tli.model.streaming runs them one at a time.
+    tli.model.streaming runs them one at a time. times: the card's memory that is needed, as a multiple of the weights; with
+    `across_gpus` more cards than one are taken only where one does not hold that.
     Raises ModelError for missing tensors and for more blocks than the model has.
     """
     from transformers import AutoModel
@@ -57,7 +59,7 @@ def open_model(spec: ModelSpec, blocks: int | None = None, *, quantized: bool = 
     if streams:
         base, source = open_streamed(spec, config, checkpoint_folder(spec), quantized)
     else:
-        base = _load(AutoModel, spec, config, quantized, headless=True)
+        base = _load(AutoModel, spec, config, quantized, headless=True, times=times)
         base = text_part(base, config)
     device = next(base.parameters()).device if source is None else resolve_device(spec.device)
     prefix = _prefix_of(base, spec, config) if is_causal(config) else ""
@@ -81,11 +83,14 @@ def streamed(spec: ModelSpec, *, quantized: bool = True) -> bool:
     return folder is not None and must_stream(spec, load_config(spec), folder, quantized and spec.quantization == "nf4")
 
 
-def open_whole(spec: ModelSpec):
-    """The whole causal model with its head, for perplexity and for tasks: (model, tokenizer). Raises ModelError."""
+def open_whole(spec: ModelSpec, times: float = 1.5):
+    """The whole causal model with its head, for perplexity and for tasks: (model, tokenizer). Raises ModelError.
+
+    times: as for `open_model`.
+    """
     spec = _nearest(spec, True)
     config = load_config(spec)
-    return _load(whole_class(config), spec, config, True, headless=False), load_tokenizer(spec)
+    return _load(whole_class(config), spec, config, True, headless=False, times=times), load_tokenizer(spec)
 
 
 def _nearest(spec: ModelSpec, quantized: bool) -> ModelSpec:
@@ -105,7 +110,7 @@ def below_head(whole, tokenizer) -> Opened:
     return Opened(base, find_blocks(base, layers), tokenizer, layers, name + ".", next(base.parameters()).device)
 
 
-def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
+def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool, times: float):
     import torch
     from safetensors import SafetensorError
 
@@ -114,15 +119,18 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
     if folder is not None and any(folder.glob("*.safetensors")):
         assert_plain_numbers(spec.source, config, {} if form else read_tensors(folder))
     options: dict[str, Any] = {"dtype": getattr(torch, spec.dtype), "use_safetensors": True, "output_loading_info": True}
-    if spec.across_gpus and device.type == "cuda":
-        options["device_map"] = "auto"
-    elif device.type == "cuda":
-        options["device_map"] = {"": 0}
-    if quantized and spec.quantization == "nf4" and not getattr(config, "quantization_config", None):
-        from transformers import BitsAndBytesConfig
-
+    rounds = quantized and spec.quantization == "nf4" and not getattr(config, "quantization_config", None)
+    spreads = spec.across_gpus and device.type == "cuda"
+    if rounds or spreads:
         empty = frame(auto, spec, config, tables=False)
         covered = coverage(empty, find_blocks(text_part(empty, config), count_of_blocks(config)))
+    if device.type == "cuda":
+        in_4_bits = rounds or form == "bitsandbytes 4 bit"
+        options["device_map"] = _device_map(covered, in_4_bits, options["dtype"].itemsize, times) if spreads else {"": 0}
+    covered = covered if rounds else None
+    if rounds:
+        from transformers import BitsAndBytesConfig
+
         assert_covered(covered, spec.source)
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
@@ -163,6 +171,18 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool):
                 "please report it with the model's config.json"
             )
     return model.eval().requires_grad_(False)
+
+
+def _device_map(covered: Coverage, in_4_bits: bool, itemsize: int, times: float) -> str | dict[str, int]:
+    """One card where it holds `times` what is opened; else accelerate's map over all that are visible."""
+    import torch
+
+    held = times * (covered.bytes(itemsize) if in_4_bits else (covered.weights + covered.others + covered.rest) * itemsize)
+    free = free_on(torch.device("cuda", 0))
+    if held <= free:
+        return {"": 0}
+    say(f"across_gpus: {held / 1e9:.1f} GB are needed and a card has {free / 1e9:.1f} GB, so the blocks are spread over all cards")
+    return "auto"
 
 
 def _take_from_head(model, spec: ModelSpec, config, folder, missing: set[str]) -> None:

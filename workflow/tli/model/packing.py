@@ -7,10 +7,13 @@ the hidden states are the same, and are computed once. Both are exact; only the 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from tli.model.device import upload
+from tli.model.memory import Room
 
 ROW = 64  # tokens in a row: attention within a row costs this much a token, little beside a block's matrix products
 
@@ -121,6 +124,27 @@ def pad(words: Sequence[tuple[int, ...]], fill: int = 0) -> Rows:
     return Rows(ids, None, mask, list(range(len(words))), [np.arange(len(word)) + i * width for i, word in enumerate(words)])
 
 
+def cut(rows: Rows, tokens_per_pass: int) -> list[Rows]:
+    """The same words in passes of at most so many tokens, at least a row each: rows do not see each other."""
+    count, width = rows.ids.shape
+    step = max(1, tokens_per_pass // width)
+    if step >= count:
+        return [rows]
+    row_of = np.array([place[0] // width for place in rows.places])
+    parts = []
+    for first in range(0, count, step):
+        some, inside = slice(first, first + step), np.flatnonzero((row_of >= first) & (row_of < first + step))
+        positions, mask = (None if one is None else one[some] for one in (rows.positions, rows.mask))
+        places = [rows.places[i] - first * width for i in inside]
+        parts.append(Rows(rows.ids[some], positions, mask, [rows.members[i] for i in inside], places))
+    return parts
+
+
+def each_that_fits(room: Room, passes: Iterable[Rows], do: Callable[[Rows], None]) -> None:
+    """do(rows) for each pass, or for parts of it where the card's memory does not hold it (see tli.model.memory)."""
+    room.each(passes, do, lambda rows: rows.ids.size, cut)
+
+
 def inputs(rows: Rows, device, dtype) -> dict:
     """The keyword arguments of a Transformers model for these rows.
 
@@ -128,12 +152,12 @@ def inputs(rows: Rows, device, dtype) -> dict:
     """
     import torch
 
-    given = {"input_ids": torch.from_numpy(rows.ids).to(device)}
+    given = {"input_ids": upload(rows.ids, device)}
     if rows.positions is not None:
-        given["position_ids"] = torch.from_numpy(rows.positions).to(device)
+        given["position_ids"] = upload(rows.positions, device)
     if rows.mask is not None and rows.mask.ndim == 3:
-        seen = torch.from_numpy(rows.mask).to(device)[:, None]
+        seen = upload(rows.mask, device)[:, None]
         given["attention_mask"] = torch.zeros(seen.shape, dtype=dtype, device=device).masked_fill_(~seen, torch.finfo(dtype).min)
     elif rows.mask is not None:
-        given["attention_mask"] = torch.from_numpy(rows.mask).to(device).long()
+        given["attention_mask"] = upload(rows.mask, device).long()
     return given

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tli.model import lora, packing
+from tli.model.device import free_on
 from tli.model.inside import Inside
 from tli.model.opened import Opened
 from tli.model.weights import loaded, outside, read_ahead
@@ -34,7 +35,32 @@ class Wanted:
         return self.inside.apply(values, rows.ids)
 
 
-def stream(opened: Opened, passes: list[packing.Rows], wanted: list[Wanted], take: Callable[[int, packing.Rows, int, Any], None]) -> None:
+Take = Callable[[int, packing.Rows, int, Any], None]
+
+
+def stream_all(opened: Opened, passes: list[packing.Rows], wanted: Sequence[Wanted], take: Take) -> None:
+    """`stream`, in as many readings of the files as the states of all of `wanted` need to fit half of the memory that is free where it
+    computes; the first of `wanted` ride first.
+
+    The states of all passes are held from block to block, so where the card is full a reading begins again, with passes of half as many
+    tokens and half as many of `wanted` together: what `take` was given before comes again, and `rows` may be a part of a pass.
+    """
+    largest, narrowest = max(rows.ids.size for rows in passes), max(rows.ids.shape[1] for rows in passes)
+    held = sum(rows.ids.size for rows in passes) * opened.hidden_size * opened.dtype.itemsize
+    first = 0
+
+    def ride(tokens: int) -> int:
+        together = max(1, int(free_on(opened.device) / 2 * tokens / largest / held))
+        riding = wanted[first : first + together]
+        parts = [part for rows in passes for part in packing.cut(rows, tokens)]
+        stream(opened, parts, riding, lambda number, rows, state, values: take(first + number, rows, state, values))
+        return len(riding)
+
+    while first < len(wanted):
+        first += opened.room().largest(largest, ride, narrowest)
+
+
+def stream(opened: Opened, passes: list[packing.Rows], wanted: Sequence[Wanted], take: Take) -> None:
     """Run `passes` through the streamed `opened` up to the highest hidden state asked for.
 
     take(number in `wanted`, rows, hidden state, values [rows, width, hidden]) is called for each state asked for, in the

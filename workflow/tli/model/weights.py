@@ -124,7 +124,8 @@ def loaded(opened: Opened, index: int) -> Iterator[None]:
             if place is None:
                 place = torch.empty(parameter.shape, dtype=parameter.dtype, device=opened.device)
             tensor = read(stem + name)
-            place.copy_(rounded(tensor.to(place.dtype), in_4_bits[name]) if name in in_4_bits else tensor)
+            # Moved before it is rounded: the card rounds an 8B's block in no time, and as it does where the model is opened.
+            place.copy_(rounded(tensor.to(place.device, place.dtype), in_4_bits[name]) if name in in_4_bits else tensor)
             memory[(name, parameter.shape, parameter.dtype)] = place
     source.spare = memory
     frame = _fill(module, {name: place for (name, _, _), place in memory.items()})

@@ -37,6 +37,7 @@ class Setting:
     transfer: TransferSpec = field(default_factory=TransferSpec)
     texts: dict[str, tuple[TextSpec, str]] = field(default_factory=dict)  # language -> running text and the file where it lies
     splits: Callable[[int, int], pd.DataFrame] | None = None  # the pairs with the splits of a seed and fold, columns tables.PAIRS
+    has_folds: bool = False
     states: dict[str, list[int]] = field(default_factory=dict)  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
 
@@ -47,6 +48,7 @@ class Probe:
     kind: ClassVar[str] = ""  # its folder of the store
     needs_head: ClassVar[bool] = False  # it asks for probabilities, not for hidden states alone
     knows_languages: ClassVar[bool] = False  # it can tell text of one language from that of another
+    once_a_seed: ClassVar[bool] = False  # with folds it is asked of the first one's runs only
     answers: ClassVar[dict[str, Answer]] = {}  # <name>.parquet in the unit's folder -> the table that it becomes
 
     @classmethod
@@ -55,8 +57,14 @@ class Probe:
         raise NotImplementedError
 
     def asks(self, subject: Subject) -> bool:
-        """Whether it is asked of this subject. A map inside the model is for text of one language: who cannot say which asks it not."""
-        return self.knows_languages or subject.map_inside is None
+        """Whether it is asked of this subject.
+
+        What has nothing to do with the list's split is asked once a seed, with folds too; a map inside the model is for text of one
+        language, and who cannot say which does not ask it.
+        """
+        if subject.map_inside is not None and not self.knows_languages:
+            return False
+        return subject.stands_for_its_seed if self.once_a_seed else True
 
     def key(self, subject: Subject) -> dict[str, Any]:
         """All that the answer depends on."""

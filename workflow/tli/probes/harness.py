@@ -6,6 +6,7 @@ import json
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from tli.errors import ItemError
 from tli.io.store import digest
@@ -40,7 +41,8 @@ def data_digest(task: str, source: str, question_from: str | None, num_fewshot: 
 def build(task: str, source: str, question_from: str | None, num_fewshot: int, folder: Path):
     """The harness's task object, with its items loaded. `folder` takes the written files and must outlive the object.
 
-    Raises ItemError: items that are not on disk, where the source is the hub and the hub is switched off.
+    Raises ItemError: items that are not on disk, where the source is the hub and the hub is switched off; distinct items
+    with one prompt.
     """
     from lm_eval.tasks import TaskManager
 
@@ -63,7 +65,63 @@ def build(task: str, source: str, question_from: str | None, num_fewshot: int, f
     made.set_fewshot_seed(seed=FEWSHOT_SEED)
     if source == HUB and question_from and task.startswith("xcopa_"):
         _replace_questions(made, question_from)
+    refuse_repeated_prompts(made)
     return made
+
+
+REPEATED = 0.05  # share of items whose prompt another one has too: published data sets repeat a few
+NUMBERS = ("idx", "id", "label", "aligned_id", "pairID", "uid")  # of an item: they do not make it another one
+
+
+def refuse_repeated_prompts(task: Any) -> None:
+    """See that the task shows what it asks: distinct items must give distinct prompts.
+
+    Raises ItemError, with the prompt, where more than REPEATED of the distinct items ask what another one asks too, choices and
+    all, or where all have one and the same text before choices that tell nothing of a question. Choices do where they are
+    whole sentences that differ in a word or two: such tasks have a fixed text before them, or none. Shots are left aside,
+    since they may differ where nothing else does.
+    """
+    if getattr(task.config, "doc_to_image", None) or getattr(task.config, "doc_to_audio", None):
+        return  # what differs is no text
+    distinct: dict[str, tuple[str, tuple]] = {}
+    for doc in task.eval_docs:
+        content = {name: value for name, value in doc.items() if name not in NUMBERS and not isinstance(value, (int, float))}
+        content_key = json.dumps(content, sort_keys=True, default=str)
+        if content_key not in distinct:
+            distinct[content_key] = _asked(task, doc)
+    first = {asked: content for content, asked in reversed(distinct.items())}
+    repeated = [asked for content, asked in distinct.items() if first[asked] != content]
+    contexts = {context for context, _ in distinct.values()}
+    asking = sum(_share_a_sentence(rest) for _, rest in distinct.values())
+    constant = len(distinct) > 2 and len(contexts) == 1 and contexts != {""} and 2 * asking < len(distinct)
+    if not constant and len(repeated) <= REPEATED * len(distinct):
+        return
+    context, rest = repeated[0] if repeated else next(iter(distinct.values()))
+    many = "all" if constant else f"{len(repeated)} of"
+    raise ItemError(
+        f"transfer.tasks: {task.config.task}: {many} {len(distinct)} distinct items give a prompt that another item gives too: "
+        f"{(context or ' | '.join(rest))[:300]!r}. The task does not show what it asks; take it out, or another version of it"
+    )
+
+
+def _share_a_sentence(choices: tuple[str, ...]) -> bool:
+    """Whether half of the words of the shortest choice stand in all of them."""
+    words = [set(choice.split()) for choice in choices]
+    return len(words) > 1 and 2 * len(set.intersection(*words)) >= min(map(len, words))
+
+
+def _asked(task: Any, doc: dict) -> tuple[str, tuple[str, ...]]:
+    """What stands before all choices of an item, and what follows."""
+    text, several = task.doc_to_text(doc), getattr(task, "multiple_input", 0)
+    if task.OUTPUT_TYPE in ("multiple_choice", "loglikelihood", "loglikelihood_rolling"):
+        choices = task.doc_to_choice(doc) if getattr(task.config, "doc_to_choice", None) is not None else ()
+        rest = tuple(map(str, choices)) or (str(task.doc_to_target(doc)),)
+    else:
+        rest = ()
+    if several:  # the choices stand before one target
+        return "", (*rest, str(task.doc_to_target(doc)))
+    prefix = task.doc_to_prefix(doc) if hasattr(task, "doc_to_prefix") else None
+    return f"{text}{prefix or ''}", rest
 
 
 def _compile_templates_once() -> None:

@@ -12,6 +12,7 @@ import pandas as pd
 
 from tli.io import tables
 from tli.log import say
+from tli.model.memory import Room, parts_of_range
 from tli.probes.base import Answer, Probe, Setting
 from tli.probes.harness import depends_on
 from tli.subjects import Subject
@@ -28,10 +29,10 @@ def shipped_sentences(language: str) -> list[str]:
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def perplexity(model, tokenizer, sentences: list[str]) -> tuple[float, int]:
+def perplexity(model, tokenizer, sentences: list[str], room: Room | None = None) -> tuple[float, int]:
     """exp of the mean negative log-probability per token, and the number of tokens predicted.
 
-    model: a whole causal model. Each sentence stands by itself after BOS, in one batch; without a BOS its first token is
+    model: a whole causal model. Each sentence stands by itself after BOS, in one batch or in what `room` allows; without a BOS its first token is
     given and not predicted. Uniform guessing has the size of the vocabulary. inf where the model gives no finite number.
     """
     import torch
@@ -42,14 +43,21 @@ def perplexity(model, tokenizer, sentences: list[str]) -> tuple[float, int]:
     tokens = sum(len(row) - 1 for row in ids)
     if not tokens:
         return float("nan"), 0
-    longest = max(map(len, ids))
-    # padding on the right: no token of a sentence sees it, so any id will do
-    padded = torch.tensor([row + [0] * (longest - len(row)) for row in ids], device=model.device)
-    follows = torch.tensor([[k + 1 < len(row) for k in range(longest - 1)] for row in ids], device=model.device)
+    longest, logs = max(map(len, ids)), []
+
+    def one(sentences: range) -> None:
+        some = ids[sentences.start : sentences.stop]
+        # padding on the right: no token of a sentence sees it, so any id will do
+        padded = torch.tensor([row + [0] * (longest - len(row)) for row in some], device=model.device)
+        follows = torch.tensor([[k + 1 < len(row) for k in range(longest - 1)] for row in some], device=model.device)
+        logits = model(input_ids=padded, use_cache=False).logits[:, :-1]
+        follows, after = follows.to(logits.device), padded[:, 1:].to(logits.device)
+        log = torch.log_softmax(logits[follows].float(), dim=-1).gather(1, after[follows].unsqueeze(1))
+        logs.append(log.double().cpu())
+
     with torch.inference_mode():
-        logits = model(input_ids=padded, use_cache=False).logits[:, :-1][follows]
-        log = torch.log_softmax(logits.float(), dim=-1).gather(1, padded[:, 1:][follows].unsqueeze(1))
-    mean = -log.double().mean().item()
+        (room or Room("sentences")).each([range(len(ids))], one, len, parts_of_range)
+    mean = -torch.cat(logs).mean().item()
     return math.exp(mean) if math.isfinite(mean) and mean < 700 else math.inf, tokens
 
 
@@ -75,6 +83,7 @@ class PerplexityProbe(Probe):
     sentences: Mapping[str, list[str]]  # language -> sentences
     kind: ClassVar[str] = "transfer"
     needs_head: ClassVar[bool] = True
+    once_a_seed: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {"perplexity": Answer("perplexity.tsv", tuple(tables.PERPLEXITY))}
 
     @classmethod
@@ -91,7 +100,7 @@ class PerplexityProbe(Probe):
         uniform = loaded.whole.config.get_text_config().vocab_size
         rows = []
         for language, texts in self.sentences.items():
-            value, tokens = perplexity(loaded.whole, loaded.opened.tokenizer, texts)
+            value, tokens = perplexity(loaded.whole, loaded.opened.tokenizer, texts, loaded.opened.room("sentences"))
             rows.append([language, len(texts), tokens, value, float(uniform)])
             warning = verdict(value, uniform) if subject.is_baseline else None
             if warning:

@@ -6,11 +6,12 @@ from tli.probes.base import Answer, Probe
 from tli.probes.perplexity import PerplexityProbe
 from tli.probes.scoring import TaskProbe
 from tli.probes.text import TextProbe
+from tli.probes.translate import TranslateProbe
 from tli.probes.words import WordsProbe
 
 PROBES: dict[str, tuple[type[Probe], ...]] = {
     "evaluate": (WordsProbe,),
-    "transfer": (PerplexityProbe, TextProbe, TaskProbe),
+    "transfer": (PerplexityProbe, TextProbe, TaskProbe, TranslateProbe),
 }
 
 

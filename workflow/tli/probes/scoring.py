@@ -60,13 +60,11 @@ def _is_bos_only(tokenizer) -> bool:
     return tokenizer.encode("a") == [tokenizer.bos_token_id, *plain]
 
 
-def score(lm, task, limit: int | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Score a task object of `tasks.build` as the harness's `simple_evaluate` does: tables of items and of other metrics.
+def evaluated(lm, task, limit: int | None = None) -> dict[str, Any]:
+    """What the harness's `evaluate` finds, with its samples.
 
-    items (columns ITEMS; empty for a task without choices): margin is the log-probability of the right choice minus that
-    of the best wrong one, in nats; positive where the item is right. Other metrics (VALUES) are the task's own, over all
-    items. It calls `evaluate`, the part of `simple_evaluate` that scores: the rest of it lists the machine's packages for
-    its own record at each call, which takes longer than a small model takes for the items.
+    It is the part of `simple_evaluate` that scores: the rest of it lists the machine's packages for its own record at each call,
+    which takes longer than a small model takes for the items.
     """
     import torch
     from lm_eval.evaluator import evaluate
@@ -74,8 +72,18 @@ def score(lm, task, limit: int | None = None) -> tuple[pd.DataFrame, pd.DataFram
     random.seed(0)  # the harness's own seeds, for tasks that sample
     np.random.seed(1234)
     torch.manual_seed(1234)
+    return evaluate(lm, {"tasks": {task.config.task: task}}, limit=limit, bootstrap_iters=0, log_samples=True)
+
+
+def score(lm, task, limit: int | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score a task object of `tasks.build` as the harness's `simple_evaluate` does: tables of items and of other metrics.
+
+    items (columns ITEMS; empty for a task without choices): margin is the log-probability of the right choice minus that
+    of the best wrong one, in nats; positive where the item is right. Other metrics (VALUES) are the task's own, over all
+    items.
+    """
     name = task.config.task
-    found = evaluate(lm, {"tasks": {name: task}}, limit=limit, bootstrap_iters=0, log_samples=True)
+    found = evaluated(lm, task, limit)
     samples = found["samples"][name]
     language = family(name)[1]
     if task.OUTPUT_TYPE == "multiple_choice":
@@ -138,6 +146,7 @@ class TaskProbe(Probe):
     limit: int | None = None
     kind: ClassVar[str] = "transfer"
     needs_head: ClassVar[bool] = True
+    once_a_seed: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {
         "items": Answer("transfer.parquet", tuple(tables.TRANSFER)),
         "values": Answer("generation.tsv", tuple(tables.GENERATION)),
@@ -169,5 +178,12 @@ class TaskProbe(Probe):
     def measure(self, loaded, subject: Subject, folder: Path) -> None:
         if self._task is None:
             self._task = self.build(self.task)
-        rows, values = score(self.harness.around(loaded), self._task, self.limit)
+        lm = self.harness.around(loaded)
+
+        def scored(rows_of_a_batch: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+            lm.batch_size_per_gpu = rows_of_a_batch
+            return score(lm, self._task, self.limit)
+
+        # The harness takes the longest first, so where the card does not hold a batch, little is done twice.
+        rows, values = loaded.opened.room("rows of a batch").largest(lm.batch_size, scored)
         (rows if len(rows) else values).to_parquet(folder / f"{'items' if len(rows) else 'values'}.parquet", index=False)

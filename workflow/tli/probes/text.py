@@ -38,6 +38,7 @@ class TextProbe(Probe):
     kind: ClassVar[str] = "text"
     needs_head: ClassVar[bool] = True
     knows_languages: ClassVar[bool] = True
+    once_a_seed: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {"text": Answer("text.parquet", tuple(tables.RUNNING_TEXT))}
     _ids: list[tuple[int, ...]] = field(default_factory=list)
     _before: list[Any] = field(default_factory=list)

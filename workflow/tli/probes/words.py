@@ -15,6 +15,7 @@ from tli import metrics
 from tli.io import store, tables
 from tli.lexicon.audit import COGNATE
 from tli.metrics.projection import project
+from tli.model.device import free_memory
 from tli.model.embedding import Embedded, embed, embed_all
 from tli.model.opened import Opened
 from tli.model.pooling import tokenize
@@ -130,7 +131,9 @@ class WordsProbe(Probe):
         "fits": Answer("select-maps.tsv", tuple(tables.SELECT_MAPS)),
         "projections": Answer("projections.parquet", tuple(tables.PROJECTIONS)),
     }
-    _embedded: dict[tuple[str, int, int], Embedded] = field(default_factory=dict)
+    _waiting: list[Subject] = field(default_factory=list)  # of a streamed model: whose words are still to be read
+    _read: dict[str, Embedded] = field(default_factory=dict)  # unit -> the vectors of `_read_forms`, of the last reading
+    _read_forms: list[str] = field(default_factory=list)
     _base: Embedded | None = None  # of the model as it came: with folds it is judged many times
 
     @classmethod
@@ -167,23 +170,26 @@ class WordsProbe(Probe):
         return similarity_of(self.splits(-1, 0))
 
     def prepare(self, loaded, subjects: Sequence[Subject]) -> None:
-        """Of a streamed model: all subjects' words in one reading of its files."""
-        opened = loaded.opened
-        self._base = None
-        if opened.stream is None or not subjects:
-            return
-        forms = list(dict.fromkeys(form for subject in subjects for form in self._forms(subject)))
-        wanted = {subject.unit: subject.wanted(opened, self.states[subject.run], self.spec.merge) for subject in subjects}
-        if states := {state for subject in subjects if subject.map_inside for state in self.states[subject.run]}:
+        self._base, self._read = None, {}
+        self._waiting = list(subjects) if loaded.opened.stream is not None else []
+
+    def _read_together(self, opened: Opened, subject: Subject) -> None:
+        """Of a streamed model: the words of this subject and of those that wait, in one reading of its files.
+
+        As many as leave half of the free main memory; the others have a reading of their own when it is their turn.
+        """
+        waiting = [subject, *(other for other in self._waiting if other != subject)]
+        self._read_forms = list(dict.fromkeys(form for one in waiting for form in self._forms(one)))
+        once = list({one.unit: one for one in waiting[::-1]}.values())[::-1]
+        states = max(len(self.states[one.run]) for one in once)
+        held = 2 * len(self._read_forms) * states * len(self.spec.poolings) * opened.hidden_size * 4  # and what is made of them
+        once = once[: max(1, int(free_memory() / 2 / held))]
+        wanted = {one.unit: one.wanted(opened, self.states[one.run], self.spec.merge) for one in once}
+        if states := {state for one in once if one.map_inside for state in self.states[one.run]}:
             wanted[TARGETS] = Wanted(sorted(states))
-        embedded = dict(zip(wanted, embed_all(opened, forms, list(wanted.values()), list(self.spec.poolings)), strict=True))
-        for subject in subjects:
-            own = self._forms(subject)
-            sources = own[: self._listed(subject.seed, subject.fold).sources] if subject.map_inside else own
-            self._embedded[subject.place] = embedded[subject.unit].of(forms, sources)
-            if subject.map_inside:
-                theirs = embedded[TARGETS].of(forms, own[len(sources) :])
-                self._embedded[subject.place] = self._embedded[subject.place].above(theirs)
+        embedded = embed_all(opened, self._read_forms, list(wanted.values()), list(self.spec.poolings))
+        self._read = dict(zip(wanted, embedded, strict=True))
+        self._waiting = [one for one in waiting if one.unit not in self._read]
 
     def _forms(self, subject: Subject) -> list[str]:
         """The model as it came is embedded once, with all forms; an adapter with those that it is asked for."""
@@ -219,8 +225,16 @@ class WordsProbe(Probe):
             made.fits.to_parquet(folder / "fits.parquet", index=False)
 
     def _vectors(self, loaded, subject: Subject) -> Embedded:
-        if subject.place in self._embedded:
-            return self._embedded.pop(subject.place)
+        if loaded.opened.stream is not None:
+            if subject.unit not in self._read:
+                self._read = {}  # before others come
+                self._read_together(loaded.opened, subject)
+            forms = self._forms(subject)
+            sources = forms[: self._listed(subject.seed, subject.fold).sources] if subject.map_inside else forms
+            embedded = self._read[subject.unit].of(self._read_forms, sources)
+            if subject.map_inside:
+                embedded = embedded.above(self._read[TARGETS].of(self._read_forms, forms[len(sources) :]))
+            return embedded
         if subject.is_baseline and self._base is not None:
             return self._base
         states, poolings = list(self.states[subject.run]), list(self.spec.poolings)

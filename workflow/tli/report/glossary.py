@@ -46,10 +46,11 @@ TERMS = {
     "longer than the words'. Pooled in, it makes any two words look alike. It stays in the input and out of the pool.",
     "pooling": "How the token vectors of a word become one: their mean, in float32, BOS left out unless said otherwise.",
     "wrong pairs, mismatched": "A word and a target that is not its translation; what chance and crowding alone give.",
-    "train, select, held-out": "Words trained on; words that chose the layer; words that nothing was fitted to.",
+    "train, select, held-out": "Words trained on; words that chose the layer, and settings where they are tuned; words that nothing was fitted to.",
     "arm": "A method of training, named by the config.",
     "placebo": "The same training with the same seeds and batch order on translations dealt out anew, so that no word meets "
     "its own. What the placebo gains is not knowledge of translations.",
+    "trial": "A setting of a tuned cell, trained with seeds that no run has and judged on the select words; the runs take the best one's.",
     "cell": "One (model, pair, arm, layer, rank); its seeds are its replicates.",
     "seed": "The random number that a run starts from. Claims are about other seeds and other held-out words, so both count as a sample.",
     "confirmatory, exploratory": "Confirmatory: the tests of the primary endpoint, declared before, corrected together; "
@@ -96,7 +97,7 @@ COLUMNS = {
     "same_as": "the run with which this one is the same by construction",
     "reached_parameters": "parameters that the loss can reach, measured",
     "win_share": "share of word bootstraps in which this hidden state is the best",
-    "chosen": "the hidden state that layer 'best' means",
+    "chosen": "what was taken: the hidden state that layer 'best' means, or the trial whose settings the runs have",
     "change": "after - before",
     "chance": "1 / number of choices",
     "seed": "-1 for a baseline, or where the test is over all seeds",
@@ -104,6 +105,8 @@ COLUMNS = {
     "before": "of the baseline",
     "after": "of the trained runs",
     "gap_change": "gap after - gap before",
+    "shots": "training pairs shown before the word",
+    "other": "what it is compared with",
     "target_rank_after": "rank of the translation among all targets (1 is best)",
 }
 SUFFIXES = {

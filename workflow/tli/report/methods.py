@@ -7,6 +7,7 @@ import pandas as pd
 from tli.labels import metric_label
 from tli.report.glossary import REFERENCES
 from tli.report.input import Model, ReportInput
+from tli.report.tuning import tuning_sentences
 
 PROTOCOLS = {
     "controlled": "BOS was kept in the input and out of the pool throughout; adapters were evaluated unmerged, and "
@@ -35,10 +36,11 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
         first = real.iloc[0]
         parts.append(
             f"{_method(real)} was trained with the {first['objective']} loss (margin {_number(first['margin'])}) taken at "
-            f"{_states(real)}, AdamW at a peak learning rate of {_number(first['learning_rate'])}, "
-            f"{_number(first['epochs'])} epochs, batches of {_number(first['batch_size'])} and "
+            f"{_states(real)}, AdamW at a peak learning rate of {_numbers(real['learning_rate'])}, "
+            f"{_numbers(real['epochs'])} epochs, batches of {_number(first['batch_size'])} and "
             f"{_number(first['warmup_steps'])} warm-up steps."
         )
+    parts += tuning_sentences(tables.trials, folds=bool((runs["fold"] > 0).any()))
     count = len(experiment.seeds)
     if count:
         parts.append(f"Each cell was run with {count} seed{'s' * (count != 1)}.")
@@ -121,6 +123,11 @@ def _states(real: pd.DataFrame) -> str:
 
 def _listing(items: list[str]) -> str:
     return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
+
+
+def _numbers(values: pd.Series) -> str:
+    """All values that there are, in order."""
+    return " or ".join(map(_number, sorted(set(values.dropna().astype(float))))) or "?"
 
 
 def _number(value) -> str:

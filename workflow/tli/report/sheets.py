@@ -9,7 +9,7 @@ import pandas as pd
 
 from tli.facts import WITHIN_RUN
 from tli.io.tables import CELL
-from tli.report import derived, paper
+from tli.report import derived, paper, tuning
 from tli.report.input import ReportInput, Tables
 from tli.report.selection import Cell, Endpoint, first_cells, in_order, rows
 
@@ -153,6 +153,13 @@ KINDS = {
         "The criterion on the select split by hidden state, and how often each wins.",
         "Word bootstrap.",
     ),
+    "trials": Kind(
+        "Trials",
+        lambda report: tuning.tried(report.tables.trials),
+        "What was tried of every tuned cell before its runs, and what they took; mean over seeds that no run has.",
+        "The primary endpoint on the select pairs among their own forms; no held-out pair is read. Ties go to the smaller change.",
+        main="model pair arm layer rank trial learning_rate epochs weight seeds words value chosen",
+    ),
     "ranks": Kind(
         "Trend over ranks",
         lambda report: report.tables.ranks,
@@ -181,6 +188,15 @@ KINDS = {
         lambda report: derived.accuracies(report.tables.transfer, report.tables.trained),
         "Accuracy on downstream tasks before and after, per run.",
         "Accuracy over the same items; chance is 1 / choices.",
+    ),
+    "translation": Kind(
+        "Translation by prompt",
+        lambda report: report.tables.translation,
+        "Held-out words translated by prompt, by direction and number of shots, in every cell beside the model before, the placebo and "
+        "the untrained model with most shots.",
+        "The right form among forms of like length by log-likelihood (choice), and greedy exact match (exact); quasi-t over the crossed "
+        "table seeds x words.",
+        main="model pair arm layer rank direction shots metric contrast items chance after other estimate low high p_holm",
     ),
     "perplexity": Kind(
         "Perplexity",

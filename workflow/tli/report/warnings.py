@@ -10,6 +10,7 @@ import pandas as pd
 from tli.facts import FEW_SEEDS, FEWEST_QUERIES, GUESSING, HIGH_MISMATCH, SINK_LIMIT, SURE_CHOICE, WEAK_RETRIEVAL
 from tli.report.input import Model, ReportInput, Tables
 from tli.report.selection import baselines, endpoint, rows, with_bos
+from tli.report.tuning import edges
 
 DEMO = (
     "Demo model. The figures say nothing about a real language model: the model is tiny, held-out words occur in its "
@@ -65,6 +66,7 @@ def _all(report: ReportInput) -> Iterator[Remark]:
     for model in experiment.models:
         if model.is_bare and rows(tables.scan, model=model.name)["sink_ratio"].max() > SINK_LIMIT:
             yield Remark(model.name, BARE)
+    yield from (Remark("", text, is_serious=False) for text in edges(tables.trials))
     for line in report.audit:
         severity = line.severity.lower()
         if severity in ("error", "serious", "leak", "warning") or "leak" in line.text.lower():

@@ -21,10 +21,11 @@ from tli.experiment.job import Job
 from tli.io.provenance import write_record
 from tli.log import redact, say
 from tli.model.device import peak_memory_mib
+from tli.model.memory import MENDS, is_card_full
 from tli.runtime import progress
 from tli.specs import STAGE_VERSIONS
 
-TORCH_STAGES = ("check", "scan", "train", "evaluate", "transfer")
+TORCH_STAGES = ("check", "scan", "tune", "train", "evaluate", "transfer")
 
 
 class Ended(SystemExit):
@@ -99,6 +100,8 @@ def in_words(error: BaseException) -> str:
     if _disk_is_full(error):
         where = str(error) if len(str(error)) < 300 else os.strerror(errno.ENOSPC)  # a copied folder names every file
         return redact(f"the disk is full ({where}); nothing half written is kept: make room and start again")
+    if "torch" in sys.modules and is_card_full(error):
+        return redact(f"the card's memory is full ({(str(error).splitlines() or [type(error).__name__])[0]}). {MENDS}")
     return redact(str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}")
 
 

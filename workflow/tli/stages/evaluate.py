@@ -81,4 +81,5 @@ def _row(run: GridRun, record: dict, adapter: str) -> dict:
     """A run as runs.tsv has it: as the grid asks for it, what was trained, and with which settings."""
     asked = {name: getattr(run, name) for name in tables.GRID}
     settings = {name: record["settings"][name] for name in SETTINGS}
+    settings |= {"anchor_weight": (record["settings"].get("anchor") or {}).get("weight")}
     return {name: record[name] for name in tables.RUNS if name in record} | asked | settings | {"same_as": "", "adapter": adapter}

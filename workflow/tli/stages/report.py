@@ -63,6 +63,9 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
     collect("pairs", [(layout.lexicon(pair)["pairs"], {"model": model, "pair": pair}) for model, pair in both], "lexicons")
     collect("scan", [(layout.scan(*key)["scan"], {}) for key in both], "scans")
     collect("choice", [(layout.scan(*key)["choice"], {}) for key in both], "choices of the best layer")
+    if experiment.tuned_cells:
+        cells = [(cell.model, cell.pair, cell.cell) for cell in experiment.tuned_cells]
+        collect("trials", [(layout.trials(*place), {}) for place in cells], "tuned cells")
     collect("maps", [(layout.scan(*key)["maps"], {}) for key in both], "free maps")
     collect("maps-metrics", [(layout.scan(*key)["map_metrics"], {}) for key in both], "figures of free maps")
     evaluated = [(*key, part) for key in both for part in experiment.parts("evaluate", *key)]
@@ -137,6 +140,8 @@ def provenance(experiment: Experiment) -> Provenance:
 ARROWS = [
     ("lexicon", "scan"),
     ("check", "scan"),
+    ("scan", "tune"),
+    ("tune", "train"),
     ("scan", "train"),
     ("train", "evaluate"),
     ("train", "transfer"),
@@ -148,6 +153,7 @@ PLACES = {
     "lexicon": (0, 0),
     "check": (0, 1),
     "scan": (1, 0.5),
+    "tune": (2, 0.5),  # where it ran, what comes after it moves by one
     "train": (2, 0.5),
     "evaluate": (3, 0),
     "transfer": (3, 1),
@@ -160,10 +166,13 @@ def stage_graph(stages: pd.DataFrame) -> str:
     """The stages that ran and how many jobs each had, as an SVG picture."""
     jobs = stages.groupby("stage").size().to_dict() if len(stages) else {}
     shown = [stage for stage in PLACES if jobs.get(stage) or stage in ("statistics", "report")]
-    place = {stage: (20 + 150 * PLACES[stage][0], 20 + 70 * PLACES[stage][1]) for stage in shown}
+    after_tuning = list(PLACES)[list(PLACES).index("tune") + 1 :]
+    moved = {stage: int("tune" in shown and stage in after_tuning) for stage in shown}
+    place = {stage: (20 + 150 * (PLACES[stage][0] + moved[stage]), 20 + 70 * PLACES[stage][1]) for stage in shown}
+    width = 890 + 150 * ("tune" in shown)
     parts = [
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 890 150" width="890" role="img" font-family="sans-serif" font-size="14">',
-        '<rect width="890" height="150" fill="#ffffff"/>',
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 150" width="{width}" role="img" font-family="sans-serif" '
+        f'font-size="14"><rect width="{width}" height="150" fill="#ffffff"/>',
         '<defs><marker id="a" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>',
     ]
     for start, end in ARROWS:

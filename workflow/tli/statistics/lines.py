@@ -29,7 +29,8 @@ class Evidence:
     map; rise of cross-entropy; after - before), the same seeds for all units of a cell. A column `part` tells languages or
     directions apart: "yes" needs all of them. margin: per word, item or token. The answer is yes where the difference
     lies above the margin, or below it if not `higher_is_yes`, no where it lies on the other side, or where TOST says of one part
-    that it lies within +- `same_within` of 0.
+    that it lies within +- `same_within` of 0. A column `contrast` may have facts.REAL_PLACEBO too: "yes" needs those rows as well,
+    but "no" is said by facts.AFTER_BEFORE alone, as of a claim.
     """
 
     line: str
@@ -88,30 +89,43 @@ def _answer(cell: tuple, evidence: Evidence | None, spec: StatisticsSpec) -> dic
         rows = rows[(rows[tables.CELL] == list(cell)).all(axis=1)]
     if not len(rows):
         return answer
-    rows = rows if "part" in rows.columns else rows.assign(part="")
-    tests = {}
-    for part, of_part in rows.groupby("part", sort=True):
-        grid = table_of(of_part, evidence.margin)
-        tests[part] = one(crossed(grid, alpha=spec.alpha)) if grid.size else None
-    tests = {part: test for part, test in tests.items() if test is not None}
+    tests = _tests(rows, evidence.margin, spec)
     if not tests:
         return answer
     sign = 1 if evidence.higher_is_yes else -1
-    against = {part: test for part, test in tests.items() if not sign * test["estimate"] > 0}
+    deciding = {part: test for part, test in tests.items() if facts.REAL_PLACEBO not in part}
+    against = {part: test for part, test in deciding.items() if not sign * test["estimate"] > 0}
+    below = {part: test for part, test in tests.items() if not sign * test["estimate"] > 0}
     # yes: every part, so the weakest decides. no: any part, the strongest against, which pays for the choice
     weigh = min if against else max
-    part = weigh(against or tests, key=lambda name: np.nan_to_num(tests[name]["p"], nan=2.0))
+    part = weigh(against or below or tests, key=lambda name: 2.0 if _is_few(tests[name], spec) else tests[name]["p"])
     test = tests[part]
-    p = min(1.0, test["p"] * len(tests)) if against else test["p"]
-    few = test["seeds"] < spec.minimum_seeds or test["units"] < spec.minimum_units or not np.isfinite(p)
+    p = min(1.0, test["p"] * len(deciding)) if against else 1.0 if below else test["p"]
+    few = _is_few(test, spec)
     wanted = facts.NO if against else facts.YES
     shown = {name: test[name] + evidence.margin for name in ("estimate", "low", "high")}  # of the difference itself
     counts = {name: test[name] for name in ("seeds", "units")}
+    named = {"part": ", ".join(name for name in part if name), "margin": evidence.margin, "p": p, "parts": [name for name, _ in tests]}
     if evidence.same_within and not few:
-        p_same = min(equivalence(one, evidence.same_within) for one in tests.values()) * len(tests)  # any part, as for a no
-        answer |= {"p_same": min(1.0, p_same), "same_within": evidence.same_within}
-    answer |= {"parts": list(tests)}
-    return answer | shown | counts | {"part": part, "margin": evidence.margin, "p": p, "answer": facts.NOT_DECIDED if few else wanted}
+        p_same = min(equivalence(one, evidence.same_within) for one in deciding.values()) * len(deciding)  # any part, as for a no
+        named |= {"p_same": min(1.0, p_same), "same_within": evidence.same_within}
+    return answer | shown | counts | named | {"answer": facts.NOT_DECIDED if few else wanted}
+
+
+def _is_few(test: dict, spec: StatisticsSpec) -> bool:
+    """Too few seeds or units for an answer."""
+    return test["seeds"] < spec.minimum_seeds or test["units"] < spec.minimum_units or not np.isfinite(test["p"])
+
+
+def _tests(rows: pd.DataFrame, margin: float, spec: StatisticsSpec) -> dict[tuple[str, str], dict]:
+    """The crossed test of each part and contrast, "" where the table does not tell them apart."""
+    lacking = {name: "" for name in ("part", "contrast") if name not in rows.columns}
+    tests = {}
+    for place, of_place in rows.assign(**lacking).groupby(["part", "contrast"], sort=True):
+        grid = table_of(of_place, margin)
+        if grid.size:
+            tests[place] = one(crossed(grid, alpha=spec.alpha))
+    return tests
 
 
 def _sentence(answer: dict, spec: StatisticsSpec) -> str:

@@ -24,6 +24,7 @@ import numpy as np
 
 from tli.errors import CellError
 from tli.model import divergence, packing
+from tli.model.device import upload
 from tli.model.layouts import is_exact
 from tli.model.opened import Opened
 from tli.model.pooling import Tokens, tokens_of
@@ -85,8 +86,8 @@ class Anchor:
         import torch
 
         flat = states[self.state].flatten(0, 1)
-        now = flat[torch.from_numpy(np.concatenate(places)).to(flat.device)]
-        then = torch.cat([self.before[i] for i in drawn]).to(flat.device)
+        now = flat[upload(np.concatenate(places), flat.device)]
+        then = torch.cat([self.before[i] for i in drawn]).to(flat.device, non_blocking=True)
         if self.spec.metric == "kl":
             return self.spec.weight * self._kl(now, then)
         precision = torch.promote_types(now.dtype, torch.float32)
@@ -95,6 +96,7 @@ class Anchor:
         if self.spec.metric == "drift":
             each = change.square().sum(-1) / then.square().sum(-1).clamp(min=1e-12)
         else:
+            self.matrix = self.matrix.to(change.device)  # once: the loss layer may lie on another card than the embeddings
             each = (change @ self.matrix.to(precision) * change).sum(-1) / 2
         return self.spec.weight * each.mean()
 
@@ -141,7 +143,7 @@ def gradient_matrix(whole: Any, opened: Opened, layer: int, sentences: Sequence[
                 drawn = torch.multinomial(log.detach().exp(), 1, generator=generator)
                 (gradient,) = torch.autograd.grad(log.gather(1, drawn).sum(), at)
                 g = gradient.flatten(0, 1).double()
-                total += g.T @ g
+                total += (g.T @ g).to(total.device)
                 tokens += len(g)
                 states.clear()
     finally:

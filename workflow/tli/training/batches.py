@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from tli.model import packing
+from tli.model.device import upload
 from tli.model.layouts import is_exact
 from tli.model.opened import Opened
 from tli.model.pooling import Tokens, mix, tokens_of, weights
@@ -101,8 +102,8 @@ def passed(
     state = states[layers[0]]
     state = state.to(torch.promote_types(state.dtype, torch.float32))
     matrix, slots = mix(rows, [weights([word], pooling, len(word.ids))[0] for word in words])
-    pooled = torch.bmm(torch.from_numpy(matrix).to(state), state).flatten(0, 1)
-    return pooled[torch.from_numpy(slots).to(state.device)], states, rows
+    pooled = torch.bmm(upload(matrix, state.device).to(state.dtype), state).flatten(0, 1)
+    return pooled[upload(slots, state.device)], states, rows
 
 
 def losses(
@@ -126,9 +127,10 @@ def losses(
         options = {"margin": spec.margin, "temperature": spec.temperature}
         return objective.loss(spec.objective, pooled[0], pooled[1], accepted, **options)[0]
 
-    right = [torch.from_numpy(batch.right(r, spec)).to(batch.opened.device) for batch, r in zip(batches, rows, strict=True)]
+    right = np.stack([batch.right(r, spec) for batch, r in zip(batches, rows, strict=True)])
     if lay is None and anchored is None:
-        return loss(batches[0].embed(layer, rows[0]), right[0])[None]
+        pooled = batches[0].embed(layer, rows[0])
+        return loss(pooled, upload(right[0], pooled[0].device))[None]
     words = [batch.words(r) for batch, r in zip(batches, rows, strict=True)]
     count = len(words[0])
     if anchored is not None:
@@ -146,8 +148,9 @@ def losses(
     pooled, states, laid = passed(batches[0].opened, flat, (layer, *extra), batches[0].pooling, packed, places)
     pairs = torch.stack([pooled[mine][:count] for mine in of_members]) if anchored else pooled
     pairs = pairs.view(len(batches), 2, count // 2, -1)
-    each = torch.vmap(loss)(pairs, torch.stack(right).to(pooled.device)) if lay is not None else loss(pairs[0], right[0])[None]
+    accepted = upload(right, pairs.device)
+    each = torch.vmap(loss)(pairs, accepted) if lay is not None else loss(pairs[0], accepted[0])[None]
     if anchored is None:
         return each
     penalties = [anchored.penalty(member, states, laid.places[mine][count:]) for member, mine in enumerate(of_members)]
-    return each + torch.stack(penalties)
+    return each + torch.stack(penalties).to(each.device)  # the loss layer and the output may lie on two cards

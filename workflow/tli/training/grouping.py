@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tli.model.device import free_memory
 from tli.model.opened import Opened, is_linear, sides
 from tli.specs import TrainSpec
 
@@ -30,25 +29,30 @@ class StepCost:
         return max(1, int(min(in_time, SHARE * free / self.memory)))
 
 
-def step_cost(opened: Opened, spec: TrainSpec, tokens: float, adapter_values: int) -> StepCost:
-    """From the opened blocks and the tokens of a batch. Embeddings and heads cost no product in training at a hidden state.
+@dataclass(frozen=True)
+class Shape:
+    """What the cost of a step depends on, of the blocks that are opened."""
 
-    Operations: 2 a weight and token forward, 2 back to the inputs; frozen weights get no gradient. Memory: what a block keeps of
+    weights: float  # values of their matrices
+    blocks: int
+    hidden_size: int
+    widest: float  # the longest side of a matrix
+    itemsize: int
+
+
+def step_cost(opened: Opened, spec: TrainSpec, tokens: float, adapter_values: int) -> StepCost:
+    """Of the opened blocks and the tokens of a batch. Embeddings and heads cost no product in training at a hidden state."""
+    linear = [sides(module) for block in opened.blocks for module in block.modules() if is_linear(module)]
+    widest = max((max(pair) for pair in linear), default=opened.hidden_size)
+    shape = Shape(sum(inner * outer for inner, outer in linear), len(opened.blocks), opened.hidden_size, widest, opened.dtype.itemsize)
+    return cost_of(shape, tokens, len(spec.target_modules), adapter_values)
+
+
+def cost_of(shape: Shape, tokens: float, modules: int, adapter_values: float) -> StepCost:
+    """Operations: 2 a weight and token forward, 2 back to the inputs; frozen weights get no gradient. Memory: what a block keeps of
     a token are the inputs of its products and what lies between them, about twelve times its width and four times the MLP's, and
     the adapted modules' inputs in float32; doubled, for what a library keeps besides.
     """
-    linear = [sides(module) for block in opened.blocks for module in block.modules() if is_linear(module)]
-    weights = sum(inner * outer for inner, outer in linear)
-    widest = max((max(pair) for pair in linear), default=opened.hidden_size)
-    hidden, blocks = opened.hidden_size, len(opened.blocks)
-    kept = opened.dtype.itemsize * (12 * hidden + 4 * widest) + 4 * hidden * 2 * len(spec.target_modules)
+    weights, blocks, hidden = shape.weights, shape.blocks, shape.hidden_size
+    kept = shape.itemsize * (12 * hidden + 4 * shape.widest) + 4 * hidden * 2 * modules
     return StepCost(4.0 * weights * tokens, 2.0 * tokens * blocks * kept + 16 * adapter_values)
-
-
-def free_on(device) -> float:
-    """Bytes that are free where the model computes."""
-    if device.type == "cuda":
-        import torch
-
-        return torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return free_memory()

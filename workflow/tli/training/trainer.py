@@ -15,8 +15,10 @@ import pandas as pd
 from tli.errors import DivergedError, TrainingError
 from tli.log import say
 from tli.model import lora
+from tli.model.device import free_on
 from tli.model.full_weights import save_weights
 from tli.model.lora.folder import Card
+from tli.model.memory import attempt
 from tli.model.opening import below_head, open_model, open_whole
 from tli.specs import Member, ModelSpec, TrainSpec
 from tli.training import grouping, loop, pairing
@@ -30,6 +32,14 @@ Progress = Callable[[int, int, float], None]  # step, steps, loss
 
 def no_progress(step: int, steps: int, loss: float) -> None:
     """Say nothing."""
+
+
+def times_weights(spec: TrainSpec) -> float:
+    """The card's memory that a training takes, as a multiple of its weights: those and what passes through them, or where they are
+    trained themselves also their gradients and AdamW's two moments."""
+    if not spec.is_full:
+        return 2.0
+    return 3.5 if spec.optimizer == "adamw-8bit" else 5.0
 
 
 @dataclass(frozen=True)
@@ -57,16 +67,15 @@ class Trainer:
         self.model, self.spec, self.loss_layer, self.trained = model, spec, loss_layer, trained
         self.asked, self.blocks = adapted, min(adapted, loss_layer)
         opening = replace(model, dtype=spec.full_dtype) if spec.is_full else model
-        whole = None
-        if spec.anchor and spec.anchor.metric == "kl":
-            whole, tokenizer = open_whole(replace(opening, quantization="none") if spec.is_full else opening)
-            self.opened = below_head(whole, tokenizer)
+        self._whole = None
+        if _needs_head(spec):
+            self._whole, tokenizer = open_whole(replace(opening, quantization="none") if spec.is_full else opening, times_weights(spec))
+            self.opened = below_head(self._whole, tokenizer)
         else:
-            self.opened = open_model(opening, loss_layer, quantized=not spec.is_full)
+            self.opened = open_model(opening, loss_layer, quantized=not spec.is_full, times=times_weights(spec))
         if spec.gradient_checkpointing:
             self.opened.base.gradient_checkpointing_enable({"use_reentrant": False})
-        anchor = Anchor(self.opened, spec.anchor, loss_layer, anchoring or Anchoring(()), whole) if spec.anchor else None
-        self.task = loop.Task(spec, loss_layer, anchor)
+        self.task = self._task(anchoring)
         self.shape = None
         if not spec.is_full:
             self.shape = lora.LoraShape(spec.rank, spec.alpha, spec.dropout, spec.target_modules, self.blocks)
@@ -74,6 +83,23 @@ class Trainer:
         self._choices: dict[Member, np.ndarray] = {}
         self._expected: list[Member] = []
         self._ready: dict[Member, _Trained] = {}
+        self._room = self.opened.room("runs in a pass")
+
+    def _task(self, anchoring: Anchoring | None) -> loop.Task:
+        spec = self.spec
+        anchor = Anchor(self.opened, spec.anchor, self.loss_layer, anchoring or Anchoring(()), self._whole) if spec.anchor else None
+        return loop.Task(spec, self.loss_layer, anchor)
+
+    def can_turn_to(self, spec: TrainSpec) -> bool:
+        """Whether the model as it lies open serves these settings, which differ in what is tuned alone."""
+        return _needs_head(spec) == (self._whole is not None)
+
+    def turn_to(self, spec: TrainSpec, anchoring: Anchoring | None = None) -> None:
+        """Go on with other settings of the cell on the same weights; each run is what it is on weights opened anew."""
+        self.spec, self.task = spec, None
+        self.task = self._task(anchoring)
+        self._choices, self._expected, self._ready = {}, [], {}
+        self.__dict__.pop("seeds_at_a_time", None)
 
     @property
     def trains_together(self) -> bool:
@@ -95,7 +121,7 @@ class Trainer:
         values = sum(tensor.numel() for tensor in lora.initial(self.opened, self.shape, 0).values())
         cost = grouping.step_cost(self.opened, self.spec, tokens, values)
         device = self.opened.device
-        return cost.seeds_at_a_time(loop.steps_of(len(batches), self.spec), device.type, grouping.free_on(device))
+        return cost.seeds_at_a_time(loop.steps_of(len(batches), self.spec), device.type, min(map(free_on, self.opened.cards)))
 
     def _can_stack(self, batches: list[Batches]) -> bool:
         return loop.can_stack(self.opened, batches, self.spec) and (self.task.anchor is None or self.task.anchor.packed)
@@ -104,13 +130,22 @@ class Trainer:
         """Say which runs are to come. `run` trains those that fit in one pass with the one it is asked for, and hands them out."""
         self._expected = list(members)
         if members:
-            self._train_group(self._group(members[0]), progress)
+            self._train_groups(members[0], progress)
 
     def _group(self, member: Member) -> list[Member]:
         """The runs that share a pass with this one: on as many pairs (folds may differ by a few), as many as fit."""
         size = len(self._chosen(member))
         waiting = [other for other in self._expected if other not in self._ready and len(self._chosen(other)) == size]
-        return waiting[waiting.index(member) :][: self.seeds_at_a_time]
+        fit = min(self.seeds_at_a_time, self._room.at_once or self.seeds_at_a_time)
+        return waiting[waiting.index(member) :][:fit]
+
+    def _train_groups(self, member: Member, progress: Progress) -> None:
+        """Train the runs that share a pass with this one, in as many passes as the card's memory makes of them."""
+
+        def cut(members: list[Member], at_most: int) -> list[list[Member]]:
+            return [members[first : first + at_most] for first in range(0, len(members), at_most)]
+
+        self._room.each([self._group(member)], lambda members: self._train_group(members, progress), len, cut)
 
     def _train_group(self, members: list[Member], progress: Progress) -> None:
         """Train these runs in one pass, where that is possible and each is then what it would be alone."""
@@ -143,7 +178,7 @@ class Trainer:
         if self.spec.is_full:
             return self._run_full(member, folder, progress, checkpoint)
         if member not in self._ready and member in self._expected:
-            self._train_group(self._group(member), progress)
+            self._train_groups(member, progress)
         if member not in self._ready:
             batches, start = self._batches(chosen, member), lora.initial(self.opened, self.shape, seed)
             laid = self._can_stack([batches])
@@ -169,11 +204,39 @@ class Trainer:
     def _outcome(
         self, trained: loop.Trainable, batches: Batches, seed: int, progress, checkpoint: Checkpoint | None = None
     ) -> loop.Outcome:
-        """What came of one run, a failed one too."""
-        try:
-            return loop.train(trained, [batches], [seed], self.task, progress, checkpoint)[0]
-        except DivergedError as error:
-            return loop.Outcome(error.losses, error.learning_rates, error.seconds, error.reached, str(error))
+        """What came of one run, a failed one too. Raises TrainingError where the card's memory does not hold a step of it."""
+
+        def train() -> loop.Outcome:
+            try:
+                return loop.train(trained, [batches], [seed], self.task, progress, checkpoint)[0]
+            except DivergedError as error:
+                return loop.Outcome(error.losses, error.learning_rates, error.seconds, error.reached, str(error))
+
+        outcome, reason = attempt(train)
+        if reason:
+            raise TrainingError(f"the card's memory does not hold one step of one run ({reason}). {self._smaller()}")
+        return outcome
+
+    def _smaller(self) -> str:
+        """What makes a step of this training take less memory."""
+        spec, mends = self.spec, []
+        if spec.batch_size > 2:
+            mends.append(f"lower training.batch_size (it is {spec.batch_size}; with fewer pairs a word has fewer negatives)")
+        if not spec.gradient_checkpointing:
+            mends.append("set training.gradient_checkpointing: true")
+        if spec.anchor:
+            mends.append(f"lower anchor.tokens_per_step (it is {spec.anchor.tokens_per_step})")
+        if spec.is_full:
+            mends += ["take optimizer: adamw-8bit"] if spec.optimizer == "adamw" else []
+            mends.append("train an adapter instead of all weights")
+        elif self.model.quantization == "none":
+            mends.append("set quantization: nf4 for the model")
+        mends.append("take a lower loss_layer, a card with more memory, or across_gpus: true")
+        return (
+            "Any of these helps: "
+            + "; ".join(mends)
+            + ". Runs were trained one at a time, so seeds_together need not be changed; more main memory does not help"
+        )
 
     def _counted(self, progress: Progress, pairs: int) -> Callable[[int, float], None]:
         steps = loop.steps_of(pairs, self.spec)
@@ -269,3 +332,7 @@ class Trainer:
             return
         with stack.applied():
             yield stack
+
+
+def _needs_head(spec: TrainSpec) -> bool:
+    return spec.anchor is not None and spec.anchor.metric == "kl"

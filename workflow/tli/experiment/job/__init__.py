@@ -6,7 +6,7 @@ config; `tli.stages.<stage>.run(job)` does it. Names in braces (`"{model}"`) mak
 
 from tli.experiment.job.base import JOBS, Job
 from tli.experiment.job.lists import FetchListJob, FetchModelJob, FetchTasksJob, FetchTextJob, FoldsJob, LexiconJob
-from tli.experiment.job.models import CheckJob, EvaluateJob, ScanJob, TrainJob, TransferJob
+from tli.experiment.job.models import CheckJob, EvaluateJob, ScanJob, TrainJob, TransferJob, TuneJob
 from tli.experiment.job.summaries import ReportJob, StatisticsJob
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "StatisticsJob",
     "TrainJob",
     "TransferJob",
+    "TuneJob",
 ]

@@ -1,4 +1,4 @@
-"""Jobs on a model: check, scan, train, evaluate, transfer."""
+"""Jobs on a model: check, scan, tune, train, evaluate, transfer."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
 from tli.io import store
 from tli.metrics.choice import choice_pooling
-from tli.specs import MapsSpec, Member, TextSpec, TrainSpec, plain
+from tli.specs import MapsSpec, MeasureSpec, Member, TextSpec, TrainSpec, TuneSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,17 +68,13 @@ class ScanJob(OfModel):
 
 
 @dataclass(frozen=True, eq=False)
-class TrainJob(OfModel):
-    """The seeds of one cell, or those of one of its chunks (`jobs.seeds_per_job`, counted from 1)."""
+class OfCell(OfModel):
+    """A job that trains on a cell: one arm, loss layer and rank of a model and pair."""
 
     pair: str
     arm: str
     layer: str
     rank: str
-    chunk: int = 1
-    method: str = ""  # of a pattern, whose arm is not known; else the arm's own
-    kind: ClassVar[str] = "train"
-    stage: ClassVar[str] = "train"
 
     def __post_init__(self) -> None:
         arm = self.experiment.arms.get(self.arm)
@@ -89,12 +85,109 @@ class TrainJob(OfModel):
             raise ConfigError(f"--arm {self.arm} --layer {self.layer} --rank {self.rank}: the arm has layers {layers} and ranks {ranks}")
 
     @property
+    def cell(self) -> str:
+        return f"{self.model}.{self.pair}.{self.arm}.layer-{self.layer}.rank-{self.rank}"
+
+    @property
+    def spec(self) -> TrainSpec:
+        """Of a tuned arm, whose choice is known only when its trials are done, that of its dearest trial."""
+        return self.experiment.arms[self.arm].cell(self.layer, self.rank)
+
+    @property
+    def tune(self) -> TuneSpec | None:
+        """What is tried of the cell first."""
+        return self.experiment.arms[self.arm].tune if self.arm in self.experiment.arms else None
+
+    @property
+    def numbers(self) -> list[str]:
+        """For `best`, the layers that the arm lists by number: a job of `best` waits for theirs, since it may be one of them, and what
+        is finished is not done twice."""
+        layers = self.experiment.arms[self.arm].loss_layers if self.layer == "best" else ()
+        return [layer for layer in layers if layer.isdigit()]
+
+    @property
+    def texts(self) -> dict[str, tuple[TextSpec, str]]:
+        """Running text that the arm's anchor reads, and the file where it lies; none without an anchor."""
+        if self.arm not in self.experiment.arms or (anchor := self.experiment.arms[self.arm].training.anchor) is None:
+            return {}
+        return self.experiment.texts(anchor.text or self.pair.split("-"))
+
+    @property
+    def needed(self) -> Paths:
+        """What any training reads, but for the pairs."""
+        files: Paths = {"check": self.layout.check(self.model)}
+        if texts := self.texts:
+            files["texts"] = [path for _, path in texts.values()]
+        if self.layer == "best":
+            files["choice"] = self.layout.scan(self.model, self.pair)["choice"]
+        return files
+
+    @property
+    def depends(self) -> dict[str, Any]:
+        texts = {language: plain(text) for language, (text, _) in self.texts.items()}
+        depends = {"model": self.plain_model, "spec": plain(self.spec)} | ({"text": texts} if texts else {})
+        return depends | ({"tune": plain(self.tune)} if self.tune else {})
+
+
+@dataclass(frozen=True, eq=False)
+class TuneJob(OfCell):
+    """The trials of one cell. With folds too they learn from the list's own train split: the select split is the same in all."""
+
+    kind: ClassVar[str] = "tune"
+    stage: ClassVar[str] = "tune"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        arm = self.experiment.arms.get(self.arm)
+        if arm is not None and arm.tune is None:
+            raise ConfigError(f"--arm {self.arm}: nothing of it is tuned; give it `tune`")
+        if arm is not None and arm.tuned_as != arm.name:
+            raise ConfigError(f"--arm {self.arm}: is trained with what is chosen for {arm.tuned_as}; tune that one")
+
+    @property
+    def name(self) -> str:
+        return self.cell
+
+    @property
+    def measure(self) -> MeasureSpec:
+        return specs_of.trial_measure_spec(self.experiment.config)
+
+    @property
+    def criterion(self) -> str:
+        """The metric that chooses: the one that carries the claims."""
+        return self.experiment.config.statistics.primary
+
+    @property
+    def inputs(self) -> Paths:
+        place = self.model, self.pair
+        listed = [self.layout.trials(*place, (self.arm, layer, self.rank)) for layer in self.numbers]
+        return {"pairs": self.layout.lexicon(self.pair)["pairs"], **self.needed} | ({"listed": listed} if listed else {})
+
+    @property
+    def outputs(self) -> Paths:
+        return {"trials": self.layout.trials(self.model, self.pair, (self.arm, self.layer, self.rank))}
+
+    @property
+    def depends(self) -> dict[str, Any]:
+        return super().depends | {"measure": plain(self.measure), "criterion": self.criterion}
+
+
+@dataclass(frozen=True, eq=False)
+class TrainJob(OfCell):
+    """The seeds of one cell, or those of one of its chunks (`jobs.seeds_per_job`, counted from 1)."""
+
+    chunk: int = 1
+    method: str = ""  # of a pattern, whose arm is not known; else the arm's own
+    kind: ClassVar[str] = "train"
+    stage: ClassVar[str] = "train"
+
+    @property
     def names(self) -> dict[str, Any]:
         return {name: getattr(self, name) for name in self.names_of() if name != "method"}
 
     @property
     def name(self) -> str:
-        return f"{self.model}.{self.pair}.{self.arm}.layer-{self.layer}.rank-{self.rank}.part-{self.chunk}"
+        return f"{self.cell}.part-{self.chunk}"
 
     @property
     def seeds(self) -> list[int]:
@@ -106,31 +199,19 @@ class TrainJob(OfModel):
         return [Member(seed, fold) for seed in self.seeds for fold in folds_of(self.experiment.config)]
 
     @property
-    def spec(self) -> TrainSpec:
-        return self.experiment.arms[self.arm].cell(self.layer, self.rank)
-
-    @property
     def inputs(self) -> Paths:
-        files: Paths = self.list_files | {"check": self.layout.check(self.model)}
-        if texts := self.texts:
-            files["texts"] = [path for _, path in texts.values()]
-        if self.layer == "best":  # it waits for the layers that the grid lists by number: if it is one of them, the run is made once
-            numbers = [layer for layer in self.experiment.arms[self.arm].loss_layers if layer.isdigit()]
-            files["choice"] = self.layout.scan(self.model, self.pair)["choice"]
+        files = self.list_files | self.needed
+        if self.tune:
+            cell = self.experiment.arms[self.arm].tuned_as, self.layer, self.rank
+            files["trials"] = self.layout.trials(self.model, self.pair, cell)
+        if self.layer == "best":
             files["listed"] = [
                 self.layout.record(self.model, self.pair, run_name(self.arm, layer, self.rank, seed, fold))
-                for layer in numbers
+                for layer in self.numbers
                 for seed in self.experiment.config.seed_list
                 for fold in folds_of(self.experiment.config)
             ]
         return files
-
-    @property
-    def texts(self) -> dict[str, tuple[TextSpec, str]]:
-        """Running text that the arm's anchor reads, and the file where it lies; none without an anchor."""
-        if self.arm not in self.experiment.arms or (anchor := self.experiment.arms[self.arm].training.anchor) is None:
-            return {}
-        return self.experiment.texts(anchor.text or self.pair.split("-"))
 
     @property
     def outputs(self) -> Paths:
@@ -144,8 +225,7 @@ class TrainJob(OfModel):
 
     @property
     def depends(self) -> dict[str, Any]:
-        texts = {language: plain(text) for language, (text, _) in self.texts.items()}
-        return {"model": self.plain_model, "spec": plain(self.spec), "seeds": self.seeds} | ({"text": texts} if texts else {})
+        return super().depends | {"seeds": self.seeds}
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +267,7 @@ class MeasuringJob(OfModel):
     def depends(self) -> dict[str, Any]:
         """With a digest of how the runs are trained: where a changed training fails, its old measurements must not pass for new ones."""
         cells = sorted({run.cell for run in self.content.runs})
-        trained = {".".join(cell): plain(self.experiment.arms[cell[0]].cell(*cell[1:])) for cell in cells}
+        trained = {".".join(cell): self._training(*cell) for cell in cells}
         return {
             "model": self.plain_model,
             "spec": plain(self.spec),
@@ -195,6 +275,10 @@ class MeasuringJob(OfModel):
             "trained": store.digest(trained),
             "lexicon": plain(specs_of.lexicon_spec(self.experiment.config, self.pair)),
         }
+
+    def _training(self, arm: str, layer: str, rank: str) -> dict[str, Any]:
+        settled = self.experiment.arms[arm]
+        return plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,7 +321,8 @@ class TransferJob(MeasuringJob):
     def inputs(self) -> Paths:
         tasks = [self.layout.fetched_tasks()] if self.spec.source == "hub" and self.spec.tasks else []
         texts = [path for _, path in self.texts.values()]
-        return {"check": self.layout.check(self.model), "trained": self.trained, "tasks": tasks, "texts": texts, **self.scanned}
+        lists = self.list_files if self.experiment.translates else {}
+        return {**lists, "check": self.layout.check(self.model), "trained": self.trained, "tasks": tasks, "texts": texts, **self.scanned}
 
     @property
     def texts(self) -> dict[str, tuple[TextSpec, str]]:
@@ -247,4 +332,5 @@ class TransferJob(MeasuringJob):
     @property
     def depends(self) -> dict[str, Any]:
         texts = {language: plain(text) for language, (text, _) in self.texts.items()}
-        return super().depends | ({"text": texts} if texts else {})
+        judged = {"judged": self.experiment.judged} if self.experiment.has_folds and self.experiment.translates else {}
+        return super().depends | ({"text": texts} if texts else {}) | judged

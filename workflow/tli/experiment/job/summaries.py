@@ -44,6 +44,7 @@ class StatisticsJob(OfEverything):
             "evaluated": [path for place in self.parts_of("evaluate") for path in layout.measured("evaluate", *place).values()],
             "transfer": [layout.measured("transfer", *place)["transfer"] for place in self.parts_of("transfer")] if tasks else [],
             "text": [layout.measured("transfer", *place)["text"] for place in self.parts_of("transfer")],
+            "translate": [layout.measured("transfer", *place)["translate"] for place in self.parts_of("transfer")],
             "pairs": [layout.lexicon(pair)["pairs"] for pair in config.pairs],
             "words": [layout.scan(*key)["words"] for key in self.experiment.model_pairs],
             "maps": [layout.scan(*key)[name] for key in self.experiment.model_pairs for name in ("maps", "map_similarities")],
@@ -72,6 +73,7 @@ class ReportJob(OfEverything):
         return {
             "statistics": [] if self.experiment.trains_nothing else list(self.layout.statistics().values()),
             "scans": [path for files in scans for path in (files["scan"], files["choice"], files["map_metrics"])],
+            "trials": [self.layout.trials(cell.model, cell.pair, cell.cell) for cell in self.experiment.tuned_cells],
             "audits": [self.layout.lexicon(pair)["audit"] for pair in self.experiment.config.pairs],
         }
 

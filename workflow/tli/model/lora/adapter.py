@@ -66,7 +66,7 @@ def target_names(opened: Opened, target_modules: tuple[str, ...], blocks: int) -
 
 
 def initial(opened: Opened, shape: LoraShape, seed: int) -> dict[str, Any]:
-    """A fresh adapter's tensors: to the bit those that PEFT makes after torch.manual_seed(seed).
+    """A fresh adapter's tensors, beside the weights they adapt: to the bit those that PEFT makes after torch.manual_seed(seed).
 
     PEFT itself is not imported: that takes longer than training a small model.
     """
@@ -75,9 +75,10 @@ def initial(opened: Opened, shape: LoraShape, seed: int) -> dict[str, Any]:
     torch.manual_seed(seed)
     tensors = {}
     for name in target_names(opened, shape.target_modules, shape.blocks):
-        inner, outer = sides(opened.base.get_submodule(name))
+        module = opened.base.get_submodule(name)
+        inner, outer = sides(module)
         a, b = torch.nn.Linear(inner, shape.rank, bias=False), torch.nn.Linear(shape.rank, outer, bias=False)
         torch.nn.init.kaiming_uniform_(a.weight, a=5**0.5)
-        tensors[name + A] = a.weight.detach().to(opened.device)
-        tensors[name + B] = torch.zeros_like(b.weight, device=opened.device)
+        tensors[name + A] = a.weight.detach().to(opened.beside(module))
+        tensors[name + B] = torch.zeros_like(b.weight, device=opened.beside(module))
     return tensors

@@ -57,7 +57,7 @@ def save(opened: Opened, folder: Path, tensors: dict, shape: LoraShape, card: Ca
 
 
 def read(opened: Opened, folder: Path) -> Adapter:
-    """A saved PEFT folder as an Adapter for `opened`.
+    """A saved PEFT folder as an Adapter for `opened`, each tensor beside the weight that it adapts.
 
     Raises ModelError when a tensor of the file has no place in the model, or a place gets no tensor.
     """
@@ -65,17 +65,19 @@ def read(opened: Opened, folder: Path) -> Adapter:
 
     config = json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))
     file = Path(folder) / "adapter_model.safetensors"
-    stored = load_file(str(file), device=str(opened.device))
-    rank, shapes = config["r"], {}
+    stored = load_file(str(file))
+    rank, shapes, cards = config["r"], {}, {}
     blocks = config["layers_to_transform"]
     for name in config["target_modules"] if blocks is None else target_names(opened, tuple(config["target_modules"]), len(blocks)):
-        inner, outer = sides(opened.base.get_submodule(name))
+        module = opened.base.get_submodule(name)
+        inner, outer = sides(module)
         shapes |= {name + A: (rank, inner), name + B: (outer, rank)}
+        cards |= dict.fromkeys((name + A, name + B), opened.beside(module))
     places = {_saved_name(opened, name): name for name in shapes}
     odd = sorted(n for n in {*places, *stored} if n not in stored or n not in places or tuple(stored[n].shape) != shapes[places[n]])
     if odd:
         raise ModelError(f"{file}: does not fit the model ({len(odd)} tensors without counterpart of their shape, {odd[0]} first)")
-    return Adapter({name: stored[saved] for saved, name in places.items()}, config["lora_alpha"] / rank)
+    return Adapter({name: stored[saved].to(cards[name]) for saved, name in places.items()}, config["lora_alpha"] / rank)
 
 
 def _saved_name(opened: Opened, name: str) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from tli.model.device import upload
 from tli.model.lora.adapter import Adapter, LoraShape, products
 from tli.model.opened import Opened
 
@@ -53,10 +54,11 @@ class Stack:
         self.opened, self.members, self.scaling, self.dropout = opened, len(members), shape.scaling, shape.dropout
         self.laid = seeds is not None
         self.parameters = {name: torch.nn.Parameter(torch.stack([m[name] for m in members])) for name in members[0]}
-        self.generators = [torch.Generator(opened.device).manual_seed(seed) for seed in seeds or []]
+        cards = {p.device for p in self.parameters.values()}  # of several cards each has generators of its own: they cannot be shared
+        self.generators = {card: [torch.Generator(card).manual_seed(seed) for seed in seeds or []] for card in cards}
         self.training = False
         self._lengths: list[int] = []
-        self._gather, self._scatter = None, None
+        self._places: dict[Any, tuple] = {}
 
     def tensors(self, member: int) -> dict[str, Any]:
         """One member's tensors, copied out."""
@@ -64,8 +66,6 @@ class Stack:
 
     def lay(self, places: list[list[np.ndarray]], tokens: int) -> None:
         """Say which of the next pass's `tokens` (rows x width, flat) are whose: per member the places of its words."""
-        import torch
-
         mine = [np.concatenate(words) for words in places]
         self._lengths = [len(p) for p in mine]
         widest = max(self._lengths)
@@ -73,7 +73,7 @@ class Stack:
         for member, p in enumerate(mine):  # the rest of a member's row repeats token 0, and nobody reads its update
             gather[member, : len(p)] = p
             scatter[p] = member * widest + np.arange(len(p))
-        self._gather, self._scatter = (torch.from_numpy(index).to(self.opened.device) for index in (gather.ravel(), scatter))
+        self._places = {card: (upload(gather.ravel(), card), upload(scatter, card)) for card in self.generators}
 
     @contextmanager
     def applied(self) -> Iterator[None]:
@@ -96,10 +96,11 @@ class Stack:
     def _of_members(self, x, a, b):
         import torch
 
-        mine = x.reshape(-1, x.shape[-1]).index_select(0, self._gather).view(self.members, -1, x.shape[-1])
+        gather, scatter = self._places[x.device]
+        mine = x.reshape(-1, x.shape[-1]).index_select(0, gather).view(self.members, -1, x.shape[-1])
         if self.training and self.dropout:
             mine = mine * self._dropout_factors(mine)
-        update = torch.bmm(torch.bmm(mine, a.mT), b.mT).flatten(0, 1).index_select(0, self._scatter)
+        update = torch.bmm(torch.bmm(mine, a.mT), b.mT).flatten(0, 1).index_select(0, scatter)
         return update.view(*x.shape[:-1], -1)
 
     def _dropout_factors(self, x):
@@ -107,7 +108,7 @@ class Stack:
         import torch
 
         factors = torch.zeros(x.shape, dtype=x.dtype, device=x.device)
-        for row, length, generator in zip(factors, self._lengths, self.generators, strict=True):
+        for row, length, generator in zip(factors, self._lengths, self.generators[x.device], strict=True):
             row[:length].bernoulli_(1 - self.dropout, generator=generator)
         return factors.div_(1 - self.dropout)
 
@@ -120,10 +121,11 @@ class Stack:
             return
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
         if gradients:
-            norm = torch.sqrt(sum(g.flatten(1).pow(2).sum(1) for g in gradients))
+            card = gradients[0].device
+            norm = torch.sqrt(sum(g.flatten(1).pow(2).sum(1).to(card) for g in gradients))
             factor = (largest / (norm + 1e-6)).clamp(max=1.0)
             for gradient in gradients:
-                gradient.mul_(factor.view(-1, *[1] * (gradient.ndim - 1)))
+                gradient.mul_(factor.to(gradient.device).view(-1, *[1] * (gradient.ndim - 1)))
 
     def reached(self) -> int:
         """Parameters of one member that have a gradient."""
