@@ -11,7 +11,7 @@ export PYTHONPATH := workflow
 
 run: .venv/ready ## run the workflow on $(CONFIG) and write the report
 	@echo "== running the workflow on $(CONFIG)"
-	@$(BIN)/snakemake --profile $(PROFILE) --configfile $(CONFIG)
+	@$(BIN)/snakemake --profile "$(PROFILE)" --configfile "$(CONFIG)"
 
 test: .venv/ready ## run the tests
 	@echo "== running the tests"
@@ -33,7 +33,7 @@ bench-grid: .venv/ready ## time a small grid through Snakemake against one job a
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/grid.py
 
 bench-8b: .venv/ready ## scan, train and evaluate at the shape of an 8B Llama; writes 15 GiB below SCRATCH and removes them
-	@$(BIN)/python benchmarks/eight_billion.py --scratch $(SCRATCH) --threads 2
+	@$(BIN)/python benchmarks/eight_billion.py --scratch "$(SCRATCH)" --threads 2
 
 bench-maps: .venv/ready ## six free maps at every hidden state of an 8B's shape
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/maps.py --write
@@ -42,7 +42,7 @@ bench-statistics: .venv/ready ## the statistics of a large grid: 3 models, 5 pai
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/statistics_scale.py --write
 
 bench-gpu: .venv/ready ## the same on a GPU
-	@$(BIN)/python benchmarks/gpu.py --scratch $(SCRATCH)
+	@$(BIN)/python benchmarks/gpu.py --scratch "$(SCRATCH)"
 
 lint: .venv/ready ## check style and workflow
 	@$(BIN)/ruff check workflow tests benchmarks
@@ -73,9 +73,9 @@ help: ## list these commands
 .venv/ready: environment.yml pyproject.toml
 	@echo "== making the environment in .venv (once; a few minutes)"
 	@start=$$(date +%s); set -euo pipefail; \
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
-	  { echo "Python 3.11 is needed; $(PYTHON) is $$($(PYTHON) --version). Give it as: make PYTHON=/path/to/python3.11"; exit 1; }; \
-	[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv; \
+	"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' || \
+	  { echo "Python 3.11 is needed; $(PYTHON) is $$("$(PYTHON)" --version). Give it as: make PYTHON=/path/to/python3.11"; exit 1; }; \
+	[ -x $(BIN)/python ] || "$(PYTHON)" -m venv .venv; \
 	sed -n 's/^ *- \([A-Za-z0-9_.-]*==[^ ]*\).*/\1/p' environment.yml > .venv/requirements.txt; \
 	echo "   installing PyTorch"; $(BIN)/python -m pip install -q --disable-pip-version-check "$$(grep '^torch==' .venv/requirements.txt)"; \
 	echo "   installing the rest"; $(BIN)/python -m pip install -q --disable-pip-version-check -r .venv/requirements.txt; \

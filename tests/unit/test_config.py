@@ -252,9 +252,29 @@ def test_full_training_of_a_4_bit_model_is_compared_with_the_unquantised_one():
     assert found == {("m", "tli"): "baseline", ("m", "full"): "baseline-unquantised", ("n", "tli"): "baseline", ("n", "full"): "baseline"}
 
 
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"sedes": 3}, "--config on the command line: sedes: unknown key; did you mean 'seeds'?"),
+        ({"seeds": "many"}, "--config on the command line: seeds: "),
+        ({"training": {"epoch": 3}}, "--config on the command line: training.epoch: unknown key; did you mean 'epochs'?"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_not_blamed_on_a_line_of_the_file(given, told, tmp_path):
+    """Snakemake hands over the file's values with those of `--config` merged in."""
+    path = written(tmp_path, HEAD + "    training: {epochs: 2}\n")
+    with pytest.raises(config.ConfigError) as error:
+        config.parse(BASE | given, [path])
+    assert str(error.value).startswith(told) and "c.yaml" not in str(error.value)
+    broken = written(tmp_path, HEAD + "    training: {epochs: x}\n")
+    with pytest.raises(config.ConfigError, match=r"c\.yaml, line 4: training\.epochs"):
+        config.parse(BASE | {"training": {"epochs": "x"}}, [broken])
+
+
 # --- protocols and ready configs ------------------------------------------------------------------------------------
 
 PAPER = {
+    "pairs": {"swh-eng": {"lexicon": "x", "clean": "verbatim"}},
     "arms": {"tli": {"loss_layer": [2]}},
     "training": {"adapted_blocks": "all", "allow_unreached": True, "mask_false_negatives": False},
     "pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["with-bos"]},
@@ -270,6 +290,9 @@ PAPER = {
         ({"arms": {"tli": {"loss_layer": ["output", 3]}}}, "controlled"),
         (PAPER, "paper-text"),
         (PAPER | {"pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["no-bos"]}, "evaluation": {"merge": True, "hidden_states": [2]}}, "paper-code"),
+        (PAPER | {"pairs": {"swh-eng": {"lexicon": "x"}}}, "custom"),  # strings that are cleaned are not the author's
+        (PAPER | {"pairs": PAPER["pairs"] | {"lin-eng": {"lexicon": "x"}}}, "custom"),
+        (PAPER | {"models": {"m": {"source": "x", "word_form": "leading-space"}}}, "custom"),
         (PAPER | {"evaluation": {"merge": False}}, "custom"),
         (PAPER | {"arms": {"tli": {"loss_layer": [3]}}}, "custom"),
         ({"training": {"mask_false_negatives": False}}, "custom"),

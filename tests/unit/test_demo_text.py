@@ -21,6 +21,11 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(stream, delimiter="\t", quoting=csv.QUOTE_NONE))
 
 
+def learned(path: Path, row: dict[str, str]) -> str:
+    """The English word under which the shipped model learned a row."""
+    return demo.LEARNED.get((path.stem, row["source"]), row["target"])
+
+
 def text(seed: int = 1, count: int = 20000) -> list[str]:
     recipe = demo.Recipe()
     graph = demo.concepts(LISTS, seed=seed, relations=recipe.relations)
@@ -34,7 +39,9 @@ def shipped_text() -> list[str]:
 
 def test_no_line_holds_a_word_and_a_translation_of_it(shipped_text):
     # From the files alone: the meanings of a form are the targets of the rows that it stands in, on either side.
-    meaning: dict[str, set[str]] = {}
+    meaning: dict[str, set[str]] = {
+        name: {row["target"]} for path in LISTS for row in rows(path) if (name := learned(path, row)) != row["target"]
+    }
     for path in LISTS:
         for row in rows(path):
             for form in (row["source"], row["target"]):
@@ -53,11 +60,11 @@ def test_every_word_occurs_at_the_head_of_a_line(shipped_text):
     for path in LISTS:
         for row in rows(path):
             assert row["source"] in heads
-            assert row["target"] in heads
+            assert learned(path, row) in heads
 
 
 def test_a_tag_gives_the_language_of_what_follows(shipped_text):
-    spoken = {"eng": {row["target"] for path in LISTS for row in rows(path)}}
+    spoken = {"eng": {learned(path, row) for path in LISTS for row in rows(path)}}
     spoken |= {path.stem.split("-")[0]: {row["source"] for row in rows(path)} for path in LISTS}
     tagged = [line for line in shipped_text if ":" in line]
     for line in tagged:
@@ -156,3 +163,21 @@ def test_running_text_is_no_pretraining_text_and_always_the_same(tmp_path):
     for language, lines in texts.items():
         assert len(set(lines)) == len(lines) == 700 and trained.isdisjoint(lines)
         assert (tmp_path / f"{language}.txt").read_bytes() == (folder / "text" / f"{language}.txt").read_bytes()
+
+
+def test_a_corrected_word_leaves_model_and_text_what_they_were(tmp_path, monkeypatch):
+    """`zemi` was listed as "pregnant" when the model was made: graph and lines are still those of that list, by the list as it was."""
+    (source,) = [row["source"] for row in rows(LISTS[1]) if row["target"] == "pregnancy"]
+    assert source == "zemi" and [row["source"] for row in rows(LISTS[0]) if row["target"] == "pregnancy"] == ["mimba"]
+    now, lines_now = demo.concepts(LISTS, seed=1, relations=4), text()
+    as_it_was = tmp_path / "lin-eng.tsv"
+    as_it_was.write_text(LISTS[1].read_text(encoding="utf-8").replace("zemi\tpregnancy\t", "zemi\tpregnant\t"), encoding="utf-8")
+    with monkeypatch.context() as patched:
+        patched.setattr(demo, "LEARNED", {})
+        then = demo.concepts([LISTS[0], as_it_was], seed=1, relations=4)
+        joined = demo.concepts(LISTS, seed=1, relations=4)
+    assert now.languages == then.languages
+    for name in ("forms", "hub", "related"):
+        np.testing.assert_array_equal(getattr(now, name), getattr(then, name))
+    assert lines_now == demo.lines(then, len(lines_now), seed=1, tagged=demo.Recipe().tagged, related=demo.Recipe().related)
+    assert len(joined.forms) == len(now.forms) - 1 == 363, "the two would be one concept"

@@ -7,7 +7,9 @@ import io
 import urllib.request
 
 import pytest
+import yaml
 
+from tli.__main__ import main
 from tli.specs import ModelSpec
 from tli.stages import fetch
 
@@ -38,6 +40,24 @@ def test_only_https(tmp_path):
 def test_a_model_without_a_commit_is_not_fetched(tmp_path):
     with pytest.raises(ValueError, match="has no revision"):
         fetch.fetch_model(ModelSpec("owner/name"), str(tmp_path / "m.json"))
+
+
+def test_the_command_gets_the_items_of_tasks_though_every_model_is_a_folder(monkeypatch, tmp_path, capsys):
+    """As the error of a transfer without its items advises."""
+    from tli.probes import harness
+
+    built = []
+    monkeypatch.setattr(harness, "build", lambda task, source, *rest: built.append((task, source)))
+    sections = {"models": {"m": {"source": str(tmp_path)}}, "pairs": {"a-b": {"lexicon": "x"}}, "results": str(tmp_path / "results")}
+    config = tmp_path / "config.yaml"
+    config.write_text(yaml.safe_dump(sections), encoding="utf-8")
+    assert main(["fetch", str(config)]) == 0 and "nothing to fetch" in capsys.readouterr().out and not built
+    config.write_text(yaml.safe_dump(sections | {"transfer": {"tasks": ["copa", "xnli_sw"]}}), encoding="utf-8")
+    assert main(["fetch", str(config)]) == 0 and "nothing to fetch" not in capsys.readouterr().out
+    assert built == [("copa", "hub"), ("xnli_sw", "hub")]
+    assert (tmp_path / "results" / "fetched" / "tasks.json").exists()
+    config.write_text(yaml.safe_dump(sections | {"transfer": {"tasks": ["copa"], "source": str(tmp_path)}}), encoding="utf-8")
+    assert main(["fetch", str(config)]) == 0 and "nothing to fetch" in capsys.readouterr().out
 
 
 def test_a_model_goes_through_the_hubs_cache_at_its_commit(monkeypatch, tmp_path):

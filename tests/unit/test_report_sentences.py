@@ -12,8 +12,11 @@ from tli import facts
 from tli.io import tables
 from tli.report import answers, build, svg
 from tli.report.context import _told
+from tli.report.drawings import Drawing
 from tli.report.input import Experiment, ReportInput, Tables
+from tli.report.methods import methods
 from tli.report.sentences import claim, same_runs, transfer_sentences
+from tli.report.sheets import sheets
 from tli.report.translation import METRICS, translated
 
 
@@ -56,6 +59,21 @@ def test_transfer_is_counted_and_told_for_the_first_cell():
 def test_what_is_claimed_of_a_task(changes, expected):
     row = {"sentence": "", "items": 8, "seeds": 5, "p_holm": 0.5, "estimate": 0.1, "detectable": 0.3} | changes
     assert claim(row, ReportInput()) == expected
+
+
+def test_a_limit_of_items_is_told_wherever_accuracy_is_shown():
+    made = synthetic.tables(pairs=1, seeds=5)
+    cells = synthetic.transfer(made["transfer"], made["runs"], bootstrap=200)["cells"]
+    told = "Of each task the first 100 items alone were scored (transfer.limit)."
+    for limit in (None, 100):
+        report = ReportInput(Experiment(first_items=limit), Tables.of(made | {"transfer_cells": cells}))
+        shown = [
+            transfer_sentences(report).summary,
+            next(sheet.kind.what for sheet in sheets(report) if sheet.name == "transfer"),
+            methods(report)[0],
+            Drawing(report, *report.groups[0]).transfer().counts,
+        ]
+        assert [told in text for text in shown] == [limit is not None] * 4
 
 
 def test_without_transfer_nothing_is_said():

@@ -167,3 +167,14 @@ def test_snakemakes_own_report_has_the_figures(finished, tmp_path):
 
     names = zipfile.ZipFile(tmp_path / "report.zip").namelist()
     assert any(name.endswith(".svg") for name in names)
+
+
+def test_a_run_that_ends_early_shows_no_verdicts_of_an_earlier_one(finished, tmp_path):
+    config = copy.deepcopy(finished[0])
+    config["pairs"]["ccc-eng"] = {"lexicon": str(write_lexicon(tmp_path / "ccc-eng.tsv", prefix="c"))}
+    path = write_config(config, tmp_path / "c.yaml")
+    ran = snakemake("--profile", "profiles/local", "--configfile", path, "--until", "lexicon")
+    assert ran.returncode == 0 and (Path(config["results"]) / "lexicon" / "ccc-eng" / "pairs.tsv").exists(), ran.stdout[-3000:]
+    assert "This run ends before the statistics" in ran.stdout
+    verdict = "tiny, aaa-eng, tli, layer 2, rank 4: "
+    assert verdict in finished[2] and verdict not in ran.stdout and "The report is" not in ran.stdout

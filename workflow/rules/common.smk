@@ -102,7 +102,7 @@ def announce(log):
 
 
 def conclude():
-    console.conclude_run(EXPERIMENT)
+    console.conclude_run(EXPERIMENT, any(job.rule.name in ("statistics", "report") for job in workflow.dag.jobs))
 
 
 def explain_failure(log):

@@ -62,7 +62,11 @@ def _parser() -> argparse.ArgumentParser:
     look.add_argument("--results", default="", help="folder of the results; by default one of its own in results/look")
     look.add_argument("--threads", type=int, default=os.cpu_count() or 1)
     add("grid", _grid, "Print the table of runs that a config stands for.")
-    add("fetch", _fetch, "Print the commit of each hub model of a config, to be written there as its revision.")
+    add(
+        "fetch",
+        _fetch,
+        "Print the commit of each hub model of a config, to be written there as its revision, and get the items of its tasks.",
+    )
     plan = add(
         "plan", _plan, "Print what a config will cost (jobs, hours, memory, cards and disk of each stage) and what change it will find."
     )
@@ -167,14 +171,18 @@ def _preflight(chosen: argparse.Namespace) -> int:
 
 
 def _fetch(chosen: argparse.Namespace) -> None:
-    from tli.stages.fetch import newest_commit
+    from tli.probes.task_items import HUB
+    from tli.stages.fetch import fetch_tasks, newest_commit
 
     experiment = Experiment(load(chosen.config))
     hub = [name for name in experiment.config.models if experiment.on_hub(name)]
     for name in hub:
         print(f"models.{name}.revision: {newest_commit(experiment.config.models[name].source)}")
-    if not hub:
-        print("every model of this config is a folder on disk; there is nothing to fetch")
+    transfer = experiment.config.transfer
+    if transfer.tasks and transfer.source == HUB:
+        fetch_tasks(list(transfer.tasks), experiment.layout.fetched_tasks())
+    elif not hub:
+        print("every model of this config is a folder on disk, and no task is from the hub; there is nothing to fetch")
 
 
 def _reference(chosen: argparse.Namespace) -> None:

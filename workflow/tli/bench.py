@@ -82,7 +82,7 @@ class Bench:
         if any(probe.needs_head for probe in self.probes):
             spec = self.model if subject.quantized else replace(self.model, quantization="none")
             whole, tokenizer = open_whole(spec)
-            self._loaded = Loaded(below_head(whole, tokenizer), whole)
+            self._loaded = Loaded(below_head(whole, tokenizer, spec.word_form), whole)
         else:
             spec = replace(self.model, stream="never") if subject.is_full else self.model
             self._loaded = Loaded(open_model(spec, quantized=subject.quantized))

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -52,6 +53,7 @@ class MapInside:
     source: tuple[str, ...]
     target: tuple[str, ...]
     vectors: FormVectors
+    word_key: dict[str, Any] = field(default_factory=dict)  # ModelSpec's: how the model is fed the words that it is fitted to
     _made: tuple[Opened, Inside] | None = None
 
     def fitted(self, opened: Opened) -> Inside:
@@ -76,7 +78,7 @@ class MapInside:
     def unit(self) -> str:
         """Digest of all that it depends on beside the model."""
         key = {"version": 1, "map": self.name, "hyperparameter": self.hyperparameter, "hidden_state": self.vectors.hidden_state}
-        return store.digest(key | {"pooling": self.vectors.pooling, "pairs": [list(self.source), list(self.target)]})
+        return store.digest(key | self.word_key | {"pooling": self.vectors.pooling, "pairs": [list(self.source), list(self.target)]})
 
 
 @dataclass(frozen=True)

@@ -59,6 +59,13 @@ class Model(Section):
     trust_remote_code: bool = Field(
         False, description="Let Transformers run Python code that comes with the model. Off unless you know the code."
     )
+    word_form: Literal["alone", "leading-space"] = Field(
+        "alone",
+        description="How the model is fed a word, in scan, training and evaluation alike: `alone`, as the paper did, or as it stands in "
+        "text after a space (`leading-space`). A tokenizer in bytes (GPT-2, Llama 3) cuts ` afya` otherwise than `afya`; one that puts the "
+        "space itself (most SentencePiece models) does not. To compare the two, name the model twice. Check and scan tell the difference.",
+        examples=["leading-space"],
+    )
     parameters: Annotated[float, Field(gt=0)] | None = Field(
         None,
         description="Number of parameters, for the memory and time asked of the cluster where the model's files are "

@@ -32,7 +32,7 @@ def protocol(config: Config) -> str:
     arms = [arm for arm in expand_arms(config).values() if arm.training.epochs > 0]
     poolings = (config.pooling.scan[0], config.pooling.train, config.pooling.evaluate[0])
     first = config.evaluation.hidden_states[0]
-    if all(map(_is_the_papers, arms)) and config.split.leaks == "report" and config.evaluation.merge:
+    if all(map(_is_the_papers, arms)) and _reads_as_the_paper(config) and config.split.leaks == "report" and config.evaluation.merge:
         if poolings == ("with-bos", "with-bos", "with-bos") and first == "output":
             return "paper-text"
         if poolings == ("with-bos", "with-bos", "no-bos") and first == 2:
@@ -43,6 +43,12 @@ def protocol(config: Config) -> str:
     if poolings == ("no-bos",) * 3 and first == "output" and not config.evaluation.merge and masked and reached and strict:
         return "controlled"
     return "custom"
+
+
+def _reads_as_the_paper(config: Config) -> bool:
+    """Every list's strings byte for byte, and words fed as they stand there."""
+    verbatim = all(pair.clean == "verbatim" for pair in config.pairs.values())
+    return verbatim and all(model.word_form == "alone" for model in config.models.values())
 
 
 def _is_the_papers(arm: ResolvedArm) -> bool:

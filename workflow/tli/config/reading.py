@@ -115,7 +115,7 @@ def _gather(errors: list[dict]) -> list[dict]:
 def _explain(error: dict, paths: list[str | Path]) -> str:
     location = error["loc"]
     key = ".".join(map(str, location)) or "(the whole config)"
-    where = _find_line(location, paths)
+    where = _find_line(location, paths, is_there=error["type"] != "missing")
     message = error["msg"].removeprefix("Value error, ")
     if error["type"] == "extra_forbidden":
         known = _known_keys(location[:-1])
@@ -154,14 +154,19 @@ def _inner_section(annotation) -> Any:
     return None
 
 
-def _find_line(location: tuple, paths: list[str | Path]) -> str:
-    """`file, line N: ` of the deepest part of the key that a file holds; the last file that holds it counts."""
-    best = ("", -1)
+def _find_line(location: tuple, paths: list[str | Path], is_there: bool = False) -> str:
+    """`file, line N: ` of the deepest part of the key that a file holds; the last file that holds it counts.
+
+    is_there: the key has a value; one that no file holds was given on the command line.
+    """
+    best, merges = ("", -1), False
     for path in paths:
         try:
-            node = yaml.compose(Path(path).read_text(encoding="utf-8"), Loader=yaml.SafeLoader)
+            text = Path(path).read_text(encoding="utf-8")
+            node = yaml.compose(text, Loader=yaml.SafeLoader)
         except (OSError, yaml.YAMLError, UnicodeDecodeError):
             continue
+        merges = merges or "<<:" in text  # then a key may come from an anchor
         depth, line = 0, 1
         for part in location:
             step = None
@@ -174,4 +179,6 @@ def _find_line(location: tuple, paths: list[str | Path]) -> str:
             line, node, depth = step[0].start_mark.line + 1, step[1], depth + 1
         if depth >= best[1]:
             best = (f"{path}, line {line}: ", depth)
+    if is_there and 0 <= best[1] < len(location) and not merges:
+        return "--config on the command line: "
     return best[0]

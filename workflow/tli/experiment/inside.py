@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +13,13 @@ from tli.subjects import FormVectors, MapInside, Subject, inside
 
 
 def maps_inside(
-    names: Sequence[str], curve: pd.DataFrame, splits: Splits, judged: Sequence[tuple[int, int]], pooling: str, place: tuple[str, str, int]
+    names: Sequence[str],
+    curve: pd.DataFrame,
+    splits: Splits,
+    judged: Sequence[tuple[int, int]],
+    pooling: str,
+    place: tuple[str, str, int],
+    word_key: dict[str, Any] | None = None,
 ) -> list[Subject]:
     """Each named map inside the model, for the training pairs of each seed and fold that is judged.
 
@@ -35,7 +42,7 @@ def maps_inside(
                 continue
             trained = splits.of(seed, fold).query("split == 'train'")
             sides = tuple(trained["source"]), tuple(trained["target"])
-            made = MapInside(name, float(at[seed, fold]), pair.partition("-")[0], *sides, vectors)
+            made = MapInside(name, float(at[seed, fold]), pair.partition("-")[0], *sides, vectors, word_key or {})
             found.append(inside(model, pair, made, seed=seed, fold=fold))
     return found
 
@@ -45,4 +52,5 @@ def read_maps_inside(job, layers: int, judged: Sequence[tuple[int, int]]) -> lis
     if not job.content.inside:
         return []
     curve = tables.read(job.inputs["maps"], tables.MAPS)
-    return maps_inside(job.content.inside, curve, Splits.read(job.inputs), judged, job.scan_pooling, (job.model, job.pair, layers))
+    about = (job.scan_pooling, (job.model, job.pair, layers), job.model_spec.word_key)
+    return maps_inside(job.content.inside, curve, Splits.read(job.inputs), judged, *about)

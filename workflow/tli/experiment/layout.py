@@ -56,9 +56,10 @@ class Layout:
         return f"{self.results}/check/{model}.json"
 
     def scan(self, model: str, pair: str) -> dict[str, str]:
-        """Of a model and pair: scan, choice (of `best`), words, audit (of tokens); of free maps what chose them and, as of runs,
+        """Of a model and pair: scan, choice (of `best`), words, tokens, audit (of tokens); of free maps what chose them and, as of runs,
         similarities and metrics."""
-        files = {"scan": "scan.tsv", "choice": "best.tsv", "words": "words.tsv", "audit": "audit.tsv", "maps": "maps.tsv"}
+        files = {"scan": "scan.tsv", "choice": "best.tsv", "words": "words.tsv", "tokens": "tokens.tsv", "audit": "audit.tsv"}
+        files |= {"maps": "maps.tsv"}
         files |= {"map_similarities": "maps-similarities.parquet", "map_metrics": "maps-metrics.tsv"}
         return {name: f"{self.results}/scan/{model}/{pair}/{file}" for name, file in files.items()}
 

@@ -28,6 +28,8 @@ class CheckRecord:
     vocabulary: int = 0
     perplexity: dict[str, dict] = field(default_factory=dict)  # language -> perplexity, tokens, uniform
     demo: bool = False
+    word_form: str = "alone"  # how it is fed a word
+    tokens: dict[str, dict] = field(default_factory=dict)  # language -> word form -> counts over the words of the shipped sentences
 
 
 def read_check(path: str | Path) -> CheckRecord:

@@ -108,6 +108,24 @@ WORDS = [
     "nearest_trained",  # highest cosine of the source to a trained source other than itself, at hs[L] before training
     "edit_similarity",  # highest edit similarity of the source to such a word
 ]
+TOKENS = [
+    "model",
+    "pair",
+    "side",
+    "language",
+    "word_form",  # how words are fed (config: models.*.word_form); a row for each of the two
+    "used",  # whether the model is fed so
+    "forms",  # distinct ones of this side
+    "words",
+    "tokens",  # the forms' own, without what the tokenizer adds
+    "fertility",  # tokens / words
+    "one_token",  # forms that are one token
+    "cut_otherwise",  # forms that are cut otherwise in the other form
+    "unknown",  # forms that the tokenizer does not know: the token for that, letters that it drops
+    "cut_characters",  # forms in which a character is cut between tokens
+    "alike",  # forms that become the same tokens as another
+    "unknown_forms",  # the first of them, joined by "|"
+]
 RUNS = GRID + [
     "loss_layer",  # the hidden state of the loss, resolved to a number
     "same_as",  # the `run` with which this one is the same by construction, else ""; the earlier one is the one kept
@@ -425,5 +443,5 @@ TEXT = {
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
     "note", "direction", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "rival", "aligned_id",
-    "reason",
+    "reason", "word_form", "unknown_forms",
 }  # fmt: skip

@@ -23,6 +23,7 @@ class Opened:
     device: Any
     exact: dict[str, bool] = field(default_factory=dict)  # which layouts of words are, as far as tli.model.layouts tried them
     stream: Any = None  # tli.model.weights.Source where the weights are not in memory
+    word_form: str = "alone"  # how it is fed a word (tli.model.pooling.tokenize)
     rooms: dict[str, Room] = field(default_factory=dict)  # what -> how much of it may be computed at once
 
     @property

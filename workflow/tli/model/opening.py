@@ -63,7 +63,8 @@ def open_model(spec: ModelSpec, blocks: int | None = None, *, quantized: bool = 
         base = text_part(base, config)
     device = next(base.parameters()).device if source is None else resolve_device(spec.device)
     prefix = _prefix_of(base, spec, config) if is_causal(config) else ""
-    return Opened(base, find_blocks(base, count_of_blocks(config)), load_tokenizer(spec), layers, prefix, device, stream=source)
+    blocks_of_base, tokenizer = find_blocks(base, count_of_blocks(config)), load_tokenizer(spec)
+    return Opened(base, blocks_of_base, tokenizer, layers, prefix, device, stream=source, word_form=spec.word_form)
 
 
 def _prefix_of(base, spec: ModelSpec, config) -> str:
@@ -100,14 +101,18 @@ def _nearest(spec: ModelSpec, quantized: bool) -> ModelSpec:
     return staged(spec, checkpoint_folder(spec))
 
 
-def below_head(whole, tokenizer) -> Opened:
-    """The part of a whole causal model below its head; adapters or weights put on it work in the whole model."""
+def below_head(whole, tokenizer, word_form: str = "alone") -> Opened:
+    """The part of a whole causal model below its head; adapters or weights put on it work in the whole model.
+
+    word_form: how it is fed words, where it is; running text knows no such thing.
+    """
     from transformers import AutoModel
 
     kind = AutoModel._model_mapping.get(type(whole.config), type(whole.base_model))
     name, base = next((name, module) for name, module in whole.named_modules() if type(module) is kind)
     layers = count_of_blocks(whole.config)
-    return Opened(base, find_blocks(base, layers), tokenizer, layers, name + ".", next(base.parameters()).device)
+    device = next(base.parameters()).device
+    return Opened(base, find_blocks(base, layers), tokenizer, layers, name + ".", device, word_form=word_form)
 
 
 def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool, times: float):

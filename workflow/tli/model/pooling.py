@@ -11,39 +11,87 @@ from tli.model import packing
 from tli.model.opened import Opened
 
 POOLINGS = ("no-bos", "with-bos", "last-token", "weighted-mean")
+WORD_FORMS = ("alone", "leading-space")
+CARRIERS = ("a", "1", ".")  # what stands before the space; the first that keeps its own tokens beside the word
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """One word's token ids, and which of them are the word's own (not BOS, EOS, [CLS] and the like)."""
+    """One word's token ids, and which of them are the word's own (not BOS, EOS, [CLS] and the like, nor a space before it)."""
 
     ids: tuple[int, ...]
     first: int
     last: int  # the word's own tokens are ids[first:last]
 
 
-def tokenize(tokenizer, words: list[str]) -> list[Tokens]:
+def tokenize(tokenizer, words: list[str], form: str = "alone") -> list[Tokens]:
     """Token ids of each word as the tokenizer makes them, with the place of the word's own tokens.
 
-    What the tokenizer adds is found by comparing with and without special tokens; nothing is assumed of it.
+    What the tokenizer adds is found by comparing with and without special tokens; nothing is assumed of it. form: one of
+    WORD_FORMS; with "leading-space" the word has the tokens that it has in text after another word, whoever puts the space.
+    Where the space is then a token of its own, it stays in the input and out of the word's own tokens, as BOS does.
     Raises EmbedError for a word without any token of its own.
     """
     with_special = tokenizer(words, add_special_tokens=True)["input_ids"]
     without = tokenizer(words, add_special_tokens=False)["input_ids"]
+    inside = without if form == "alone" else after_space(tokenizer, words)
+    spaces = [0] * len(words) if form == "alone" else _spaces(tokenizer, inside)
     result = []
-    for word, ids, plain in zip(words, with_special, without, strict=True):
-        if not plain:
+    for word, ids, plain, fed, space in zip(words, with_special, without, inside, spaces, strict=True):
+        if not plain or not fed:
             raise EmbedError(f"the word {word!r} becomes no token at all; take it out of the lexicon")
         first = next((i for i in range(len(ids) - len(plain) + 1) if ids[i : i + len(plain)] == plain), None)
         if first is None:
             raise EmbedError(f"the word {word!r} is cut into other tokens with BOS than without; its own tokens are not clear")
-        result.append(Tokens(tuple(ids), first, first + len(plain)))
+        result.append(Tokens((*ids[:first], *fed, *ids[first + len(plain) :]), first + space, first + len(fed)))
     return result
 
 
-def tokens_of(opened: Opened, words: list[str]) -> list[Tokens]:
-    """`tokenize` by the model's tokenizer, whose ids must all have an embedding. Raises EmbedError."""
-    tokens = tokenize(opened.tokenizer, words)
+def own_tokens(tokenizer, words: list[str], form: str) -> list[list[int]]:
+    """The ids of each word's own tokens, as in `tokenize`; [] for a word without any."""
+    if not words:
+        return []
+    if form == "alone":
+        return tokenizer(words, add_special_tokens=False)["input_ids"]
+    inside = after_space(tokenizer, words)
+    return [ids[space:] for ids, space in zip(inside, _spaces(tokenizer, inside), strict=True)]
+
+
+def after_space(tokenizer, words: list[str]) -> list[list[int]]:
+    """The ids of each word in a text in which another word and a space go before it, without that other word's.
+
+    A tokenizer that puts the space itself (SentencePiece's prefix) or knows none (WordPiece) so gives what it gives alone, and no
+    second space. Raises EmbedError where the word melts together with what goes before.
+    """
+    result: list[list[int] | None] = [None] * len(words)
+    for carrier in CARRIERS:
+        left = [i for i, ids in enumerate(result) if ids is None]
+        if not left:
+            break
+        texts = [carrier + ("" if words[i][:1].isspace() else " ") + words[i] for i in left]
+        (before,), whole = (tokenizer(one, add_special_tokens=False)["input_ids"] for one in ([carrier], texts))
+        for i, ids in zip(left, whole, strict=True):
+            if ids[: len(before)] == before:
+                result[i] = ids[len(before) :]
+    melted = next((word for word, ids in zip(words, result, strict=True) if ids is None), None)
+    if melted is not None:
+        raise EmbedError(f"the word {melted!r} shares a token with what goes before it in a text; set word_form: alone for this model")
+    return result
+
+
+def _spaces(tokenizer, words: list[list[int]]) -> list[int]:
+    """1 for each word whose first token is the space alone, and not all there is; else 0."""
+    first = {ids[0] for ids in words if len(ids) > 1}
+    blank = {token for token in first if not tokenizer.decode([token]).strip()}
+    return [int(len(ids) > 1 and ids[0] in blank) for ids in words]
+
+
+def tokens_of(opened: Opened, words: list[str], form: str = "") -> list[Tokens]:
+    """`tokenize` by the model's tokenizer, whose ids must all have an embedding. Raises EmbedError.
+
+    form: by default the one in which the model is fed words.
+    """
+    tokens = tokenize(opened.tokenizer, words, form or opened.word_form)
     rows = opened.base.get_input_embeddings().weight.shape[0]
     for word, token in zip(words, tokens, strict=True):
         if max(token.ids) >= rows:

@@ -98,7 +98,7 @@ def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) 
         for i, source in enumerate(sources):
             others = [name for name in names if name != source]
             edit[i] = edit_similarity([source] * len(others), others).max() if others else np.nan
-    counts = [tokenize(opened.tokenizer, pairs[side].tolist()) for side in ("source", "target")]
+    counts = [tokenize(opened.tokenizer, pairs[side].tolist(), opened.word_form) for side in ("source", "target")]
     return pd.DataFrame(
         {
             "pair_id": pairs["pair_id"].to_numpy(),
@@ -154,6 +154,7 @@ class WordsProbe(Probe):
             "merge": self.spec.merge and not subject.is_baseline,
             "pairs": self._digest(subject.seed, subject.fold),
             "projected": self._projected_pairs(subject),
+            **self.model.word_key,
         } | ({"select_maps": list(self.spec.select_maps)} if self.spec.select_maps else {})
 
     @cache  # noqa: B019 (it lives as long as the job)

@@ -68,6 +68,7 @@ class Drawing:
         self.words = self._words(self.cell)
         self.placebo_words = self._words(self.placebo)
         self.accuracies = derived.accuracies(rows(tables.transfer, **group), self.runs)
+        self.scored = f" {experiment.scored_items}" if experiment.scored_items else ""
 
     def of(self, key: str) -> Drawn:
         """The figure `key` of names.FIGURES; where its rows are missing, one that says so."""
@@ -229,15 +230,15 @@ class Drawing:
         if self.cell:
             own = (shown["layer"] == self.cell.layer) & (shown["rank"] == self.cell.rank)
             shown, where = shown[own | baselines(shown)], f"loss at {layer_name(self.cell.layer)}, rank {self.cell.rank}; "
-        return Drawn(figures.transfer_change(shown, self.colours), f"{where}{seed_count(shown)} seeds; n beside each task.")
+        return Drawn(figures.transfer_change(shown, self.colours), f"{where}{seed_count(shown)} seeds; n beside each task.{self.scored}")
 
     def transfer_by_rank(self) -> Drawn:
         shown, where = self.accuracies, ""
         if self.cell:
             shown = shown[shown["layer"].isin([self.cell.layer, "output"])]
             where = f"loss at {layer_name(self.cell.layer)} or at the output; "
-        return Drawn(figures.transfer_by_rank(shown, self.colours), f"{where}{seed_count(shown)} seeds.")
+        return Drawn(figures.transfer_by_rank(shown, self.colours), f"{where}{seed_count(shown)} seeds.{self.scored}")
 
     def transfer_against_gain(self) -> Drawn:
         figure = figures.transfer_against_gain(self.accuracies, self.changes, self.colours, self.metric, metric_label(self.metric))
-        return Drawn(figure, f"{self.accuracies.loc[self.accuracies['seed'] >= 0, 'run'].nunique()} runs.")
+        return Drawn(figure, f"{self.accuracies.loc[self.accuracies['seed'] >= 0, 'run'].nunique()} runs.{self.scored}")

@@ -107,6 +107,14 @@ COLUMNS = {
     "gap_change": "gap after - gap before",
     "shots": "training pairs shown before the word",
     "other": "what it is compared with",
+    "word_form": "how a word is fed: alone, or as after a space in text",
+    "used": "whether the model was fed so in scan, training and evaluation",
+    "fertility": "tokens / words",
+    "one_token": "forms that are one token",
+    "cut_otherwise": "forms that are cut otherwise in the other form",
+    "unknown": "forms that the tokenizer does not know (an unknown token, letters that it drops)",
+    "cut_characters": "forms in which a character is cut between tokens",
+    "alike": "forms that become the same tokens as another",
     "target_rank_after": "rank of the translation among all targets (1 is best)",
 }
 SUFFIXES = {

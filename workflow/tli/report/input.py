@@ -47,6 +47,7 @@ class Tables:
     trials: pd.DataFrame = _table(*contract.TRIALS)
     similarities: pd.DataFrame = _table(*contract.SIMILARITIES)
     metrics: pd.DataFrame = _table(*contract.RUN_METRICS)
+    tokens: pd.DataFrame = _table(*contract.TOKENS)
     projections: pd.DataFrame = _table(*contract.PROJECTIONS)
     tests: pd.DataFrame = _table(*contract.TESTS)
     verdicts: pd.DataFrame = _table(*contract.VERDICTS)
@@ -110,6 +111,7 @@ class Model:
     revision: str = ""
     quantization: str = "none"
     dtype: str = ""
+    word_form: str = "alone"
     identity: str | None = None  # which weights the check saw; None before it ran
     is_bare: bool = False  # its tokenizer adds nothing before a word
     perplexities: tuple[Perplexity, ...] = ()
@@ -150,6 +152,12 @@ class Experiment:
     arms: tuple[Arm, ...] = ()
     seeds: tuple[int, ...] = ()
     claims: Claims = Claims()
+    first_items: int | None = None  # of each task, where not all are scored (transfer.limit)
+
+    @property
+    def scored_items(self) -> str:
+        """A sentence where a limit holds, which every accuracy must carry; else ""."""
+        return "" if self.first_items is None else f"Of each task the first {self.first_items:,} items alone were scored (transfer.limit)."
 
     @property
     def is_demo(self) -> bool:
@@ -181,11 +189,13 @@ class Experiment:
             arms=tuple(Arm(name, arm.loss_layers, tuple(map(str, arm.ranks))) for name, arm in expand_arms(config).items()),
             seeds=tuple(config.seed_list),
             claims=Claims(config.statistics.primary, config.statistics.correction, config.statistics.alpha),
+            first_items=config.transfer.limit if config.transfer.tasks else None,
         )
 
 
 def _model(name: str, settings, check: dict | None) -> Model:
-    given = Model(name, settings.demo, settings.source, settings.revision or "", settings.quantization, settings.dtype)
+    about = settings.demo, settings.source, settings.revision or "", settings.quantization, settings.dtype, settings.word_form
+    given = Model(name, *about)
     if check is None:
         return given
     seen = [

@@ -70,6 +70,7 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
         tasks = list(map(str, tables.transfer["task"].unique()))
         known = [text for key, text in CITED_TASKS.items() if any(key in task for task in tasks)]
         parts.append(f"Transfer was measured on {_listing(tasks)}{f' ({_listing(known)})' if known else ''}.")
+        parts += [experiment.scored_items] if experiment.scored_items else []
     if experiment.is_demo:
         parts.append("The model is a demo trained for this software: its figures support no claim about real language models.")
     return _cite(" ".join(parts))
@@ -88,6 +89,7 @@ def _model(model: Model) -> str:
     about += [f"revision {revision[:12]}"] if revision else []
     about += ["4-bit NF4"] if model.quantization == "nf4" else []
     about += [model.dtype] if model.dtype else []
+    about += ["words fed as after a space"] if model.word_form == "leading-space" else []
     return model.name + (f" ({', '.join(about)})" if about else "")
 
 

@@ -59,7 +59,7 @@ def transfer_sentences(report: ReportInput) -> Transfer | None:
     summary = (
         f"Of {len(tested)} tests of accuracy, after - before (cells x tasks), {lower} found it lower and {higher} higher after correction."
     )
-    return Transfer(summary, tuple(told))
+    return Transfer(" ".join(filter(None, [summary, report.experiment.scored_items])), tuple(told))
 
 
 def _tasks(cell: pd.DataFrame, report: ReportInput) -> Iterator[TaskRow]:

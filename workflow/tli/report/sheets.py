@@ -203,6 +203,12 @@ KINDS = {
         lambda report: report.tables.perplexity,
         "On a few shipped sentences, beside that of uniform guessing: tells a broken model.",
     ),
+    "tokens": Kind(
+        "Tokens",
+        lambda report: report.tables.tokens,
+        "What each model's tokenizer makes of the words of a list.",
+        "In the form in which words were fed, and in the other one.",
+    ),
     "runs": Kind(
         "Runs",
         lambda report: report.tables.trained,
@@ -222,6 +228,8 @@ def sheets(report: ReportInput) -> list[Sheet]:
     for name, kind in KINDS.items():
         if name in BESIDE_PUBLISHED:
             kind = replace(kind, what=kind.what + paper.beside(report.experiment))
+        if name == "transfer" and report.experiment.scored_items:
+            kind = replace(kind, what=f"{kind.what} {report.experiment.scored_items}")
         made.append(Sheet(name, kind, kind.rows(report)))
     others = {**report.tables.others, **{name: getattr(report.tables, name) for name in MORE}}
     for name in sorted(others):  # what a later stage adds is shown without a word changed here

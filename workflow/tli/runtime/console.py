@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 
@@ -28,14 +29,22 @@ def announce_run(experiment: Experiment) -> None:
     )
 
 
-def conclude_run(experiment: Experiment) -> None:
-    """The last lines of a good run: time per stage, the headline, and the report's path."""
+def conclude_run(experiment: Experiment, has_judged: bool = True) -> None:
+    """The last lines of a good run: time per stage, the headline, and the report's path.
+
+    has_judged: whether the run went as far as the statistics; verdicts that lie there are of an earlier one where it did not.
+    """
     config, layout = experiment.config, experiment.layout
     stages = stage_seconds(read_records(layout.provenance()))
     if len(stages):
         total = stages.groupby("stage", sort=False)["seconds"].sum()
         _say("Time per stage, s: " + ", ".join(f"{stage} {seconds:.0f}" for stage, seconds in total.items()))
     verdicts = Path(layout.statistics()["verdicts"])
+    if not has_judged:
+        _say(
+            "This run ends before the statistics. Without --until and the like, the same command makes verdicts and report of what is there."
+        )
+        return
     if verdicts.exists():
         demo = any(model.demo for model in config.models.values())
         for _, row in tables.read(verdicts).iterrows():
@@ -52,7 +61,7 @@ def explain(config: Config, log: str) -> None:
         text = Path(log).read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: ([^\s,]+)", text, re.M)
+    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: (.+?)(?: \(check log file.*)?$", text, re.M)
     for rule, path in dict.fromkeys(failed):
         _say(f"The rule {rule} failed; its log is {path}. What it says last:")
         try:
@@ -67,7 +76,7 @@ def explain(config: Config, log: str) -> None:
     _say("What is finished is kept; the same command goes on from there. A report of what is there so far:")
     python = Path(sys.executable)
     shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    _say(f"  PYTHONPATH=workflow {shown} -m tli report --partial {config.results}")
+    _say(f"  PYTHONPATH=workflow {shlex.quote(str(shown))} -m tli report --partial {shlex.quote(config.results)}")
 
 
 def _say(text: str) -> None:

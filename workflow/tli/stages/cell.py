@@ -19,8 +19,10 @@ from tli.io import store
 from tli.io.records import CheckRecord, read_check
 from tli.io.sentences import read_sentences
 from tli.log import say, warn
+from tli.model.checkpoint import load_tokenizer
 from tli.model.device import device_name, peak_memory_mib
 from tli.model.opening import below_head, open_whole
+from tli.model.token_facts import assert_known, tokens_table
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, write_matrix
 from tli.training.checkpoint import Checkpoint
@@ -102,6 +104,8 @@ class Cell:
         trainer: one that lies open; it is turned to these settings, where they allow it.
         """
         lacking = [member for member in self.members if self.unit(member) is None]
+        if lacking and trainer is None:
+            self.assert_known()
         if lacking and (trainer is None or not trainer.can_turn_to(self.spec)):
             trainer = self.trainer()
         elif lacking:
@@ -118,6 +122,11 @@ class Cell:
             if checkpoint:
                 checkpoint.remove()
         return trainer
+
+    def assert_known(self) -> None:
+        """Raises EmbedError where the model's tokenizer does not know most of the list."""
+        tokenizer = load_tokenizer(self.model)
+        assert_known(tokens_table(tokenizer, self.splits.pairs, self.job.pair, self.model.word_form, both=False), self.job.model)
 
     def trainer(self) -> Trainer:
         """The model, opened for these settings."""
@@ -142,6 +151,7 @@ class Cell:
                 "peak_memory_mib": _peak(trainer.opened.device),
                 "device": device_name(trainer.opened.device),
                 "settings": plain(self.spec),
+                "word_form": self.model.word_form,
                 "stage_versions": f"train {STAGE_VERSIONS['train']}",
             }
             (folder / "run.json").write_text(json.dumps(record, indent=1), encoding="utf-8")
@@ -162,6 +172,7 @@ def unit_key(
         "adapted": min(adapted, loss_layer),  # blocks above are never reached: the run is the same without them
         "pairs": store.digest_table(trained[["pair_id", "source", "target", "alternatives"]]),
         "seed": seed,
+        **model.word_key,
     }
 
 

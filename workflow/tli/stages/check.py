@@ -6,6 +6,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+
 from tli.errors import ModelError
 from tli.experiment.job import CheckJob
 from tli.io.records import CheckRecord, write_check
@@ -16,8 +18,11 @@ from tli.model.device import device_name
 from tli.model.lora import target_names
 from tli.model.opening import open_model, open_whole, streamed
 from tli.model.pooling import tokenize
+from tli.model.token_facts import token_lines, tokens_table
 from tli.probes.perplexity import SENTENCES, perplexity, shipped_sentences, verdict
 from tli.specs import ALL_LINEAR
+
+PUNCTUATION = ".,;:!?()\"'\u2018\u2019\u201c\u201d"  # around a word of a sentence
 
 
 def run(job: CheckJob) -> dict:
@@ -51,6 +56,7 @@ def run(job: CheckJob) -> dict:
             del opened
     if named := [name for name in experiment.target_modules if name != ALL_LINEAR]:
         target_names(open_model(spec, 1), tuple(named), 1)
+    tokens = tokens_of_sentences(model, tokenizer, spec.word_form)
     word = tokenize(tokenizer, ["a"])[0]
     record = CheckRecord(
         model=model,
@@ -66,6 +72,8 @@ def run(job: CheckJob) -> dict:
         vocabulary=len(load_tokenizer(spec)),
         perplexity=perplexities,
         demo=spec.demo,
+        word_form=spec.word_form,
+        tokens=tokens,
     )
     write_check(record, job.outputs["check"])
     say(f"check: {model} is whole: {layers} blocks, {parameters:,} parameters, tokens added before a word: {record.added_before}")
@@ -96,6 +104,24 @@ def not_numbers(folder: Path | None, values: int = 2**24) -> str:
             if any(piece.is_floating_point() and piece.numel() and not _is_finite(piece) for piece in pieces):
                 return name
     return ""
+
+
+def tokens_of_sentences(model: str, tokenizer, word_form: str) -> dict[str, dict]:
+    """What the tokenizer makes of the words of the shipped sentences, fed alone and as after a space; the lists' own the scan tells.
+
+    Returns language -> word form -> {"forms", "words", "tokens", "fertility", "one_token", "cut_otherwise", ...} (tables.TOKENS).
+    """
+    found: dict[str, dict] = {}
+    for language in sorted(path.stem for path in SENTENCES.glob("*.txt")):
+        words = [word.strip(PUNCTUATION) for sentence in shipped_sentences(language) for word in sentence.split()]
+        words = [word for word in words if word]
+        table = tokens_table(tokenizer, pd.DataFrame({"source": words, "target": words}), f"{language}-{language}", word_form)
+        table = table[table["side"] == "source"]
+        for severity, text in token_lines(table):
+            (warn if severity == "warning" else say)(f"check: {model}, {text}")
+        names = [name for name in table.columns if name not in ("pair", "side", "language", "word_form", "used", "unknown_forms")]
+        found[language] = {row["word_form"]: {name: row[name] for name in names} for row in table.to_dict("records")}
+    return found
 
 
 def _is_finite(values) -> bool:

@@ -67,7 +67,7 @@ def run(job: EvaluateJob) -> dict:
     for one in trained:
         # The declared weights go when Snakemake is through with them; the store's name for them goes now.
         shutil.rmtree(Path(job.layout.store) / "train" / one.record["unit"] / "weights", ignore_errors=True)
-    return {"device": bench.device} if bench.device else {}
+    return {"word_form": job.model_spec.word_form} | ({"device": bench.device} if bench.device else {})
 
 
 def _write_runs(trained: list[TrainedRun], outputs: dict) -> None:

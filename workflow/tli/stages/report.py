@@ -68,6 +68,8 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
         collect("trials", [(layout.trials(*place), {}) for place in cells], "tuned cells")
     collect("maps", [(layout.scan(*key)["maps"], {}) for key in both], "free maps")
     collect("maps-metrics", [(layout.scan(*key)["map_metrics"], {}) for key in both], "figures of free maps")
+    if tokens := [path for key in both if Path(path := layout.scan(*key)["tokens"]).exists()]:
+        read["tokens"] = pd.concat([tables.read(path) for path in tokens], ignore_index=True)
     evaluated = [(*key, part) for key in both for part in experiment.parts("evaluate", *key)]
     if places := finished(layout, evaluated, "evaluate", "metrics"):
         read |= {name: table for name, table in read_measured(layout, places).items() if name != "select-maps-similarities"}

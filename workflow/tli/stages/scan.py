@@ -13,11 +13,13 @@ from tli.io import store, tables
 from tli.io.records import read_check
 from tli.log import say, warn
 from tli.metrics.choice import choice_pooling, choose_layer
+from tli.model.checkpoint import load_tokenizer
 from tli.model.device import device_name
 from tli.model.embedding import Embedded, embed
 from tli.model.opening import open_model
 from tli.model.plain_loop import compare_with_plain_loop
 from tli.model.pooling import tokenize
+from tli.model.token_facts import assert_known, token_lines, tokens_table
 from tli.probes import maps, words
 from tli.specs import STAGE_VERSIONS, plain
 
@@ -26,14 +28,18 @@ SINK_WARNING = 10.0
 
 def run(job: ScanJob) -> dict:
     """Write scan (tables.SCAN), the choice of `best` (tables.CHOICE), facts of words (tables.WORDS), what the model's tokenizer
-    makes of the lexicon as an audit (severity, text), and the free maps: what chose them (tables.MAPS), and as of runs their
-    similarities and metrics.
+    makes of the lexicon (tables.TOKENS) and that as an audit (severity, text), and the free maps: what chose them (tables.MAPS),
+    and as of runs their similarities and metrics.
 
     One pass over the distinct forms gives every hidden state 0..L and every pooling. Returns the facts for the provenance.
+    Raises EmbedError, before the model is opened, where its tokenizer does not know most of the forms of a side.
     """
     spec, names = job.spec, {"model": job.model, "pair": job.pair}
     splits = Splits.read(job.inputs)
-    pairs = splits.pairs
+    pairs, word_form = splits.pairs, job.model_spec.word_form
+    tokens = tokens_table(load_tokenizer(job.model_spec), pairs, job.pair, word_form)
+    assert_known(tokens, job.model)
+    tables.write(tokens.assign(model=job.model), job.outputs["tokens"], tables.TOKENS)
     opened = open_model(job.model_spec)
     states = list(range(opened.layers + 1))
     say(f"scan: {len(pairs)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(spec.poolings)}")
@@ -46,14 +52,15 @@ def run(job: ScanJob) -> dict:
     warn_of_sinks(figures)
     about = words.word_facts(opened, pairs, result.vectors[opened.layers, choice_pooling(spec)][0])
     tables.write(about.assign(**names), job.outputs["words"], tables.WORDS)
-    tables.write(token_audit(opened.tokenizer, pairs), job.outputs["audit"], ["severity", "text"])
+    audit = pd.concat([token_audit(opened.tokenizer, pairs, word_form), _told(tokens)], ignore_index=True)
+    tables.write(audit, job.outputs["audit"], ["severity", "text"])
     tables.write(result.figures.assign(**names), job.outputs["scan"], tables.SCAN)
     tables.write(choice.assign(**names), job.outputs["choice"], tables.CHOICE)
     if len(choice):
         say(f"scan: best by {spec.best_by} is hs[{int(choice.loc[choice['chosen'], 'hidden_state'].iloc[0])}]")
     else:
         say("scan: no select split (or a single block), so no best hidden state is chosen")
-    facts = {"device": device_name(opened.device)}
+    facts = {"device": device_name(opened.device), "word_form": word_form}
     del opened, result  # the maps need the vectors alone
     _write_maps(job, _Maps(job, embedded, splits, choice, listed))
     return facts
@@ -95,6 +102,7 @@ class _Maps:
             "quantization": self.job.model_spec.quantization,
             "asked": plain(asked) | {"full": sorted(asked.full)},
             "pairs": store.digest_table(pairs),
+            **self.job.model_spec.word_key,
         }
 
         def build(folder: Path) -> None:
@@ -132,11 +140,19 @@ def _write_maps(job: ScanJob, made: _Maps) -> None:
         say(f"scan: {name} takes {at}: {rows['value'].mean():.3f} of the select words found")
 
 
-def token_audit(tokenizer, pairs: pd.DataFrame) -> pd.DataFrame:
+def _told(tokens: pd.DataFrame) -> pd.DataFrame:
+    """What the tokenizer makes of the list, as lines of the audit, and in the log."""
+    lines = token_lines(tokens)
+    for severity, text in lines:
+        (warn if severity == "warning" else say)(f"scan: {text}")
+    return pd.DataFrame(lines, columns=["severity", "text"])
+
+
+def token_audit(tokenizer, pairs: pd.DataFrame, word_form: str = "alone") -> pd.DataFrame:
     """The lines of the lexicon's audit that need a tokenizer: tokens a form, pairs that share a token."""
 
     def own_tokens(forms: list[str]) -> list[list[int]]:
-        return [list(word.ids[word.first : word.last]) for word in tokenize(tokenizer, forms)]
+        return [list(word.ids[word.first : word.last]) for word in tokenize(tokenizer, forms, word_form)]
 
     lines = [line.split(": ", 1) for line in lexicon.audit_lines(lexicon.audit(pairs, tokenize=own_tokens)) if "token" in line]
     return pd.DataFrame(lines, columns=["severity", "text"])

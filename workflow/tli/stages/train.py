@@ -19,7 +19,8 @@ def run(job: TrainJob) -> dict:
     """Train each seed of the cell that the store does not hold yet, and copy the units to the runs' folders.
 
     A folder gets adapter/ (or weights/), losses.parquet and run.json. A full training writes every
-    `jobs.checkpoint_minutes` where it stands. Returns the facts for the provenance. Raises CellError.
+    `jobs.checkpoint_minutes` where it stands. Returns the facts for the provenance. Raises CellError, and EmbedError where the
+    model's tokenizer does not know most of the list.
     """
     cell = Cell(job, settled(job.spec, job.tune, job.inputs), job.members)
     if job.tune:
@@ -27,7 +28,7 @@ def run(job: TrainJob) -> dict:
     trainer = cell.fill()
     for member in job.members:
         hand_over(cell, member)
-    return {"device": device_name(trainer.opened.device)} if trainer else {}
+    return {"word_form": cell.model.word_form} | ({"device": device_name(trainer.opened.device)} if trainer else {})
 
 
 def hand_over(cell: Cell, member: Member) -> None:

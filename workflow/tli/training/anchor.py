@@ -110,8 +110,8 @@ class Anchor:
 
 
 def tokenized(opened: Opened, sentences: Sequence[str]) -> list[Tokens]:
-    """As words are, each cut to its first LONGEST tokens."""
-    return [Tokens(one.ids[:LONGEST], one.first, min(one.last, LONGEST)) for one in tokens_of(opened, list(sentences))]
+    """As the tokenizer makes them, whatever the form of words; each cut to its first LONGEST tokens."""
+    return [Tokens(one.ids[:LONGEST], one.first, min(one.last, LONGEST)) for one in tokens_of(opened, list(sentences), "alone")]
 
 
 def _is_tied(whole: Any) -> bool:

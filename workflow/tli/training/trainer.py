@@ -70,7 +70,7 @@ class Trainer:
         self._whole = None
         if _needs_head(spec):
             self._whole, tokenizer = open_whole(replace(opening, quantization="none") if spec.is_full else opening, times_weights(spec))
-            self.opened = below_head(self._whole, tokenizer)
+            self.opened = below_head(self._whole, tokenizer, model.word_form)
         else:
             self.opened = open_model(opening, loss_layer, quantized=not spec.is_full, times=times_weights(spec))
         if spec.gradient_checkpointing:
@@ -187,6 +187,7 @@ class Trainer:
             self._ready[member] = _Trained(chosen, outcome, start if outcome.failed else stack.tensors(0))
         done = self._ready.pop(member)
         note = f"Loss at hs[{self.loss_layer}], {member}, {len(done.outcome.losses)} steps on {len(chosen)} pairs."
+        note += " Words were fed as after a space in text." if self.model.word_form == "leading-space" else ""
         lora.save(self.opened, folder / "adapter", done.tensors, self.shape, Card(self.model.source, self.model.revision, note))
         return self._record(folder, member, done.outcome, sum(t.numel() for t in done.tensors.values()))
 

@@ -106,7 +106,7 @@ def harm_gain(front: pd.DataFrame, ladder: pd.DataFrame, colours: dict[str, str]
         mark = axes.scatter([row.rise], [row.value], color=colour, marker=MARKS[row.rung], s=44, zorder=3, label="_")
         tipped(mark, f"{_named(row)}: {row.value:.3f}, {row.rise:+.3f} nats a token in {row.language}")
     free = {"before": ladder[ladder["rung"] == "before"], "map": ladder[ladder["rung"] == "map"]}
-    for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "the best free map, outside", style.GREEN)):
+    for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "the best free map", style.GREEN)):
         value = free[rung]["value"].astype(float).max()
         if np.isfinite(value):
             axes.scatter([0], [value], color=colour, marker=MARKS[rung], s=44, zorder=3)
