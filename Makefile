@@ -1,4 +1,4 @@
-# The two commands: `make run` (the demo, from nothing to a report) and `make test`. The rest are developers' habits.
+# The two commands: `make run` (the demo, from nothing to a report) and `make test`. The rest are developers' habits: `make help`.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
@@ -9,11 +9,13 @@ export PYTHONPATH := workflow
 
 .PHONY: run test test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-statistics bench-gpu demo-model profile clean help
 
-run: .venv/ready ## run the workflow on $(CONFIG) and write the report
+run: .venv/ready ## run the workflow (the demo; CONFIG=my.yaml for yours) and write the report
 	@echo "== running the workflow on $(CONFIG)"
+	@$(BIN)/python -m tli grid "$(CONFIG)" > /dev/null # a mistake in it, with file and line; of what is no YAML Snakemake names neither
 	@$(BIN)/snakemake --profile "$(PROFILE)" --configfile "$(CONFIG)"
+	@echo "== next, in this shell: source .venv/bin/activate   (it finds tli and snakemake; README.md goes on from there)"
 
-test: .venv/ready ## run the tests
+test: .venv/ready ## run the quick tests (TESTS=tests/unit for some of them)
 	@echo "== running the tests"
 	@$(BIN)/python -m pytest -q --durations=5 $(TESTS)
 
@@ -67,7 +69,7 @@ clean: ## remove the environment and the demo's results
 	rm -rf .venv results .snakemake
 
 help: ## list these commands
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
 
 # PyTorch goes first: with it in place the others ask for no other build. Whatever environment.yml lists under pip is installed.
 .venv/ready: environment.yml pyproject.toml

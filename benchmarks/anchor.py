@@ -3,7 +3,8 @@
     python benchmarks/anchor.py --split select --seeds 11 12 --metrics drift kl --weights 1 3
     python benchmarks/anchor.py --split heldout --seeds 101 102 103 104 105 --metrics kl --weights 1
 
-Held-out words are ranked among untrained forms, select words in the whole list (docs/decisions/0003). One line an arm is printed.
+Held-out words are ranked among untrained forms, select words in the whole list (docs/decisions/0003). One line an arm is printed; of
+gradient-weighted arms with what the matrix predicts of KL over what is measured, on text that anchors do not read.
 """
 
 from __future__ import annotations
@@ -21,6 +22,11 @@ from tli.config import parse
 from tli.experiment import Experiment
 from tli.experiment.job import Job
 from tli.io import tables
+from tli.io.sentences import read_sentences
+from tli.model import divergence, lora
+from tli.model.opening import below_head, open_whole
+from tli.stages.cell import MATRIX_SENTENCES
+from tli.training import anchor as anchors
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -111,8 +117,36 @@ def front(asked: Experiment, pair: str, chosen: argparse.Namespace) -> pd.DataFr
             mine = sums[(sums["arm"] == arm) & (sums["language"] == language)]
             name = "source" if language == pair.split("-")[0] else "target"
             row |= {f"rise_{name}": mine["mean"].mean() - before[language], f"kl_{name}": mine["kl"].mean()}
-        rows.append(row | {"seeds": len(group), "seconds": runs[runs["arm"] == arm]["seconds"].mean()})
+        row |= {"seeds": len(group), "seconds": runs[runs["arm"] == arm]["seconds"].mean()}
+        held = asked.arms[arm].training.anchor
+        share = predicted_share(asked, pair, arm) if held and held.metric == "gradient-weighted" else float("nan")
+        rows.append(row | {"predicted_share": share})
     return pd.DataFrame(rows)
+
+
+def predicted_share(asked: Experiment, pair: str, arm: str) -> float:
+    """d' M d / 2 over KL at the output, both summed over all tokens of text and over the arm's seeds: terms across positions are left out
+    of the first, and real adapters are not small."""
+    cells = [cell for cell in asked.cells if cell.pair == pair and cell.arm == arm]
+    job = Job.of(asked, "train", model="demo", pair=pair, arm=arm, layer=cells[0].layer, rank=cells[0].rank)
+    layer = int(cells[0].layer)
+    whole, tokenizer = open_whole(job.model_spec)
+    opened, sentences = below_head(whole, tokenizer), [one for spec, path in job.texts.values() for one in read_sentences(path, spec)]
+    read = list(dict.fromkeys(one.text for one in sentences if one.is_anchor))[:MATRIX_SENTENCES]
+    m = anchors.gradient_matrix(whole, opened, layer, read)
+    texts = [one.text for one in sentences if not one.is_anchor]
+    ids = [one.ids for one in anchors.tokenized(opened, texts)]
+    every = [(*row, 0) for row in ids]  # the last token predicts something too
+    before = {state: divergence.last_states(opened, ids, state) for state in (layer, opened.layers)}
+    predicted = measured = 0.0
+    for seed in job.seeds:
+        with lora.applied(opened, lora.read(opened, Path(job.folder(seed)) / "adapter")):
+            after = {state: divergence.last_states(opened, ids, state) for state in before}
+        kl = divergence.compare(whole, opened, every, before[opened.layers], after[opened.layers])[1]
+        measured += sum(value * len(row) for value, row in zip(kl, ids, strict=True))
+        changes = torch.cat([b - a for a, b in zip(before[layer], after[layer], strict=True)]).double()
+        predicted += float(anchors.predicted_kl(m, changes).sum())
+    return predicted / measured
 
 
 if __name__ == "__main__":

@@ -60,8 +60,19 @@ def ratios() -> list[str]:
     return [*lines, "", f"({'; grid: '.join(dict.fromkeys(notes))})"]
 
 
+def anchor_cost() -> list[str]:
+    tables = [found for shape in ("demo", "32", "8b") if (found := read(f"anchor-cost-{shape}"))[1]]
+    if not tables:
+        return []
+    rows, notes = [row for _, found in tables for row in found], dict.fromkeys(said for said, _ in tables)
+    lines = ["| training step with an anchor | model | plain step | times the plain step |", "|---|---|---|---|"]
+    for row in rows:
+        lines.append(f"| {row['against']} | {row['model']} | {float(row['ours']):.3g} {row['unit']} | {float(row['ratio']):.2f} |")
+    return ["", *lines, "", f"({'; '.join(notes)})"]
+
+
 def markdown() -> str:
-    return "\n".join([*eight_billion(), *ratios()])
+    return "\n".join([*eight_billion(), *ratios(), *anchor_cost()])
 
 
 def placed(text: str) -> str:

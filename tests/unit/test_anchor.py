@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -52,15 +53,18 @@ def run(models, folder, metric, weight, matrix, seeds=(1,), together=False, **ch
     return {seed: (load_file(folder / str(seed) / file), pd.read_parquet(folder / str(seed) / "losses.parquet")) for seed in seeds}
 
 
-def drift_of(models, tensors) -> float:
-    """The mean drift at hs[2] of the anchors' text under an adapter, whose names are those of its file."""
-    opened = open_model(models("llama"), 2)
-    anchor = Anchor(opened, AnchorSpec("drift", 1.0), 2, Anchoring(TEXT))
+def effect_of(whole, opened, tensors, metric) -> float:
+    """What an adapter does to the anchors' text: the mean drift or KL a token."""
+    ids = [one.ids for one in anchors.tokenized(opened, TEXT)]
+    state = 2 if metric == "drift" else opened.layers
+    before = anchors.divergence.last_states(opened, ids, state)
     named = {name.removeprefix("base_model.model." + opened.prefix): t for name, t in tensors.items()}
     with lora.applied(opened, lora.Adapter(named, 8.0)):
-        after = anchors.divergence.last_states(opened, [one.ids for one in anchor.sentences], 2)
-    pairs = zip(anchor.before, after, strict=True)
-    return float(np.mean(np.concatenate([((b - a).square().sum(-1) / b.square().sum(-1)).numpy() for b, a in pairs])))
+        after = anchors.divergence.last_states(opened, ids, state)
+    if metric == "drift":
+        pairs = zip(before, after, strict=True)
+        return float(torch.cat([(b - a).float().square().sum(-1) / b.float().square().sum(-1) for b, a in pairs]).mean())
+    return float(anchors.divergence.compare(whole, opened, ids, before, after)[1].mean())
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -70,10 +74,19 @@ def test_weight_zero_is_the_plain_run(models, tmp_path, metric, method, matrix):
     plain = run(models, tmp_path / "plain", None, 0, None, **changes)[1]
     zero = run(models, tmp_path / "zero", metric, 0.0, matrix, **changes)[1]
     np.testing.assert_allclose(zero[1]["loss"], plain[1]["loss"], atol=1e-5)
-    for name, tensor in plain[0].items():
-        torch.testing.assert_close(zero[0][name], tensor, atol=2e-4, rtol=0)
+    for name, tensor in zero[0].items():  # with kl in full: what the plain run trains
+        torch.testing.assert_close(tensor, plain[0][name], atol=2e-4, rtol=0)
     held = run(models, tmp_path / "held", metric, 100.0, matrix, **changes)[1]
-    assert any(not torch.allclose(held[0][name], tensor, atol=1e-3) for name, tensor in plain[0].items())
+    assert any(not torch.allclose(tensor, plain[0][name], atol=1e-3) for name, tensor in held[0].items())
+
+
+def test_kl_trains_no_block_above_the_loss_in_full(models, tmp_path, matrix):
+    """What the plain full training trains and no more: the blocks above stay the model's own."""
+    full = {"method": "full", "rank": None, "alpha": None, "learning_rate": 1e-3}
+    plain = run(models, tmp_path / "plain", None, 0, None, **full)[1][0]
+    held = run(models, tmp_path / "held", "kl", 3.0, matrix, **full)[1][0]
+    assert set(held) == {name for name in plain if name != "model.norm.weight"}  # it lies beyond the loss and was opened with it
+    assert all(not torch.equal(held[name], plain[name]) for name in held)
 
 
 def test_in_a_config_weight_zero_is_the_plain_run_itself():
@@ -101,9 +114,77 @@ def test_stacked_is_alone(models, tmp_path, metric, matrix):
             torch.testing.assert_close(both[seed][0][name], tensor, rtol=0, atol=1e-5)
 
 
-def test_a_heavy_anchor_leaves_the_text_alone(models, tmp_path):
-    trained = {w: run(models, tmp_path / str(w), "drift", w, None, dropout=0.0, epochs=20)[1][0] for w in (0.0, 10.0, 1e4)}
-    free, held, fixed = (drift_of(models, tensors) for tensors in trained.values())
+@pytest.mark.parametrize("metric", METRICS)
+def test_the_penalty_is_the_same_packed_padded_and_alone(models, matrix, metric):
+    """With an adapter on; drift and kl against a plain loop over tokens."""
+    whole, tokenizer = open_whole(models("llama"))
+    opened = below_head(whole, tokenizer)
+    anchor = Anchor(opened, AnchorSpec(metric, 2.0), 2, Anchoring(TEXT, matrix), whole)
+    torch.manual_seed(0)
+    shape = lora.LoraShape(2, 4.0, 0.0, ("q_proj", "down_proj"), 2)
+    tensors = {name: torch.randn_like(t) * 0.3 for name, t in lora.initial(opened, shape, 0).items()}
+    drawn, batches = np.array([0, 3, 5]), Batches(opened, *assignments(TRAIN, False, 0), "no-bos")
+    spec, ids = TrainSpec(anchor=anchor.spec), [anchor.sentences[i].ids for i in drawn]
+
+    def penalty() -> float:
+        with torch.no_grad():
+            rows = [np.arange(4)]
+            both = losses([batches], rows, 2, spec, None, Anchored(anchor, [drawn]))
+            return (both - losses([batches], rows, 2, spec)).item()
+
+    with lora.applied(opened, lora.Adapter(tensors, 2.0)):
+        packed = penalty()
+        assert batches.packed and anchor.packed
+        batches.packed = False
+        padded = penalty()
+        after = anchors.divergence.last_states(opened, ids, anchor.state)
+        with torch.no_grad():
+            q = [torch.log_softmax(whole(torch.tensor([one])).logits[0], -1) for one in ids]
+    with torch.no_grad():
+        p = [torch.log_softmax(whole(torch.tensor([one])).logits[0], -1) for one in ids]
+    before, m = anchors.divergence.last_states(opened, ids, anchor.state), anchors.read_matrix(matrix, "cpu")
+    each = []
+    for a, b, log_p, log_q in zip(before, after, p, q, strict=True):
+        for t in range(len(a)):
+            d = (b[t] - a[t]).double()
+            each.append(
+                {
+                    "drift": lambda d=d, h=a[t]: d @ d / (h.double() @ h.double()),
+                    "gradient-weighted": lambda d=d: d @ m @ d / 2,
+                    "kl": lambda x=log_p[t], y=log_q[t]: (x.exp() * (x - y)).sum(),
+                }[metric]().item()
+            )
+    alone = 2.0 * float(np.mean(each))
+    assert alone > 1e-3 and packed == pytest.approx(alone, rel=1e-4) and padded == pytest.approx(alone, rel=1e-4)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_in_4_bits_the_anchor_holds(tmp_path, metric):
+    """The frozen weights are in NF4, and so is the model that the anchor knows: a heavy anchor keeps the adapter off the text."""
+    pytest.importorskip("bitsandbytes")
+    folder = tiny_models.write("llama", tmp_path / "m", hidden=64, dtype="bfloat16")
+    settings = tiny_models.spec(folder, dtype="bfloat16", quantization="nf4")
+    whole, tokenizer = open_whole(settings)
+    opened = below_head(whole, tokenizer)
+    assert any(type(module).__name__ == "Linear4bit" for module in opened.blocks[0].modules())
+    anchors.write_matrix(anchors.gradient_matrix(whole, opened, 2, TEXT), tmp_path)
+    effect = {}
+    for weight in (0.0, 1e3):
+        spec = TrainSpec(**QUICK | {"dropout": 0.0, "epochs": 10}, anchor=AnchorSpec(metric, weight, tokens_per_step=30))
+        trainer = Trainer(settings, spec, 2, 2, lambda member: TRAIN, Anchoring(TEXT, tmp_path / anchors.MATRIX))
+        (tmp_path / str(weight)).mkdir()
+        trainer.run(Member(1), tmp_path / str(weight), no_progress)
+        effect[weight] = effect_of(whole, opened, load_file(tmp_path / str(weight) / "adapter" / "adapter_model.safetensors"), metric)
+    assert effect[1e3] < 0.1 * effect[0.0]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_a_heavy_anchor_leaves_the_text_alone(models, tmp_path, metric, matrix):
+    whole, tokenizer = open_whole(models("llama"))
+    opened = below_head(whole, tokenizer)
+    weights = (0.0, 10.0, 1e4)
+    trained = {w: run(models, tmp_path / str(w), metric, w, matrix, dropout=0.0, epochs=20)[1][0] for w in weights}
+    free, held, fixed = (effect_of(whole, opened, tensors, metric) for tensors in trained.values())
     assert fixed < 1e-2 * free and fixed < held < 0.5 * free
 
 
@@ -169,6 +250,15 @@ def test_the_matrix_predicts_kl_of_small_changes(models, matrix):
     assert predicted == pytest.approx(measured, rel=0.2)
 
 
+def test_a_prediction_is_one_where_the_matrix_is_right_and_no_other(models, matrix):
+    """What the stage says of its own matrix; of twice the matrix it says twice as much."""
+    whole, tokenizer = open_whole(models("llama"))
+    opened, m = below_head(whole, tokenizer), anchors.read_matrix(matrix, "cpu")
+    ratio = anchors.prediction(whole, opened, 2, TEXT, m)
+    assert ratio == pytest.approx(1, abs=0.2) and not opened.blocks[2]._forward_pre_hooks
+    assert anchors.prediction(whole, opened, 2, TEXT, 2 * m) == pytest.approx(2 * ratio)
+
+
 def test_draws_come_from_the_seed_and_go_on(models):
     anchor = Anchor(open_model(models("llama"), 2), AnchorSpec("drift", 1.0, tokens_per_step=30), 2, Anchoring(TEXT))
     first, again, other, later = anchor.draws(1), anchor.draws(1), anchor.draws(2), anchor.draws(1, 5)
@@ -182,6 +272,21 @@ def test_draws_come_from_the_seed_and_go_on(models):
 def test_without_a_sentence_it_says_so(models):
     with pytest.raises(CellError, match="no sentence to spare"):
         Anchor(open_model(models("llama"), 2), AnchorSpec("drift", 1.0), 2, Anchoring(()))
+
+
+def test_weight_zero_is_the_plain_run_byte_for_byte(models, tmp_path):
+    """Through the stage: each trained by itself, since the second is not taken from the first one's store."""
+    (tmp_path / "t.txt").write_text("\n".join(TEXT), encoding="utf-8")
+    arms = {"tli": {"loss_layer": [2], "rank": [4]}, "held": {"like": "tli", "anchor": {"metric": "drift", "weight": [0, 2]}}}
+    files, units = {}, {}
+    for arm in ("tli", "held-weight-0", "held-weight-2"):
+        trial = Trial(tmp_path / arm, models("llama"), arms=arms, text=dict.fromkeys(("swh", "eng"), str(tmp_path / "t.txt")))
+        trial.run("check")
+        units[arm] = trial.train(arm)[1]["unit"]
+        folder = trial.job("train", arm=arm, layer="2", rank="4").folder(1)
+        files[arm] = [(Path(folder) / name).read_bytes() for name in ("adapter/adapter_model.safetensors", "losses.parquet")]
+    assert files["tli"] == files["held-weight-0"] and units["tli"] == units["held-weight-0"]
+    assert files["tli"][0] != files["held-weight-2"][0]
 
 
 @pytest.mark.parametrize("metric", METRICS)

@@ -73,14 +73,14 @@ def test_unknown_key_far_from_all_lists_the_known(tmp_path):
 @pytest.mark.parametrize(
     ("text", "parts"),
     [
-        ("    arms: {tli: {rank: [0]}}\n", ["line 4", "arms.tli.rank.0"]),
-        ("    arms: {tli: {loss_layer: [first]}}\n", ["line 4", "arms.tli.loss_layer.0", "'first'"]),
-        ("    arms: {tli: {alpha: 3x}}\n", ["line 4", "arms.tli.alpha", "'3x'"]),
+        ("    arms: {tli: {rank: [0]}}\n", ["line 4", "arms.tli.rank[1]"]),
+        ("    arms: {tli: {loss_layer: [first]}}\n", ["line 4", "arms.tli.loss_layer[1]", "not first"]),
+        ("    arms: {tli: {alpha: 3x}}\n", ["line 4", "arms.tli.alpha", "not 3x"]),
         ("    arms: {tli: {alpha: 0r}}\n", ["line 4", "arms.tli.alpha"]),
         ("    arms: {tli: {alpha: 0}}\n", ["line 4", "arms.tli.alpha"]),
         ("    arms: {tli: {learning_rate: .inf}}\n", ["arms.tli.learning_rate"]),
         ("    arms: {tli: {dropout: 1}}\n", ["arms.tli.dropout"]),
-        ("    arms: {tli: {like: nobody}}\n", ["arms.tli.like", "'nobody'", "there are tli"]),
+        ("    arms: {tli: {like: nobody}}\n", ["line 4", "arms.tli.like", "'nobody'"]),
         ("    arms: {tli: {like: []}}\n", ["arms.tli.like"]),
         ("    arms: {My Arm: {}}\n", ["line 4", "My Arm", "lower-case"]),
         ("    arms: {../up: {}}\n", ["line 4", "../up", "lower-case"]),
@@ -88,7 +88,7 @@ def test_unknown_key_far_from_all_lists_the_known(tmp_path):
         ("    arms: {tli: {}}\n    seeds: 0\n", ["line 5", "seeds"]),
         ("    arms: {tli: {}}\n    seeds: []\n", ["line 5", "seeds"]),
         ("    arms: {tli: {}}\n    split: {shares: {train: 0.5, heldout: 0.4}}\n", ["line 5", "split", "0.9"]),
-        ("    arms: {tli: {}}\n    pooling: {train: mean}\n", ["line 5", "pooling.train", "'mean'"]),
+        ("    arms: {tli: {}}\n    pooling: {train: mean}\n", ["line 5", "pooling.train", "not mean"]),
         ("    arms: {tli: {}}\n    arms: {other: {}}\n", ["line 5", "arms", "twice"]),
         ("    arms: {tli: {rank: [4], rank: [8]}}\n", ["line 4", "rank", "twice"]),
         ("    arms: {tli: [}\n", ["line 4", "not valid YAML"]),
@@ -113,7 +113,7 @@ def test_name_of_a_pair_needs_two_languages(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "reason"), [(b"", "holds no keys"), (b"- 1\n", "holds no keys"), (b"title: \xff\n", "not UTF-8 at byte 7")]
+    ("content", "reason"), [(b"", "holds no keys"), (b"- 1\n", "is a list, not keys"), (b"title: \xff\n", r"line 1: not UTF-8 \(byte 7\)")]
 )
 def test_file_that_is_no_config(tmp_path, content, reason):
     (tmp_path / "c.yaml").write_bytes(content)
@@ -359,12 +359,15 @@ def at_hand(folder: Path, monkeypatch) -> dict:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"split": {"sizes": {"train": 60, "select": 5, "heldout": 5}}}, r"pairs\.swh-eng: .*(60|70)"),
-        ({"split": {"shares": {"train": 0.0, "select": 0.5, "heldout": 0.5}}}, "the train split has 0 pairs; at least 2 are needed"),
+        ({"split": {"sizes": {"train": 60, "select": 5, "heldout": 5}}}, r"split\.sizes: swh-eng: .*(60|70)"),
+        (
+            {"split": {"shares": {"train": 0.0, "select": 0.5, "heldout": 0.5}}},
+            "split: the train split of swh-eng has 0 pairs; at least 2 are needed",
+        ),
         ({"arms": {"few": {"select": {"budget": 39, "strategy": "random"}}}}, r"arms\.few\.select: a budget of 39 pairs; the train split"),
         (
             {"split": {"shares": {"train": 0.7, "select": 0, "heldout": 0.3}}, "training": {"tune": {"epochs": [1, 2]}}},
-            r"arms\.tli\.tune: swh-eng has no select pairs to choose by; give split\.shares\.select a share",
+            r"training\.tune: swh-eng has no select pairs to choose by; give split\.shares\.select a share",
         ),
         (
             {"arms": {"tli": {"target_modules": ["query"]}}},
@@ -404,7 +407,7 @@ def test_a_long_list_is_only_read_before_the_first_job(tmp_path, monkeypatch):
 
     tiny.save_model(tmp_path / "model", "llama")
     place = at_hand(tmp_path, monkeypatch)
-    monkeypatch.setattr(inspect, "LONG_LIST", 100)
+    monkeypatch.setattr(inspect, "LONG_LIST", 10)
     inspect.inspect(Experiment(made(**place, split={"sizes": {"train": 60, "select": 5, "heldout": 5}})))
 
 
@@ -428,7 +431,8 @@ def test_blocks_that_the_loss_cannot_reach_are_told_before_the_first_job(tmp_pat
     tiny.save_model(tmp_path / "model", "llama")
     place = at_hand(tmp_path, monkeypatch)
     with pytest.raises(
-        config.ConfigError, match=rf"arms.tli: adapters are asked for on {shown}, but a loss at hs\[2\] reaches only the first 2"
+        config.ConfigError,
+        match=rf"arms.tli.adapted_blocks: adapters are asked for on {shown}, but a loss at hs\[2\] reaches only the first 2",
     ):
         inspect.inspect(Experiment(made(**place, arms={"tli": {"loss_layer": [2, 4], "adapted_blocks": blocks}})))
     for free in ({"allow_unreached": True}, {"adapted_blocks": "reachable"}, {"adapted_blocks": 2}, {"method": "full"}):

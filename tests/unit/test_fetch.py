@@ -74,3 +74,43 @@ def test_a_model_goes_through_the_hubs_cache_at_its_commit(monkeypatch, tmp_path
     assert asked["revision"] == "a" * 40 and "*.safetensors" in asked["patterns"]
     assert not {"*.bin", "*.py", "*.pt"} & set(asked["patterns"])  # no pickle, no remote code
     assert "a" * 40 in (tmp_path / "m.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda errors: OSError(111, "Connection refused"),
+            r"owner/name: the hub cannot be reached \(.*refused\); try again where there is a network",
+        ),
+        (lambda errors: errors.OfflineModeIsEnabled("offline"), "owner/name: the hub is switched off here by HF_HUB_OFFLINE; unset it"),
+        (lambda errors: RuntimeError("of the transport\nmore lines"), r"owner/name: the hub cannot be reached \(of the transport\)"),
+    ],
+)
+def test_a_hub_that_cannot_be_reached_is_a_sentence(monkeypatch, capsys, tmp_path, make, said):
+    import re
+
+    import huggingface_hub
+
+    from tli.__main__ import main
+
+    def model_info(self, source):
+        raise make(huggingface_hub.errors)
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "model_info", model_info)
+    (tmp_path / "my.yaml").write_text("models: {m: {source: owner/name}}\npairs: {a-b: {lexicon: x}}\n")
+    assert main(["fetch", str(tmp_path / "my.yaml")]) == 2
+    told = capsys.readouterr().err
+    assert re.match(f"tli fetch: {said}", told) and len(told.splitlines()) == 1
+
+
+def test_an_address_that_cannot_be_reached_is_a_sentence(monkeypatch, tmp_path):
+    import urllib.error
+
+    def refuse(address, timeout):
+        raise urllib.error.URLError("Name or service not known")
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    with pytest.raises(ValueError, match=r"example.org/l.tsv: cannot be fetched \(Name or service not known\); try again"):
+        fetch.fetch_list("https://example.org/l.tsv", "0" * 64, str(tmp_path / "l"))
+    assert not list(tmp_path.iterdir())

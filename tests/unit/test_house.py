@@ -45,14 +45,12 @@ def test_the_cards_packages_are_there():
 
 
 def test_config_reference_is_what_the_code_says():
-    assert (ROOT / "config" / "README.md").read_text(encoding="utf-8") == reference.markdown(), (
-        "run: python -m tli reference > config/README.md"
-    )
+    assert (ROOT / "config" / "README.md").read_text(encoding="utf-8") == reference.markdown(), "run: tli reference > config/README.md"
 
 
 def test_config_schema_is_what_the_code_says():
     written = (ROOT / "workflow" / "schemas" / "config.schema.json").read_text(encoding="utf-8")
-    assert written == reference.schema(), "run: python -m tli reference --schema > workflow/schemas/config.schema.json"
+    assert written == reference.schema(), "run: tli reference --schema > workflow/schemas/config.schema.json"
 
 
 def test_readme_shows_the_figures_that_were_measured():
@@ -195,3 +193,24 @@ def test_light_rooms_do_not_load_torch():
         env={"PYTHONPATH": "workflow", "PATH": "/usr/bin:/bin"},
     )
     assert out.stdout.strip() == "False"
+
+
+def test_make_help_lists_every_target():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    targets = re.search(r"^\.PHONY: (.+)$", text, re.M)[1].split()
+    listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
+    assert [line.split()[0] for line in listed] and {line.split()[0] for line in listed} == set(targets)
+
+
+def test_the_version_stands_in_one_place():
+    import tomllib
+
+    import tli
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["dynamic"] == ["version"] and project["tool"]["setuptools"]["dynamic"]["version"] == {
+        "attr": "tli.__version__"
+    }
+    assert project["project"]["scripts"] == {"tli": "tli.__main__:main"}
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]
+    assert newest == tli.__version__

@@ -102,7 +102,7 @@ def test_tasks_are_scored_on_one_fold_a_seed():
 
 def test_one_number_of_folds_for_all_pairs():
     pairs = {"swh-eng": {"lexicon": "x", "split": {"folds": 2}}}
-    with pytest.raises(ConfigError, match=r"pairs\.swh-eng\.split\.folds is 2, split\.folds is 1"):
+    with pytest.raises(ConfigError, match=r"pairs\.swh-eng\.split\.folds: is 2, split\.folds is 1"):
         parse({"models": {"m": {"source": "x"}}, "pairs": pairs, "arms": {"tli": {}}})
 
 

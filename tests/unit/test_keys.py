@@ -18,6 +18,7 @@ from tli.experiment.job import Job
 from tli.io import store
 from tli.io.records import CheckRecord
 from tli.probes.perplexity import PerplexityProbe
+from tli.probes.predictions import Predictions
 from tli.probes.words import WordsProbe
 from tli.specs import TrainSpec, added, plain
 from tli.stages.cell import unit_key
@@ -66,7 +67,7 @@ def test_a_scored_task_and_a_perplexity():
 
     depends = {"version": 1, "identity": CHECK.identity, "dtype": "float32", "harness": "0.4.13"}
     adapter = Subject("demo", "swh-eng", "tli", "2", "16", 1, 0, "tli/...", unit="u")
-    sentences = PerplexityProbe(depends, "none", {"swh": ["a", "b"]})
+    sentences = PerplexityProbe(depends, "none", {"swh": ["a", "b"]}, Predictions())
     scored = depends | {"add_bos": True, "limit": 8, "num_fewshot": 0, "data": "d"}
     task = TaskProbe("copa", scored, "none", Harness(64, True), build=lambda task: None, limit=8)
     assert store.digest(sentences.key(adapter)) == "d37b67e3330c4afeefb35a5272ac3f4c18aa9a060760f40cec0ab0cb5504a1bc"

@@ -300,6 +300,11 @@ def test_a_streamed_model_gives_the_same(trial, tmp_path, models):
     )
     assert len(ours) == len(theirs) > 0
     np.testing.assert_allclose(ours["cosine"], theirs.loc[ours.index, "cosine"], atol=1e-4)
+    streamed.run("transfer", part="part-1")
+    files = (one.layout.measured("transfer", "m", "swh-eng", "part-1")["text"] for one in (streamed, trial))
+    ours, theirs = (tables.read(file, tables.RUNNING_TEXT).query("arm == 'map-procrustes-inside'") for file in files)
+    assert ours["language"].tolist() == theirs["language"].tolist() and (ours.query("language == 'eng'")["kl"] == 0).all()
+    np.testing.assert_allclose(ours["cross_entropy"], theirs["cross_entropy"], atol=1e-4)
 
 
 def test_with_folds_there_is_one_for_each_seed_and_fold(models, tmp_path):

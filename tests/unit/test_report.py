@@ -387,7 +387,7 @@ def test_one_seed_without_placebo_and_full_fine_tuning(undrawn, tmp_path):
 
 def test_warnings_name_a_training_that_ended_in_its_warm_up(made):
     texts = texts_of({**made, "runs": made["runs"].assign(steps=30, warmup_steps=50)})
-    assert any("30 steps, 50 of warm-up: the learning rate never reached its peak and ended at 58% of it" in text for text in texts), texts
+    assert any("30 steps, 50 of warm-up: the learning rate never reaches its peak and ends at 58% of it" in text for text in texts), texts
     assert not any("warm-up" in text for text in texts_of({**made, "runs": made["runs"].assign(steps=51, warmup_steps=50)}))
 
 

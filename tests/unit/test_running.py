@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +82,62 @@ def test_a_job_that_needs_a_card_computes_on_its_own(tmp_path, monkeypatch):
     done = job(tmp_path, shown, gpus=1, TLI_GPUS="5,7", TLI_GPU_LOCKS=str(tmp_path / "locks"))
     assert done.stdout.strip() == "5", done.stderr
     assert json.loads((tmp_path / "provenance" / "report" / "all.json").read_text())["cards"] == "5"
+
+
+@pytest.mark.parametrize("log", ["", "a.log"])
+def test_ctrl_c_is_one_sentence_and_status_130(tmp_path, log):
+    typed = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); os.kill(os.getpid(), signal.SIGINT)"
+    done = job(tmp_path, typed, log and str(tmp_path / log))
+    assert done.returncode == 130
+    assert done.stderr.strip().startswith(
+        "Error in report all: stopped by Ctrl-C; what is finished is kept, the same command goes on from there"
+    )
+    assert "Traceback" not in done.stderr and "KeyboardInterrupt" not in done.stderr
+
+
+def test_a_command_that_is_stopped_says_so(monkeypatch, capsys):
+    from tli import __main__
+
+    def stopped(paths):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(__main__, "load", stopped)
+    assert __main__.main(["grid", "my.yaml"]) == 130
+    assert capsys.readouterr().err.strip() == "tli grid: stopped by Ctrl-C; what is finished is kept, the same command goes on from there"
+
+
+def test_a_file_without_rights_is_told_with_the_mend(tmp_path):
+    done = job(tmp_path, "raise PermissionError(13, 'Permission denied', 'results/report/index.html')")
+    assert done.returncode == 1 and "Traceback" not in done.stderr
+    assert "results/report/index.html: Permission denied; mend its rights, or name another folder under `results`" in done.stderr
+
+
+def test_a_stage_without_its_inputs_says_what_to_run_first(tmp_path, capsys):
+    from tli.config import parse
+    from tli.experiment import Experiment
+    from tli.experiment.job import Job
+    from tli.runtime import console
+
+    sections = {
+        "models": {"m": {"source": "o/m", "revision": "a" * 40}},
+        "pairs": {"a-b": {"lexicon": "x"}},
+        "arms": {"tli": {"loss_layer": 2}},
+    }
+    experiment = Experiment(parse(sections | {"seeds": 1, "results": str(tmp_path)}))
+    scan = Job.of(experiment, "scan", model="m", pair="a-b")
+    first = f"{tmp_path}/lexicon/a-b/pairs.tsv"
+    assert console.what_comes_first(scan, ["my.yaml"]).splitlines() == [
+        f"run lexicon, check first: {first} and 1 more are not there",
+        "  tli run lexicon my.yaml --pair a-b",
+        "  tli run check my.yaml --model m",
+    ]
+    evaluate = Job.of(experiment, "evaluate", model="m", pair="a-b", part="part-1")
+    assert "  tli run train my.yaml --model m --pair a-b --arm tli --layer 2 --rank 16" in console.what_comes_first(evaluate, ["my.yaml"])
+    check = Job.of(experiment, "check", model="m")
+    assert console.what_comes_first(check, ["my.yaml"]).splitlines()[1] == "  tli run fetch-model my.yaml --model m"
+    for path in (scan.outputs["scan"], scan.outputs["choice"]):
+        (tmp_path / "scan" / "m" / "a-b").mkdir(parents=True, exist_ok=True)
+        Path(path).touch()
+    console.conclude_stage([scan])
+    folder = f"{tmp_path}/scan/m/a-b"
+    assert capsys.readouterr().err == f"scan m.a-b is done: {folder}/; open {folder}/scan.tsv and {folder}/best.tsv\n"

@@ -78,7 +78,9 @@ def test_a_model_is_whole_where_no_language_rises_beyond_the_margin(made, rise, 
 def test_shipped_sentences_decide_nothing(made):
     first, second = languages(made)
     texts = texts_of(made, {first: 1.0, second: 1.0})
-    assert line_of(made, texts, {first})["answer"] == facts.NOT_MEASURED
+    line = line_of(made, texts, {first})
+    assert line["answer"] == facts.NOT_MEASURED and line["low"] < 1.0 < line["high"]
+    assert f"{SENTENCES} units, 5 seeds; the shipped sentences decide nothing" in line["sentence"] and np.isnan(line["p_family"])
     assert line_of(made, texts, {first, second})["answer"] == facts.NO
 
 

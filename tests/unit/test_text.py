@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+from contextlib import nullcontext
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,11 +15,11 @@ from torch.nn import functional
 from trial import Trial
 
 from tli.config import parse
-from tli.errors import ConfigError
+from tli.errors import ConfigError, ModelError
 from tli.io import tables
 from tli.io.sentences import read_sentences
-from tli.model import divergence, lora
-from tli.model.opening import below_head, open_whole
+from tli.model import divergence, lora, streaming
+from tli.model.opening import below_head, open_whole, open_with_head
 from tli.specs import TextSpec
 
 SENTENCES = [(1, 5, 9, 4, 20, 7), (1, 8, 8), (1, 30, 12, 11, 6, 25, 13, 14, 9), (1, 7, 22), (1, 4, 4, 4, 4, 9)]
@@ -55,6 +59,54 @@ def test_figures_are_those_of_transformers_and_of_torch(tmp_path, family, monkey
     theirs = [functional.kl_div(b, a, log_target=True, reduction="sum").item() / len(a) for a, b in zip(p, q, strict=True)]
     assert min(theirs) > 1e-4
     np.testing.assert_allclose(kl, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", tiny_models.CAUSAL)
+def test_streamed_figures_are_those_of_the_whole_model(tmp_path, family, monkeypatch):
+    """Block by block from many files, the base and two adapters; in one reading of the files, and in one for each where memory is short."""
+    torch.manual_seed(0)
+    folder = tiny_models.write(family, tmp_path, shard="20KB", tie_word_embeddings=family in ("gemma2", "qwen2"))
+    whole, opened = open_with_head(tiny_models.spec(folder), streams=True)
+    assert opened.stream is None
+    short = changed(opened)  # the adapter of a training below hs[2]
+    short = lora.Adapter({n: t for n, t in short.tensors.items() if re.search(r"\.(0|1)\.", n)}, short.scaling)
+    adapters = [None, changed(opened), short]
+    before, expected = divergence.last_states(opened, SENTENCES), []
+    for adapter in adapters:
+        with lora.applied(opened, adapter) if adapter else nullcontext():
+            expected.append(divergence.compare(whole, opened, SENTENCES, before, divergence.last_states(opened, SENTENCES)))
+    assert min(expected[1][1].min(), expected[2][1].min()) > 1e-4
+    whole, opened = open_with_head(tiny_models.spec(folder, stream="always"), streams=True)
+    for free in (1e9, 1):
+        monkeypatch.setattr(streaming, "free_on", lambda device, free=free: free)
+        found = divergence.compare_streamed(whole, opened, SENTENCES, adapters)
+        assert all(p.is_meta for p in whole.parameters())
+        for ours, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+
+
+def test_a_streamed_model_without_its_head_is_refused(tmp_path):
+    folder = tiny_models.write("llama", tmp_path, headless=True)
+    with pytest.raises(ModelError, match="lm_head.weight of the head is missing"):
+        open_with_head(tiny_models.spec(folder, stream="always"), streams=True)
+
+
+def test_a_streamed_model_in_4_bits_is_the_opened_one(tmp_path):
+    pytest.importorskip("bitsandbytes")
+    folder = tiny_models.write("llama", tmp_path, hidden=64, dtype="bfloat16")
+    settings = tiny_models.spec(folder, dtype="bfloat16", quantization="nf4")
+
+    def entropies(settings) -> np.ndarray:
+        whole, opened = open_with_head(settings, streams=True)
+        if opened.stream is not None:
+            return divergence.compare_streamed(whole, opened, SENTENCES, [None])[0][0]
+        states = divergence.last_states(opened, SENTENCES)
+        return divergence.compare(whole, opened, SENTENCES, states, states)[0]
+
+    opened, streamed = entropies(settings), entropies(replace(settings, stream="always"))
+    plain = entropies(replace(settings, quantization="none"))
+    off = np.abs(streamed - opened).max()
+    assert off < 0.02 and off < 0.2 * np.abs(plain - opened).max()  # bfloat16: the products may be added in another order
 
 
 def test_the_head_before_where_training_changed_it(tmp_path):
@@ -118,6 +170,45 @@ def test_text_alone_makes_the_stage_run(models, tmp_path):
     assert same["kl"].abs().max() < 1e-6 and other["kl"].min() > 0
     assert job.inputs["texts"] == [str(tmp_path / "swh.txt")] and trial.experiment.has_transfer
     assert trial.job("statistics").inputs["text"] == [job.outputs["text"]]
+
+
+def test_the_stage_streams(models, tmp_path, monkeypatch):
+    """Running text and perplexity of a streamed model: the files are read once for all subjects, and figures are the whole model's."""
+    (tmp_path / "swh.txt").write_text("\n".join(f"kitabu {i} kizuri" for i in range(60)), encoding="utf-8")
+    sections = {"arms": {"tli": {"loss_layer": [2], "rank": [4]}}, "text": {"swh": str(tmp_path / "swh.txt")}, "seeds": [1, 2]}
+    found, read = {}, []
+    loaded = streaming.loaded
+    for stream in ("never", "always"):
+        trial = Trial(tmp_path / stream, replace(models("llama"), stream=stream), **sections)
+        trial.run("check")
+        trial.train("tli")
+        (part,) = trial.experiment.parts("transfer", "m", "swh-eng")
+        monkeypatch.setattr(streaming, "loaded", lambda opened, index: read.append(index) or loaded(opened, index))
+        outputs = trial.run("transfer", part=part).outputs
+        found[stream] = [tables.read(outputs[name]) for name in ("text", "perplexity")]
+        monkeypatch.setattr(streaming, "loaded", loaded)
+    assert read[-4:] == [0, 1, 2, 3] and len(read) <= 5  # once more for block 0, to see what a block returns
+    for streamed, whole in zip(found["always"], found["never"], strict=True):
+        pd.testing.assert_frame_equal(streamed, whole, rtol=1e-5, atol=1e-6)
+    assert found["never"][0]["run"].nunique() == 3
+
+
+def test_shipped_sentences_are_read_once_for_both_probes(models, tmp_path, monkeypatch):
+    """Without a text of its own, perplexity is that of the rows of the text, and the model is run once a subject."""
+    trial = Trial(tmp_path / "results", models("llama"), arms={"tli": {"loss_layer": [2], "rank": [4]}}, text={"swh": str(tmp_path / "t")})
+    (tmp_path / "t").write_text("\n".join(f"kitabu {i}" for i in range(9)), encoding="utf-8")
+    trial.run("check")
+    trial.train("tli")
+    runs, last = [], divergence.last_states
+    monkeypatch.setattr(divergence, "last_states", lambda *given: runs.append(len(given[1])) or last(*given))
+    (part,) = trial.experiment.parts("transfer", "m", "swh-eng")
+    outputs = trial.run("transfer", part=part).outputs
+    text, values = (tables.read(outputs[name]) for name in ("text", "perplexity"))
+    assert len(set(runs)) == 1 and len(runs) == 2 and runs[0] <= 32 + 32 + 9
+    text = text[text["language"] == "eng"].assign(summed=text["tokens"] * text["cross_entropy"])
+    sums = text.groupby("run")[["summed", "tokens"]].sum()
+    theirs = values[values["language"] == "eng"].set_index("run")["perplexity"]
+    np.testing.assert_allclose(np.exp(sums["summed"] / sums["tokens"])[theirs.index], theirs, rtol=1e-9)
 
 
 def test_an_address_needs_a_checksum():

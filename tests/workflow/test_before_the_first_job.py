@@ -13,6 +13,8 @@ import tiny
 from experiments import ROOT, snakemake, write_config, write_lexicon
 from safetensors.torch import load_file, save_file
 
+from tli.config import ConfigError, load
+
 pytestmark = pytest.mark.workflow
 
 
@@ -34,11 +36,14 @@ def test_unknown_key(config, tmp_path):
     config["arms"]["tli"]["learning_rte"] = 1e-4
     said = refused(config, tmp_path)
     assert "arms.tli.learning_rte: unknown key; did you mean 'learning_rate'?" in said and "config.yaml, line " in said
+    with pytest.raises(ConfigError) as told:
+        load(tmp_path / "config.yaml")
+    assert str(told.value) in said, "in the words of `tli plan`, of which tests/unit/test_config_museum.py has them all"
 
 
 def test_layer_beyond_the_model(config, tmp_path):
     config["arms"]["tli"]["loss_layer"] = [9]
-    assert "has hs[0] to hs[4]; the config asks for hs[9]" in refused(config, tmp_path)
+    assert "arms.tli.loss_layer: asks for hs[9]; models.tiny has hs[0] to hs[4]" in refused(config, tmp_path)
 
 
 def test_tensor_removed(config, tmp_path):
@@ -95,7 +100,7 @@ def test_pair_that_is_not_on_disk(config, tmp_path):
 def test_hub_model_without_a_commit_is_not_run(config, tmp_path):
     config["models"] = {"big": {"source": "owner/name"}}
     said = refused(config, tmp_path)
-    assert "has no revision" in said and "tli fetch" in said
+    assert "it has no revision" in said and "tli fetch" in said
 
 
 @pytest.mark.parametrize("name", sorted(path.name for path in (ROOT / "config").glob("*.yaml")))
@@ -110,7 +115,9 @@ def test_profile_slurm_is_found_by_its_name(tmp_path):
     subprocess.run(["make", "profile"], cwd=ROOT, env={**os.environ, **home}, check=True, capture_output=True)
     dry = snakemake("--profile", "slurm", "--configfile", "config/paper-text.yaml", "-n", env=home)
     assert dry.returncode == 0 and "Using profile slurm" in dry.stdout, dry.stdout[-3000:]
-    assert "gpu=1" in dry.stdout
+    assert len(dry.stdout.splitlines()) < 80, "as quiet as on one machine"
+    full = snakemake("--profile", "slurm", "--configfile", "config/paper-text.yaml", "-n", "--quiet", "host", env=home)
+    assert "gpu=1" in full.stdout
 
 
 def test_no_torch_while_the_dag_is_built(config, tmp_path):

@@ -50,6 +50,52 @@ def test_stories_with_freedict(test_data, tmp_path):
     assert set(said["direction"]) == {"swh-eng", "eng-swh"} and "translation by prompt" in (results / "report" / "index.html").read_text()
 
 
+@pytest.mark.parametrize("pair, file", [("swh-eng", "swa-eng"), pytest.param("lug-eng", "lug-eng", marks=pytest.mark.slow)])
+def test_stories_with_news(test_data, tmp_path, pair, file):
+    """Parallel news as running text, read by training and measured: cross-entropy of some sentences is that of Transformers."""
+    news = test_data / "data" / "lafand" / f"{file}.dev.tsv"
+    if not news.is_file():
+        pytest.skip(f"{news.name} is not here")
+    model, (language, _, english) = test_data / "models" / "stories260K", pair.partition("-")
+    held = {"loss_layer": [3], "rank": [4], "target_modules": "all-linear", "anchor": {"metric": "gradient-weighted", "weight": 3}}
+    config = {
+        "results": str(tmp_path / "results"),
+        "models": {"stories": {"source": str(model), "dtype": "float32", "device": "cpu"}},
+        "pairs": {pair: {"lexicon": f"resources/lexicons/{pair}.tsv"}},
+        "split": {"sizes": {"train": 100, "select": 74, "heldout": 100}},
+        "arms": {"held": held},
+        "seeds": 1,
+        "training": {"epochs": 1, "learning_rate": 1.0e-3, "warmup_steps": 2},
+        "text": {language: {"file": str(news), "column": 1}, english: {"file": str(news), "column": 2}},
+        "statistics": {"bootstrap": 200},
+    }
+    ran = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "config.yaml"))
+    assert ran.returncode == 0, ran.stdout[-4000:]
+    assert "the matrix predicts" in "".join(path.read_text() for path in tmp_path.glob("results/logs/train/*.log"))
+    text = tables.read(next(tmp_path.glob("results/transfer/*/*/*/text.parquet")), tables.RUNNING_TEXT)
+    lines = news.read_text(encoding="utf-8").splitlines()
+    before = text[text["run"] == "baseline"]
+    for column, name in enumerate((language, english)):
+        rows = before[before["language"] == name]
+        assert 0.6 * len(lines) < len(rows) < 0.73 * len(lines)
+        sentences = [lines[int(line) - 1].split("\t")[column].strip() for line in rows["sentence"][::400]]
+        np.testing.assert_allclose(rows["cross_entropy"][::400], plain_losses(model, sentences), rtol=1e-5)
+    harm = tables.read(tmp_path / "results" / "statistics" / "harm.tsv", tables.HARM)
+    assert harm["decides"].all() and set(harm["language"]) == {language, english}
+    assert (text[text["run"] != "baseline"]["kl"] > 0).all()
+
+
+def plain_losses(folder: Path, sentences: list[str]) -> list[float]:
+    """Of each sentence after BOS, by Transformers itself."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval(), AutoTokenizer.from_pretrained(folder)
+    given = [torch.tensor([[tokenizer.bos_token_id, *tokenizer.encode(one, add_special_tokens=False)]]) for one in sentences]
+    with torch.no_grad():
+        return [model(ids, labels=ids).loss.item() for ids in given]
+
+
 def plain_cosines(folder: Path, pairs) -> np.ndarray:
     """Mean cosine per hidden state, one word at a time through Transformers, BOS (the first token) left out of the mean."""
     import torch

@@ -1,31 +1,58 @@
 # Wiring only: read the config, make the experiment, hand rules what its jobs say. The logic lives in workflow/tli, under test.
-import atexit
 import sys
 from functools import cache
+from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 
-sys.path.insert(0, workflow.basedir)
+PACKAGE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parent  # workflow/, where it is on this disk
+if (PACKAGE / "tli").is_dir() and str(PACKAGE) not in sys.path:
+    sys.path.insert(0, str(PACKAGE))
 
-from tli.cluster import cards, costs, starts
-from tli import config as tli_config
-from tli.errors import ConfigError, InUseError
-from tli.experiment import Experiment
-from tli.experiment.inspect import inspect, unpinned
-from tli.experiment.job import Job
-from tli.io import store
-from tli.runtime import console, progress
-from tli.runtime.wrapping import forget_tokens
+try:
+    from tli import config as tli_config
+    from tli.cluster import cards, costs, starts
+    from tli.errors import ConfigError, InUseError
+    from tli.experiment import Experiment
+    from tli.experiment.doubts import foreseen, refuse_unpinned
+    from tli.experiment.inspect import inspect
+    from tli.experiment.job import Job
+    from tli.io import store
+    from tli.report import FIGURES, figure_name
+    from tli.runtime import console, progress
+    from tli.runtime.wrapping import forget_tokens, in_words
+except ImportError as error:
+    raise WorkflowError(
+        f"{error}. Snakemake has to run in this workflow's own environment, since its jobs are known from the config and the lists: "
+        "`make` in a clone of it, or `conda env create -f environment.yml && conda activate tli && pip install --no-deps <the clone>`."
+    )
 
-console.let_scripts_find(workflow.basedir)
+console.let_scripts_find(PACKAGE)
+
+
+def is_of_the_whole_run(record):
+    """Whether a line of Snakemake's is more than one job's."""
+    event, quietness = (getattr(getattr(record, name, None), "name", "") for name in ("event", "quietness"))
+    return event not in ("JOB_INFO", "GROUP_INFO") and quietness != "RULES"
+
+
+# A dry run is a table of jobs, not twenty lines for each, unless somebody said how loud it shall be (`--quiet host` shows them all).
+if workflow.output_settings.dryrun and not workflow.output_settings.quiet:
+    logger.addFilter(is_of_the_whole_run)
 
 if workflow.exec_mode.name == "REMOTE":
     forget_tokens()
 
+# The config's files, for the line of a mistake; as a module the workflow may be given a part of a config, which has no lines.
+FILES = (workflow.overwrite_configfiles or workflow.configfiles) if config == workflow.config else []
+
 try:
-    EXPERIMENT = Experiment(tli_config.parse(dict(config), workflow.overwrite_configfiles or workflow.configfiles))
+    EXPERIMENT = Experiment(tli_config.parse(dict(config), FILES))
     if workflow.is_main_process:
-        inspect(EXPERIMENT)
+        REMARKS = foreseen(EXPERIMENT, inspect(EXPERIMENT))
+        if workflow.output_settings.dryrun:
+            console.foresee(REMARKS)
     EXPERIMENT.runs
     CARD = cards.of_resources(workflow.resource_settings.default_resources)
 except ConfigError as error:
@@ -81,29 +108,3 @@ def job_resources(kind, **names):
     if kind in costs.OF_OTHERS:
         return {**more, "gpu_model": ""}
     return {**more, "gpu": lambda wildcards: asked(wildcards).gpu}
-
-
-def announce(log):
-    for model in unpinned(EXPERIMENT):
-        raise WorkflowError(
-            f"models.{model}: the hub model has no revision, so nobody could repeat this run. "
-            "`python -m tli fetch CONFIG` prints the commit to write into the config."
-        )
-    try:
-        starts.begin(LAYOUT, log if isinstance(log, str) else log[0])
-    except InUseError as error:
-        raise WorkflowError(str(error))
-    store.sweep(LAYOUT.store)
-    atexit.register(starts.end, LAYOUT)
-    rules_to_run = [job.rule.name for job in workflow.dag.needrun_jobs()]
-    progress.begin(LAYOUT, rules_to_run, workflow._cores or workflow.nodes or 1)
-    progress.remember(LAYOUT, CONFIG.model_dump_json(exclude_unset=True))
-    console.announce_run(EXPERIMENT)
-
-
-def conclude():
-    console.conclude_run(EXPERIMENT, any(job.rule.name in ("statistics", "report") for job in workflow.dag.jobs))
-
-
-def explain_failure(log):
-    console.explain(CONFIG, log if isinstance(log, str) else log[0])

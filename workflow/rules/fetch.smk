@@ -1,11 +1,4 @@
 # What comes from outside is fetched on the machine where Snakemake runs: compute nodes often have no network.
-localrules:
-    fetch_model,
-    fetch_list,
-    fetch_text,
-    fetch_tasks,
-
-
 FETCH_MODEL = rule_job("fetch-model")
 
 
@@ -16,6 +9,7 @@ rule fetch_model:
         FETCH_MODEL.log,
     benchmark:
         FETCH_MODEL.benchmark
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -34,6 +28,7 @@ rule fetch_list:
         FETCH_LIST.log,
     benchmark:
         FETCH_LIST.benchmark
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -52,6 +47,7 @@ rule fetch_text:
         FETCH_TEXT.log,
     benchmark:
         FETCH_TEXT.benchmark
+    localrule: True
     conda:
         "../../environment.yml"
     params:
@@ -70,6 +66,7 @@ rule fetch_tasks:
         FETCH_TASKS.log,
     benchmark:
         FETCH_TASKS.benchmark
+    localrule: True
     conda:
         "../../environment.yml"
     params:

@@ -1,6 +1,4 @@
 # One page for people who did not run it; the figures go into Snakemake's own report too.
-from tli.report import FIGURES, figure_name
-
 REPORT = rule_job("report")
 
 

@@ -1,4 +1,4 @@
-"""`python -m tli <command>`: every stage by itself, and what a user wants to know before and after a run."""
+"""Every stage by itself, and what a user wants to know before and after a run."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from tli import __version__
 from tli.config import load, parse
 from tli.errors import ConfigError, TliError
 from tli.experiment import Experiment
@@ -24,6 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
         return chosen.run(chosen) or 0
     except BrokenPipeError:
         return 0
+    except KeyboardInterrupt:
+        print(
+            f"\n{parser.prog} {chosen.command}: stopped by Ctrl-C; what is finished is kept, the same command goes on from there",
+            file=sys.stderr,
+        )
+        return 130
     except (ValueError, OSError) as error:
         from tli.runtime.wrapping import in_words
 
@@ -32,7 +39,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m tli", description=__doc__)
+    parser = argparse.ArgumentParser(prog="tli", description=__doc__)
+    parser.add_argument("--version", action="version", version=f"tli {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable, text: str, *, config: bool = True) -> argparse.ArgumentParser:
@@ -98,13 +106,18 @@ def _parser() -> argparse.ArgumentParser:
 def _run(chosen: argparse.Namespace) -> None:
     """Do one job as its rule does it: the same files, log apart; what is finished is taken from the store."""
     from tli.cluster import costs
+    from tli.runtime import console
     from tli.runtime.wrapping import run
 
     experiment = Experiment(load(chosen.config))
     inspect(experiment)
-    for names in _names(experiment, chosen):
-        job = Job.of(experiment, chosen.job, **names)
+    jobs = [Job.of(experiment, chosen.job, **names) for names in _names(experiment, chosen)]
+    for job in jobs:
+        if job.lacking():
+            raise TliError(console.what_comes_first(job, chosen.config))
+    for job in jobs:
         run(job, threads=chosen.threads, gpus=costs.asked(job).gpu)
+    console.conclude_stage(jobs)
 
 
 def _names(experiment: Experiment, chosen: argparse.Namespace) -> list[dict]:
@@ -142,13 +155,16 @@ def _grid(chosen: argparse.Namespace) -> None:
 def _plan(chosen: argparse.Namespace) -> None:
     from tli.cluster import cards, costs, plan
     from tli.cluster.profile import read_profile
+    from tli.experiment.doubts import foreseen
     from tli.experiment.foresight import foresight
+    from tli.runtime.console import foreseen_lines
 
     experiment, profile = Experiment(load(chosen.config)), Path(chosen.profile)
+    remarks = foreseen(experiment, inspect(experiment))
     named = cards.of_resources(read_profile(profile)["default-resources"]) if profile.exists() else None
     card = named or cards.of_this_machine()
     print(plan.text(experiment, plan.plan(experiment, card.gb if card else costs.CARD_GB), card))
-    for line in foresight(experiment):
+    for line in [*foresight(experiment), *foreseen_lines(remarks)]:
         print(line)
 
 

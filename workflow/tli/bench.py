@@ -16,7 +16,7 @@ from tli.io import store, tables
 from tli.log import say
 from tli.model.device import device_name
 from tli.model.opened import Opened
-from tli.model.opening import below_head, open_model, open_whole
+from tli.model.opening import open_model, open_with_head
 from tli.probes.base import Answer, Probe
 from tli.specs import ModelSpec
 from tli.subjects import Subject
@@ -81,8 +81,8 @@ class Bench:
         self._loaded = None  # the old one goes before the new one comes
         if any(probe.needs_head for probe in self.probes):
             spec = self.model if subject.quantized else replace(self.model, quantization="none")
-            whole, tokenizer = open_whole(spec)
-            self._loaded = Loaded(below_head(whole, tokenizer, spec.word_form), whole)
+            whole, opened = open_with_head(spec, streams=not subject.is_full and all(probe.streams for probe in self.probes))
+            self._loaded = Loaded(opened, whole)
         else:
             spec = replace(self.model, stream="never") if subject.is_full else self.model
             self._loaded = Loaded(open_model(spec, quantized=subject.quantized))

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 from dataclasses import dataclass, field, replace
 from itertools import product
+from math import ceil
 from typing import Any
 
 ALL_LINEAR = "all-linear"  # as target module: every matrix of a block
@@ -189,6 +190,10 @@ class TrainSpec:
     def is_full(self) -> bool:
         """All weights are trained, not adapters."""
         return self.method == "full"
+
+    def steps(self, pairs: int) -> int:
+        """Optimizer steps of a run on so many pairs: epochs x batches, the last batch of an epoch may be smaller."""
+        return self.epochs * ceil(pairs / self.batch_size)
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from tli.config.keys import Arm, Config, Training
+from tli.config.places import Key, Problem, refusal
 from tli.errors import ConfigError
 from tli.specs import AnchorSpec, SelectSpec, TrainSpec, TuneSpec
 
@@ -63,14 +64,33 @@ def expand_arms(config: Config) -> dict[str, ResolvedArm]:
         for parent in parents:
             full_name = f"{parent}-{name}" if isinstance(arm.like, list) else name
             if full_name in arms or (full_name != name and full_name in config.arms):
-                raise ConfigError(f"arms.{name}: makes an arm {full_name!r}, which is there already; rename one of them")
+                raise _refused(config, ("arms", name), f"makes an arm {full_name!r}, which is there already; rename one of them")
             for weighted, values in _by_weight(full_name, _values(config, name, parent)):
                 for resolved in _by_budget(weighted, values, config.pooling.train):
                     arms[resolved.name] = resolved
     for arm in arms.values():
         if arm.tune and arm.is_placebo:
-            _assert_tuned_with(arm, arms[arm.placebo_of])
+            _assert_tuned_with(config, arm, arms[arm.placebo_of])
     return arms
+
+
+def written_at(config: Config, arm: str, name: str) -> Key:
+    """Where the config says `name` of an arm of `expand_arms`: in its entry, in a parent's, in the section `training`; else the entry."""
+    entry, parent = next(
+        (entry, parent)
+        for entry, section in config.arms.items()
+        for parent in (section.like if isinstance(section.like, list) else [section.like])
+        for full_name in [f"{parent}-{entry}" if isinstance(section.like, list) else entry]
+        if arm == full_name or arm.startswith((f"{full_name}-weight-", f"{full_name}-budget-"))
+    )
+    chain = [entry]
+    while parent is not None:
+        chain.append(parent)
+        parent = config.arms[parent].like
+    for place in chain:
+        if name in config.arms[place].model_fields_set:
+            return ("arms", place, name)
+    return ("training", name) if name in config.training.model_fields_set else ("arms", entry)
 
 
 def trials_apart(config: Config) -> list[tuple[str, str, str]]:
@@ -159,11 +179,13 @@ def _values(config: Config, name: str, parent: str | None) -> dict:
     chain, seen = [config.arms[name]], [name]
     while parent is not None:
         if parent in seen:
-            raise ConfigError(f"arms.{name}.like: {' -> '.join([*seen, parent])} goes in a circle")
+            raise _refused(
+                config, ("arms", name, "like"), f"{' -> '.join([*seen, parent])} goes in a circle; take `like` out of one of them"
+            )
         seen.append(parent)
         chain.append(config.arms[parent])
         if isinstance(chain[-1].like, list):
-            raise ConfigError(f"arms.{name}.like: {seen[-1]!r} stands for several arms; name one that stands for itself")
+            raise _refused(config, ("arms", name, "like"), f"{seen[-1]!r} stands for several arms; name one that stands for itself")
         parent = chain[-1].like
     values = {key: getattr(config.training, key) for key in Training.model_fields}
     values |= {key: field.get_default() for key, field in Arm.model_fields.items() if key not in values}
@@ -171,16 +193,26 @@ def _values(config: Config, name: str, parent: str | None) -> dict:
         values |= {key: getattr(arm, key) for key in arm.model_fields_set}
     if values["positives"] == "own-word":
         if values["shuffle_translations"]:
-            raise ConfigError(
-                f"arms.{name}: positives: own-word looks at no translation, so there is none to shuffle; take one of the two out"
+            raise _refused(
+                config,
+                ("arms", name, "positives"),
+                "own-word looks at no translation, so there is none to shuffle; take it or shuffle_translations out",
             )
         if values["dropout"] == 0 and values["method"] == "lora":
-            raise ConfigError(f"arms.{name}: positives: own-word needs a dropout above 0: without it a word is the same vector twice")
+            raise _refused(
+                config,
+                ("arms", name, "positives"),
+                "own-word needs a dropout above 0: without it a word is the same vector twice; set dropout",
+            )
     values["placebo_of"] = ""
     if values["shuffle_translations"]:
         values["placebo_of"] = next((s for s in seen[1:] if not config.arms[s].shuffle_translations), "")
         if not values["placebo_of"]:
-            raise ConfigError(f"arms.{name}: shuffles translations but is like no other arm; name the arm whose placebo it is: like: [tli]")
+            raise _refused(
+                config,
+                ("arms", name, "shuffle_translations"),
+                f"a placebo is like another arm, and this one is like none; name the arm whose placebo it is: like: [{_first_other(config, name)}]",
+            )
     values["tune"] = None if values["epochs"] == 0 else _tuned(config, chain, seen)
     if tune := values["tune"]:
         values |= {"learning_rate": max(tune.learning_rates), "epochs": max(tune.epochs)}
@@ -198,11 +230,11 @@ def _tuned(config: Config, chain: list[Arm], names: list[str]) -> TuneSpec | Non
     source = "training.tune" if owner is None else f"arms.{names[owner]}.tune"
     nearer = chain if owner is None else chain[: owner + 1]
     if chain[0].shuffle_translations and owner == 0:
-        raise ConfigError(f"arms.{names[0]}.tune: a placebo is trained with its arm's choice; take tune out")
+        raise _refused(config, ("arms", names[0], "tune"), "a placebo is trained with its arm's choice; take tune out")
     for place, arm in enumerate(nearer):
         for key in ("learning_rate", "epochs"):
             if getattr(tune, key) and key in arm.model_fields_set:
-                raise ConfigError(f"arms.{names[place]}.{key}: {source} tries other values of it; keep one of the two")
+                raise _refused(config, ("arms", names[place], key), f"{source} tries other values of it; keep one of the two")
 
     def settled(key: str):
         arm = next((arm for arm in chain if key in arm.model_fields_set), config.training)
@@ -210,11 +242,11 @@ def _tuned(config: Config, chain: list[Arm], names: list[str]) -> TuneSpec | Non
 
     anchor = settled("anchor")
     if tune.weight and anchor is None:
-        raise ConfigError(
-            f"arms.{names[0]}: {source} tries weights of an anchor, and this arm has none; give it `anchor`, or a tune of its own"
-        )
+        text = f"{source} tries weights of an anchor, and this arm has none; give it `anchor`, or a tune of its own"
+        raise _refused(config, ("arms", names[0]), text)
     if tune.weight and isinstance(anchor.weight, list):
-        raise ConfigError(f"arms.{names[0]}.anchor.weight: makes an arm for each weight, and {source} chooses one; keep one of the two")
+        text = f"makes an arm for each weight, and {source} chooses one; keep one of the two"
+        raise _refused(config, ("arms", names[0], "anchor", "weight"), text)
     return TuneSpec(
         learning_rates=tuple(tune.learning_rate or [settled("learning_rate")]),
         epochs=tuple(tune.epochs or [settled("epochs")]),
@@ -223,13 +255,23 @@ def _tuned(config: Config, chain: list[Arm], names: list[str]) -> TuneSpec | Non
     )
 
 
-def _assert_tuned_with(placebo: ResolvedArm, arm: ResolvedArm) -> None:
+def _assert_tuned_with(config: Config, placebo: ResolvedArm, arm: ResolvedArm) -> None:
     """Raises ConfigError for a placebo of a tuned arm where its arm has no trials."""
     layers = [layer for layer in placebo.loss_layers if layer not in arm.loss_layers]
     ranks = [rank for rank in placebo.rank_names if rank not in arm.rank_names]
     if layers or ranks:
         lacking = [f"layer {layer}" for layer in layers] + [f"rank {rank}" for rank in ranks]
-        raise ConfigError(
-            f"arms.{placebo.name}: a placebo takes what was chosen for {arm.name}, which is not tuned at {', '.join(lacking)}; "
-            "name layers and ranks that both have"
+        raise _refused(
+            config,
+            written_at(config, placebo.name, "loss_layer" if layers else "rank"),
+            f"{placebo.name}, a placebo, takes what was chosen for {arm.name}, which is not tuned at {', '.join(lacking)}; "
+            "name layers and ranks that both have",
         )
+
+
+def _refused(config: Config, key: Key, text: str) -> ConfigError:
+    return refusal(config.files, [Problem(key, text)])
+
+
+def _first_other(config: Config, name: str) -> str:
+    return next((other for other in config.arms if other != name), "tli")

@@ -8,14 +8,24 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
+
+from tli.config.places import KeyProblem, nearest
 
 SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
+ALPHA_RULE = r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$"
+CHECKSUM = r"^([0-9a-f]{64})?$"
+NOT_EMPTY = r"\S"
+PATTERNS = {  # a pattern in words, for messages; those of names have words of their own
+    ALPHA_RULE: "a rule of the rank (2r, r)",
+    CHECKSUM: "a checksum of 64 hexadecimal digits",
+    NOT_EMPTY: "a name that is not empty",
+}
 Pooling = Literal["no-bos", "with-bos", "last-token", "weighted-mean"]
 Criterion = Literal["csls_p_at_1", "gap", "mrr", "p_at_1", "cosine", "mexa", "z"]
 FreeMap = Literal["centring", "top-components", "whitening", "procrustes", "ridge", "cca"]
 Layer = Literal["best", "output"] | Annotated[int, Field(ge=0)]
-AlphaRule = Annotated[str, Field(pattern=r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$")] | Annotated[float, Field(gt=0)]
+AlphaRule = Annotated[str, Field(pattern=ALPHA_RULE)] | Annotated[float, Field(gt=0)]
 
 
 class Section(BaseModel):
@@ -33,7 +43,7 @@ class Model(Section):
     revision: str | None = Field(
         None,
         description="The commit of a hub model, 40 hexadecimal digits. Needed before a hub model is run, so that the "
-        "run can be repeated: `python -m tli fetch CONFIG` prints it. Not used for a folder.",
+        "run can be repeated: `tli fetch CONFIG` prints it. Not used for a folder.",
         examples=["<the 40 digits that the fetch command prints>"],
     )
     quantization: Literal["none", "nf4"] = Field(
@@ -48,8 +58,8 @@ class Model(Section):
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where it computes; `auto` takes a GPU where there is one.")
     stream: Literal["auto", "always", "never"] = Field(
         "auto",
-        description="Push all words through one block at a time, read from the files, in scan and evaluation: `auto` does so where "
-        "memory does not hold the model.",
+        description="Push all words, and the sentences of `text`, through one block at a time, read from the files: `auto` does so where "
+        "memory does not hold the model. The tasks of `transfer`, the anchor `kl` and the matrix of `gradient-weighted` open it whole.",
     )
     across_gpus: bool = Field(
         False,
@@ -116,7 +126,7 @@ class Split(Section):
     @model_validator(mode="after")
     def _adds_up(self):
         if self.sizes is None and abs(sum(self.shares.values()) - 1) > 1e-6:
-            raise ValueError(f"the shares add up to {sum(self.shares.values()):g}; they must add up to 1")
+            raise KeyProblem(("shares",), f"the shares add up to {sum(self.shares.values()):g}; they must add up to 1")
         return self
 
 
@@ -129,7 +139,9 @@ class Pair(Section):
         examples=["resources/lexicons/swh-eng.tsv"],
     )
     format: Literal["tsv", "csv", "json", "muse", "gatitos", "freedict-tei", "cldf", "cldr"] = Field(
-        "tsv", description="How the file is written; resources/README.md shows each.", examples=["gatitos"]
+        "tsv",
+        description="How the file is written; resources/README.md shows each. A file called `.csv` is `csv` where nothing is said.",
+        examples=["gatitos"],
     )
     columns: list[str] | dict[str, str] | None = Field(
         None,
@@ -158,11 +170,20 @@ class Pair(Section):
         None, description="Checksum of each address's file, needed for an address.", examples=["<64 hexadecimal digits>"]
     )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _comma_separated_by_its_name(cls, value):
+        files = value.get("lexicon") if isinstance(value, dict) else None
+        named = [files] if isinstance(files, str) else files
+        if not isinstance(named, list) or not named or "format" in value:
+            return value
+        return value | {"format": "csv"} if all(str(file).lower().endswith(".csv") for file in named) else value
+
     @model_validator(mode="after")
     def _one_split_a_file(self):
         files = 1 if isinstance(self.lexicon, str) else len(self.lexicon)
         if self.splits is not None and len(self.splits) != files:
-            raise ValueError(f"splits names {len(self.splits)}, the lexicon has {files} files; name one for each")
+            raise KeyProblem(("splits",), f"names {len(self.splits)} splits, the lexicon has {files} files; name one for each")
         return self
 
     split: Split | None = Field(None, description="Another split for this pair than the general one.")
@@ -371,7 +392,7 @@ class Evaluation(Section):
     @classmethod
     def _first_carries_claims(cls, states):
         if states[0] == "loss-layer":
-            raise ValueError("claims rest on the first one, which must be the same for all runs: put `output` or a number first")
+            raise ValueError("claims rest on the first one, which must be the same for all runs; put `output` or a number first")
         return states
 
     projected_pairs: Annotated[int, Field(ge=0)] = Field(
@@ -482,12 +503,14 @@ class Text(Section):
         description="Of a table: the column of the sentences, by its name in the first line or by its number (then there is no head).",
         examples=["swh", 2],
     )
-    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="Checksum of an address's file.")
+    sha256: str = Field("", pattern=CHECKSUM, description="Checksum of an address's file.")
 
     @model_validator(mode="after")
     def _address_has_a_checksum(self):
         if self.file.startswith(("http://", "https://")) and not self.sha256:
-            raise ValueError("sha256 is missing: an address needs the checksum of its file, so that everyone measures the same text")
+            raise KeyProblem(
+                ("sha256",), "is missing: an address needs the checksum of its file, so that everyone measures the same text; add it"
+            )
         return self
 
 
@@ -529,13 +552,17 @@ class Config(Section):
     )
     results: str = Field(
         "results",
-        pattern=r"\S",
+        pattern=NOT_EMPTY,
         description="Folder of the results, from the place where Snakemake is started.",
         examples=["results/ranks"],
     )
-    models: dict[Annotated[str, Field(pattern=SLUG)], Model] = Field(min_length=1, description="The models, by a short name for paths.")
+    models: dict[Annotated[str, Field(pattern=SLUG)], Model] = Field(
+        min_length=1, description="The models, by a short name for paths.", examples=[{"my-llama": {"source": "path/to/model"}}]
+    )
     pairs: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")], Pair] = Field(
-        min_length=1, description="The language pairs, each by `<source>-<target>`."
+        min_length=1,
+        description="The language pairs, each by `<source>-<target>`.",
+        examples=[{"swh-eng": {"lexicon": "data/swh-eng.tsv"}}],
     )
     arms: dict[Annotated[str, Field(pattern=SLUG)], Arm] = Field(
         {},
@@ -570,12 +597,18 @@ class Config(Section):
         examples=[{"swh": "data/swh.txt", "eng": {"file": "data/parallel.tsv", "column": "eng"}}],
     )
     jobs: Jobs = Field(Jobs(), description="How the work is cut into jobs.")
+    _files: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """The files that it was read from, for the line in a later refusal."""
+        return self._files
 
     @field_validator("seeds")
     @classmethod
     def _distinct(cls, seeds):
         if isinstance(seeds, list) and len(set(seeds)) < len(seeds):
-            raise ValueError("a seed is named twice")
+            raise ValueError(f"{next(seed for seed in seeds if seeds.count(seed) > 1)} is named twice; name each seed once")
         return seeds
 
     @field_validator("text", mode="before")
@@ -587,30 +620,32 @@ class Config(Section):
     def _one_number_of_folds(self):
         for name, pair in self.pairs.items():
             if pair.split is not None and pair.split.folds != self.split.folds:
-                raise ValueError(
-                    f"pairs.{name}.split.folds is {pair.split.folds}, split.folds is {self.split.folds}: write the same in both"
+                raise KeyProblem(
+                    ("pairs", name, "split", "folds"),
+                    f"is {pair.split.folds}, split.folds is {self.split.folds}; write the same in both",
                 )
         return self
 
     @model_validator(mode="after")
     def _anchors_have_text(self):
-        for place, section in {"training": self.training, **{f"arms.{name}": arm for name, arm in self.arms.items()}}.items():
+        for place, section in {("training",): self.training, **{("arms", name): arm for name, arm in self.arms.items()}}.items():
             if section.anchor is None:
                 continue
             for language in section.anchor.text or sorted({language for pair in self.pairs for language in pair.split("-")}):
                 if language not in self.text:
-                    raise ValueError(f"{place}.anchor: there is no running text in {language!r}; name a file under text.{language}")
+                    raise KeyProblem((*place, "anchor"), f"there is no running text in {language!r}; name a file under text.{language}")
         return self
 
     @model_validator(mode="after")
     def _parents_exist(self):
         for name, arm in self.arms.items():
             if name == "baseline" or name.startswith("baseline-"):
-                raise ValueError(f"arms.{name}: `baseline` is what the untrained model is called in the tables; rename the arm")
+                raise KeyProblem(("arms", name), "`baseline` is what the untrained model is called in the tables; rename the arm")
             parents = [arm.like] if isinstance(arm.like, str) else arm.like or []
             for parent in parents:
                 if parent not in self.arms:
-                    raise ValueError(f"arms.{name}.like names {parent!r}, which is no arm here; there are {', '.join(self.arms)}")
+                    others = [other for other in self.arms if other != name]
+                    raise KeyProblem(("arms", name, "like"), f"names {parent!r}, which is no arm here; {nearest(parent, others)}")
         return self
 
     @property

@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-import difflib
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from tli.config.arms import trials_apart
 from tli.config.keys import Config
+from tli.config.places import Problem, place, refusal, shown
+from tli.config.wording import problems_of
 from tli.errors import ConfigError
+
+YAML_MISTAKES = {  # what PyYAML says: what people do about it
+    "expected ',' or": "a bracket that is opened in line {opened} is not closed; close it, or put a comma between two values",
+    "expected the node content": "a value is missing between the brackets of line {opened}; write it, or take the comma or bracket out",
+    "end of stream": "a quote that is opened in line {opened} is not closed; close it",
+    "expected <block end>": "this line stands further left or right than those that it belongs to; put keys of one section below each other",
+    "mapping values are not allowed": "a second colon in one value; put a text with a colon into quotes, and a section's keys on lines below",
+    "cannot start any token": "a value begins with a sign that means something in YAML; put the value into quotes",
+    "found undefined alias": "a value that begins with * is the name of another; put a text into quotes",
+}
+OWN_FOLDER = Path(__file__).parents[3]  # of the workflow, with resources/ in it
 
 
 def load(paths: str | Path | list[str | Path]) -> Config:
@@ -27,7 +40,7 @@ def load(paths: str | Path | list[str | Path]) -> Config:
     return parse(merged, paths)
 
 
-def parse(values: dict, paths: list[str | Path] = ()) -> Config:
+def parse(values: dict, paths: Sequence[str | Path] = ()) -> Config:
     """Check a config that is already read; `paths` are its files, for the error's line.
 
     Raises ConfigError with one paragraph per mistake.
@@ -35,11 +48,12 @@ def parse(values: dict, paths: list[str | Path] = ()) -> Config:
     for path in paths:
         _read_yaml(Path(path))  # for what is lost in the values: a key that stands twice
     try:
-        config = Config.model_validate(values)
+        config = Config.model_validate(with_own_resources(values))
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(e, paths) for e in _gather(error.errors()))) from None
+        raise refusal(paths, problems_of(error.errors())) from None
     if apart := trials_apart(config) if _tunes(config) else []:
-        raise ConfigError("\n".join(_uneven(*one, paths) for one in apart))
+        raise refusal(paths, (_uneven(*one, paths) for one in apart))
+    config._files = tuple(map(str, paths))
     return config
 
 
@@ -47,13 +61,25 @@ def _tunes(config: Config) -> bool:
     return any(section.tune for section in (config.training, *config.arms.values()))
 
 
-def _uneven(arm: str, other: str, told: str, paths: list[str | Path]) -> str:
-    """Two arms with unequal trials, and where both stand."""
-    beside = _find_line(("arms", other, "tune"), paths).removesuffix(": ")
-    return (
-        f"{_find_line(('arms', arm, 'tune'), paths)}arms.{arm}: {told}{f' ({beside})' if beside else ''}; arms are compared fairly only "
-        "where each had equally many trials: give all of them as many, or tune none"
+def _uneven(arm: str, other: str, told: str, paths: Sequence[str | Path]) -> Problem:
+    """Two arms with unequal trials, and where the other stands."""
+    beside = place(("arms", other, "tune"), paths).removesuffix(": ")
+    return Problem(
+        ("arms", arm, "tune"),
+        f"{told}{f' ({beside})' if beside else ''}; arms are compared fairly only where each had equally many trials: give all of them as "
+        "many, or tune none",
     )
+
+
+def with_own_resources(values: Any) -> Any:
+    """What the workflow ships (resources/...) is found in its own folder where the folder that Snakemake runs in has none of it."""
+    if isinstance(values, dict):
+        return {key: with_own_resources(value) for key, value in values.items()}
+    if isinstance(values, list):
+        return [with_own_resources(value) for value in values]
+    if isinstance(values, str) and values.startswith("resources/") and not Path(values).exists() and (OWN_FOLDER / values).exists():
+        return str(OWN_FOLDER / values)
+    return values
 
 
 def _merge(base: dict, over: dict) -> dict:
@@ -69,17 +95,43 @@ def _read_yaml(path: Path) -> dict:
         _refuse_repeated_keys(yaml.compose(text, Loader=yaml.SafeLoader), path)
         values = yaml.safe_load(text)
     except FileNotFoundError:
-        raise ConfigError(f"{path}: there is no such config file; config/ has the ready ones") from None
+        raise ConfigError(f"{shown(path)}: there is no such config file; config/ has the ready ones") from None
+    except OSError as error:
+        raise ConfigError(f"{shown(path)}: cannot be read ({error.strerror}); give a config file") from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8 at byte {error.start}; save the file as UTF-8") from None
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{shown(path)}, line {line}: not UTF-8 (byte {error.start}); save the file as UTF-8") from None
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        raise ConfigError(
-            f"{path}{f', line {mark.line + 1}' if mark else ''}: not valid YAML ({getattr(error, 'problem', error)})"
-        ) from None
+        raise ConfigError(f"{shown(path)}, {_yaml_mistake(error, text)}") from None
+    if values is None:
+        raise ConfigError(f"{shown(path)}, line 1: the file holds no keys; a config has at least models and pairs")
     if not isinstance(values, dict):
-        raise ConfigError(f"{path}: holds no keys; a config has at least models and pairs")
+        raise ConfigError(
+            f"{shown(path)}, line 1: the file is {'a list' if isinstance(values, list) else 'one value'}, not keys with values; "
+            "write `models:` and `pairs:` at the left edge, and what belongs to them below, indented"
+        )
     return values
+
+
+def _yaml_mistake(error: yaml.YAMLError, text: str) -> str:
+    """`line N: ` reason and mend of what is not YAML, for the mistakes that people make."""
+    mark = getattr(error, "problem_mark", None)
+    if mark is None:
+        return f"line 1: not valid YAML ({error}); save the file as plain UTF-8 text"
+    lines, number = text.splitlines(), mark.line + 1
+    for at, line in enumerate(lines[:number], 1):
+        if "\t" in line[: len(line) - len(line.lstrip())]:
+            return f"line {at}: a tab indents the line; YAML takes spaces: put two in its place"
+    start = getattr(error, "context_mark", None)
+    for at in dict.fromkeys([mark.line, mark.line - 1, *([start.line] if start else [])]):
+        line = lines[at].split("#")[0].strip() if 0 <= at < len(lines) else ""
+        if re.fullmatch(r"[\w.-]+( *[^:{}\[\],'\"]*)?", line):
+            return f"line {at + 1}: `{line}` has no colon; write `{line.split()[0]}:` and its value behind it or below, indented"
+    opened = start.line + 1 if start else number
+    for words, told in YAML_MISTAKES.items():
+        if words in str(error.problem):
+            return f"line {number}: not valid YAML; {told.format(opened=opened)}"
+    return f"line {number}: not valid YAML ({error.problem}); look for a bracket or a quote that is not closed"
 
 
 def _refuse_repeated_keys(node: yaml.Node | None, path: Path, above: str = "") -> None:
@@ -93,92 +145,6 @@ def _refuse_repeated_keys(node: yaml.Node | None, path: Path, above: str = "") -
     for key, value in node.value:
         name, line = f"{above}{key.value}", key.start_mark.line + 1
         if name in seen and key.value != "<<":
-            raise ConfigError(f"{path}, line {line}: {name} is there twice, first in line {seen[name]}; keep one of them")
+            raise ConfigError(f"{shown(path)}, line {line}: {name} is there twice, first in line {seen[name]}; keep one of them")
         seen[name] = line
         _refuse_repeated_keys(value, path, f"{name}.")
-
-
-def _gather(errors: list[dict]) -> list[dict]:
-    """One error per key: the branches of a union complain each for itself."""
-    kept: dict[tuple, dict] = {}
-    for error in errors:
-        location = tuple(
-            p for p in error["loc"] if not (isinstance(p, str) and re.search(r"[\[(]|^(int|float|str|bool|constrained-\w+)$", p))
-        )
-        if location in kept:
-            kept[location]["msg"] += f", or: {error['msg']}"
-        else:
-            kept[location] = {**error, "loc": location, "of_name": "[key]" in error["loc"]}
-    return list(kept.values())
-
-
-def _explain(error: dict, paths: list[str | Path]) -> str:
-    location = error["loc"]
-    key = ".".join(map(str, location)) or "(the whole config)"
-    where = _find_line(location, paths, is_there=error["type"] != "missing")
-    message = error["msg"].removeprefix("Value error, ")
-    if error["type"] == "extra_forbidden":
-        known = _known_keys(location[:-1])
-        near = difflib.get_close_matches(str(location[-1]), known, n=1)
-        mend = f"did you mean {near[0]!r}?" if near else f"known here: {', '.join(known)}"
-        return f"{where}{key}: unknown key; {mend}"
-    if error["type"] == "missing":
-        return f"{where}{key}: this key is missing; config/README.md says what it means"
-    if error["type"] == "string_pattern_mismatch" and error["of_name"]:
-        return f"{where}{key}: the name becomes part of paths; use lower-case letters, digits, '-' (a pair is like swh-eng)"
-    value = error.get("input")
-    shown = f" (it says {value!r})" if isinstance(value, (str, int, float, list)) and len(str(value)) < 80 else ""
-    return f"{where}{key}: {message}{shown}; config/README.md explains the key"
-
-
-def _known_keys(location: tuple) -> list[str]:
-    section: Any = Config
-    named = False  # the next part is a name the user chose, as in models.<name>
-    for part in location:
-        if named or isinstance(part, int):
-            named = False
-            continue
-        annotation = section.model_fields[part].annotation
-        named = getattr(annotation, "__origin__", None) is dict
-        section = _inner_section(annotation)
-    return list(section.model_fields)
-
-
-def _inner_section(annotation) -> Any:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    for inner in reversed(getattr(annotation, "__args__", ())):
-        found = _inner_section(inner)
-        if found is not None:
-            return found
-    return None
-
-
-def _find_line(location: tuple, paths: list[str | Path], is_there: bool = False) -> str:
-    """`file, line N: ` of the deepest part of the key that a file holds; the last file that holds it counts.
-
-    is_there: the key has a value; one that no file holds was given on the command line.
-    """
-    best, merges = ("", -1), False
-    for path in paths:
-        try:
-            text = Path(path).read_text(encoding="utf-8")
-            node = yaml.compose(text, Loader=yaml.SafeLoader)
-        except (OSError, yaml.YAMLError, UnicodeDecodeError):
-            continue
-        merges = merges or "<<:" in text  # then a key may come from an anchor
-        depth, line = 0, 1
-        for part in location:
-            step = None
-            if isinstance(node, yaml.MappingNode):
-                step = next(((k, v) for k, v in node.value if k.value == str(part)), None)
-            elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-                step = (node.value[part], node.value[part])
-            if step is None:
-                break
-            line, node, depth = step[0].start_mark.line + 1, step[1], depth + 1
-        if depth >= best[1]:
-            best = (f"{path}, line {line}: ", depth)
-    if is_there and 0 <= best[1] < len(location) and not merges:
-        return "--config on the command line: "
-    return best[0]

@@ -3,51 +3,54 @@
 from __future__ import annotations
 
 import os
+import re
+from math import ceil
 from pathlib import Path
 
+import pandas as pd
+
 from tli import lexicon
+from tli.config import Config
+from tli.config.arms import written_at
+from tli.config.places import Problem, refusal
 from tli.errors import ConfigError, LexiconError, ModelError, TliError
 from tli.experiment import Experiment, is_address
 from tli.experiment.settings import lexicon_spec
 from tli.io.records import read_check
 from tli.io.sentences import read_sentences
 from tli.model.files import check_folder, linear_modules
-from tli.probes.task_items import HUB, check_data
+from tli.probes.task_items import check_data
 from tli.specs import ALL_LINEAR
 
-LONG_LIST = 300_000  # bytes; cleaning and splitting more takes seconds, before every start of Snakemake
+LONG_LIST = 10_000  # rows; cleaning and splitting more takes seconds, before every start of Snakemake
 
 
-def inspect(experiment: Experiment) -> None:
-    """Raises ConfigError with every problem, a line each."""
+def inspect(experiment: Experiment) -> dict[str, dict[str, int]]:
+    """How many pairs each split of each list has (with folds: of each run), as far as that is known before its job.
+
+    Raises ConfigError with every problem, a line each: file, line, key, reason, mend.
+    """
     config = experiment.config
     layers = {model: _layers(experiment, model) for model in config.models}
     problems = _results_problems(Path(config.results))
     for model in config.models:
         problems += _model_problems(experiment, model)
     problems += _reach_problems(experiment, min((depth for depth in layers.values() if depth), default=0))
-    union = lexicon.Union()
+    union, sizes = lexicon.Union(), {}
     for pair in config.pairs:
-        problems += _pair_problems(experiment, pair, union)
-    transfer = config.transfer
-    if transfer.tasks and transfer.source != HUB:
-        try:
-            check_data(transfer.tasks, transfer.source, transfer.question_from, transfer.num_fewshot)
-        except TliError as error:
-            problems.append(f"transfer: {error}")
+        found, wrong = _list(experiment, pair, union)
+        problems += wrong
+        sizes |= {pair: found} if found else {}
+    problems += _task_problems(config)
     for language, (text, path) in experiment.texts(list(config.text)).items():
         if not is_address(text.file):
             try:
                 read_sentences(path, text)
             except ConfigError as error:
-                problems.append(f"text.{language}: {error}")
+                problems.append(Problem(("text", language), str(error).removeprefix("text: ")))
     if problems:
-        raise ConfigError("\n".join(problems))
-
-
-def unpinned(experiment: Experiment) -> list[str]:
-    """Hub models without a commit: they are not run, since nobody could repeat it."""
-    return [name for name, model in experiment.config.models.items() if experiment.on_hub(name) and not model.revision]
+        raise refusal(config.files, problems)
+    return sizes
 
 
 def _layers(experiment: Experiment, model: str) -> int | None:
@@ -62,30 +65,35 @@ def _layers(experiment: Experiment, model: str) -> int | None:
         return None
 
 
-def _results_problems(folder: Path) -> list[str]:
+def _results_problems(folder: Path) -> list[Problem]:
     above = next((place for place in [folder, *folder.absolute().parents] if place.exists()), Path("/"))
     if not above.is_dir():
-        return [f"results: {above} is a file; name a folder"]
-    if not os.access(above, os.W_OK):
-        return [f"results: {above} cannot be written to; name another folder"]
+        return [Problem(("results",), f"{above} is a file; name a folder")]
+    if not os.access(above, os.W_OK | os.X_OK):
+        return [
+            Problem(("results",), f"{above} cannot be written to; name another folder, or ask its owner ({above.owner()}) for the right")
+        ]
     return []
 
 
-def _model_problems(experiment: Experiment, model: str) -> list[str]:
-    source = experiment.config.models[model].source
+def _model_problems(experiment: Experiment, model: str) -> list[Problem]:
+    source, place = experiment.config.models[model].source, ("models", model, "source")
     if experiment.on_hub(model):
         return _beyond(experiment, model, _layers(experiment, model))
     folder = Path(source)
     if not folder.is_dir():
-        return [f"models.{model}.source: {folder} is no folder; give a folder with config.json, or a hub id such as owner/name"]
+        return [Problem(place, f"{folder} is no folder; give a folder with config.json, or a hub id such as owner/name")]
     try:
         layers = check_folder(folder)["layers"]
     except ModelError as error:
-        return [f"models.{model}: {error}"]
+        return [Problem(place, str(error))]
     modules = linear_modules(folder)
     there = ", ".join(sorted({module.rsplit(".", 1)[-1] for module in modules}))
     lacking = [
-        f"arms.{name}.target_modules: no block of models.{model} has a module {target!r}; it has {there}"
+        Problem(
+            written_at(experiment.config, name, "target_modules"),
+            f"no block of models.{model} has a module {target!r}; it has {there}; name some of these",
+        )
         for name, arm in experiment.arms.items()
         for target in (() if arm.training.is_full else arm.training.target_modules)
         if modules and target != ALL_LINEAR and not any(module.endswith("." + target) for module in modules)
@@ -93,72 +101,103 @@ def _model_problems(experiment: Experiment, model: str) -> list[str]:
     return _beyond(experiment, model, layers) + lacking
 
 
-def _beyond(experiment: Experiment, model: str, layers: int | None) -> list[str]:
-    if layers is None:
-        return []
-    asked = [k for k in experiment.numbers_asked if k > layers]
-    return [
-        f"models.{model}: {experiment.config.models[model].source} has hs[0] to hs[{layers}]; the config asks for hs[{k}]" for k in asked
-    ]
+def _beyond(experiment: Experiment, model: str, layers: int | None) -> list[Problem]:
+    """Hidden states that the config names and the model does not have."""
+    config, problems = experiment.config, []
+    asked = [(written_at(config, name, "loss_layer"), layer) for name, arm in experiment.arms.items() for layer in arm.loss_layers]
+    asked += [(("evaluation", "hidden_states"), str(state)) for state in config.evaluation.hidden_states]
+    for place, layer in asked:
+        if layers is not None and layer.isdigit() and int(layer) > layers:
+            problems.append(Problem(place, f"asks for hs[{layer}]; models.{model} has hs[0] to hs[{layers}]; take one of these, or output"))
+    return problems
 
 
-def _reach_problems(experiment: Experiment, depth: int) -> list[str]:
+def _reach_problems(experiment: Experiment, depth: int) -> list[Problem]:
     """Adapters that the loss cannot reach. depth: L of the shallowest model, 0 where none is known."""
-    problems = []
+    config, problems = experiment.config, []
     for name, arm in experiment.arms.items():
         spec = arm.training
+        if "0" in arm.loss_layers:
+            text = "hs[0] are the embeddings; no block lies below, so nothing can learn: take 1 or more"
+            problems.append(Problem(written_at(config, name, "loss_layer"), text))
         if spec.allow_unreached or spec.is_full:
             continue
         asked = {"reachable": 0, "all": depth}.get(spec.adapted_blocks, spec.adapted_blocks)
         shown = "all blocks" if spec.adapted_blocks == "all" else f"{asked} blocks"
         problems += [
-            f"arms.{name}: adapters are asked for on {shown}, but a loss at hs[{layer}] reaches only the first {layer}; "
-            "set adapted_blocks: reachable, or allow_unreached: true"
+            Problem(
+                written_at(config, name, "adapted_blocks"),
+                f"adapters are asked for on {shown}, but a loss at hs[{layer}] reaches only the first {layer}; "
+                "set adapted_blocks: reachable, or allow_unreached: true",
+            )
             for layer in arm.loss_layers
             if layer.isdigit() and asked > int(layer)
         ]
-    if "0" in experiment.layers_asked:
-        problems.append("loss_layer 0: hs[0] are the embeddings; no block lies below, so nothing can learn: take 1 or more")
     return problems
 
 
-def _pair_problems(experiment: Experiment, pair: str, union: lexicon.Union) -> list[str]:
+def _task_problems(config: Config) -> list[Problem]:
+    """Tasks that the harness does not have, by its own files, without a network; and local items that cannot be read."""
+    transfer = config.transfer
+    try:
+        check_data(transfer.tasks, transfer.source, transfer.question_from, transfer.num_fewshot)
+    except TliError as error:
+        told = re.match(r"transfer\.(\w+): ", str(error))
+        return [Problem(("transfer", told[1] if told else "source"), str(error).removeprefix(told[0] if told else ""))]
+    return []
+
+
+def _list(experiment: Experiment, pair: str, union: lexicon.Union) -> tuple[dict[str, int], list[Problem]]:
+    """The sizes of a list's splits, {} where they are not known yet; and what is wrong with it."""
     section, entries = experiment.config.pairs[pair], experiment.lists(pair)
+    place = ("pairs", pair)
     files = [entry for entry in entries if not is_address(entry)]
     checksums = [section.sha256] if isinstance(section.sha256, str) else section.sha256 or []
     problems = []
     if len(files) < len(entries) and len(checksums) != len(entries):
-        problems.append(f"pairs.{pair}: an address needs its checksum; add sha256, one for each file of the lexicon")
+        problems.append(Problem(place, "an address needs its checksum; add sha256, one for each file of the lexicon"))
     absent = [entry for entry in files if section.format != "cldr" and not Path(entry).exists()]
     problems += [
-        f"pairs.{pair}.lexicon: {entry} is not there; give the path from {Path.cwd().name}/ or an https address" for entry in absent
+        Problem((*place, "lexicon"), f"{entry} is not there; give the path from {Path.cwd().name}/ or an https address") for entry in absent
     ]
     if absent or len(files) < len(entries):
-        return problems
-    try:
-        return problems + _list_problems(experiment, pair, files, union)
-    except LexiconError as error:
-        return [*problems, f"pairs.{pair}: {error}"]
-
-
-def _list_problems(experiment: Experiment, pair: str, files: list[str], union: lexicon.Union) -> list[str]:
-    """What the list lacks for what is asked of it, split beside those before it that could be read.
-
-    A long list is only read here; its job cleans and splits it. Raises LexiconError.
-    """
+        return {}, problems
     spec = lexicon_spec(experiment.config, pair)
-    parts = [part for file in files for part in [Path(file), *Path(file).glob("*")]]
-    if sum(part.stat().st_size for part in parts if part.is_file()) > LONG_LIST:
-        lexicon.read(files, pair, spec)
-        return []
-    pairs, _, _ = union.add(pair, files, spec)
-    trained = int((pairs["split"] == "train").sum())
-    problems = [f"pairs.{pair}: the train split has {trained} pairs; at least 2 are needed"] if trained < 2 else []
-    if not (pairs["split"] == "select").any():
-        tuned = [f"arms.{name}.tune" for name, arm in experiment.arms.items() if arm.tune]
-        problems += [f"{key}: {pair} has no select pairs to choose by; give split.shares.select a share" for key in tuned[:1]]
+    try:
+        raw = lexicon.read(files, pair, spec)
+    except LexiconError as error:
+        return {}, [*problems, Problem((*place, "columns" if section.columns is not None else "lexicon"), str(error))]
+    if len(raw) > LONG_LIST:
+        return {}, problems
+    try:
+        split = union.add(pair, files, spec)[0]
+    except LexiconError as error:
+        key = ((*place, "split") if section.split else ("split",)) + (("sizes",) if spec.split.sizes else ())
+        return {}, [*problems, Problem(key, f"{pair}: {error}")]
+    sizes = _sizes(experiment, split)
+    tuned = [name for name, arm in experiment.arms.items() if arm.tune]
+    if tuned and not sizes["select"]:
+        text = f"{pair} has no select pairs to choose by; give split.shares.select a share"
+        problems.append(Problem(written_at(experiment.config, tuned[0], "tune"), text))
+    return sizes, problems + _too_few(experiment, pair, sizes["train"])
+
+
+def _sizes(experiment: Experiment, pairs: pd.DataFrame) -> dict[str, int]:
+    """Split -> pairs. With folds a run trains on all dealt words but those of its fold, and all of them are held out once."""
+    counts = {split: int((pairs["split"] == split).sum()) for split in ("train", "select", "heldout")}
+    dealt, folds = counts["train"] + counts["heldout"], experiment.config.split.folds
+    return counts if folds < 2 else counts | {"train": dealt - ceil(dealt / folds), "heldout": dealt}
+
+
+def _too_few(experiment: Experiment, pair: str, trained: int) -> list[Problem]:
+    """What the train split is too small for."""
+    problems = []
+    if trained < 2:
+        text = f"the train split of {pair} has {trained} pairs; at least 2 are needed; give it a larger share"
+        problems.append(Problem(("pairs", pair, "split") if experiment.config.pairs[pair].split else ("split",), text))
     for name, arm in experiment.arms.items():
         select = arm.training.select
         if select is not None and select.budget > trained:
-            problems.append(f"arms.{name}.select: a budget of {select.budget} pairs; the train split of {pair} has {trained}")
+            text = f"a budget of {select.budget} pairs; the train split of {pair} has {trained}; take a smaller budget"
+            problems.append(Problem(written_at(experiment.config, name, "select"), text))
     return problems

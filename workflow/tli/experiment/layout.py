@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import PurePath
 
 from tli.probes.registry import answers
 
@@ -136,6 +137,26 @@ class Layout:
 
     def fetched_tasks(self) -> str:
         return f"{self.results}/fetched/tasks.json"
+
+    def makes(self, path: str) -> list[str]:
+        """The words of `tli run` for the job that makes a file, without the config: ["scan", "--model", "m", "--pair", "swh-eng"]."""
+        parts = PurePath(path).relative_to(self.results).parts
+        if parts[-1] == "folds.tsv":
+            return ["folds"]
+        if parts[0] == "fetched":
+            kind = {"tasks.json": ["fetch-tasks"], "text": ["fetch-text", "--language", PurePath(path).stem]}.get(parts[1])
+            named = ["fetch-model", "--model", PurePath(path).stem] if len(parts) == 2 else ["fetch-list", "--pair", parts[1]]
+            return kind or (named if len(parts) == 2 else [*named, "--number", PurePath(path).stem])
+        names = {
+            "lexicon": ["pair"],
+            "check": ["model"],
+            "scan": ["model", "pair"],
+            "evaluate": ["model", "pair"],
+            "transfer": ["model", "pair"],
+        }
+        names |= dict.fromkeys(("tune", "train"), ["model", "pair", "arm", "layer", "rank"])
+        values = [part.removesuffix(".json").removeprefix("layer-").removeprefix("rank-") for part in parts[1:]]
+        return [parts[0], *(word for name, value in zip(names.get(parts[0], []), values) for word in (f"--{name}", value))]
 
     def provenance(self, stage: str = "", job: str = "") -> str:
         """The record of a job; without names, the folder of all of them."""

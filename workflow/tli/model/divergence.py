@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 
 from tli.model import packing
+from tli.model.embedding import tokens_per_pass
+from tli.model.inside import Inside
+from tli.model.lora import Adapter
 from tli.model.memory import parts_of_range
 from tli.model.opened import Opened, replaced_forward
 from tli.model.states import capture, run
+from tli.model.streamed_head import loaded_head
+from tli.model.streaming import Wanted, stream_all
 
 VALUES = 2**25  # logits at once: 128 MB in float32
-TOKENS = 8192  # in a pass
 
 
 def head(whole: Any, opened: Opened, states: Any) -> Any:
@@ -74,7 +78,7 @@ def last_states(opened: Opened, sentences: Sequence[tuple[int, ...]], state: int
             found[member] = flat[torch.from_numpy(place)]
 
     with torch.no_grad(), capture(opened, [state]) as states:
-        packing.each_that_fits(opened.room(), packing.equal_lengths(sentences, TOKENS), one)
+        packing.each_that_fits(opened.room(), packing.equal_lengths(sentences, tokens_per_pass(opened)), one)
     return found
 
 
@@ -112,6 +116,45 @@ def compare(
         opened.room("positions").each(parts_of_range(range(len(targets)), step), one, len, parts_of_range)
     with np.errstate(invalid="ignore", divide="ignore"):
         return tuple(np.bincount(owners, values, minlength=len(sentences)) / lengths for values in (entropy, divergence))
+
+
+def compare_streamed(
+    whole: Any, opened: Opened, sentences: Sequence[tuple[int, ...]], riders: Sequence[Adapter | Inside | None]
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`compare` of each adapter or map inside (None: the model as it came) on a streamed model, in as few readings of its files as memory allows.
+
+    In memory are the head, one block, the base's last states, and the states of those that ride.
+    """
+    import torch
+
+    passes = packing.equal_lengths(sentences, tokens_per_pass(opened))
+    before: list[Any] = [None] * len(sentences)
+    found = [(np.full(len(sentences), np.nan), np.full(len(sentences), np.nan)) for _ in riders]
+    riding = [number for number, rider in enumerate(riders) if rider is not None]
+    base = [number for number, rider in enumerate(riders) if rider is None]
+
+    def take(place: int, rows: packing.Rows, state: int, values: Any) -> None:
+        """place 0 is the base: it rides first, and its states are there when another's come."""
+        flat = values.flatten(0, 1)
+        after = [flat[torch.from_numpy(at).to(flat.device)] for at in rows.places]
+        if not place:
+            for member, its in zip(rows.members, after, strict=True):
+                before[member] = its.cpu()
+        then = [before[i] for i in rows.members]
+        for number in [riding[place - 1]] if place else base:
+            figures = compare(whole, opened, [sentences[i] for i in rows.members], then, after)
+            for kept, its in zip(found[number], figures, strict=True):
+                kept[rows.members] = its
+
+    wanted = [Wanted([opened.layers]), *(_wanted(opened, riders[number]) for number in riding)]
+    with loaded_head(whole, opened):
+        stream_all(opened, passes, wanted, take)
+    return found
+
+
+def _wanted(opened: Opened, rider: Adapter | Inside) -> Wanted:
+    is_map = isinstance(rider, Inside)
+    return Wanted([opened.layers], None if is_map else rider, inside=rider if is_map else None)
 
 
 def _gathered(states: Sequence[Any], owners: np.ndarray, places: np.ndarray, device: Any) -> Any:

@@ -95,13 +95,13 @@ def _run(opened: Opened, laid: list[packing.Rows], into: Gathered, hidden_states
 def passes(opened: Opened, tokens: list[Tokens], tokens_per_batch: int | None = None) -> list[packing.Rows]:
     """The forward passes that embed these words: packed with shared beginnings where that is exact, else by equal length."""
     ids = [word.ids for word in tokens]
-    tokens_per_batch = tokens_per_batch or _suitable(opened)
+    tokens_per_batch = tokens_per_batch or tokens_per_pass(opened)
     if is_exact(opened, "share", tokens):
         return packing.share(ids, tokens_per_batch)
     return packing.equal_lengths(ids, tokens_per_batch)
 
 
-def _suitable(opened: Opened) -> int:
+def tokens_per_pass(opened: Opened) -> int:
     """Tokens of a pass. On a processor the widest product between two layers is kept at 32 MiB: more takes memory and gains no time."""
     if opened.device.type != "cpu":
         return 8192

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -10,13 +10,15 @@ from tli.errors import ModelError
 from tli.model.opened import Opened
 
 
-def save_weights(opened: Opened, folder: Path, dtype: str) -> None:
-    """Write what lies below the head into `folder`/model.safetensors, in `dtype`: the type in which the baseline is measured too."""
+def save_weights(opened: Opened, folder: Path, dtype: str, names: Collection[str]) -> None:
+    """Write the parameters of these names below the head into `folder`/model.safetensors, in `dtype`: the type in which the baseline is
+    measured too."""
     import torch
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True)
-    tensors = {opened.prefix + name: p.detach().to("cpu", getattr(torch, dtype)).contiguous() for name, p in opened.base.named_parameters()}
+    kept = {name: p for name, p in opened.base.named_parameters() if name in names}
+    tensors = {opened.prefix + name: p.detach().to("cpu", getattr(torch, dtype)).contiguous() for name, p in kept.items()}
     save_file(tensors, str(folder / "model.safetensors"))
 
 

@@ -28,6 +28,7 @@ from tli.model.nf4 import Coverage, assert_covered, coverage, guard_cpu
 from tli.model.opened import Opened, find_blocks
 from tli.model.quantized import reopened
 from tli.model.staging import staged
+from tli.model.streamed_head import framed, path_below_head
 from tli.model.weights import must_stream, open_streamed, tied_partner_of
 from tli.specs import ModelSpec
 
@@ -101,16 +102,26 @@ def _nearest(spec: ModelSpec, quantized: bool) -> ModelSpec:
     return staged(spec, checkpoint_folder(spec))
 
 
+def open_with_head(spec: ModelSpec, *, streams: bool) -> tuple[Any, Opened]:
+    """A causal model for its probabilities: the whole, and the part of it below its head. Raises ModelError.
+
+    streams: it may be streamed, by the setting `stream` or where memory does not hold it; then the head's weights are in memory
+    within tli.model.streamed_head.loaded_head alone.
+    """
+    if streams and streamed(spec):
+        opened = open_model(spec)
+        return framed(spec, opened), opened
+    whole, tokenizer = open_whole(spec)
+    return whole, below_head(whole, tokenizer, spec.word_form)
+
+
 def below_head(whole, tokenizer, word_form: str = "alone") -> Opened:
     """The part of a whole causal model below its head; adapters or weights put on it work in the whole model.
 
     word_form: how it is fed words, where it is; running text knows no such thing.
     """
-    from transformers import AutoModel
-
-    kind = AutoModel._model_mapping.get(type(whole.config), type(whole.base_model))
-    name, base = next((name, module) for name, module in whole.named_modules() if type(module) is kind)
-    layers = count_of_blocks(whole.config)
+    name = path_below_head(whole)
+    base, layers = whole.get_submodule(name), count_of_blocks(whole.config)
     device = next(base.parameters()).device
     return Opened(base, find_blocks(base, layers), tokenizer, layers, name + ".", device, word_form=word_form)
 

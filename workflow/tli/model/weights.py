@@ -31,6 +31,7 @@ class Source:
     stored: dict[str, files.Stored]  # where each tensor of the checkpoint lies
     nf4: frozenset[str] = frozenset()  # modules below `base` whose weight is rounded to NF4, as bitsandbytes would
     spare: dict = field(default_factory=dict)  # memory of the block before, used again
+    head: dict[str, Origin] = field(default_factory=dict)  # parameter of the whole model above `base` (tli.model.streamed_head)
     outputs: int | None = None  # how many values a block of this architecture returns as a tuple; 0: the states alone
 
 
@@ -94,7 +95,7 @@ def open_streamed(spec: ModelSpec, config, folder: Path, quantized: bool):
 
 def _place_buffers(base, source: Source, device) -> None:
     """Buffers stay in memory: those that are part of the checkpoint from there, tables that are computed as they are."""
-    with _reader(source) as read:
+    with reader(source) as read:
         for path, module in base.named_modules():
             for name, buffer in module._buffers.items():
                 full = f"{path}.{name}".lstrip(".")
@@ -118,7 +119,7 @@ def loaded(opened: Opened, index: int) -> Iterator[None]:
     stem = _stem(opened, index)
     in_4_bits = {name + ".weight": m for name, m in module.named_modules() if stem + name in source.nf4}
     memory, spare = {}, source.spare
-    with _reader(source) as read:
+    with reader(source) as read:
         for name, parameter in module.named_parameters():
             place = spare.get((name, parameter.shape, parameter.dtype))
             if place is None:
@@ -128,11 +129,8 @@ def loaded(opened: Opened, index: int) -> Iterator[None]:
             place.copy_(rounded(tensor.to(place.device, place.dtype), in_4_bits[name]) if name in in_4_bits else tensor)
             memory[(name, parameter.shape, parameter.dtype)] = place
     source.spare = memory
-    frame = _fill(module, {name: place for (name, _, _), place in memory.items()})
-    try:
+    with filled(module, {name: place for (name, _, _), place in memory.items()}):
         yield
-    finally:
-        _fill(module, frame)
 
 
 def _stem(opened: Opened, index: int) -> str:
@@ -157,6 +155,16 @@ def _read_through(source: Source, place: files.Stored, scratch: memoryview) -> N
             left -= stream.readinto(scratch[: min(left, AHEAD)]) or left
 
 
+@contextmanager
+def filled(module, tensors: dict) -> Iterator[None]:
+    """Within the block, these tensors are in the places of a module's parameters of these names."""
+    before = _fill(module, tensors)
+    try:
+        yield
+    finally:
+        _fill(module, before)
+
+
 def _fill(module, tensors: dict) -> dict:
     """Put these tensors in the places of a module's parameters; returns what was there."""
     import torch
@@ -171,7 +179,7 @@ def _fill(module, tensors: dict) -> dict:
 
 
 @contextmanager
-def _reader(source: Source) -> Iterator[Callable]:
+def reader(source: Source) -> Iterator[Callable]:
     """Within the block, read(parameter) gives a tensor, read(parameter, rows) some of its rows. Files are closed at its end, so that
     what was mapped counts no more."""
     from safetensors import safe_open
@@ -215,17 +223,16 @@ def outside(opened: Opened, passes: list[Rows]) -> Iterator[None]:
     used = np.unique(np.concatenate([rows.ids.ravel() for rows in passes]))
     ids = torch.from_numpy(used).to(opened.device)
     tensors = {}
-    with _reader(opened.stream) as read:
+    with reader(opened.stream) as read:
         for name, parameter in opened.base.named_parameters():
             if id(parameter) not in inside:
                 tensor = read(name, used if parameter is embedding.weight else None)
                 tensors[name] = tensor.to(opened.device, parameter.dtype, copy=True)
     padding, embedding.padding_idx = embedding.padding_idx, None
     handle = embedding.register_forward_pre_hook(lambda module, args: (torch.searchsorted(ids, args[0]), *args[1:]))
-    frame = _fill(opened.base, tensors)
     try:
-        yield
+        with filled(opened.base, tensors):
+            yield
     finally:
-        _fill(opened.base, frame)
         handle.remove()
         embedding.padding_idx = padding

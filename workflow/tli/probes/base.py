@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from tli.io.records import CheckRecord
+from tli.probes.predictions import Predictions
 from tli.specs import MeasureSpec, ModelSpec, TextSpec, TransferSpec
 from tli.subjects import Subject
 
@@ -40,6 +41,7 @@ class Setting:
     has_folds: bool = False
     states: dict[str, list[int]] = field(default_factory=dict)  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
+    predictions: Predictions = field(default_factory=Predictions)  # of sentences, shared by the probes that ask for some
 
 
 class Probe:
@@ -48,6 +50,7 @@ class Probe:
     kind: ClassVar[str] = ""  # its folder of the store
     needs_head: ClassVar[bool] = False  # it asks for probabilities, not for hidden states alone
     knows_languages: ClassVar[bool] = False  # it can tell text of one language from that of another
+    streams: ClassVar[bool] = True  # it can be asked of a model that is run block by block
     once_a_seed: ClassVar[bool] = False  # with folds it is asked of the first one's runs only
     answers: ClassVar[dict[str, Answer]] = {}  # <name>.parquet in the unit's folder -> the table that it becomes
 

@@ -56,7 +56,7 @@ def build(task: str, source: str, question_from: str | None, num_fewshot: int, f
         if source != HUB:
             raise
         raise ItemError(
-            f"transfer.tasks: the items of {task} are not on disk ({str(error).splitlines()[0]}); `python -m tli fetch CONFIG` gets "
+            f"transfer.tasks: the items of {task} are not on disk ({str(error).splitlines()[0]}); `tli fetch CONFIG` gets "
             "them where the hub can be reached, or name a folder in transfer.source"
         ) from error
     made = loaded[task]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 
@@ -15,6 +15,7 @@ from tli.log import say
 from tli.model.memory import Room, parts_of_range
 from tli.probes.base import Answer, Probe, Setting
 from tli.probes.harness import depends_on
+from tli.probes.predictions import Predicted, Predictions
 from tli.subjects import Subject
 
 SENTENCES = Path(__file__).resolve().parents[3] / "resources" / "sentences"
@@ -57,8 +58,20 @@ def perplexity(model, tokenizer, sentences: list[str], room: Room | None = None)
 
     with torch.inference_mode():
         (room or Room("sentences")).each([range(len(ids))], one, len, parts_of_range)
-    mean = -torch.cat(logs).mean().item()
-    return math.exp(mean) if math.isfinite(mean) and mean < 700 else math.inf, tokens
+    return _exp(-torch.cat(logs).mean().item()), tokens
+
+
+def perplexity_of(predicted: Sequence[Predicted]) -> tuple[float, int]:
+    """The same from what is known of each sentence."""
+    predicted = [one for one in predicted if one.tokens]
+    tokens = sum(one.tokens for one in predicted)
+    if not tokens:
+        return float("nan"), 0
+    return _exp(sum(one.tokens * one.cross_entropy for one in predicted) / tokens), tokens
+
+
+def _exp(mean: float) -> float:
+    return math.exp(mean) if math.isfinite(mean) and mean < 700 else math.inf
 
 
 def verdict(perplexity: float, vocabulary: int) -> str | None:
@@ -81,6 +94,7 @@ class PerplexityProbe(Probe):
     depends: dict  # what else the answer depends on (tli.probes.scoring.depends_on)
     quantization: str  # of a subject that is measured quantised
     sentences: Mapping[str, list[str]]  # language -> sentences
+    predictions: Predictions
     kind: ClassVar[str] = "transfer"
     needs_head: ClassVar[bool] = True
     once_a_seed: ClassVar[bool] = True
@@ -90,17 +104,21 @@ class PerplexityProbe(Probe):
     def of(cls, setting: Setting) -> list[PerplexityProbe]:
         sentences = {language: texts for language in setting.pair.split("-") if (texts := shipped_sentences(language))}
         say(f"transfer: perplexity on sentences in {', '.join(sentences) or 'no language'}")
-        return [cls(depends_on(setting), setting.model.quantization, sentences)]
+        setting.predictions.ask(text for texts in sentences.values() for text in texts)
+        return [cls(depends_on(setting), setting.model.quantization, sentences, setting.predictions)]
 
     def key(self, subject: Subject) -> dict:
         quantization = self.quantization if subject.quantized else "none"
         return self.depends | {"quantization": quantization, "unit": subject.unit, "sentences": dict(self.sentences)}
 
-    def measure(self, loaded, subject: Subject, folder: Path) -> None:
+    def prepare(self, loaded: Any, subjects: Sequence[Subject]) -> None:
+        self.predictions.prepare(loaded, subjects)
+
+    def measure(self, loaded: Any, subject: Subject, folder: Path) -> None:
         uniform = loaded.whole.config.get_text_config().vocab_size
-        rows = []
+        rows, known = [], self.predictions.of(loaded, subject)
         for language, texts in self.sentences.items():
-            value, tokens = perplexity(loaded.whole, loaded.opened.tokenizer, texts, loaded.opened.room("sentences"))
+            value, tokens = perplexity_of([known[text] for text in texts])
             rows.append([language, len(texts), tokens, value, float(uniform)])
             warning = verdict(value, uniform) if subject.is_baseline else None
             if warning:

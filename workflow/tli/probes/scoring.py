@@ -146,6 +146,7 @@ class TaskProbe(Probe):
     limit: int | None = None
     kind: ClassVar[str] = "transfer"
     needs_head: ClassVar[bool] = True
+    streams: ClassVar[bool] = False
     once_a_seed: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {
         "items": Answer("transfer.parquet", tuple(tables.TRANSFER)),

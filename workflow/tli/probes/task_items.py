@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import json
 import re
 from dataclasses import dataclass
@@ -238,4 +239,11 @@ def harness_yaml(task: str) -> Path:
     for path in sorted(folder.rglob("*.yaml")):
         if named.search(path.read_bytes()):
             return path
-    raise ItemError(f"transfer.tasks: the harness has no task {task!r}; `lm-eval ls tasks` lists them")
+    raise ItemError(f"transfer.tasks: the harness has no task {task!r}; {_near(task, folder)}`lm-eval ls tasks` lists them")
+
+
+def _near(task: str, folder: Path) -> str:
+    """The tasks of a folder of the harness that are called much like this one, as a question; "" where there are none."""
+    names = {name.decode() for path in folder.rglob("*.yaml") for name in re.findall(rb"^task:\s*[\"']?([\w.-]+)", path.read_bytes(), re.M)}
+    near = difflib.get_close_matches(task, names, n=3)
+    return f"did you mean {' or '.join(near)}? " if near else ""

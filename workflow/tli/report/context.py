@@ -127,7 +127,7 @@ def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
     for row in verdicts.to_dict("records"):
         cell = Cell.of(row)
         under = rows(lines, **cell.columns)
-        measured = tuple(under.loc[under["answer"] != NOT_MEASURED, "sentence"])
+        measured = tuple(under.loc[(under["answer"] != NOT_MEASURED) | under["estimate"].notna(), "sentence"])
         tone = verdict_tone(row["verdict"])
         if tone == GOOD and not set(under["answer"]).isdisjoint({NO, NOT_DECIDED}):
             tone = BAD if NO in set(under["answer"]) else OPEN

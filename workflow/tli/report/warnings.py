@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import pandas as pd
 
-from tli.facts import FEW_SEEDS, FEWEST_QUERIES, GUESSING, HIGH_MISMATCH, SINK_LIMIT, SURE_CHOICE, WEAK_RETRIEVAL
+from tli.experiment import doubts
+from tli.experiment.doubts import Remark
+from tli.facts import GUESSING, HIGH_MISMATCH, SINK_LIMIT, SURE_CHOICE, WEAK_RETRIEVAL
 from tli.report.input import Model, ReportInput, Tables
 from tli.report.selection import baselines, endpoint, rows, with_bos
 from tli.report.tuning import edges
@@ -18,16 +19,6 @@ DEMO = (
     "gains here is a property of the choice, not a finding (resources/demo/README.md tells how it was made and chosen)."
 )
 BARE = "The tokenizer adds nothing before a word: a word's first token may be the sink, and it is in every pool."
-
-
-@dataclass(frozen=True)
-class Remark:
-    """One remark: a serious one speaks against a claim, a note is to be known. `about` is "model, pair", a model, a pair or "";
-    where the same holds for several of them, all, joined by semicolons."""
-
-    about: str
-    text: str
-    is_serious: bool = True
 
 
 def warnings(report: ReportInput) -> list[Remark]:
@@ -48,9 +39,8 @@ def _all(report: ReportInput) -> Iterator[Remark]:
     tables, experiment = report.tables, report.experiment
     if experiment.is_demo:
         yield Remark("", DEMO)
-    count = len(experiment.seeds)
-    if 0 < count < FEW_SEEDS:
-        yield Remark("", f"Only {count} seed{'s' * (count > 1)}: below {FEW_SEEDS} no claim can rest on them.")
+    if text := doubts.few_seeds(len(experiment.seeds)):
+        yield Remark("", text)
     for model in dict.fromkeys(model for model, _ in report.groups):
         yield from (Remark(model, text) for text in _perplexity(tables, experiment.model(model)))
     for model, pair in report.groups:
@@ -60,6 +50,8 @@ def _all(report: ReportInput) -> Iterator[Remark]:
             *_baseline(tables, model, pair),
             *_placebo(tables, model, pair),
             *_warm_up(tables, model, pair),
+            *_batches(tables, model, pair),
+            *_twins(tables, model, pair),
         ]
         yield from (Remark(about, text) for text in serious)
         yield from (Remark(about, text, is_serious=False) for text in [*_choice(tables, model, pair), *_unreached(tables, model, pair)])
@@ -104,8 +96,8 @@ def _baseline(tables: Tables, model: str, pair: str) -> Iterator[str]:
     start = metrics[baselines(metrics)]
     if len(start):
         n, share = int(start["n"].iloc[0]), float(start["csls_p_at_1"].iloc[0])
-        if n < FEWEST_QUERIES:
-            yield f"Only {n} held-out pairs: below {FEWEST_QUERIES} the test is underpowered."
+        if text := doubts.few_heldout(n):
+            yield text
         if share < WEAK_RETRIEVAL:
             yield (
                 f"Weak baseline: before training, {share:.1%} of the held-out words find their translation at hs[{place.hidden_state}] "
@@ -117,8 +109,8 @@ def _placebo(tables: Tables, model: str, pair: str) -> Iterator[str]:
     """Arms without a placebo."""
     grid = rows(tables.grid, model=model, pair=pair)
     bare = [arm for arm in grid.loc[~grid["control"].astype(bool), "arm"].unique() if arm not in set(grid["placebo_of"])]
-    if bare:
-        yield f"No placebo for {', '.join(bare)}: a gain there may come from any training at all."
+    if text := doubts.no_placebo(bare):
+        yield text
 
 
 def _choice(tables: Tables, model: str, pair: str) -> Iterator[str]:
@@ -133,19 +125,35 @@ def _choice(tables: Tables, model: str, pair: str) -> Iterator[str]:
             f"The best layer, hs[{int(won['hidden_state'].iloc[0])}], would have been chosen in {won['win_share'].iloc[0]:.0%} of draws of "
             "the select words."
         )
-    if len(scan) and scan["n"].iloc[0] < FEWEST_QUERIES:
-        yield f"The best layer was chosen on {int(scan['n'].iloc[0])} select pairs: below {FEWEST_QUERIES} the choice is underpowered."
+    if len(scan) and (text := doubts.few_select(int(scan["n"].iloc[0]))):
+        yield text
 
 
 def _warm_up(tables: Tables, model: str, pair: str) -> Iterator[str]:
     """Arms whose training ended before the learning rate had risen."""
     runs = rows(tables.runs, model=model, pair=pair)
-    short = runs[(runs["steps"] > 0) & (runs["steps"] <= runs["warmup_steps"])].drop_duplicates("arm")
-    for row in short.itertuples():
-        yield (
-            f"{row.arm}: {int(row.steps)} steps, {int(row.warmup_steps)} of warm-up: the learning rate never reached its peak and ended at "
-            f"{(row.steps - 1) / row.warmup_steps:.0%} of it. Set training.warmup_steps lower, or more epochs."
-        )
+    for row in runs[runs["steps"] > 0].sort_values("steps").drop_duplicates("arm").itertuples():
+        if text := doubts.short_warm_up(row.arm, int(row.steps), int(row.warmup_steps)):
+            yield text
+
+
+def _batches(tables: Tables, model: str, pair: str) -> Iterator[str]:
+    """Arms whose batch was more than there was to train on."""
+    for row in rows(tables.runs, model=model, pair=pair).drop_duplicates("arm").itertuples():
+        if row.steps > 0 and (text := doubts.large_batch(row.arm, int(row.batch_size), int(row.train_pairs))):
+            yield text
+
+
+def _twins(tables: Tables, model: str, pair: str) -> Iterator[str]:
+    """Arms all of whose runs are the runs of another one, by what they depend on."""
+    grid = rows(tables.grid, model=model, pair=pair)
+    arms = grid.loc[~grid["control"].astype(bool)].drop_duplicates("run").set_index("run")["arm"]
+    runs = rows(tables.runs, model=model, pair=pair)
+    runs = runs[runs["run"].isin(arms.index)]
+    for arm, of_arm in runs.groupby(runs["run"].map(arms), sort=False):
+        others = set(of_arm["same_as"].map(arms))
+        if len(others) == 1 and (other := others.pop()) not in (arm, None) and isinstance(other, str):
+            yield doubts.twins(other, arm)
 
 
 def _unreached(tables: Tables, model: str, pair: str) -> Iterator[str]:

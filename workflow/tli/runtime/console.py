@@ -6,10 +6,13 @@ import os
 import re
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from tli.config import Config
 from tli.experiment import Experiment
+from tli.experiment.doubts import Remark
+from tli.experiment.job import JOBS, Job
 from tli.io import tables
 from tli.io.provenance import read_records, stage_seconds
 
@@ -23,10 +26,28 @@ def let_scripts_find(package: str | os.PathLike) -> None:
 def announce_run(experiment: Experiment) -> None:
     """One line before the first job: how large the grid is."""
     config, runs, cells = experiment.config, experiment.runs, len(experiment.cells)
+    if experiment.trains_nothing:
+        looked = f"{_count(len(config.models), 'model')}, {_count(len(config.pairs), 'pair')}"
+        return _say(f"{config.title}: scan only, nothing is trained ({looked}); results in {config.results}/")
     _say(
         f"{config.title}: {_count(len(runs), 'run')} in {_count(cells, 'cell')} ({_count(len(config.models), 'model')}, {_count(len(config.pairs), 'pair')}, "
         f"{len(experiment.arms)} arms, {len(config.seed_list)} seeds); results in {config.results}/"
     )
+
+
+def foresee(remarks: Sequence[Remark]) -> None:
+    """What speaks against the design, before the first job."""
+    for line in foreseen_lines(remarks):
+        _say(line)
+
+
+def foreseen_lines(remarks: Sequence[Remark]) -> list[str]:
+    """A line each; what is said of several lists or models is said once. None where nothing speaks against the design."""
+    places: dict[str, list[str]] = {}
+    for one in sorted(remarks, key=lambda one: not one.is_serious):
+        places.setdefault(one.text, []).append(one.about)
+    lines = [f"  - {': '.join(filter(None, [', '.join(filter(None, about)), text]))}" for text, about in places.items()]
+    return ["What speaks against this design, before it runs:", *lines] if lines else []
 
 
 def conclude_run(experiment: Experiment, has_judged: bool = True) -> None:
@@ -55,6 +76,41 @@ def conclude_run(experiment: Experiment, has_judged: bool = True) -> None:
         _say(f"The report is {report}")
 
 
+TO_OPEN = {  # of a stage's outputs, those that people look at first
+    "lexicon": ["audit", "pairs"],
+    "check": ["check"],
+    "scan": ["scan", "choice"],
+    "tune": ["trials"],
+    "train": ["records"],
+    "evaluate": ["metrics"],
+    "transfer": ["transfer", "text"],
+    "statistics": ["verdicts", "lines"],
+    "report": ["page"],
+}
+
+
+def conclude_stage(jobs: Sequence[Job]) -> None:
+    """The last lines of a stage by itself: its folder, and what to open there."""
+    for job in jobs:
+        outputs = {name: one if isinstance(one, list) else [one] for name, one in job.outputs.items()}
+        every = [path for paths in outputs.values() for path in paths]
+        there = [path for name in TO_OPEN.get(job.stage, []) for path in outputs.get(name, [])[:1] if Path(path).exists()]
+        folder = os.path.commonpath([str(Path(path).parent) for path in every])
+        _say(f"{job.stage} {job.name} is done: {folder}/" + (f"; open {' and '.join(there)}" if there else ""))
+
+
+def what_comes_first(job: Job, config_files: Sequence[str]) -> str:
+    """What to run before a job whose inputs are not there, as a sentence and the commands."""
+    lacking = job.lacking()
+    commands = sorted(dict.fromkeys(" ".join(job.layout.makes(path)) for path in lacking), key=lambda one: list(JOBS).index(one.split()[0]))
+    stages = list(dict.fromkeys(command.split()[0] for command in commands))
+    absent = f"{lacking[0]} is not there" if len(lacking) == 1 else f"{lacking[0]} and {len(lacking) - 1} more are not there"
+    config = " ".join(config_files)
+    shown = [f"  tli run {' '.join([stage, config, *names])}" for stage, *names in map(str.split, commands[:5])]
+    left = [f"  and {len(commands) - 5} more; Snakemake runs them all"] if len(commands) > 5 else []
+    return "\n".join([f"run {', '.join(stages)} first: {absent}", *shown, *left])
+
+
 def explain(config: Config, log: str) -> None:
     """The last lines of a failed run: each failed job's log, its last lines, and how to see what is finished."""
     try:
@@ -74,9 +130,7 @@ def explain(config: Config, log: str) -> None:
         if not errors_at:
             _say("  (no error of its own: it did not start, or was killed; out of memory or of time?)")
     _say("What is finished is kept; the same command goes on from there. A report of what is there so far:")
-    python = Path(sys.executable)
-    shown = python.relative_to(Path.cwd()) if python.is_relative_to(Path.cwd()) else python
-    _say(f"  PYTHONPATH=workflow {shlex.quote(str(shown))} -m tli report --partial {shlex.quote(config.results)}")
+    _say(f"  tli report --partial {shlex.quote(config.results)}")
 
 
 def _say(text: str) -> None:

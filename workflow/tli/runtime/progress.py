@@ -1,4 +1,4 @@
-"""How far a run is: what is done, what is left, about how long it takes. Told after every job on the terminal."""
+"""What is left of a run and about how long it takes, told after every job on the terminal. What is done Snakemake counts."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tli.experiment.layout import Layout
 from tli.io.atomic import whole
 
 
-def begin(layout: Layout, rules: Iterable[str], cores: int | None) -> None:
-    """Remember what this run is about to do: the rule names of its jobs, as many as there are, and how many run at a time."""
-    planned = Counter(rule.split("_")[0] for rule in rules if rule != "all")
+def begin(layout: Layout, stages: Iterable[str], cores: int | None) -> None:
+    """Remember what this run is about to do: the stage of each of its jobs, and how many run at a time."""
+    planned = Counter(stages)
     with whole(layout.plan()) as beside:
         beside.write_text(json.dumps({"started": time.time(), "planned": planned, "cores": cores or 1}), encoding="utf-8")
 
@@ -26,7 +26,7 @@ def remember(layout: Layout, config: str) -> None:
 
 
 def line(layout: Layout) -> str:
-    """What is done and left of the run under way, in words; "" where none was announced.
+    """What is left of the run under way, in words; "" where nothing is, or no run was announced.
 
     The estimate takes the mean time of a stage's finished jobs, for a stage without one the mean of all, and as many jobs at
     a time as there are cores.
@@ -39,16 +39,15 @@ def line(layout: Layout) -> str:
     for path in Path(layout.provenance()).glob("*/*.json"):
         if path.stat().st_mtime >= plan["started"]:
             took.setdefault(path.parent.name, []).append(json.loads(path.read_text(encoding="utf-8"))["seconds"])
-    planned, total = plan["planned"], sum(plan["planned"].values())
-    done = sum(min(len(seconds), planned.get(stage, 0)) for stage, seconds in took.items())
+    planned = plan["planned"]
     every = [second for seconds in took.values() for second in seconds]
-    if not every or done >= total:
-        return f"{done} of {total} jobs done"
-    mean = sum(every) / len(every)
     left = {stage: count - len(took.get(stage, ())) for stage, count in planned.items() if count > len(took.get(stage, ()))}
+    if not every or not left:
+        return ""
+    mean = sum(every) / len(every)
     work = sum(count * (sum(took[stage]) / len(took[stage]) if stage in took else mean) for stage, count in left.items())
     waiting = ", ".join(f"{count} {stage}" for stage, count in left.items())
-    return f"{done} of {total} jobs done, left {waiting}; about {_duration(work / max(1, plan['cores']))}"
+    return f"left {waiting}; about {_duration(work / max(1, plan['cores']))}"
 
 
 def _duration(seconds: float) -> str:

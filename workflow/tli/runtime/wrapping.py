@@ -50,7 +50,7 @@ def run(job: Job, *, log: str = "", threads: int = 1, gpus: int = 0) -> None:
         write_record(job.layout.provenance(job.stage, job.name), job.stage, job.name, start, facts)
         if log:
             shown = progress.line(job.layout)
-            print(f"{job.stage} {job.name}: {time.time() - start:.0f} s. {shown}", file=terminal, flush=True)
+            print(f"{job.stage} {job.name}: {time.time() - start:.0f} s" + (f"; {shown}" if shown else ""), file=terminal, flush=True)
 
 
 @contextmanager
@@ -69,9 +69,9 @@ def wrapped(stage: str, name: str, *, log: str = "", threads: int = 1, gpus: int
                     yield terminal
             except BaseException as error:
                 _report(error, stage, name, log, terminal)
-                if isinstance(error, KeyboardInterrupt) or (isinstance(error, SystemExit) and not isinstance(error, Ended)):
+                if isinstance(error, SystemExit) and not isinstance(error, Ended):
                     raise
-                status = 143 if isinstance(error, Ended) else 1
+                status = 143 if isinstance(error, Ended) else 130 if isinstance(error, KeyboardInterrupt) else 1
                 os._exit(status) if log else sys.exit(status)
     except OSError as error:  # the log itself cannot be written
         _report(error, stage, name, "", terminal)
@@ -80,12 +80,14 @@ def wrapped(stage: str, name: str, *, log: str = "", threads: int = 1, gpus: int
 
 def _report(error: BaseException, stage: str, name: str, log: str, terminal) -> None:
     """The traceback into the log, one line and where to look onto the terminal; also when the disk is full."""
-    foreseen = isinstance(error, (ValueError, OSError, Ended))
+    foreseen = isinstance(error, (ValueError, OSError, Ended, KeyboardInterrupt))
     with suppress(OSError):
         if log or not foreseen:
             print(redact("".join(traceback.format_exception(error))), file=sys.stderr, flush=True)
     if isinstance(error, Ended):
         summary = "ended by SIGTERM (time limit, preemption or scancel); what is finished is kept, the next try goes on from there"
+    elif isinstance(error, KeyboardInterrupt):
+        summary = "stopped by Ctrl-C; what is finished is kept, the same command goes on from there"
     else:
         summary = in_words(error)
     with suppress(OSError):
@@ -100,6 +102,8 @@ def in_words(error: BaseException) -> str:
     if _disk_is_full(error):
         where = str(error) if len(str(error)) < 300 else os.strerror(errno.ENOSPC)  # a copied folder names every file
         return redact(f"the disk is full ({where}); nothing half written is kept: make room and start again")
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return redact(f"{error.filename or 'a file'}: {error.strerror}; mend its rights, or name another folder under `results`")
     if "torch" in sys.modules and is_card_full(error):
         return redact(f"the card's memory is full ({(str(error).splitlines() or [type(error).__name__])[0]}). {MENDS}")
     return redact(str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.errors import CellError
+from tli.experiment.doubts import short_warm_up
 from tli.experiment.folds import Splits
 from tli.experiment.job.models import OfCell
 from tli.experiment.layer import adapted_blocks, resolve_layer
@@ -24,12 +25,12 @@ from tli.model.device import device_name, peak_memory_mib
 from tli.model.opening import below_head, open_whole
 from tli.model.token_facts import assert_known, tokens_table
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
-from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, write_matrix
+from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, prediction, write_matrix
 from tli.training.checkpoint import Checkpoint
-from tli.training.loop import steps_of
 from tli.training.trainer import Trainer
 
 MATRIX_SENTENCES = 400  # that the gradients' matrix is made from
+OFF = 0.2  # by how much the matrix may misjudge KL
 
 
 class Cell:
@@ -38,22 +39,18 @@ class Cell:
     Raises CellError for too few pairs to train on, and for blocks that the loss does not reach.
     """
 
-    def __init__(self, job: OfCell, spec: TrainSpec, members: Sequence[Member]):
-        """spec: what is trained, tuned or not; members: the seeds and folds of the job."""
+    def __init__(self, job: OfCell, spec: TrainSpec, members: Sequence[Member], splits: Splits):
+        """spec: what is trained, tuned or not; members: the seeds and folds of the job; splits: the pairs that it may read."""
         self.job, self.spec, self.model, self.members = job, spec, job.model_spec, tuple(members)
         self.check = read_check(job.inputs["check"])
         self.loss_layer = resolve_layer(job.layer, self.check.layers, job.inputs.get("choice"))
         self.adapted = adapted_blocks(self.spec, self.loss_layer, self.check.layers, job.arm)
-        self.splits = Splits.read(job.inputs)
+        self.splits = splits
         fewest = min(len(self.trained(member)) for member in self.members)
         if fewest < 2:
             raise CellError(f"{job.pair}: the train split has {fewest} pairs; at least 2 are needed")
-        steps = steps_of(fewest, self.spec)
-        if 0 < steps <= self.spec.warmup_steps:
-            warn(
-                f"arms.{job.arm}, {job.pair}: {steps} steps, {self.spec.warmup_steps} of warm-up: the learning rate never reaches its "
-                "peak; set training.warmup_steps lower, or more epochs"
-            )
+        if text := short_warm_up(f"arms.{job.arm}, {job.pair}", self.spec.steps(fewest), self.spec.warmup_steps):
+            warn(text)
 
     @cache  # noqa: B019 (it lives as long as the job)
     def trained(self, member: Member) -> pd.DataFrame:
@@ -64,7 +61,11 @@ class Cell:
     def key(self, member: Member) -> dict:
         """All that a run depends on."""
         key = unit_key(self.check, self.model, self.trained(member), self.spec, self.loss_layer, self.adapted, member.seed)
-        return key | {"anchors": store.digest(list(self.anchors))} if self.spec.anchor else key
+        if self.spec.anchor is None:
+            return key
+        if self.spec.anchor.metric == "kl" and self.spec.is_full:
+            key |= {"above_the_loss": "frozen"}  # it was not always
+        return key | {"anchors": store.digest(list(self.anchors))}
 
     @cached_property
     def anchors(self) -> tuple[str, ...]:
@@ -86,7 +87,11 @@ class Cell:
         def build(folder: Path) -> None:
             say(f"{self.job.stage}: the gradients' matrix at hs[{self.loss_layer}] from {len(chosen)} sentences")
             whole, tokenizer = open_whole(model)
-            write_matrix(gradient_matrix(whole, below_head(whole, tokenizer), self.loss_layer, chosen), folder)
+            opened = below_head(whole, tokenizer)
+            matrix = gradient_matrix(whole, opened, self.loss_layer, chosen, progress=_passes)
+            write_matrix(matrix, folder)
+            if self.loss_layer < opened.layers:
+                _hold_against_kl(prediction(whole, opened, self.loss_layer, chosen, matrix))
 
         return Anchoring(self.anchors, store.get(Path(self.job.layout.store), "gradient-matrix", key, build)[0] / MATRIX)
 
@@ -174,6 +179,20 @@ def unit_key(
         "seed": seed,
         **model.word_key,
     }
+
+
+def _passes(done: int, of: int) -> None:
+    if done % max(1, of // 5) == 0:
+        say(f"  pass {done} of {of}")
+
+
+def _hold_against_kl(ratio: float) -> None:
+    """Say how well the gradients' matrix predicts KL at the output for small changes of single positions."""
+    text = f"small changes of single positions: the matrix predicts {ratio:.2f} of the KL that is measured at the output"
+    if not 1 / (1 + OFF) <= ratio <= 1 + OFF:
+        warn(f"{text}, more than {OFF:.0%} off; give more running text, or take the metric drift or kl")
+    else:
+        say(text)
 
 
 class _Progress:

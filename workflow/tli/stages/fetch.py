@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from tli.errors import ModelError, TliError
@@ -16,10 +19,41 @@ from tli.specs import ModelSpec
 
 
 def newest_commit(source: str) -> str:
-    """The hub's newest commit of a model, to be written into the config as its revision."""
+    """The hub's newest commit of a model, to be written into the config as its revision. Raises ModelError."""
     from huggingface_hub import HfApi
 
-    return HfApi().model_info(source).sha
+    with _from_the_hub(source):
+        return HfApi().model_info(source).sha
+
+
+@contextmanager
+def _from_the_hub(source: str) -> Iterator[None]:
+    """Within the block: what the hub's client, its transport or the system raises becomes a ModelError of one sentence."""
+    from huggingface_hub import errors
+
+    try:
+        yield
+    except errors.GatedRepoError as error:
+        text = "its owner gives it on request only; ask on its page, then `hf auth login` here"
+        raise ModelError(f"{source}: {text}") from error
+    except errors.RevisionNotFoundError as error:
+        raise ModelError(f"{source}: the hub has no such commit of it; `tli fetch CONFIG` prints the newest") from error
+    except errors.RepositoryNotFoundError as error:
+        text = "the hub has no such model, or shows it to its owner only; check the id, or `hf auth login`"
+        raise ModelError(f"{source}: {text}") from error
+    except errors.OfflineModeIsEnabled as error:
+        raise ModelError(f"{source}: the hub is switched off here by HF_HUB_OFFLINE; unset it where there is a network") from error
+    except Exception as error:
+        if _cannot_be_written(error):
+            raise
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise ModelError(
+            f"{source}: the hub cannot be reached ({reason}); try again where there is a network, or name a folder with the model in the config"
+        ) from error
+
+
+def _cannot_be_written(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS)
 
 
 def run(job: FetchModelJob | FetchListJob | FetchTextJob | FetchTasksJob) -> dict:
@@ -45,11 +79,12 @@ def fetch_model(spec: ModelSpec, output: str) -> None:
     if not spec.revision:
         raise ModelError(
             f"{spec.source}: has no revision, so nobody could repeat this run; "
-            "`python -m tli fetch CONFIG` prints the commit to write into the config"
+            "`tli fetch CONFIG` prints the commit to write into the config"
         )
     code = ["*.py"] if spec.trust_remote_code else []
     kinds = ["*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", *code]
-    folder = snapshot_download(spec.source, revision=spec.revision, allow_patterns=kinds)
+    with _from_the_hub(spec.source):
+        folder = snapshot_download(spec.source, revision=spec.revision, allow_patterns=kinds)
     say(f"fetch: {spec.source} at {spec.revision} is here")
     write_json({"source": spec.source, "revision": spec.revision, "commit": Path(folder).name}, output)
 
@@ -59,7 +94,14 @@ def fetch_list(address: str, sha256: str, output: str) -> None:
     if not address.startswith("https://"):
         raise TliError(f"{redact(address)}: only https addresses are fetched; download the file and give its path")
     with whole(output) as beside:
-        with urllib.request.urlopen(address, timeout=60) as stream, beside.open("wb") as file:
+        try:
+            stream = urllib.request.urlopen(address, timeout=60)
+        except OSError as error:
+            reason = getattr(error, "reason", None) or error
+            raise TliError(
+                f"{redact(address)}: cannot be fetched ({reason}); try again where there is a network, or download the file and give its path"
+            ) from error
+        with stream, beside.open("wb") as file:
             shutil.copyfileobj(stream, file)
         digest = hashlib.sha256(beside.read_bytes()).hexdigest()
         if digest != sha256:

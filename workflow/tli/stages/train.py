@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from tli.experiment.folds import Splits
 from tli.experiment.job import TrainJob
 from tli.experiment.tuned import described, settled
 from tli.io import store
@@ -22,7 +23,7 @@ def run(job: TrainJob) -> dict:
     `jobs.checkpoint_minutes` where it stands. Returns the facts for the provenance. Raises CellError, and EmbedError where the
     model's tokenizer does not know most of the list.
     """
-    cell = Cell(job, settled(job.spec, job.tune, job.inputs), job.members)
+    cell = Cell(job, settled(job.spec, job.tune, job.inputs), job.members, Splits.read(job.inputs))
     if job.tune:
         say(f"train: as the trials of {job.experiment.arms[job.arm].tuned_as} chose: {described(job.tune, cell.spec)}")
     trainer = cell.fill()

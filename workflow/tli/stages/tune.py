@@ -85,6 +85,7 @@ class _Tuning:
     def __init__(self, job: TuneJob):
         self.job = job
         pairs = Splits.read(job.inputs).pairs
+        pairs = pairs[pairs["split"] != "heldout"]  # nothing below has them
         self.asked = pairs[pairs["split"] == "select"].reset_index(drop=True)
         if self.asked.empty:
             raise CellError(f"arms.{job.arm}.tune: {job.pair} has no select pairs to choose by; give split.shares.select a share")
@@ -92,7 +93,7 @@ class _Tuning:
         units = Path(job.layout.store) / "train"
         self.tried: list[_Tried] = []
         for number, trial in enumerate(job.tune.trials, 1):
-            cell = Cell(job, trial.of(job.spec), members)
+            cell = Cell(job, trial.of(job.spec), members, Splits(pairs))
             digests = [store.digest(cell.key(member)) for member in members]
             self.tried += [_Tried(number, trial, cell, *one, units / one[1]) for one in zip(members, digests, strict=True)]
         self.state = states_of(job.measure.hidden_states, cell.check.layers, [])[0]
@@ -119,7 +120,7 @@ class _Tuning:
                 f"tune: trial {number} of {len(trials)}: {described(self.job.tune, self._spec(number))}; {len(todo)} seeds to train or measure"
             )
             if todo:
-                cell = Cell(self.job, todo[0].cell.spec, [one.member for one in todo])
+                cell = Cell(self.job, todo[0].cell.spec, [one.member for one in todo], todo[0].cell.splits)
                 trainer = cell.fill(trainer)
         facts = {"device": device_name(trainer.opened.device)} if trainer else {}
         del trainer

@@ -16,6 +16,7 @@ from tli.statistics.inputs import need
 from tli.statistics.lines import EVIDENCE, Evidence, table_of
 
 LINE = [*EVIDENCE, "part"]
+SHIPPED = "the shipped sentences decide nothing: name running text of both languages under `text`"
 
 
 def rises(texts: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
@@ -50,12 +51,14 @@ def _maps_inside(texts: pd.DataFrame) -> pd.DataFrame:
 def evidence(risen: pd.DataFrame, deciding: Collection[str], spec: StatisticsSpec) -> Evidence:
     """Of facts.LEAVES_WHOLE: below the margin in every language of the pair.
 
-    deciding: the languages whose text the config names. A pair of which one language has none is not judged: the few
+    deciding: the languages whose text the config names. A pair of which one language has none is shown and not judged: the few
     shipped sentences cannot tell.
     """
-    named = [set(pair.split("-")) <= set(deciding) for pair in risen["pair"]]
-    rows = risen[np.array(named, bool) & ~risen["control"].astype(bool)] if len(risen) else risen
-    return Evidence(facts.LEAVES_WHOLE, rows[LINE].reset_index(drop=True), spec.harm_margin, higher_is_yes=False)
+    rows = risen[~risen["control"].astype(bool)] if len(risen) else risen
+    judged = [set(pair.split("-")) <= set(deciding) for pair in rows["pair"]]
+    shown_only = frozenset(rows.loc[~np.array(judged, bool), "pair"]) if len(rows) else frozenset()
+    table = rows[LINE].reset_index(drop=True)
+    return Evidence(facts.LEAVES_WHOLE, table, spec.harm_margin, False, shown_only, SHIPPED)
 
 
 def harm(risen: pd.DataFrame, deciding: Collection[str], spec: StatisticsSpec) -> pd.DataFrame:

@@ -30,13 +30,16 @@ class Evidence:
     directions apart: "yes" needs all of them. margin: per word, item or token. The answer is yes where the difference
     lies above the margin, or below it if not `higher_is_yes`, no where it lies on the other side, or where TOST says of one part
     that it lies within +- `same_within` of 0. A column `contrast` may have facts.REAL_PLACEBO too: "yes" needs those rows as well,
-    but "no" is said by facts.AFTER_BEFORE alone, as of a claim.
+    but "no" is said by facts.AFTER_BEFORE alone, as of a claim. Of the pairs in `shown_only` the interval is told with `reason`,
+    and nothing is answered.
     """
 
     line: str
     table: pd.DataFrame
     margin: float = 0.0
     higher_is_yes: bool = True
+    shown_only: frozenset[str] = frozenset()
+    reason: str = ""
     same_within: float | None = None
 
     def __post_init__(self) -> None:
@@ -68,7 +71,7 @@ def verdict_lines(judged: list[Case], evidence: tuple[Evidence, ...], spec: Stat
                 answer["answer"] = facts.NOT_DECIDED
             if answer["answer"] == facts.NOT_DECIDED and p_same <= spec.alpha:
                 answer["answer"] = facts.NO
-            answer["sentence"] = _sentence(answer, spec)
+            answer["sentence"] = _sentence(answer, spec, given[line].reason if line in given else "")
         rows += answers
     return pd.DataFrame(rows, columns=tables.VERDICT_LINES)
 
@@ -106,6 +109,8 @@ def _answer(cell: tuple, evidence: Evidence | None, spec: StatisticsSpec) -> dic
     shown = {name: test[name] + evidence.margin for name in ("estimate", "low", "high")}  # of the difference itself
     counts = {name: test[name] for name in ("seeds", "units")}
     named = {"part": ", ".join(name for name in part if name), "margin": evidence.margin, "p": p, "parts": [name for name, _ in tests]}
+    if answer["pair"] in evidence.shown_only:
+        return answer | shown | counts | named | {"p": float("nan")}
     if evidence.same_within and not few:
         p_same = min(equivalence(one, evidence.same_within) for one in deciding.values()) * len(deciding)  # any part, as for a no
         named |= {"p_same": min(1.0, p_same), "same_within": evidence.same_within}
@@ -128,16 +133,18 @@ def _tests(rows: pd.DataFrame, margin: float, spec: StatisticsSpec) -> dict[tupl
     return tests
 
 
-def _sentence(answer: dict, spec: StatisticsSpec) -> str:
+def _sentence(answer: dict, spec: StatisticsSpec, reason: str) -> str:
     line, part = answer["line"], f"{answer['part']}: " if answer["part"] else ""
     if line == facts.ADDS_TO_MAP and part:
         line = f"adds what no map fitted on {' or '.join(answer['parts'])} can"
     text = f"{line}: {answer['answer']}"
-    if answer["answer"] == facts.NOT_MEASURED:
+    if answer["answer"] == facts.NOT_MEASURED and not np.isfinite(answer["estimate"]):
         return text + "."
     interval = f"{answer['estimate']:+.3f}"
     if np.isfinite(answer["low"]):
         interval += f", {100 * (1 - spec.alpha):g} % interval {answer['low']:+.3f} to {answer['high']:+.3f}"
+    if answer["answer"] == facts.NOT_MEASURED:
+        return f"{text} ({part}{interval}; {answer['units']} units, {answer['seeds']} seeds; {reason})."
     few = answer["seeds"] < spec.minimum_seeds or answer["units"] < spec.minimum_units
     too_few = f"; no answer below {spec.minimum_seeds} seeds and {spec.minimum_units} units" if few else ""
     counts = f"margin {answer['margin']:g}, {answer['units']} units, {answer['seeds']} seeds"

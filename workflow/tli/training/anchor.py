@@ -14,7 +14,8 @@ The first two need no more blocks than the loss does.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -35,6 +36,7 @@ METRICS = ("drift", "gradient-weighted", "kl")
 LONGEST = 128  # tokens of a sentence
 TOKENS = 512  # in a pass that makes the matrix: its logits are held at once
 MATRIX = "matrix.safetensors"
+SMALL = {"float32": 0.02, "rounded": 0.1}  # of a state's norm, by the type of the model
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Anchor:
             each = change.square().sum(-1) / then.square().sum(-1).clamp(min=1e-12)
         else:
             self.matrix = self.matrix.to(change.device)  # once: the loss layer may lie on another card than the embeddings
-            each = (change @ self.matrix.to(precision) * change).sum(-1) / 2
+            each = predicted_kl(self.matrix, change)
         return self.spec.weight * each.mean()
 
     def _kl(self, now: Any, then: Any) -> Any:
@@ -121,11 +123,19 @@ def _is_tied(whole: Any) -> bool:
 # --- the gradients' matrix ------------------------------------------------------------------------------------------
 
 
-def gradient_matrix(whole: Any, opened: Opened, layer: int, sentences: Sequence[str], seed: int = 0) -> Any:
+def gradient_matrix(
+    whole: Any,
+    opened: Opened,
+    layer: int,
+    sentences: Sequence[str],
+    seed: int = 0,
+    progress: Callable[[int, int], None] = lambda done, of: None,
+) -> Any:
     """M [hidden, hidden], float64 on the CPU: the mean over all tokens of g g', g the gradient at hs[layer] of the summed log-likelihood
     of labels that the model draws at each position.
 
-    Symmetric and positive semi-definite by construction. One forward and backward of the whole model for each sentence.
+    Symmetric and positive semi-definite by construction. One forward and backward of the whole model for each sentence. progress is
+    told how many passes are done.
     """
     import torch
 
@@ -136,7 +146,7 @@ def gradient_matrix(whole: Any, opened: Opened, layer: int, sentences: Sequence[
     hook = opened.base.get_input_embeddings().register_forward_hook(lambda module, args, output: output.requires_grad_())
     try:
         with torch.enable_grad(), capture(opened, sorted({layer, opened.layers})) as states:
-            for rows in passes:
+            for done, rows in enumerate(passes, 1):
                 run(opened, packing.inputs(rows, opened.device, opened.dtype))
                 at, last = states[layer], states[opened.layers].flatten(0, 1)
                 log = divergence.log_softmax(divergence.head(whole, opened, last))
@@ -146,9 +156,59 @@ def gradient_matrix(whole: Any, opened: Opened, layer: int, sentences: Sequence[
                 total += (g.T @ g).to(total.device)
                 tokens += len(g)
                 states.clear()
+                progress(done, len(passes))
     finally:
         hook.remove()
     return ((total + total.T) / (2 * tokens)).cpu()
+
+
+def predicted_kl(matrix: Any, changes: Any) -> Any:
+    """d' M d / 2 of each change d [..., hidden] at the matrix's hidden state: KL at the output, nats, if it stood alone and were small."""
+    return (changes @ matrix.to(changes.dtype) * changes).sum(-1) / 2
+
+
+def prediction(whole: Any, opened: Opened, layer: int, sentences: Sequence[str], matrix: Any, count: int = 800, seed: int = 0) -> float:
+    """What M predicts of KL at the output over what is measured, each summed over small random changes at single positions.
+
+    Every position of as many sentences as have `count` of them is changed by itself, all by one size: a share of the median norm of
+    a state (SMALL) at which KL is of second order, and which the rounding of the model's type does not drown.
+    """
+    import torch
+
+    tokens = tokenized(opened, sentences)
+    order = np.random.default_rng(seed).permutation(len(tokens))
+    before = np.cumsum([0, *(len(tokens[i].ids) for i in order)])[:-1]
+    drawn = [tokens[i].ids for i in order[before < count]]
+    states = torch.cat(divergence.last_states(opened, drawn, layer))
+    share = SMALL["float32" if opened.dtype in (torch.float32, torch.float64) else "rounded"]
+    size = share * float(states.float().norm(dim=-1).median()) / opened.hidden_size**0.5
+    generator = torch.Generator().manual_seed(seed)
+    predicted = measured = 0.0
+    for ids in drawn:
+        changes = size * torch.randn((len(ids), opened.hidden_size), generator=generator)
+        added = torch.cat([torch.diag_embed(changes.T).permute(1, 2, 0), torch.zeros((1, len(ids), opened.hidden_size))])
+        given = torch.tensor([ids] * len(added), device=opened.device)  # row t with position t changed, the last as it is
+        with torch.inference_mode(), changed(opened, layer, added.to(opened.device, opened.dtype)):
+            log = torch.log_softmax(whole(input_ids=given, use_cache=False).logits.double(), dim=-1)
+        measured += float((log[-1].exp() * (log[-1] - log[:-1])).nan_to_num(0.0).sum())
+        predicted += float(predicted_kl(matrix.cpu(), changes.double()).sum())
+    return predicted / measured
+
+
+@contextmanager
+def changed(opened: Opened, layer: int, added: Any) -> Iterator[None]:
+    """Within the block, `added` [rows, tokens, hidden] is added to hs[layer] of each pass. Not for hs[L], which no block reads."""
+
+    def bend(module, args, kwargs):
+        if args:
+            return (args[0] + added, *args[1:]), kwargs
+        return args, kwargs | {"hidden_states": kwargs["hidden_states"] + added}
+
+    hook = opened.blocks[layer].register_forward_pre_hook(bend, with_kwargs=True)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 def write_matrix(matrix: Any, folder: Path) -> None:

@@ -46,8 +46,8 @@ class Outcome:
 
 
 def steps_of(pairs: int, spec: TrainSpec) -> int:
-    """Optimizer steps of a run: epochs x batches, the last batch of an epoch may be smaller."""
-    return spec.epochs * math.ceil(pairs / spec.batch_size)
+    """Optimizer steps of a run on so many pairs."""
+    return spec.steps(pairs)
 
 
 def schedule_factor(step: int, steps: int, warmup: int, schedule: str) -> float:

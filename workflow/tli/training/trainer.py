@@ -25,7 +25,7 @@ from tli.training import grouping, loop, pairing
 from tli.training.anchor import Anchor, Anchoring
 from tli.training.batches import Batches
 from tli.training.checkpoint import Checkpoint
-from tli.training.weights import AllWeights
+from tli.training.weights import AllWeights, below
 
 Progress = Callable[[int, int, float], None]  # step, steps, loss
 
@@ -199,7 +199,7 @@ class Trainer:
             outcome = self._outcome(weights, self._batches(chosen, member), member.seed, self._counted(progress, len(chosen)), checkpoint)
             if outcome.failed:
                 weights.restore()
-            save_weights(self.opened, folder / "weights", self.model.dtype)
+            save_weights(self.opened, folder / "weights", self.model.dtype, weights.parameters)
         return self._record(folder, member, outcome, sum(p.numel() for p in weights.parameters.values()))
 
     def _outcome(
@@ -276,7 +276,12 @@ class Trainer:
 
     def _all_weights(self) -> AllWeights:
         if self._weights is None:
-            self._weights = AllWeights(self.opened)
+            names = None
+            if (
+                self.task.anchor and self.task.anchor.whole is not None
+            ):  # open beyond the loss: what lies above it is not trained by the anchor
+                names = below(self.opened, self.loss_layer, self.task.anchor.sentences[0].ids)
+            self._weights = AllWeights(self.opened, names)
         return self._weights
 
     def _chosen(self, member: Member) -> np.ndarray:

@@ -7,7 +7,24 @@ from contextlib import contextmanager
 
 import numpy as np
 
+from tli.model import packing
 from tli.model.opened import Opened
+from tli.model.states import capture, run
+
+
+def below(opened: Opened, layer: int, ids: tuple[int, ...]) -> set[str]:
+    """Names of the parameters on which hs[layer] of a word depends: a model that is open beyond it has others too."""
+    import torch
+
+    parameters = dict(opened.base.named_parameters())
+    opened.base.requires_grad_(True)
+    try:
+        with torch.enable_grad(), capture(opened, [layer]) as states:
+            run(opened, packing.inputs(packing.equal_lengths([ids])[0], opened.device, opened.dtype))
+            found = torch.autograd.grad(states[layer].float().square().sum(), list(parameters.values()), allow_unused=True)
+    finally:
+        opened.base.requires_grad_(False)
+    return {name for name, gradient in zip(parameters, found, strict=True) if gradient is not None}
 
 
 class AllWeights:
@@ -15,15 +32,17 @@ class AllWeights:
 
     members, laid = 1, False
 
-    def __init__(self, opened: Opened):
+    def __init__(self, opened: Opened, names: set[str] | None = None):
+        """names: the parameters that are trained; by default all."""
         self.opened, self.training = opened, False
-        self.parameters = dict(opened.base.named_parameters())
+        self.parameters = {name: p for name, p in opened.base.named_parameters() if names is None or name in names}
         self.initial = {name: p.detach().to("cpu", copy=True) for name, p in self.parameters.items()}
 
     @contextmanager
     def free(self) -> Iterator[None]:
         """Within the block the weights may be trained; afterwards they are frozen again and what they were."""
-        self.opened.base.requires_grad_(True)
+        for parameter in self.parameters.values():
+            parameter.requires_grad_(True)
         try:
             yield
         finally:

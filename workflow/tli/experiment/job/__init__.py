@@ -1,6 +1,6 @@
 """A job: what is to be done for one set of names. From it follow inputs, outputs, params, log and benchmark.
 
-A rule asks the job of its wildcards, the script `job.py` and `python -m tli run` make the same job from names, a test from a
+A rule asks the job of its wildcards, the script `job.py` and `tli run` make the same job from names, a test from a
 config; `tli.stages.<stage>.run(job)` does it. Names in braces (`"{model}"`) make a job whose outputs are a rule's patterns.
 """
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 from tli.errors import ConfigError
@@ -69,6 +70,16 @@ class Job:
     @property
     def outputs(self) -> Paths:
         return {}
+
+    @property
+    def required(self) -> Paths:
+        """The inputs without which it cannot be done; others only settle what is done first."""
+        return self.inputs
+
+    def lacking(self) -> list[str]:
+        """The required files that are not there."""
+        listed = [path for one in self.required.values() for path in (one if isinstance(one, list) else [one])]
+        return [path for path in listed if not Path(path).exists()]
 
     @property
     def depends(self) -> dict[str, Any]:

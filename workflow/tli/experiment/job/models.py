@@ -113,6 +113,10 @@ class OfCell(OfModel):
         return self.experiment.texts(anchor.text or self.pair.split("-"))
 
     @property
+    def required(self) -> Paths:
+        return {name: files for name, files in self.inputs.items() if name != "listed"}
+
+    @property
     def needed(self) -> Paths:
         """What any training reads, but for the pairs."""
         files: Paths = {"check": self.layout.check(self.model)}
