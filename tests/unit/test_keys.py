@@ -49,7 +49,9 @@ def test_measured_words(experiment):
     job = Job.of(experiment, "evaluate", model="demo", pair="swh-eng", part="part-1")
     base, adapter = baseline("demo", "swh-eng", "baseline"), Subject("demo", "swh-eng", "tli", "2", "16", 1, 0, "tli/...", unit="u")
     states = {base.run: [8, 2], adapter.run: [8, 2]}
-    probe = WordsProbe(job.spec, job.model_spec, CHECK.identity, lambda seed, fold: tiny.pairs_table(), states, frozenset({base.place}))
+    without_maps = dataclasses.replace(job.spec, select_maps=())  # they came after 0.1.0, and are left out where none is asked for
+    made = [CHECK.identity, lambda seed, fold: tiny.pairs_table(), states, frozenset({base.place})]
+    probe = WordsProbe(without_maps, job.model_spec, *made)
     # docs/decisions/0003: version 2 measures two pools; with version 1 the digests are those of 0.1.0
     digests = [store.digest(probe.key(subject) | {"version": 1}) for subject in (base, adapter)]
     assert digests == [
@@ -57,6 +59,7 @@ def test_measured_words(experiment):
         "253789255c3bd6f5d229352367ae108a608dd8db1204ce42edda27d8247db4c4",
     ]
     assert probe.key(base)["version"] == 2
+    assert WordsProbe(job.spec, job.model_spec, *made).key(base) == probe.key(base) | {"select_maps": ["centring", "procrustes", "ridge"]}
 
 
 def test_a_scored_task_and_a_perplexity():

@@ -55,7 +55,7 @@ def test_gpu_hours_are_the_sum_over_the_jobs():
     for pair in experiment.config.pairs:
         for part in experiment.parts("evaluate", "m", pair).values():
             whole = sum(run.is_full for run in part.runs)
-            counts = dict(runs=len(part.runs) + len(part.baselines), baselines=len(part.baselines), trained_whole=whole)
+            counts = dict(runs=len(part), baselines=len(part.baselines), trained_whole=whole)
             total += Cost(experiment, Work("evaluate", "m", pair, is_full=part.is_unquantised, **counts)).seconds
     assert plan.plan(experiment).set_index("stage").loc["evaluate", "gpu_hours"] == pytest.approx(total / 3600)
     two = plan.plan(made(models={"m": BIG | {"quantization": "none", "across_gpus": True}})).set_index("stage")

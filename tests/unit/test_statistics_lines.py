@@ -9,7 +9,7 @@ from tli import facts, statistics
 from tli.io import tables
 from tli.specs import StatisticsSpec
 from tli.statistics import lines
-from tli.statistics.crossed import crossed, one
+from tli.statistics.crossed import crossed, equivalence, one
 from tli.statistics.lines import Evidence
 
 CELL = {"model": "model-1", "pair": "pair-1", "arm": "tli", "layer": "2", "rank": "16"}
@@ -74,7 +74,7 @@ def test_headline_is_one_sentence(measured):
     given = (evidence(facts.BEATS_MAP, -0.1), evidence(facts.LEAVES_WHOLE, 1.0, margin=0.05, higher_is_yes=False))
     _, verdict = answers(measured, *given)
     assert "In short: aligns better, but a free map does better, and the model is damaged." in verdict.sentence
-    assert "Not measured: whether it shows in what the model says." in verdict.sentence
+    assert "Not measured: whether it adds what no map can, shows in what the model says." in verdict.sentence
 
 
 def test_few_seeds_or_units_answer_nothing(measured):
@@ -90,3 +90,16 @@ def test_another_cells_evidence_is_no_answer_and_errors_name_the_line(measured):
         Evidence("beats all", other.table)
     with pytest.raises(tables.TableError, match="size"):
         Evidence(other.line, other.table.drop(columns="size"))
+
+
+@pytest.mark.parametrize("same_within, answer", [(0.1, facts.NO), (0.001, facts.NOT_DECIDED), (None, facts.NOT_DECIDED)])
+def test_tost_may_answer_that_nothing_is_added(measured, same_within, answer):
+    given = evidence(facts.ADDS_TO_MAP, 0.0, parts=("41 select pairs",))
+    given = Evidence(given.line, given.table, same_within=same_within)
+    row = answers(measured, given)[0].loc[facts.ADDS_TO_MAP]
+    assert row.answer == answer and row.sentence.startswith(f"adds what no map fitted on 41 select pairs can: {answer} (")
+    d = given.table.pivot(index="seed", columns="unit", values="difference").to_numpy()
+    if same_within:
+        p = equivalence(one(crossed(d)), same_within)
+        assert (p <= 0.05) == (answer == facts.NO) and f"within +-{same_within:g} by TOST: adjusted p {p:.2g}" in row.sentence
+    assert ("TOST" in row.sentence) == (same_within is not None)

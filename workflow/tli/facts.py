@@ -56,11 +56,13 @@ VERDICTS = [
 ROSE = (BETTER, UNCORRECTED, NO_PLACEBO, LIKE_PLACEBO)  # the verdicts under which the lines below stand
 
 MAP_PREFIX, MAP_SHUFFLED = "map-", "-shuffled"  # of a free map's arm, and of its twin's on shuffled pairs
+MAP_INSIDE = "-inside"  # ends the arm of a free map that stands inside the model
 
 BEATS_MAP = "beats the best free map at the output"
+ADDS_TO_MAP = "adds what no map can"
 LEAVES_WHOLE = "leaves the model whole"
 SHOWS_IN_SPEECH = "shows in what the model says"
-LINES = [BEATS_MAP, LEAVES_WHOLE, SHOWS_IN_SPEECH]
+LINES = [BEATS_MAP, ADDS_TO_MAP, LEAVES_WHOLE, SHOWS_IN_SPEECH]
 YES, NO, NOT_DECIDED, NOT_MEASURED = "yes", "no", "not decided", "not measured"
 
 # What a verdict's colour says beside its words; one that is not here is open.

@@ -248,6 +248,7 @@ class MeasureSpec:
     merge: bool = False
     projected_pairs: int = 80
     csls_k: int = 10
+    select_maps: tuple[str, ...] = added(())  # fitted to each subject's vectors of the select pairs; the best by cross-validation
 
 
 @dataclass(frozen=True)

@@ -582,7 +582,8 @@ class Config(Section):
         ["centring", "top-components", "whitening", "procrustes", "ridge", "cca"],
         description="Free maps, the rivals that nothing is trained for: each is fitted in closed form to the vectors of the training pairs "
         "(of each fold), takes its hidden state and its one hyperparameter by the select split, and stands beside the arms in every table. "
-        "Those that use the pairing (Procrustes, ridge, CCA) have twins on shuffled pairs. An empty list leaves them out.",
+        "Those that use the pairing (Procrustes, ridge, CCA) have twins on shuffled pairs. The best of centring, Procrustes and ridge on select "
+        "pairs is also put on every run (adapter + map), and Procrustes is tried inside the model too. An empty list leaves all out.",
         examples=[["centring", "procrustes"]],
     )
     training: Training = Field(Training(), description="Defaults of all arms.")

@@ -13,7 +13,7 @@ from tli.config import Config
 from tli.config.arms import ResolvedArm, expand_arms
 from tli.experiment.grid import BASELINE, GridRun, expand, folds_of, table_of
 from tli.experiment.layout import Layout
-from tli.experiment.settings import model_spec, text_specs
+from tli.experiment.settings import maps_inside, model_spec, text_specs
 from tli.specs import ModelSpec, TextSpec
 
 
@@ -24,6 +24,7 @@ class Part:
     name: str
     runs: tuple[GridRun, ...] = ()
     baselines: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()  # free maps that stand inside the model
 
     @property
     def is_unquantised(self) -> bool:
@@ -31,7 +32,7 @@ class Part:
         return any(name != BASELINE for name in self.baselines) or any(run.is_full for run in self.runs)
 
     def __len__(self) -> int:
-        return len(self.runs) + len(self.baselines)
+        return len(self.runs) + len(self.baselines) + len(self.inside)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,7 +176,8 @@ class Experiment:
         if not runs:
             return {}
         for number, first in enumerate(range(0, max(len(adapters), 1), size), 1):
-            parts.append(Part(f"part-{number}", tuple(adapters[first : first + size]), (BASELINE,) if number == 1 else ()))
+            beside = ((BASELINE,), maps_inside(self.config)) if number == 1 else ((), ())
+            parts.append(Part(f"part-{number}", tuple(adapters[first : first + size]), *beside))
         parts += [Part(name, (), (name,)) for name in sorted({run.baseline for run in runs} - {BASELINE})]
         parts += [Part(run.run.replace("/", "."), (run,)) for run in runs if run.is_full]
         return {part.name: part for part in parts}

@@ -20,6 +20,7 @@ STATISTICS = (
     "verdicts",
     "lines",
     "rivals",
+    "added",
     "ladder",
     "harm",
     "translation",

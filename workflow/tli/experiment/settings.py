@@ -21,6 +21,12 @@ from tli.specs import (
 )
 
 TWINS = 5  # of a map, on shuffled pairs
+ON_SELECT = (
+    "centring",
+    "procrustes",
+    "ridge",
+)  # those of the config's maps that are fitted to select pairs, of every subject: few pairs choose
+INSIDE = ("procrustes",)  # those that are tried inside the model: one, since each costs an evaluation
 
 
 def model_spec(config: Config, model: str, store: str = "") -> ModelSpec:
@@ -61,6 +67,11 @@ def maps_spec(config: Config) -> MapsSpec:
     )
 
 
+def maps_inside(config: Config) -> tuple[str, ...]:
+    """The config's free maps that are tried inside the model."""
+    return tuple(name for name in INSIDE if name in config.maps)
+
+
 def measure_spec(config: Config) -> MeasureSpec:
     section = config.evaluation
     return MeasureSpec(
@@ -69,6 +80,7 @@ def measure_spec(config: Config) -> MeasureSpec:
         merge=section.merge,
         projected_pairs=section.projected_pairs,
         csls_k=config.scan.csls_k,
+        select_maps=tuple(name for name in ON_SELECT if name in config.maps),
     )
 
 

@@ -20,7 +20,8 @@ from tli.io.atomic import whole
 # `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", with folds "<...>/fold-<fold>" (else fold is 0), or "baseline" (or another name that starts so) for the
 # model as it came, whose arm equals its run and whose layer, rank are "" and seed -1. A free map is a run too: its arm is
 # "map-<name>" ("map-<name>-shuffled" for the twin), its layer the hidden state, its rank "", its run "<arm>/layer-<layer>" for all
-# seeds and folds; its seed is -1, with folds that of the deal, and a twin's the seed of its shuffle.
+# seeds and folds; its seed is -1, with folds that of the deal, and a twin's the seed of its shuffle. One that stands inside the
+# model is "map-<name>-inside", its layer the hidden state where it stands; it is measured where runs are.
 RUN = ["model", "pair", "arm", "layer", "rank", "seed", "fold", "run"]
 CELL = ["model", "pair", "arm", "layer", "rank"]  # the seeds of a cell are its replicates
 
@@ -72,6 +73,14 @@ MAPS = [
     "words",  # that it rests on
     "at_state",  # the hyperparameter that the map takes at this hidden state
     "chosen",  # the map's own state and hyperparameter
+]
+SELECT_MAPS = RUN + [  # the run is whose vectors the map was fitted to: a training's, or those of the model as it came
+    "hidden_state",
+    "pooling",
+    "map",
+    "hyperparameter",
+    "value",  # CSLS P@1 of the select pairs among their own forms, each judged by a map that was fitted to other ones
+    "fitted",  # select pairs that it was fitted to
 ]
 CHOICE = ["model", "pair", "hidden_state", "criterion", "value", "win_share", "chosen"]
 TRIALS = [
@@ -289,6 +298,27 @@ RIVALS = [
     "p_above",  # one-sided: above the map
     "p_as_well",  # of TOST within the equivalence margin; NaN without one
 ]
+ADDED = [
+    *CELL,
+    "control",
+    "hidden_state",
+    "pool",
+    "metric",
+    "rival",  # what the map on the model as it came was fitted to: "select pairs", as the trained model's, or "training pairs"
+    "map",  # of the rival on training pairs: the one that finds most select words at that hidden state
+    "fitted",  # pairs that the rival was fitted to
+    "words",
+    "seeds",
+    "units",
+    "as_it_came",  # with its map, held-out words
+    "trained",  # with its map
+    "estimate",  # of their difference
+    "low",
+    "high",
+    "p",
+    "p_above",  # one-sided: training adds
+    "p_nothing",  # of TOST within the equivalence margin; NaN without one
+]
 HARM = [
     *CELL,
     "control",
@@ -344,6 +374,7 @@ LADDER = [
     "words",
     "seeds",  # 0: over units alone
     "units",
+    "fitted",  # select pairs that the map of a "... + map" was fitted to, else NaN
 ]
 
 
@@ -411,6 +442,6 @@ TEXT = {
     "model", "pair", "arm", "layer", "rank", "run", "map", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "direction", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "aligned_id", "reason",
-    "word_form", "unknown_forms",
+    "note", "direction", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "rival", "aligned_id",
+    "reason", "word_form", "unknown_forms",
 }  # fmt: skip

@@ -13,7 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from tli.errors import LexiconError
 from tli.metrics.candidates import Candidates
 from tli.metrics.maps import KINDS, FittedMap, fit, fit_thin
-from tli.metrics.pools import Pool, among
+from tli.metrics.pools import Pool, among, among_those
 from tli.metrics.retrieval import per_pair
 from tli.metrics.thin import thin
 from tli.metrics.vectors import Vectors
@@ -35,6 +35,14 @@ class MapRows:
     components: np.ndarray | None = None  # [n_pairs] pairs of one component stay in one part; None: those that share a form
     folds: int = 5
     k: int = 10  # neighbours of CSLS
+    among_all: bool = False  # a judged pair is asked among the forms of all pairs named here, not of those judged with it alone
+
+    def pool(self, judged: np.ndarray) -> Pool:
+        """The judged pairs and what they are asked among."""
+        if not self.among_all:
+            return among("judged", self.candidates, judged)
+        whole = among("judged", self.candidates, np.union1d(self.fitted, judged))
+        return among_those("judged", self.candidates, judged, whole)
 
     def parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """(fitted, judged) of every part. LexiconError where there are too few pairs for one."""
@@ -78,7 +86,7 @@ def map_curve(states: Iterable[tuple[int, Vectors]], rows: MapRows, names: Seque
     states: hidden states with the vectors of the whole list's forms, made one after another (33 states of 4,096 dimensions
     need not lie in memory at once). Rows stand in the order of `states`, of `names`, and of the hyperparameters, simplest first.
     """
-    parts = [(fitted, among("judged", rows.candidates, judged)) for fitted, judged in rows.parts()]
+    parts = [(fitted, rows.pool(judged)) for fitted, judged in rows.parts()]
     made = [pd.DataFrame(_one_state(state, vectors, parts, rows, names), columns=CURVE) for state, vectors in states]
     return pd.concat(made, ignore_index=True) if made else pd.DataFrame(columns=CURVE)
 

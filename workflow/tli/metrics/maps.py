@@ -62,12 +62,13 @@ class FittedMap:
     def image(self, source_vectors: np.ndarray) -> np.ndarray:
         """Source vectors [n, d] as vectors of the target language, at their own lengths: for a map inside the model.
 
-        ValueError for a map that moves the target language too (see `leaves_target`).
+        x -> |x| n(m_t + W (x / |x| - m_s)), n(y) = y / |y|; a vector of length 0 stays what it is. ValueError for a map that moves the target language too (see `leaves_target`).
         """
         if not self.leaves_target:
             raise ValueError(f"{self.name} moves the target language too: a source vector has no image among the target's own")
         lengths = np.linalg.norm(np.asarray(source_vectors, np.float64), axis=1, keepdims=True)
-        return (lengths * (self.target.mean + self.source.apply(source_vectors))).astype(np.float32)
+        image = self.target.mean + self.source.apply(source_vectors)
+        return (lengths * image / np.maximum(np.linalg.norm(image, axis=1, keepdims=True), np.finfo(float).tiny)).astype(np.float32)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
@@ -30,6 +30,14 @@ class Pool:
         """The pool's vectors out of the whole list's."""
         reference = None if whole.reference is None else whole.reference[self.reference_rows]
         return Vectors(whole.source[self.source_rows], whole.target[self.target_rows], reference)
+
+    @property
+    def by_itself(self) -> Pool:
+        """The same pool for vectors that are its own already."""
+        candidates = self.candidates
+        forms = (candidates.source_forms, candidates.target_forms, candidates.reference_forms)
+        source, target, reference = (np.arange(len(side)) for side in forms)
+        return replace(self, source_rows=source, target_rows=target, reference_rows=reference)
 
     def similarity(self, whole: np.ndarray) -> np.ndarray:
         """The pool's part of a matrix [n_source_forms, n_target_forms] of the whole list."""
@@ -72,6 +80,14 @@ def among(name: str, candidates: Candidates, queries: np.ndarray) -> Pool:
     sources, targets = (np.zeros(size, bool) for size in candidates.accepted.shape)
     sources[candidates.source_of[queries]] = True
     targets[candidates.target_of[queries]] = True
+    return _part(name, candidates, queries, (sources, targets, np.ones(candidates.references.shape[1], bool)))
+
+
+def among_those(name: str, candidates: Candidates, queries: np.ndarray, others: Pool) -> Pool:
+    """`queries` among the forms of another pool of the list."""
+    sources, targets = (np.zeros(size, bool) for size in candidates.accepted.shape)
+    sources[others.source_rows] = True
+    targets[others.target_rows] = True
     return _part(name, candidates, queries, (sources, targets, np.ones(candidates.references.shape[1], bool)))
 
 

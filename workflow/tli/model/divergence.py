@@ -10,6 +10,7 @@ import numpy as np
 
 from tli.model import packing
 from tli.model.embedding import tokens_per_pass
+from tli.model.inside import Inside
 from tli.model.lora import Adapter
 from tli.model.memory import parts_of_range
 from tli.model.opened import Opened, replaced_forward
@@ -118,9 +119,9 @@ def compare(
 
 
 def compare_streamed(
-    whole: Any, opened: Opened, sentences: Sequence[tuple[int, ...]], adapters: Sequence[Adapter | None]
+    whole: Any, opened: Opened, sentences: Sequence[tuple[int, ...]], riders: Sequence[Adapter | Inside | None]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`compare` of each adapter (None: the model as it came) on a streamed model, in as few readings of its files as memory allows.
+    """`compare` of each adapter or map inside (None: the model as it came) on a streamed model, in as few readings of its files as memory allows.
 
     In memory are the head, one block, the base's last states, and the states of those that ride.
     """
@@ -128,12 +129,12 @@ def compare_streamed(
 
     passes = packing.equal_lengths(sentences, tokens_per_pass(opened))
     before: list[Any] = [None] * len(sentences)
-    found = [(np.full(len(sentences), np.nan), np.full(len(sentences), np.nan)) for _ in adapters]
-    riding = [number for number, adapter in enumerate(adapters) if adapter is not None]
-    base = [number for number, adapter in enumerate(adapters) if adapter is None]
+    found = [(np.full(len(sentences), np.nan), np.full(len(sentences), np.nan)) for _ in riders]
+    riding = [number for number, rider in enumerate(riders) if rider is not None]
+    base = [number for number, rider in enumerate(riders) if rider is None]
 
     def take(place: int, rows: packing.Rows, state: int, values: Any) -> None:
-        """place 0 is the base: it rides first, and its states are there when an adapter's come."""
+        """place 0 is the base: it rides first, and its states are there when another's come."""
         flat = values.flatten(0, 1)
         after = [flat[torch.from_numpy(at).to(flat.device)] for at in rows.places]
         if not place:
@@ -145,10 +146,15 @@ def compare_streamed(
             for kept, its in zip(found[number], figures, strict=True):
                 kept[rows.members] = its
 
-    wanted = [Wanted([opened.layers]), *(Wanted([opened.layers], adapters[number]) for number in riding)]
+    wanted = [Wanted([opened.layers]), *(_wanted(opened, riders[number]) for number in riding)]
     with loaded_head(whole, opened):
         stream_all(opened, passes, wanted, take)
     return found
+
+
+def _wanted(opened: Opened, rider: Adapter | Inside) -> Wanted:
+    is_map = isinstance(rider, Inside)
+    return Wanted([opened.layers], None if is_map else rider, inside=rider if is_map else None)
 
 
 def _gathered(states: Sequence[Any], owners: np.ndarray, places: np.ndarray, device: Any) -> Any:

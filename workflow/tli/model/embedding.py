@@ -9,6 +9,7 @@ import numpy as np
 
 from tli.model import packing
 from tli.model.device import upload
+from tli.model.inside import placed
 from tli.model.layouts import is_exact
 from tli.model.lora import applied
 from tli.model.opened import Opened, is_linear, sides
@@ -31,6 +32,11 @@ class Embedded:
         rows = np.array([place[word] for word in some], dtype=int)
         vectors = {key: values[rows] for key, values in self.vectors.items()}
         return Embedded(vectors, self.sink_ratio, self.token_counts[rows])
+
+    def above(self, other: Embedded) -> Embedded:
+        """These words, then those of `other`, at the states and poolings of these; the sink ratio is that of these."""
+        vectors = {key: np.concatenate([values, other.vectors[key]]) for key, values in self.vectors.items()}
+        return Embedded(vectors, self.sink_ratio, np.concatenate([self.token_counts, other.token_counts]))
 
 
 def embed(
@@ -59,7 +65,8 @@ def embed_all(
         stream_all(opened, laid, wanted, lambda number, rows, state, values: gathered[number].add(rows, state, values))
     else:
         for one, into in zip(wanted, gathered, strict=True):
-            with applied(opened, one.adapter) if one.adapter else nullcontext():
+            inside = placed(opened, one.inside) if one.inside else nullcontext()
+            with inside, applied(opened, one.adapter) if one.adapter else nullcontext():
                 _run(opened, laid, into, list(one.hidden_states), progress)
     return [into.in_order(distinct, words) for into in gathered]
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from tli.model import lora, packing
 from tli.model.device import free_on
+from tli.model.inside import Inside
 from tli.model.opened import Opened
 from tli.model.weights import loaded, outside, read_ahead
 
@@ -25,6 +26,13 @@ class Wanted:
     hidden_states: Sequence[int]
     adapter: lora.Adapter | None = None
     merge: bool = False  # add the adapter to the weights (and round them to NF4 again) instead of beside them
+    inside: Inside | None = None  # a map that replaces the tokens' states when the pass is there
+
+    def at(self, hidden_state: int, values: Any, rows: packing.Rows) -> Any:
+        """A hidden state as this model has it, from what its block gave."""
+        if self.inside is None or self.inside.hidden_state != hidden_state:
+            return values
+        return self.inside.apply(values, rows.ids)
 
 
 Take = Callable[[int, packing.Rows, int, Any], None]
@@ -66,11 +74,11 @@ def stream(opened: Opened, passes: list[packing.Rows], wanted: Sequence[Wanted],
         for rows in passes:
             call = _record(opened, rows)
             calls.append(call)
-            states.append([call.first] * len(wanted))
-        for rows, call in zip(passes, calls, strict=True):
+            states.append([one.at(0, call.first, rows) for one in wanted])
+        for rows, first in zip(passes, states, strict=True):
             for number, one in enumerate(wanted):
                 if 0 in one.hidden_states:
-                    take(number, rows, 0, call.first)
+                    take(number, rows, 0, first[number])
         for index in range(min(last, opened.layers)):
             with loaded(opened, index):
                 if index + 1 < min(last, opened.layers):
@@ -80,7 +88,7 @@ def stream(opened: Opened, passes: list[packing.Rows], wanted: Sequence[Wanted],
                         continue
                     with _adapted(opened, one, index):
                         for which, (rows, call) in enumerate(zip(passes, calls, strict=True)):
-                            values = call.run(opened, index, states[which][number])
+                            values = one.at(index + 1, call.run(opened, index, states[which][number]), rows)
                             states[which][number] = values
                             if index + 1 in one.hidden_states and index + 1 < opened.layers:
                                 take(number, rows, index + 1, values)

@@ -49,6 +49,7 @@ class Probe:
 
     kind: ClassVar[str] = ""  # its folder of the store
     needs_head: ClassVar[bool] = False  # it asks for probabilities, not for hidden states alone
+    knows_languages: ClassVar[bool] = False  # it can tell text of one language from that of another
     streams: ClassVar[bool] = True  # it can be asked of a model that is run block by block
     once_a_seed: ClassVar[bool] = False  # with folds it is asked of the first one's runs only
     answers: ClassVar[dict[str, Answer]] = {}  # <name>.parquet in the unit's folder -> the table that it becomes
@@ -59,7 +60,13 @@ class Probe:
         raise NotImplementedError
 
     def asks(self, subject: Subject) -> bool:
-        """Whether it is asked of this subject. What has nothing to do with the list's split is asked once a seed, with folds too."""
+        """Whether it is asked of this subject.
+
+        What has nothing to do with the list's split is asked once a seed, with folds too; a map inside the model is for text of one
+        language, and who cannot say which does not ask it.
+        """
+        if subject.map_inside is not None and not self.knows_languages:
+            return False
         return subject.stands_for_its_seed if self.once_a_seed else True
 
     def key(self, subject: Subject) -> dict[str, Any]:

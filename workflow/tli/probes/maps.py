@@ -7,7 +7,7 @@ run's. Held-out pairs are read only after everything is chosen.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -22,7 +22,7 @@ from tli.metrics.map_choice import MapChoice, MapRows, choose_map, map_curve
 from tli.metrics.maps import KINDS, FittedMap, fit_thin
 from tli.metrics.shuffling import accepted_cells, derangement
 from tli.metrics.thin import Thin, thin
-from tli.probes.words import Listed
+from tli.probes.listed import Listed
 
 BUDGET = 1.5e11  # fitted pairs x dimensions x the smaller of both, over all states, seeds and folds: some minutes of one core
 CURVE = [name for name in tables.MAPS if name not in ("model", "pair", "seed", "fold")]
@@ -167,7 +167,7 @@ class _Measured:
         self.asked, self.pairs = asked, listed.pairs
         self.splits = listed.pairs["split"].to_numpy()
         self.first = listed.pools[-1].name  # the pool that training cannot touch, where there is one
-        self.pools = [(_by_itself(pool), pool) for pool in listed.pools]
+        self.pools = [(pool.by_itself, pool) for pool in listed.pools]
         self.spelling = {
             pool.name: baselines.string_ranks(pool.candidates, pool.similarity(listed.similarity))
             for pool in listed.pools
@@ -193,11 +193,3 @@ class _Measured:
                 by_split = (rows[column] <= 1).where(rows[column].notna()).groupby(rows["split"]).mean()
                 figures[column.replace("string_rank", "string_p_at_1")] = figures["split"].map(by_split).astype(float)
             yield rows, figures.assign(**names, **place, normed=state == self.asked.layers)
-
-
-def _by_itself(pool: metrics.Pool) -> metrics.Pool:
-    """The pool for vectors that are its own already."""
-    candidates = pool.candidates
-    forms = (candidates.source_forms, candidates.target_forms, candidates.reference_forms)
-    source, target, reference = (np.arange(len(side)) for side in forms)
-    return replace(pool, source_rows=source, target_rows=target, reference_rows=reference)

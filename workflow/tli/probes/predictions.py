@@ -55,9 +55,10 @@ class Predictions:
         if loaded.opened.stream is not None:
             once = list({subject.unit: subject for subject in subjects}.values())
             say(f"{len(self._ids):,} sentences through a streamed model: {len(once)} subjects")
-            adapters = [subject.adapter(loaded.opened) for subject in once]
-            figures = divergence.compare_streamed(loaded.whole, loaded.opened, self._ids, adapters)
-            self._known = {subject.unit: self._named(*both) for subject, both in zip(once, figures, strict=True)}
+            wanted = {subject.unit: subject.wanted(loaded.opened, [loaded.opened.layers]) for subject in once}
+            riders = {"": None} | {unit: one.inside or one.adapter for unit, one in wanted.items()}
+            figures = divergence.compare_streamed(loaded.whole, loaded.opened, self._ids, list(riders.values()))
+            self._known = {unit: self._named(*both) for unit, both in zip(riders, figures, strict=True)}
             return
         self._before = divergence.last_states(loaded.opened, self._ids)
         trained_whole = any(subject.is_full for subject in subjects)  # its embeddings may be the head's weights
@@ -70,6 +71,12 @@ class Predictions:
             figures = divergence.compare(loaded.whole, loaded.opened, self._ids, self._before, after, self._head)
             self._known = {subject.unit: self._named(*figures)}
         return self._known[subject.unit]
+
+    def as_it_came(self, loaded: Any) -> dict[str, Predicted]:
+        """Sentence -> what the model predicts of it that wears nobody."""
+        if loaded.opened.stream is not None:
+            return self._known[""]
+        return self._named(*divergence.compare(loaded.whole, loaded.opened, self._ids, self._before, self._before, self._head))
 
     def _named(self, entropy: np.ndarray, kl: np.ndarray) -> dict[str, Predicted]:
         tokens = [max(0, len(ids) - 1) for ids in self._ids]

@@ -24,7 +24,11 @@ VERSION = 1  # raised when a sentence gets other figures than before
 
 @dataclass(eq=False)
 class TextProbe(Probe):
-    """Cross-entropy of each sentence, and KL(before || after), in nats a predicted token (tli.probes.predictions)."""
+    """Cross-entropy of each sentence, and KL(before || after), in nats a predicted token (tli.probes.predictions).
+
+    A language that the subject leaves alone (a map inside the model, for text of the other one) has the figures of the model as it
+    came, so that its rise is 0 by construction.
+    """
 
     identity: dict[str, Any]  # what else the answer depends on
     quantization: str  # of a subject that is measured quantised
@@ -32,6 +36,7 @@ class TextProbe(Probe):
     predictions: Predictions
     kind: ClassVar[str] = "text"
     needs_head: ClassVar[bool] = True
+    knows_languages: ClassVar[bool] = True
     once_a_seed: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {"text": Answer("text.parquet", tuple(tables.RUNNING_TEXT))}
 
@@ -63,8 +68,14 @@ class TextProbe(Probe):
         self.predictions.prepare(loaded, subjects)
 
     def measure(self, loaded: Any, subject: Subject, folder: Path) -> None:
-        known = self.predictions.of(loaded, subject)
-        rows = [(language, str(one.line), known[one.text]) for language, found in self.sentences.items() for one in found]
+        known, before = self.predictions.of(loaded, subject), {}
+        if not all(subject.changes(language) for language in self.sentences) and not subject.is_baseline:
+            before = self.predictions.as_it_came(loaded)
+        rows = [
+            (language, str(one.line), (known if subject.changes(language) else before or known)[one.text])
+            for language, found in self.sentences.items()
+            for one in found
+        ]
         table = pd.DataFrame(
             [[language, line, of.tokens, of.cross_entropy, of.kl] for language, line, of in rows if of.tokens], columns=COLUMNS
         )

@@ -75,7 +75,7 @@ class TranslateProbe(Probe):
         return items_of(self.splits(seed, fold), self.wording, self.shots, self.choices)
 
     def asks(self, subject: Subject) -> bool:
-        return bool(subject.fold) == self.has_folds
+        return subject.map_inside is None and bool(subject.fold) == self.has_folds
 
     def key(self, subject: Subject) -> dict[str, Any]:
         quantization = self.quantization if subject.quantized else "none"

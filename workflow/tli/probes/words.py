@@ -14,7 +14,6 @@ import pandas as pd
 from tli import metrics
 from tli.io import store, tables
 from tli.lexicon.audit import COGNATE
-from tli.lexicon.similarity import edit_similarity
 from tli.metrics.projection import project
 from tli.model.device import free_memory
 from tli.model.embedding import Embedded, embed, embed_all
@@ -22,6 +21,8 @@ from tli.model.opened import Opened
 from tli.model.pooling import tokenize
 from tli.model.streaming import Wanted
 from tli.probes.base import Answer, Probe, Setting
+from tli.probes.listed import Listed, similarity_of
+from tli.probes.select_maps import measure_select_maps
 from tli.specs import STAGE_VERSIONS, MeasureSpec, ModelSpec
 from tli.subjects import Subject
 
@@ -34,53 +35,6 @@ class Figures:
     figures: pd.DataFrame  # one a split, pool, hidden state and pooling: tables.RUN_METRICS after the run's names
     strata: pd.DataFrame  # the same for parts of a split: tables.STRATA after the run's names
     vectors: dict[tuple[int, str], tuple[np.ndarray, np.ndarray]]  # (hidden state, pooling) -> source, target vectors by pair, float32
-
-
-@dataclass(frozen=True, eq=False)
-class Listed:
-    """A list as one run sees it: its pairs with the run's splits, and the pools in which they are asked."""
-
-    pairs: pd.DataFrame  # columns tables.PAIRS
-    candidates: metrics.Candidates
-    pools: tuple[metrics.Pool, ...]
-    similarity: np.ndarray | None = None  # how alike its forms are spelt (metrics.baselines.similarity_matrix)
-
-    @classmethod
-    def of(cls, pairs: pd.DataFrame, similarity: np.ndarray | None = None, *, whole_list: bool = True) -> Listed:
-        """With the pool that training cannot touch, where words are held out, and the whole list where it is asked for."""
-        candidates, heldout = metrics.candidates(pairs), (pairs["split"] == "heldout").to_numpy()
-        pools = [metrics.whole_list(candidates)] if whole_list else []
-        if heldout.any():
-            trained = pairs[pairs["split"] == "train"]
-            pools.append(metrics.untrained(candidates, heldout, set(trained["source"]), set(trained["target"])))
-        return cls(pairs, candidates, tuple(pools), similarity)
-
-    @property
-    def forms(self) -> list[str]:
-        """The forms that need a vector."""
-        asked = [pool.candidates.forms for pool in self.pools]
-        return self.candidates.forms if len(asked) != 1 else asked[0]
-
-    def vectors(self, stacked: np.ndarray) -> metrics.Vectors:
-        """Vectors of the whole list's forms out of those of `forms`; zero where a form was not asked for."""
-        whole = metrics.Vectors.of(stacked, self.candidates) if len(self.pools) != 1 else None
-        if whole is not None:
-            return whole
-        (pool,), candidates = self.pools, self.candidates
-        part = metrics.Vectors.of(stacked, pool.candidates)
-        places = (pool.source_rows, pool.target_rows, pool.reference_rows)
-        counts = (len(candidates.source_forms), len(candidates.target_forms), len(candidates.reference_forms))
-        sides = []
-        for values, rows, count in zip((part.source, part.target, part.reference), places, counts, strict=True):
-            side = np.zeros((count, stacked.shape[1]), np.float32)
-            side[rows] = values
-            sides.append(side)
-        return metrics.Vectors(*sides)
-
-
-def similarity_of(pairs: pd.DataFrame) -> np.ndarray | None:
-    """How alike the forms of a list are spelt; None where it is too long for that."""
-    return metrics.baselines.similarity_matrix(metrics.candidates(pairs), edit_similarity)
 
 
 def measure(
@@ -119,6 +73,7 @@ def figures_of(embedded: Embedded, listed: Listed, layers: int, k: int = 10) -> 
     )
 
 
+TARGETS = "targets"  # who reads the target language for a map inside a streamed model
 EDIT_LIMIT = 4_000_000  # comparisons of two words; beyond, edit similarity is left empty
 
 
@@ -157,7 +112,8 @@ def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) 
 
 @dataclass(eq=False)
 class WordsProbe(Probe):
-    """The words of a list at hidden states: every pair, every figure, its strata, and for some subjects their projections."""
+    """The words of a list at hidden states: every pair, every figure, its strata, for some subjects their projections, and what a
+    free map adds that is fitted to the subject's own vectors of the select pairs."""
 
     spec: MeasureSpec
     model: ModelSpec
@@ -166,10 +122,13 @@ class WordsProbe(Probe):
     states: Mapping[str, Sequence[int]]  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
     kind: ClassVar[str] = "evaluate"
+    knows_languages: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {
         "rows": Answer("similarities.parquet", tuple(tables.SIMILARITIES)),
         "figures": Answer("metrics.tsv", tuple(tables.RUN_METRICS)),
         "strata": Answer("strata.tsv", tuple(tables.STRATA)),
+        "mapped": Answer("select-maps-similarities.parquet", tuple(tables.SIMILARITIES)),
+        "fits": Answer("select-maps.tsv", tuple(tables.SELECT_MAPS)),
         "projections": Answer("projections.parquet", tuple(tables.PROJECTIONS)),
     }
     _waiting: list[Subject] = field(default_factory=list)  # of a streamed model: whose words are still to be read
@@ -196,7 +155,7 @@ class WordsProbe(Probe):
             "pairs": self._digest(subject.seed, subject.fold),
             "projected": self._projected_pairs(subject),
             **self.model.word_key,
-        }
+        } | ({"select_maps": list(self.spec.select_maps)} if self.spec.select_maps else {})
 
     @cache  # noqa: B019 (it lives as long as the job)
     def _digest(self, seed: int, fold: int) -> str:
@@ -226,9 +185,11 @@ class WordsProbe(Probe):
         states = max(len(self.states[one.run]) for one in once)
         held = 2 * len(self._read_forms) * states * len(self.spec.poolings) * opened.hidden_size * 4  # and what is made of them
         once = once[: max(1, int(free_memory() / 2 / held))]
-        wanted = [Wanted(self.states[one.run], one.adapter(opened), self.spec.merge) for one in once]
-        embedded = embed_all(opened, self._read_forms, wanted, list(self.spec.poolings))
-        self._read = dict(zip([one.unit for one in once], embedded, strict=True))
+        wanted = {one.unit: one.wanted(opened, self.states[one.run], self.spec.merge) for one in once}
+        if states := {state for one in once if one.map_inside for state in self.states[one.run]}:
+            wanted[TARGETS] = Wanted(sorted(states))
+        embedded = embed_all(opened, self._read_forms, list(wanted.values()), list(self.spec.poolings))
+        self._read = dict(zip(wanted, embedded, strict=True))
         self._waiting = [one for one in waiting if one.unit not in self._read]
 
     def _forms(self, subject: Subject) -> list[str]:
@@ -245,6 +206,7 @@ class WordsProbe(Probe):
         result.rows.to_parquet(folder / "rows.parquet", index=False)
         result.figures.to_parquet(folder / "figures.parquet", index=False)
         result.strata.to_parquet(folder / "strata.parquet", index=False)
+        self._with_map(embedded, listed, subject, folder)
         if self._projected_pairs(subject):
             first = self.states[subject.run][0], self.spec.poolings[0]
             asked = np.sort(np.unique(np.concatenate([pool.pairs for pool in listed.pools])))
@@ -253,16 +215,36 @@ class WordsProbe(Probe):
             maps.insert(0, "hidden_state", first[0])
             maps.to_parquet(folder / "projections.parquet", index=False)
 
+    def _with_map(self, embedded: Embedded, listed: Listed, subject: Subject, folder: Path) -> None:
+        if subject.map_inside:
+            return
+        pooling = self.spec.poolings[0]
+        at = {state: listed.vectors(embedded.vectors[state, pooling]) for state in self.states[subject.run]}
+        made = measure_select_maps(at, listed, self.spec.select_maps, pooling, self.spec.csls_k) if self.spec.select_maps else None
+        if made is not None:
+            made.rows.to_parquet(folder / "mapped.parquet", index=False)
+            made.fits.to_parquet(folder / "fits.parquet", index=False)
+
     def _vectors(self, loaded, subject: Subject) -> Embedded:
         if loaded.opened.stream is not None:
             if subject.unit not in self._read:
                 self._read = {}  # before others come
                 self._read_together(loaded.opened, subject)
-            return self._read[subject.unit].of(self._read_forms, self._forms(subject))
+            forms = self._forms(subject)
+            sources = forms[: self._listed(subject.seed, subject.fold).sources] if subject.map_inside else forms
+            embedded = self._read[subject.unit].of(self._read_forms, sources)
+            if subject.map_inside:
+                embedded = embedded.above(self._read[TARGETS].of(self._read_forms, forms[len(sources) :]))
+            return embedded
         if subject.is_baseline and self._base is not None:
             return self._base
         states, poolings = list(self.states[subject.run]), list(self.spec.poolings)
-        embedded = embed(loaded.opened, self._forms(subject), states, poolings)
+        forms = self._forms(subject)
+        sources = forms[: self._listed(subject.seed, subject.fold).sources] if subject.map_inside else forms
+        embedded = embed(loaded.opened, sources, states, poolings)
+        if subject.map_inside:  # the other language is read as the model came
+            with subject.map_inside.paused(loaded.opened):
+                embedded = embedded.above(embed(loaded.opened, forms[len(sources) :], states, poolings))
         if subject.is_baseline:
             self._base = embedded
         return embedded

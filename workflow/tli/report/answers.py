@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli.facts import BEATS_MAP, FAILED, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, YES
+from tli.facts import ADDS_TO_MAP, BEATS_MAP, FAILED, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, YES
 from tli.labels import metric_label
 from tli.report.alignment import first_map
 from tli.report.drawings import Drawing
@@ -108,6 +108,8 @@ def worth(report: ReportInput, model: str, pair: str, verdict: dict | None) -> s
         text += f" The best free map{named}{gives}. {answers_of[line['answer']]}: {_interval(line)}."
     else:
         text += " Whether it beats a free map was not measured."
+    if plus := _line(report, verdict, ADDS_TO_MAP):
+        text += f" With a map on both, training {plus['sentence'].partition(' (')[0]}."
     return text
 
 

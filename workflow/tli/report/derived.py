@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tli.facts import MAP_INSIDE, MAP_PREFIX
 from tli.io.tables import CELL, RUN
 from tli.labels import arm_label
 from tli.report.selection import Cell, Endpoint, in_pools, kept_runs, rows
@@ -111,14 +112,18 @@ def placebo_of(runs: pd.DataFrame, cell: Cell) -> Cell | None:
 
 
 def front(ladder: pd.DataFrame, harm: pd.DataFrame) -> pd.DataFrame:
-    """LADDER's rows of the trained arms and controls of one model and pair, with the rise of cross-entropy in the language that
-    rises most: columns arm, rise, rise_low, rise_high, language, margin beside LADDER's. Empty where no text was measured.
+    """LADDER's rows of the trained arms, controls and maps inside the model of one model and pair, with the rise of cross-entropy in
+    the language that rises most: columns arm, rise, rise_low, rise_high, language, margin beside LADDER's. Empty where no text was measured.
     """
     worst = harm.sort_values("rise", ascending=False, kind="stable").drop_duplicates(CELL)
-    names = [arm_label(arm, str(rank)) for arm, rank in zip(worst["arm"], worst["rank"], strict=True)]
-    worst = worst.rename(columns={"low": "rise_low", "high": "rise_high"}).assign(name=names)
+    inside = worst["arm"].astype(str).str.endswith(MAP_INSIDE).to_numpy(bool)
+    labels = [arm_label(arm, str(rank)) for arm, rank in zip(worst["arm"], worst["rank"], strict=True)]
+    names = [label.removeprefix(MAP_PREFIX).removesuffix(MAP_INSIDE) if of else label for label, of in zip(labels, inside, strict=True)]
+    worst = worst.rename(columns={"low": "rise_low", "high": "rise_high"}).assign(name=names, inside=inside)
     columns = ["arm", "name", "layer", "rise", "rise_low", "rise_high", "language", "margin"]
-    trained = ladder[ladder["rung"].isin(["arm", "control"])]
-    if trained.empty or worst.empty:
+    shown = ladder[ladder["rung"].isin(["arm", "control", "map inside"])]
+    if shown.empty or worst.empty:
         return pd.DataFrame(columns=[*ladder.columns, *(name for name in columns if name not in ladder.columns)])
-    return trained.merge(worst[columns], on=["name", "layer"], how="inner", validate="one_to_one")
+    shown = shown.assign(inside=shown["rung"] == "map inside")
+    both = shown.merge(worst[["inside", *columns]], on=["inside", "name", "layer"], how="inner", validate="one_to_one")
+    return both.drop(columns="inside")

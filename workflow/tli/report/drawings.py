@@ -126,11 +126,12 @@ class Drawing:
         table = rows(self.report.tables.ladder, model=self.model, pair=self.pair)
         if table.empty:
             return Drawn(figures.ladder(table, self.colours), "Not measured.")
-        shown = table[table["rung"] != "shuffled map"]
+        shown = table[~table["rung"].isin(["shuffled map", "control + map"])]
         first = first_map(self.report, self.model, self.pair)
         shown = shown[(shown["rung"] != "map at its own state") | (shown["name"] == first)]
         if len(shown) > FIRST_RUNGS and self.cell:
-            shown = shown[~shown["rung"].isin(["arm", "control"]) | (shown["layer"] == self.cell.layer)]
+            trained = shown["rung"].isin(["arm", "control", "arm + map"])
+            shown = shown[~trained | (shown["layer"] == self.cell.layer)]
         figure = figures.ladder(shown.head(FIRST_RUNGS), self.colours, metric_label(table.iloc[0]["metric"]), is_small=True)
         return Drawn(
             figure, f"n = {span(table['words'])} held-out words; {len(shown.head(FIRST_RUNGS))} of {len(table)} rungs, all are below."
@@ -165,9 +166,7 @@ class Drawing:
         if front.empty:
             return Drawn(figures.harm_gain(front, table, self.colours), "Not measured.")
         few = "" if harm["decides"].astype(bool).all() else " The shipped sentences are too few to tell."
-        counts = (
-            f"n = {span(harm['sentences'])} sentences a language, {span(front['words'])} held-out words, {span(front['seeds'])} seeds.{few}"
-        )
+        counts = f"n = {span(harm['sentences'])} sentences a language, {span(front['words'])} held-out words, {span(front.loc[front['seeds'] > 0, 'seeds'])} seeds.{few}"
         return Drawn(figures.harm_gain(front, table, self.colours, metric_label(table.iloc[0]["metric"])), counts)
 
     def before_after(self) -> Drawn:

@@ -53,6 +53,7 @@ class Tables:
     verdicts: pd.DataFrame = _table(*contract.VERDICTS)
     lines: pd.DataFrame = _table(*contract.VERDICT_LINES)
     ladder: pd.DataFrame = _table(*contract.LADDER)
+    added: pd.DataFrame = _table(*contract.ADDED)
     harm: pd.DataFrame = _table(*contract.HARM)
     translation: pd.DataFrame = _table(*contract.TRANSLATION)
     transfer: pd.DataFrame = _table(*contract.TRANSFER)

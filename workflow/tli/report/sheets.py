@@ -82,6 +82,14 @@ KINDS = {
         "Quasi-t over the crossed table seeds x words; the larger p of both contrasts is adjusted within the confirmatory family.",
         main="model pair verdict arm layer rank metric seeds heldout_pairs before after placebo change against_placebo p_family",
     ),
+    "added": Kind(
+        "Adapter + map",
+        lambda report: report.tables.added,
+        "Does training add what no map can? The trained model with a map on select pairs, which no run trained on, against the model as "
+        "it came with a map of its own: on the same select pairs, and the best one on the training pairs.",
+        "Maps on select pairs are chosen by cross-validation among them; quasi-t over seeds x words.",
+        main="model pair arm layer rank hidden_state rival map fitted words seeds as_it_came trained estimate low high p",
+    ),
     "table-1": Kind(
         "Table 1 in the paper's form",
         first_tables,

@@ -11,6 +11,7 @@ import pandas as pd
 from tli.bench import Bench, write_answers
 from tli.experiment.folds import Splits
 from tli.experiment.grid import BASELINE, GridRun
+from tli.experiment.inside import read_maps_inside
 from tli.experiment.job import EvaluateJob
 from tli.experiment.layer import resolve_layer
 from tli.experiment.trained import TrainedRun, read_trained
@@ -39,6 +40,10 @@ def run(job: EvaluateJob) -> dict:
         for seed, fold in judged
     ]
     states = {subject.run: states_of(spec.hidden_states, check.layers, asked) for subject in subjects}
+    for subject in read_maps_inside(job, check.layers, judged):
+        at = subject.map_inside.vectors.hidden_state
+        states[subject.run] = [state for state in states_of(spec.hidden_states, check.layers, [at]) if state >= at]
+        subjects += [subject] if states[subject.run] else []  # below it the model is as it came
     subjects += [one.subject for one in trained]
     states |= {one.run.run: states_of(spec.hidden_states, check.layers, [one.record["loss_layer"]]) for one in trained}
     projected = {one.subject.place for one in trained if one.run.run in job.experiment.projected_runs(job.model, job.pair)}

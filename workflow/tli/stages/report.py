@@ -72,7 +72,7 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
         read["tokens"] = pd.concat([tables.read(path) for path in tokens], ignore_index=True)
     evaluated = [(*key, part) for key in both for part in experiment.parts("evaluate", *key)]
     if places := finished(layout, evaluated, "evaluate", "metrics"):
-        read |= read_measured(layout, places)
+        read |= {name: table for name, table in read_measured(layout, places).items() if name != "select-maps-similarities"}
     measured = len(read.get("runs", ()))
     if partial and measured < len(experiment.runs):
         trained = sum(Path(layout.record(run.model, run.pair, run.run)).exists() for run in experiment.runs)

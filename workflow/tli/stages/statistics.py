@@ -20,6 +20,7 @@ CONTRACT = {
     "verdicts": tables.VERDICTS,
     "lines": tables.VERDICT_LINES,
     "rivals": tables.RIVALS,
+    "added": tables.ADDED,
     "harm": tables.HARM,
     "translation": tables.TRANSLATION,
     "ladder": tables.LADDER,
@@ -37,16 +38,20 @@ def run(job: StatisticsJob) -> dict:
     mapped = statistics.Mapped(maps["maps"], maps["map_similarities"])
     texts = tables.joined([tables.read(path, tables.RUNNING_TEXT) for path in job.inputs["text"]], tables.RUNNING_TEXT)
     risen, deciding = statistics.harm.rises(texts, measured["runs"]), set(experiment.config.text)
+    on_select = statistics.OnSelect(measured["select-maps"], measured["select-maps-similarities"])
     against = statistics.rivals.against_best(words, mapped, job.spec)
+    added = statistics.added.added_by(words, on_select, mapped, job.spec)
     asked = tables.joined([tables.read(path, tables.TRANSLATE) for path in job.inputs["translate"]], tables.TRANSLATE)
     said = statistics.translation.sides(asked, measured["runs"])
     evidence = (
         statistics.rivals.evidence(against),
+        statistics.added.evidence(added, words.claim_states(job.spec.claim_at), job.spec),
         statistics.harm.evidence(risen, deciding, job.spec),
         statistics.translation.evidence(said),
     )
     results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
-    results |= {"rivals": statistics.rivals.rivals(against, job.spec), "ladder": statistics.rivals.ladder(words, mapped, job.spec)}
+    results |= {"rivals": statistics.rivals.rivals(against, job.spec), "added": statistics.added.table(added, job.spec)}
+    results["ladder"] = statistics.rivals.ladder(words, mapped, job.spec, on_select)
     results["harm"] = statistics.harm.harm(risen, deciding, job.spec)
     results["translation"] = statistics.translation.translation(said, statistics.translation.rival_shots(asked), job.spec)
     for name, table in {"runs": measured["runs"], **results}.items():

@@ -12,6 +12,7 @@ from tli.bench import Bench, write_answers
 from tli.errors import ItemError
 from tli.experiment.folds import Splits
 from tli.experiment.grid import BASELINE
+from tli.experiment.inside import read_maps_inside
 from tli.experiment.job import TransferJob
 from tli.experiment.trained import read_trained
 from tli.io import tables
@@ -42,6 +43,8 @@ def run(job: TransferJob) -> dict:
         os.environ["HF_HUB_OFFLINE"] = os.environ["HF_DATASETS_OFFLINE"] = "1"
     task_items.check_data(list(spec.tasks), spec.source, spec.question_from, spec.num_fewshot)
     subjects = [baseline(job.model, job.pair, name, quantized=name == BASELINE) for name in job.content.baselines]
+    once = [(seed, fold) for seed, fold in job.experiment.judged if fold <= 1]  # as of runs: a fold a seed
+    subjects += read_maps_inside(job, check.layers, once)
     if spec.translate and job.experiment.has_folds:  # it is asked the words of each fold
         judged = [(name, *place) for name in job.content.baselines for place in job.experiment.judged]
         subjects += [baseline(job.model, job.pair, name, quantized=name == BASELINE, seed=seed, fold=fold) for name, seed, fold in judged]

@@ -1,10 +1,22 @@
 """What can be claimed of other seeds and other words: one crossed test, verdicts in words, power. Tables in, tables out."""
 
-from tli.statistics import harm, rivals, translation
+from tli.statistics import added, harm, rivals, translation
 from tli.statistics.accuracy import transfer
 from tli.statistics.analysis import analyse
 from tli.statistics.inputs import Measured, Scored
 from tli.statistics.lines import Evidence
-from tli.statistics.rivals import Mapped
+from tli.statistics.mapped import Mapped, OnSelect
 
-__all__ = ["Evidence", "Mapped", "Measured", "Scored", "analyse", "harm", "rivals", "transfer", "translation"]
+__all__ = [
+    "Evidence",
+    "Mapped",
+    "Measured",
+    "OnSelect",
+    "Scored",
+    "added",
+    "analyse",
+    "harm",
+    "rivals",
+    "transfer",
+    "translation",
+]

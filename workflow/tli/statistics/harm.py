@@ -20,15 +20,17 @@ SHIPPED = "the shipped sentences decide nothing: name running text of both langu
 
 
 def rises(texts: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
-    """Of every run that counts, control or not, sentence by sentence: LINE's columns (part: the language), kl and control.
+    """Of every run that counts, control or not, and of maps inside the model, sentence by sentence: LINE's columns (part: the
+    language), kl and control.
 
     texts: RUNNING_TEXT with the baselines' rows. difference: tokens x (cross-entropy after - before), nats; size: its tokens;
     kl: summed over the tokens. The mean over the folds of a seed. Raises TableError when a column is missing.
     """
     need("text", texts, tables.RUNNING_TEXT)
-    key = ["model", "pair", "run", "fold"]
+    key = ["model", "pair", "run", "seed", "fold"]
     place = ["language", "sentence"]
-    members = comparing.members(runs)
+    members = pd.concat([comparing.members(runs), _maps_inside(texts)], ignore_index=True)
+    members["control"] = members["control"].astype(bool)
     after = members.merge(texts[[*key, *place, "tokens", "cross_entropy", "kl"]], on=key)
     before = texts[texts["run"].isin(set(members["baseline"]))].drop_duplicates(["model", "pair", "run", *place])
     before = before.rename(columns={"run": "baseline", "cross_entropy": "before"})[["model", "pair", "baseline", *place, "before"]]
@@ -37,6 +39,13 @@ def rises(texts: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     both = both.rename(columns={"tokens": "size", "sentence": "unit", "language": "part"})
     grouped = both.groupby([*tables.CELL, "control", "part", "seed", "unit"], as_index=False, sort=False)
     return grouped.agg(difference=("difference", "mean"), size=("size", "first"), kl=("kl", "mean"))
+
+
+def _maps_inside(texts: pd.DataFrame) -> pd.DataFrame:
+    """Maps inside the model as members: they are compared with the model as it came, in the form that the config asks for."""
+    rows = texts.loc[texts["arm"].astype(str).str.endswith(facts.MAP_INSIDE), tables.RUN].drop_duplicates()
+    baselines = texts.loc[texts["run"] == texts["arm"], "run"]
+    return rows.assign(control=False, baseline=baselines.min() if len(baselines) else "")
 
 
 def evidence(risen: pd.DataFrame, deciding: Collection[str], spec: StatisticsSpec) -> Evidence:
@@ -59,13 +68,15 @@ def harm(risen: pd.DataFrame, deciding: Collection[str], spec: StatisticsSpec) -
         grid = table_of(part, 0.0)
         if not grid.size:
             continue
-        test, shifted = one(crossed(grid, alpha=spec.alpha)), one(crossed(table_of(part, spec.harm_margin), alpha=spec.alpha))
+        of_units = bool((part["seed"] < 0).all())  # nothing varies over seeds
+        grids = [np.repeat(one_grid, 2, 0) if of_units else one_grid for one_grid in (grid, table_of(part, spec.harm_margin))]
+        test, shifted = (one(crossed(one_grid, alpha=spec.alpha)) for one_grid in grids)
         below = shifted | {"estimate": -shifted["estimate"]}
         of_text = part.drop_duplicates("unit")
         rows.append(
             dict(zip(tables.CELL, cell, strict=True))
             | {"control": control, "language": language, "decides": language in deciding}
-            | {"seeds": test["seeds"], "sentences": test["units"], "tokens": int(of_text["size"].sum())}
+            | {"seeds": 0 if of_units else test["seeds"], "sentences": test["units"], "tokens": int(of_text["size"].sum())}
             | {"rise": test["estimate"], "low": test["low"], "high": test["high"], "kl": part["kl"].sum() / part["size"].sum()}
             | {"margin": spec.harm_margin, "p_below": beyond(below, 0.0), "p_above": beyond(shifted, 0.0)}
         )

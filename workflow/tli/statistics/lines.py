@@ -1,4 +1,4 @@
-"""The lines under a verdict that rose: does it beat a free map, does it leave the model whole, does it show in what is by_answer?
+"""The lines under a verdict that rose: does it beat a free map, add what no map can, leave the model whole, show in what it says?
 
 Each is one long table of differences and one margin, and the same test as the claim's. What was not measured says so.
 """
@@ -13,7 +13,7 @@ import pandas as pd
 from tli import facts
 from tli.io import tables
 from tli.specs import StatisticsSpec
-from tli.statistics.crossed import crossed, one
+from tli.statistics.crossed import crossed, equivalence, one
 from tli.statistics.families import adjust
 from tli.statistics.inputs import need
 from tli.statistics.verdicts import Case
@@ -28,9 +28,10 @@ class Evidence:
     table: EVIDENCE, one row a cell, seed and unit: the summed `difference` of a unit of `size` words, items or tokens (real -
     map; rise of cross-entropy; after - before), the same seeds for all units of a cell. A column `part` tells languages or
     directions apart: "yes" needs all of them. margin: per word, item or token. The answer is yes where the difference
-    lies above the margin, or below it if not `higher_is_yes`, no where it lies on the other side. A column `contrast` may have
-    facts.REAL_PLACEBO too: "yes" needs those rows as well, but "no" is said by facts.AFTER_BEFORE alone, as of a claim. Of the pairs in
-    `shown_only` the interval is told with `reason`, and nothing is answered.
+    lies above the margin, or below it if not `higher_is_yes`, no where it lies on the other side, or where TOST says of one part
+    that it lies within +- `same_within` of 0. A column `contrast` may have facts.REAL_PLACEBO too: "yes" needs those rows as well,
+    but "no" is said by facts.AFTER_BEFORE alone, as of a claim. Of the pairs in `shown_only` the interval is told with `reason`,
+    and nothing is answered.
     """
 
     line: str
@@ -39,6 +40,7 @@ class Evidence:
     higher_is_yes: bool = True
     shown_only: frozenset[str] = frozenset()
     reason: str = ""
+    same_within: float | None = None
 
     def __post_init__(self) -> None:
         need(f"evidence of {self.line!r}", self.table, EVIDENCE)
@@ -46,18 +48,29 @@ class Evidence:
             raise ValueError(f"no line is called {self.line!r}; there are {', '.join(facts.LINES)}")
 
 
+def differences(cell: tuple, seeds: np.ndarray, unit: np.ndarray, difference: np.ndarray, part: str) -> pd.DataFrame:
+    """Rows of an Evidence's table, with `part`, of one cell: difference [seeds, words], summed over the words of each unit."""
+    by_unit = pd.DataFrame(difference.T, columns=seeds).groupby(unit)
+    size = by_unit.size()
+    long = by_unit.sum().rename_axis("unit").reset_index().melt("unit", var_name="seed", value_name="difference")
+    return long.assign(**dict(zip(tables.CELL, cell, strict=True)), size=long["unit"].map(size), part=part)
+
+
 def verdict_lines(judged: list[Case], evidence: tuple[Evidence, ...], spec: StatisticsSpec) -> pd.DataFrame:
-    """VERDICT_LINES: three rows a cell whose verdict rose; Holm (or the config's correction) over the cells of a line."""
+    """VERDICT_LINES: a row a line for every cell whose verdict rose; Holm (or the config's correction) over the cells of a line."""
     given = {one.line: one for one in evidence}
     rows = []
     for line in facts.LINES:
         answers = [_answer(case.claim.cell, given.get(line), spec) for case in judged if case.verdict in facts.ROSE]
         adjusted = adjust([answer["p"] for answer in answers], spec.correction)
+        same = adjust([answer["p_same"] for answer in answers], spec.correction)
         size = int(np.isfinite(adjusted).sum())
-        for answer, p in zip(answers, adjusted, strict=True):
-            answer |= {"line": line, "p_family": float(p), "family_size": size}
+        for answer, p, p_same in zip(answers, adjusted, same, strict=True):
+            answer |= {"line": line, "p_family": float(p), "family_size": size, "p_same": float(p_same)}
             if answer["answer"] in (facts.YES, facts.NO) and not p <= spec.alpha:
                 answer["answer"] = facts.NOT_DECIDED
+            if answer["answer"] == facts.NOT_DECIDED and p_same <= spec.alpha:
+                answer["answer"] = facts.NO
             answer["sentence"] = _sentence(answer, spec, given[line].reason if line in given else "")
         rows += answers
     return pd.DataFrame(rows, columns=tables.VERDICT_LINES)
@@ -73,7 +86,7 @@ def table_of(rows: pd.DataFrame, margin: float) -> np.ndarray:
 
 def _answer(cell: tuple, evidence: Evidence | None, spec: StatisticsSpec) -> dict:
     answer = dict(zip(tables.CELL, cell, strict=True)) | {"answer": facts.NOT_MEASURED, "part": "", "seeds": 0, "units": 0}
-    answer |= dict.fromkeys(("margin", "estimate", "low", "high", "p"), float("nan"))
+    answer |= dict.fromkeys(("margin", "estimate", "low", "high", "p", "p_same", "same_within"), float("nan"))
     rows = evidence.table if evidence is not None else pd.DataFrame()
     if len(rows):
         rows = rows[(rows[tables.CELL] == list(cell)).all(axis=1)]
@@ -95,9 +108,12 @@ def _answer(cell: tuple, evidence: Evidence | None, spec: StatisticsSpec) -> dic
     wanted = facts.NO if against else facts.YES
     shown = {name: test[name] + evidence.margin for name in ("estimate", "low", "high")}  # of the difference itself
     counts = {name: test[name] for name in ("seeds", "units")}
-    named = {"part": ", ".join(name for name in part if name), "margin": evidence.margin, "p": p}
+    named = {"part": ", ".join(name for name in part if name), "margin": evidence.margin, "p": p, "parts": [name for name, _ in tests]}
     if answer["pair"] in evidence.shown_only:
         return answer | shown | counts | named | {"p": float("nan")}
+    if evidence.same_within and not few:
+        p_same = min(equivalence(one, evidence.same_within) for one in deciding.values()) * len(deciding)  # any part, as for a no
+        named |= {"p_same": min(1.0, p_same), "same_within": evidence.same_within}
     return answer | shown | counts | named | {"answer": facts.NOT_DECIDED if few else wanted}
 
 
@@ -118,10 +134,12 @@ def _tests(rows: pd.DataFrame, margin: float, spec: StatisticsSpec) -> dict[tupl
 
 
 def _sentence(answer: dict, spec: StatisticsSpec, reason: str) -> str:
-    text = f"{answer['line']}: {answer['answer']}"
+    line, part = answer["line"], f"{answer['part']}: " if answer["part"] else ""
+    if line == facts.ADDS_TO_MAP and part:
+        line = f"adds what no map fitted on {' or '.join(answer['parts'])} can"
+    text = f"{line}: {answer['answer']}"
     if answer["answer"] == facts.NOT_MEASURED and not np.isfinite(answer["estimate"]):
         return text + "."
-    part = f"{answer['part']}: " if answer["part"] else ""
     interval = f"{answer['estimate']:+.3f}"
     if np.isfinite(answer["low"]):
         interval += f", {100 * (1 - spec.alpha):g} % interval {answer['low']:+.3f} to {answer['high']:+.3f}"
@@ -131,7 +149,8 @@ def _sentence(answer: dict, spec: StatisticsSpec, reason: str) -> str:
     too_few = f"; no answer below {spec.minimum_seeds} seeds and {spec.minimum_units} units" if few else ""
     counts = f"margin {answer['margin']:g}, {answer['units']} units, {answer['seeds']} seeds"
     adjusted = f", adjusted p {answer['p_family']:.2g} in a family of {answer['family_size']}" if np.isfinite(answer["p_family"]) else ""
-    return f"{text} ({part}{interval}; {counts}{adjusted}{too_few})."
+    same = f", within +-{answer['same_within']:g} by TOST: adjusted p {answer['p_same']:.2g}" if np.isfinite(answer["p_same"]) else ""
+    return f"{text} ({part}{interval}; {counts}{adjusted}{same}{too_few})."
 
 
 HEADLINES = {
@@ -139,6 +158,11 @@ HEADLINES = {
         facts.YES: "it beats the best free map",
         facts.NO: "a free map does better",
         facts.NOT_DECIDED: "that it beats a free map is not shown",
+    },
+    facts.ADDS_TO_MAP: {
+        facts.YES: "it adds what no map can",
+        facts.NO: "it adds nothing to what a map can do",
+        facts.NOT_DECIDED: "that it adds what no map can is not shown",
     },
     facts.LEAVES_WHOLE: {
         facts.YES: "the model is left whole",

@@ -5,77 +5,36 @@ A map is a row of the same tables as a run, so one sheet holds both and the same
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
 
 from tli import facts
-from tli.facts import MAP_PREFIX, MAP_SHUFFLED
+from tli.facts import MAP_INSIDE, MAP_PREFIX, MAP_SHUFFLED
 from tli.io import tables
 from tli.labels import arm_label
 from tli.specs import StatisticsSpec
 from tli.statistics import comparing
 from tli.statistics.cells import cells_of
 from tli.statistics.crossed import beyond, crossed, equivalence, one
-from tli.statistics.inputs import Measured, need
-from tli.statistics.lines import EVIDENCE, Evidence
+from tli.statistics.inputs import Measured
+from tli.statistics.lines import EVIDENCE, Evidence, differences
+from tli.statistics.mapped import OWN, Mapped, OnSelect
 from tli.statistics.units import Sheet, complete_words, sheets, units_of
 from tli.statistics.word_figures import NAMES
 
-OWN, SPELLING = "/own", "spelling"
+SPELLING = "spelling"
 RANKED = {  # a metric that spelling has: the columns that its ranks stand in for
     "p_at_1": "target_rank",
     "p_at_5": "target_rank",
     "mrr": "target_rank",
     "csls_p_at_1": "csls_target_rank",
 }
-RUNGS = ("before", "spelling", "shuffled map", "map", "map at its own state", "control", "arm")
-
-
-@dataclass(frozen=True)
-class Mapped:
-    """The free maps of the scan: curve (MAPS: what chose them) and similarities (SIMILARITIES, a map as a run).
-
-    Raises TableError when a table lacks a column.
-    """
-
-    curve: pd.DataFrame
-    similarities: pd.DataFrame
-
-    def __post_init__(self) -> None:
-        need("maps", self.curve, tables.MAPS)
-        need("maps-similarities", self.similarities, tables.SIMILARITIES)
-
-    @classmethod
-    def none(cls) -> Mapped:
-        return cls(pd.DataFrame(columns=tables.MAPS), pd.DataFrame(columns=tables.SIMILARITIES))
-
-    def best(self, states: dict[str, int]) -> pd.DataFrame:
-        """The map of each model and pair that found most select words at that hidden state: model, pair, map, rival (its run).
-
-        The mean over seeds and folds decides, so that one map stands against all runs; held-out words choose nothing.
-        """
-        at = self.curve[self.curve["at_state"].astype(bool)]
-        at = at[at["hidden_state"] == at["model"].map(states)]
-        mean = at.groupby(["model", "pair", "map"], sort=False, as_index=False)["value"].mean()
-        best = mean.sort_values("value", ascending=False, kind="stable").drop_duplicates(["model", "pair"])
-        runs = [f"{MAP_PREFIX}{name}/layer-{states[model]}" for name, model in zip(best["map"], best["model"], strict=True)]
-        return best[["model", "pair", "map"]].assign(rival=runs)
-
-    def own_states(self) -> dict[tuple[str, str, str], str]:
-        """(model, pair, map) -> the hidden states that it chose, "0" or "0, 2" where folds differ."""
-        chosen = self.curve[self.curve["chosen"].astype(bool)]
-        grouped = chosen.groupby(["model", "pair", "map"])["hidden_state"]
-        return {key: ", ".join(str(int(state)) for state in sorted(states.unique())) for key, states in grouped}
-
-    def own(self, states: dict[str, int]) -> pd.DataFrame:
-        """Similarities of each map at the state that it chose, as if measured at `states`; its run is "map-<name>/own"."""
-        chosen = self.curve[self.curve["chosen"].astype(bool)]
-        names = {"arm": MAP_PREFIX + chosen["map"].astype(str), "layer": chosen["hidden_state"].astype(int).astype(str)}
-        chosen = chosen.assign(**names)[["model", "pair", "seed", "fold", "arm", "layer"]]
-        rows = self.similarities.merge(chosen, on=list(chosen.columns))
-        return rows.assign(run=rows["arm"].astype(str) + OWN, hidden_state=rows["model"].map(states))
+PLUS_MAP = " + map"  # of a rung: with a map of its own, fitted to select pairs
+RUNGS = ("before", "spelling", "shuffled map", "map", "map at its own state", "map inside", "control", "arm")
+RUNGS = (*RUNGS, *(rung + PLUS_MAP for rung in ("before", "control", "arm")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,13 +73,7 @@ def against_best(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> li
 
 def evidence(against: list[Against]) -> Evidence:
     """Of facts.BEATS_MAP; the part is the map's name."""
-    parts = []
-    for one_cell in against:
-        by_unit = pd.DataFrame(one_cell.difference.T, columns=one_cell.seeds).groupby(one_cell.unit)
-        size = by_unit.size()
-        long = by_unit.sum().rename_axis("unit").reset_index().melt("unit", var_name="seed", value_name="difference")
-        names = dict(zip(tables.CELL, one_cell.cell, strict=True))
-        parts.append(long.assign(**names, size=long["unit"].map(size), part=one_cell.map))
+    parts = [differences(one_cell.cell, one_cell.seeds, one_cell.unit, one_cell.difference, one_cell.map) for one_cell in against]
     return Evidence(facts.BEATS_MAP, tables.joined(parts, [*EVIDENCE, "part"]))
 
 
@@ -136,7 +89,7 @@ def rivals(against: list[Against], spec: StatisticsSpec) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=tables.RIVALS)
 
 
-def ladder(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> pd.DataFrame:
+def ladder(measured: Measured, mapped: Mapped, spec: StatisticsSpec, on_select: OnSelect | None = None) -> pd.DataFrame:
     """LADDER: for each model and pair the held-out figure of everything that there is, from what is free to what was trained.
 
     Intervals are those of `crossed` over seeds and units of the figure itself; of a side without seeds (the model before,
@@ -152,24 +105,33 @@ def ladder(measured: Measured, mapped: Mapped, spec: StatisticsSpec) -> pd.DataF
     members, rows, own_states = comparing.members(measured.runs), [], mapped.own_states()
     for sheet in sheets(together):
         for rung, name, layer, of_rung in _rungs(sheet, members, baselines):
-            seeds, values, _ = sheet.sides(of_rung, ("run", "run"), "heldout")
-            values = values[:, :, NAMES.index(spec.primary)]
-            words = complete_words(values)
-            if not words.any():
-                continue
-            table = units_of(values[:, words], sheet.unit[words])
-            of_units = len(seeds) == 1 and seeds[0] < 0
-            test = one(crossed(np.repeat(table, 2, 0) if of_units else table, alpha=spec.alpha))
-            place = {"model": sheet.model, "pair": sheet.pair, "hidden_state": sheet.hidden_state, "pool": sheet.pool}
+            place = {}
             if rung == "map at its own state":
                 layer = own_states[sheet.model, sheet.pair, name]
-                place["hidden_state"] = int(layer) if layer.isdigit() else np.nan
-            about = {"rung": rung, "name": name, "layer": layer, "metric": spec.primary, "words": int(words.sum())}
-            found = {"value": test["estimate"], "low": test["low"], "high": test["high"], "units": test["units"]}
-            rows.append(place | about | found | {"seeds": 0 if of_units else test["seeds"]})
+                place = {"hidden_state": int(layer) if layer.isdigit() else np.nan}
+            rows += [row | place for row in _row(sheet, rung, name, layer, of_rung, spec)]
+    for sheet in (on_select or OnSelect.none()).sheets(measured):
+        for rung, name, layer, of_rung in _rungs(sheet, members, baselines) if sheet.hidden_state == states.get(sheet.model) else ():
+            rows += [row | {"fitted": on_select.fitted(sheet)} for row in _row(sheet, rung + PLUS_MAP, name, layer, of_rung, spec)]
     table = pd.DataFrame(rows, columns=tables.LADDER)
     order = table["rung"].map({name: number for number, name in enumerate(RUNGS)})
     return table.assign(_order=order).sort_values(["model", "pair", "_order"], kind="stable").drop(columns="_order").reset_index(drop=True)
+
+
+def _row(sheet: Sheet, rung: str, name: str, layer: str, of_rung: pd.DataFrame, spec: StatisticsSpec) -> Iterator[dict]:
+    """One row of LADDER; none where no word was measured in every seed."""
+    seeds, values, _ = sheet.sides(of_rung, ("run", "run"), "heldout")
+    values = values[:, :, NAMES.index(spec.primary)]
+    words = complete_words(values)
+    if not words.any():
+        return
+    table = units_of(values[:, words], sheet.unit[words])
+    of_units = len(seeds) == 1 and seeds[0] < 0
+    test = one(crossed(np.repeat(table, 2, 0) if of_units else table, alpha=spec.alpha))
+    place = {"model": sheet.model, "pair": sheet.pair, "hidden_state": sheet.hidden_state, "pool": sheet.pool}
+    about = {"rung": rung, "name": name, "layer": layer, "metric": spec.primary, "words": int(words.sum())}
+    found = {"value": test["estimate"], "low": test["low"], "high": test["high"], "units": test["units"]}
+    yield place | about | found | {"seeds": 0 if of_units else test["seeds"]}
 
 
 def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]):
@@ -186,8 +148,10 @@ def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]):
         elif run.startswith(MAP_PREFIX):
             arm, _, place = run.removeprefix(MAP_PREFIX).partition("/")
             shuffled, own = arm.endswith(MAP_SHUFFLED), f"/{place}" == OWN
-            rung = "shuffled map" if shuffled else "map at its own state" if own else "map"
-            yield rung, arm.removesuffix(MAP_SHUFFLED), "" if own else place.removeprefix("layer-"), frame
+            inside = arm.endswith(MAP_INSIDE)
+            rung = "shuffled map" if shuffled else "map inside" if inside else "map at its own state" if own else "map"
+            name = arm.removesuffix(MAP_SHUFFLED).removesuffix(MAP_INSIDE)
+            yield rung, name, "" if own else place.removeprefix("layer-"), frame
     for cell, of_cell in cells_of(sheet, members):
         _, _, arm, layer, rank = cell
         yield "control" if of_cell["control"].iloc[0] else "arm", arm_label(arm, rank), layer, of_cell

@@ -12,6 +12,7 @@ from tli.experiment import settings as specs_of
 from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
 from tli.io import store
+from tli.metrics.choice import choice_pooling
 from tli.specs import MapsSpec, MeasureSpec, Member, TextSpec, TrainSpec, TuneSpec, plain
 
 
@@ -245,6 +246,16 @@ class MeasuringJob(OfModel):
         return parts[self.part]
 
     @property
+    def scanned(self) -> Paths:
+        """What the scan says of the maps that stand inside the model, and the list that they are fitted to."""
+        return {**self.list_files, "maps": self.layout.scan(self.model, self.pair)["maps"]} if self.content.inside else {}
+
+    @property
+    def scan_pooling(self) -> str:
+        """How the scan's maps pool a word."""
+        return choice_pooling(specs_of.scan_spec(self.experiment.config))
+
+    @property
     def trained(self) -> list[str]:
         """What the runs left behind. Their record stands for an adapter and its losses too: a grid of 10,000 runs would else have
         40,000 inputs to look at."""
@@ -264,7 +275,7 @@ class MeasuringJob(OfModel):
         return {
             "model": self.plain_model,
             "spec": plain(self.spec),
-            "runs": [run.run for run in self.content.runs] + list(self.content.baselines),
+            "runs": [run.run for run in self.content.runs] + [*self.content.baselines, *(f"inside {name}" for name in self.content.inside)],
             "trained": store.digest(trained),
             "lexicon": plain(specs_of.lexicon_spec(self.experiment.config, self.pair)),
         }
@@ -290,6 +301,7 @@ class EvaluateJob(MeasuringJob):
             "check": self.layout.check(self.model),
             "choice": self.layout.scan(self.model, self.pair)["choice"],
             "trained": self.trained,
+            **self.scanned,
         }
 
     @property
@@ -314,7 +326,7 @@ class TransferJob(MeasuringJob):
         tasks = [self.layout.fetched_tasks()] if self.spec.source == "hub" and self.spec.tasks else []
         texts = [path for _, path in self.texts.values()]
         lists = self.list_files if self.experiment.translates else {}
-        return {**lists, "check": self.layout.check(self.model), "trained": self.trained, "tasks": tasks, "texts": texts}
+        return {**lists, "check": self.layout.check(self.model), "trained": self.trained, "tasks": tasks, "texts": texts, **self.scanned}
 
     @property
     def texts(self) -> dict[str, tuple[TextSpec, str]]:

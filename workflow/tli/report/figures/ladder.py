@@ -16,8 +16,12 @@ MARKS = {  # rung: its mark
     "shuffled map": "v",
     "map": "s",
     "map at its own state": "P",
+    "map inside": "h",
     "control": "v",
     "arm": "D",
+    "before + map": "s",
+    "control + map": "v",
+    "arm + map": "D",
 }
 
 
@@ -61,18 +65,24 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
 
 
 def _named(row, with_rank: bool = True) -> str:
+    if row.rung == "before + map":
+        return f"as it came + map on {int(row.fitted)} select pairs"
+    if row.rung in ("arm + map", "control + map"):
+        return f"{row.name if with_rank else row.name.partition(', ')[0]}, {layer_name(row.layer)} + such a map"
     if row.rung == "before":
         return "before training"
     if row.rung == "spelling":
         return "spelling alone"
     if row.rung in ("arm", "control"):
         return f"{row.name if with_rank else row.name.partition(', ')[0]}, {layer_name(row.layer)}"
+    if row.rung == "map inside":
+        return f"map: {row.name}, inside at hs[{row.layer}]"
     where = {"shuffled map": f"{row.name}, shuffled pairs", "map at its own state": f"{row.name}, at its own hs[{row.layer}]"}
     return f"map: {where.get(row.rung, row.name)}"
 
 
 def _colour(row, colours: dict[str, str]) -> str:
-    if row.rung in ("arm", "control"):
+    if row.rung.removesuffix(" + map") in ("arm", "control"):
         return colours.get(row.name.partition(", ")[0], style.BLUE)
     return {"before": style.BASELINE, "spelling": style.BASELINE, "shuffled map": style.ORANGE}.get(row.rung, style.GREEN)
 
@@ -90,11 +100,11 @@ def harm_gain(front: pd.DataFrame, ladder: pd.DataFrame, colours: dict[str, str]
     figure, axes = style.new(4.1, 3.9) if is_small else style.new(7.6, 4.4)
     margin = float(front["margin"].iloc[0])
     for row in front.itertuples():
-        colour = colours.get(row.arm, style.BLUE)
+        colour = style.GREEN if row.rung == "map inside" else colours.get(row.arm, style.BLUE)
         axes.plot([row.rise_low, row.rise_high], [row.value] * 2, color=colour, lw=1.6)
         axes.plot([row.rise] * 2, [row.low, row.high], color=colour, lw=1.6)
         mark = axes.scatter([row.rise], [row.value], color=colour, marker=MARKS[row.rung], s=44, zorder=3, label="_")
-        tipped(mark, f"{row.name}, {layer_name(row.layer)}: {row.value:.3f}, {row.rise:+.3f} nats a token in {row.language}")
+        tipped(mark, f"{_named(row)}: {row.value:.3f}, {row.rise:+.3f} nats a token in {row.language}")
     free = {"before": ladder[ladder["rung"] == "before"], "map": ladder[ladder["rung"] == "map"]}
     for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "the best free map", style.GREEN)):
         value = free[rung]["value"].astype(float).max()
@@ -128,11 +138,12 @@ NAME_HEIGHT = 0.045  # of a name in a figure of four inches, as a share of the a
 
 def _name_marks(axes, front: pd.DataFrame, colours: dict[str, str], small: bool) -> None:
     """The names beside their marks: to the left of what lies far right, one below the other where marks crowd."""
-    ranks = front["name"].str.partition(", ")[2].nunique()
+    ranks = front.loc[front["rung"] != "map inside", "name"].str.partition(", ")[2].nunique()
     for left, part in front.groupby(front["rise"] > 1):
         below = np.inf
         for row in part.sort_values("value", ascending=False).itertuples():
-            named = row.name if ranks > 1 and not small else row.arm
+            inside, named = row.rung == "map inside", row.name if ranks > 1 and not small else row.arm
+            named = f"{row.name} inside" if inside else named
             below = min(row.value + 0.5 * NAME_HEIGHT, below - NAME_HEIGHT)
             axes.annotate(
                 style.shorter(f"{named}, {layer_name(row.layer)}", 24 if small else 34),
@@ -140,7 +151,7 @@ def _name_marks(axes, front: pd.DataFrame, colours: dict[str, str], small: bool)
                 (-8 if left else 8, 0),
                 textcoords="offset points",
                 fontsize=8,
-                color=colours.get(row.arm, style.BLUE),
+                color=style.GREEN if inside else colours.get(row.arm, style.BLUE),
                 ha="right" if left else "left",
                 va="center",
             )
