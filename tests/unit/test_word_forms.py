@@ -23,7 +23,7 @@ from tli.model.embedding import embed
 from tli.model.opening import open_model
 from tli.model.pooling import tokenize
 from tli.specs import AnchorSpec, Member, ModelSpec, TrainSpec, plain
-from tli.stages.train import unit_key
+from tli.stages.cell import unit_key
 from tli.training import objective
 from tli.training.anchor import Anchoring, tokenized
 from tli.training.trainer import Trainer
