@@ -19,10 +19,9 @@ from safetensors.torch import load_file
 from test_transfer import DEMO
 from trial import Trial
 
-from tli import bench as benches
 from tli.errors import ModelError, TrainingError
 from tli.io import tables
-from tli.model import divergence, lora, memory, packing
+from tli.model import divergence, lora, memory, opening, packing
 from tli.model.embedding import embed, embed_all
 from tli.model.memory import Room, is_card_full
 from tli.model.opening import below_head, open_model, open_whole
@@ -244,7 +243,7 @@ def test_a_task_of_the_harness_goes_on_with_half(models, tmp_path, monkeypatch):
             monkeypatch.setattr(whole, "forward", guarded)
             return whole, tokenizer
 
-        monkeypatch.setattr(benches, "open_whole", guarded_whole)
+        monkeypatch.setattr(opening, "open_whole", guarded_whole)
         (part,) = (name for name, part in trial.experiment.parts("transfer", "m", "swh-eng").items() if not part.runs)
         found[rows] = tables.read(trial.run("transfer", part=part).outputs["transfer"])
     assert 12 in failed or 16 in failed

@@ -130,5 +130,5 @@ def test_it_is_a_control_in_no_family_and_changes_no_other_arm():
     ("arm", "reason"), [({"dropout": 0}, "needs a dropout above 0"), ({"shuffle_translations": True}, "there is none to shuffle")]
 )
 def test_what_it_cannot_be(arm, reason):
-    with pytest.raises(ConfigError, match=f"arms.own-word: positives: own-word .*{reason}"):
+    with pytest.raises(ConfigError, match=f"arms.own-word.positives: own-word .*{reason}"):
         expand_arms(config(**arm))

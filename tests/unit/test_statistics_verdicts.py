@@ -58,7 +58,7 @@ def test_planted_cases(verdict, planted):
         assert "no placebo for this arm" in row.sentence and row.p_family == pytest.approx(row.p_change)
     assert "undefined" not in row.sentence and "whole-list pool" in row.sentence and f"{row.units} units" in row.sentence
     assert "over other seeds and held-out words, with this training list" in row.sentence
-    assert set(found["lines"].answer) <= {facts.NOT_MEASURED} and len(found["lines"]) == 3 * (verdict in facts.ROSE)
+    assert set(found["lines"].answer) <= {facts.NOT_MEASURED} and len(found["lines"]) == len(facts.LINES) * (verdict in facts.ROSE)
     assert ("Not measured: whether it beats the best free map" in row.sentence) == (verdict in facts.ROSE)
 
 

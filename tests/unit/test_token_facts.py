@@ -15,7 +15,7 @@ from tli.io import tables
 from tli.model.pooling import tokenize
 from tli.model.token_facts import assert_known, token_facts, token_lines, tokens_table
 from tli.specs import ModelSpec
-from tli.stages import scan, train
+from tli.stages import cell, scan
 
 ETHIOPIC = ["\u1230\u120b\u121d", "\u121d\u1241\u122b\u133d", "\u12a3\u124b\u1228\u1340", "\u1270\u12a3\u12d8\u12d8"]
 IN_BYTES = ("bytes", "bytes-prefix", "llama", "gemma")
@@ -119,7 +119,7 @@ def test_a_list_in_an_unknown_script_is_refused_before_the_model_is_opened(tmp_p
     pairs = pairs_table()
     trial.write_pairs(pairs.assign(source=[chr(0x1200 + i) * 3 for i in range(len(pairs))]))
     monkeypatch.setattr(scan, "open_model", lambda spec: pytest.fail("the model was opened"))
-    monkeypatch.setattr(train, "Trainer", lambda *rest: pytest.fail("the model was opened"))
+    monkeypatch.setattr(cell, "Trainer", lambda *rest: pytest.fail("the model was opened"))
     for stage in ("scan", "train"):
         with pytest.raises(EmbedError, match=r"swh-eng: .* does not know 24 of 24 swh forms"):
             trial.run("scan") if stage == "scan" else trial.train()

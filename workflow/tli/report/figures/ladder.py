@@ -49,9 +49,9 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
     starts = np.flatnonzero(shown["rung"].ne(shown["rung"].shift()).to_numpy())[1:]
     for start in starts:
         axes.axhline(start - 0.5, color=style.INK, lw=0.5, alpha=0.35)
-    one_rank = shown.loc[shown["rung"].isin(["arm", "control"]), "name"].str.partition(", ")[2].nunique() == 1
-    named = [_named(row, with_rank=not (is_small and one_rank)) for row in shown.itertuples()]
-    axes.set_yticks(range(len(shown)), [style.shorter(name, 32 if is_small else 50) for name in named])
+    told_apart = _told_apart(shown) if is_small else (True, True)
+    named = [_named(row, *told_apart) for row in shown.itertuples()]
+    axes.set_yticks(range(len(shown)), [style.shorter(name, 36 if is_small else 50) for name in named])
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlim(left=min(0.0, float(np.nanmin([*shown["low"].astype(float), 0.0]))))
@@ -64,21 +64,26 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
     return figure
 
 
-def _named(row, with_rank: bool = True) -> str:
-    if row.rung == "before + map":
-        return f"as it came + map on {int(row.fitted)} select pairs"
-    if row.rung in ("arm + map", "control + map"):
-        return f"{row.name if with_rank else row.name.partition(', ')[0]}, {layer_name(row.layer)} + such a map"
-    if row.rung == "before":
-        return "before training"
-    if row.rung == "spelling":
-        return "spelling alone"
-    if row.rung in ("arm", "control"):
-        return f"{row.name if with_rank else row.name.partition(', ')[0]}, {layer_name(row.layer)}"
-    if row.rung == "map inside":
-        return f"map: {row.name}, inside at hs[{row.layer}]"
-    where = {"shuffled map": f"{row.name}, shuffled pairs", "map at its own state": f"{row.name}, at its own hs[{row.layer}]"}
-    return f"map: {where.get(row.rung, row.name)}"
+def _told_apart(table: pd.DataFrame) -> tuple[bool, bool]:
+    """Whether the trained rungs differ in their rank, and in their loss layer: what they share need not stand in each name."""
+    trained = table[table["rung"].isin(["arm", "control"])]
+    return trained["name"].str.partition(", ")[2].nunique() > 1, trained["layer"].nunique() > 1
+
+
+def _named(row, with_rank: bool = True, with_layer: bool = True) -> str:
+    if row.rung.removesuffix(" + map") in ("arm", "control"):
+        name = row.name if with_rank else row.name.partition(", ")[0]
+        name += f", {layer_name(row.layer)}" if with_layer else ""
+        return f"{name} + such a map" if row.rung.endswith(" + map") else name
+    named = {
+        "before": "before training",
+        "before + map": f"as it came + map on {row.fitted:.0f} select pairs" if row.rung == "before + map" else "",
+        "spelling": "spelling alone",
+        "map inside": f"map: {row.name}, inside at hs[{row.layer}]",
+        "shuffled map": f"map: {row.name}, shuffled pairs",
+        "map at its own state": f"map: {row.name}, at its own hs[{row.layer}]",
+    }
+    return named.get(row.rung, f"map: {row.name}")
 
 
 def _colour(row, colours: dict[str, str]) -> str:
@@ -138,15 +143,15 @@ NAME_HEIGHT = 0.045  # of a name in a figure of four inches, as a share of the a
 
 def _name_marks(axes, front: pd.DataFrame, colours: dict[str, str], small: bool) -> None:
     """The names beside their marks: to the left of what lies far right, one below the other where marks crowd."""
-    ranks = front.loc[front["rung"] != "map inside", "name"].str.partition(", ")[2].nunique()
+    told_apart = _told_apart(front)
     for left, part in front.groupby(front["rise"] > 1):
         below = np.inf
         for row in part.sort_values("value", ascending=False).itertuples():
-            inside, named = row.rung == "map inside", row.name if ranks > 1 and not small else row.arm
-            named = f"{row.name} inside" if inside else named
+            inside = row.rung == "map inside"
+            named = f"{row.name} inside, hs[{row.layer}]" if inside else _named(row, *told_apart)
             below = min(row.value + 0.5 * NAME_HEIGHT, below - NAME_HEIGHT)
             axes.annotate(
-                style.shorter(f"{named}, {layer_name(row.layer)}", 24 if small else 34),
+                style.shorter(named, 24 if small else 34),
                 (row.rise, below),
                 (-8 if left else 8, 0),
                 textcoords="offset points",
