@@ -14,7 +14,8 @@ from tli.__main__ import main
 from tli.cluster import plan
 from tli.errors import ConfigError
 from tli.io import tables
-from tli.report.alignment import alignment_sentences
+from tli.report import answers
+from tli.report.alignment import alignment_sentences, untrained_rungs
 from tli.report.input import ReportInput, Tables
 from tli.runtime import looking
 
@@ -133,3 +134,22 @@ def test_the_sentences_say_when_there_is_nothing():
     assert "That is no more than spelling gives." in alignment_sentences(report(0.3, spelling=0.3))[0][2]
     assert alignment_sentences(report(0.3, of_map=0.97))[0][2].endswith("Little is left that a training could gain: 3.0 % of the words.")
     assert alignment_sentences(ReportInput()) == []
+
+
+def test_the_first_screen_of_a_look_has_the_rungs_before_training():
+    rungs = untrained_rungs(report(0.3, of_map=0.6), "m", "swh-eng")
+    told = list(zip(rungs["rung"], rungs["name"], rungs["layer"], rungs["value"].round(6), strict=True))
+    assert told == [
+        ("before", "baseline", "", 0.3),
+        ("spelling", "spelling", "", 0.1),
+        ("map", "centring", "2", 0.99),
+        ("map", "procrustes", "2", 0.7),
+        ("map at its own state", "centring", "2", 0.99),
+        ("map at its own state", "procrustes", "0", 0.6),
+    ]
+    text = answers.worth(report(0.3, of_map=0.6), "m", "swh-eng", None)
+    assert text == (
+        "Nothing was trained. The free map procrustes gives 60 % of the held-out words at hs[0], which the select words choose for it, "
+        "and 70 % at the output: a training has to beat that."
+    )
+    assert untrained_rungs(ReportInput(), "m", "swh-eng").empty

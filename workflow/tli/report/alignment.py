@@ -11,6 +11,7 @@ from tli.report.numbers import share
 from tli.report.selection import Endpoint, endpoint, rows
 
 METRIC = "csls_p_at_1"
+RUNGS = {"before": 0, "spelling": 1, "map": 2, "map at its own state": 3}
 LITTLE = 0.05  # of the held-out words: less than that above a free map, and training can hardly show
 
 
@@ -51,6 +52,28 @@ def first_map(report: ReportInput, model: str, pair: str) -> str:
     """The map that the select words rank first, never the one that is best on held-out words; "" without maps."""
     chosen = chosen_maps(report, model, pair)
     return str(chosen.groupby("map", sort=False)["value"].mean().idxmax()) if len(chosen) else ""
+
+
+def untrained_rungs(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
+    """The rungs of the ladder (tables.LADDER) that stand before any training, of held-out words; without intervals, which the statistics make."""
+    place = endpoint(report.tables, model, pair)
+    if place is None:
+        return pd.DataFrame(columns=tables.LADDER)
+    about = {"model": model, "pair": pair, "pooling": place.pooling, "pool": place.pool, "split": "heldout"}
+    scan, mapped = rows(report.tables.scan, **about, hidden_state=place.hidden_state), rows(mapped_figures(report), **about)
+    found = [("before", "baseline", "", row[METRIC], row["n"]) for _, row in scan.iterrows()]
+    found += [("spelling", "spelling", "", row["string_p_at_1"], row["n"]) for _, row in scan.iterrows() if pd.notna(row["string_p_at_1"])]
+    chosen = chosen_maps(report, model, pair)
+    for name in dict.fromkeys(chosen["map"]):
+        of_map = mapped[mapped["arm"] == f"map-{name}"].groupby("hidden_state")[[METRIC, "n"]].mean()
+        states = chosen.loc[chosen["map"] == name, "hidden_state"]
+        places = {"map": place.hidden_state, "map at its own state": int(states.mode().iloc[0])}
+        found += [(rung, name, str(k), *of_map.loc[k]) for rung, k in places.items() if k in of_map.index]
+    table = pd.DataFrame(found, columns=["rung", "name", "layer", "value", "words"]).sort_values(
+        "rung", kind="stable", key=lambda one: one.map(RUNGS)
+    )
+    rest = {"model": model, "pair": pair, "hidden_state": place.hidden_state, "pool": place.pool, "metric": METRIC}
+    return table.assign(**rest).reindex(columns=tables.LADDER).reset_index(drop=True)
 
 
 def _output(scan: pd.DataFrame, place: Endpoint) -> str:

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tli.facts import ADDS_TO_MAP, BEATS_MAP, FAILED, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, YES
 from tli.labels import metric_label
-from tli.report.alignment import first_map
+from tli.report.alignment import first_map, untrained_rungs
 from tli.report.drawings import Drawing
 from tli.report.gallery import Picture, picture
 from tli.report.input import ReportInput
@@ -22,6 +22,7 @@ from tli.report.numbers import share, signed
 from tli.report.selection import Cell, endpoint, rows
 
 QUESTIONS = {"curve": "Aligned before training?", "ladder": "Was training worth it?", "front": "What did it cost?"}
+UNTRAINED = {"ladder": "What has a training to beat?", "front": "What would it cost?"}  # asked where nothing is to be trained
 WHOLE = {YES: "the model is left whole", NO: "the model is damaged", NOT_DECIDED: "whether it is left whole is not decided"}
 
 
@@ -58,9 +59,10 @@ def _of(report: ReportInput, model: str, pair: str, verdict: dict | None, folder
         "ladder": worth(report, model, pair, verdict),
         "front": cost(report, verdict),
     }
+    questions = QUESTIONS if len(report.tables.trained) or report.experiment.arms else QUESTIONS | UNTRAINED
     made = tuple(
         Answer(question, texts[key], picture(report, f"first-{key}", question, model, pair, drawing.of(f"first-{key}"), folder))
-        for key, question in QUESTIONS.items()
+        for key, question in questions.items()
     )
     return Answers(model, pair, figure_name("answers", model, pair), verdict, made)
 
@@ -92,8 +94,14 @@ def worth(report: ReportInput, model: str, pair: str, verdict: dict | None) -> s
     first = first_map(report, model, pair)
     free = ladder[(ladder["rung"] == "map") & (ladder["name"] == first)]["value"]
     if verdict is None:
-        text = f"Nothing was trained or tested. A free map ({first}) gives {share(free.iloc[0])} at the output." if len(free) else ""
-        return text or "Not measured."
+        rungs = untrained_rungs(report, model, pair)
+        given = {row.rung: row for row in rungs[rungs["name"] == first].itertuples()}
+        if "map at its own state" not in given:
+            return "Nothing was trained, and no free map was fitted."
+        own = given["map at its own state"]
+        text = f"Nothing was trained. The free map {first} gives {share(own.value)} of the held-out words at hs[{own.layer}], which the select words choose for it"
+        text += f", and {share(given['map'].value)} at the output" if "map" in given else ""
+        return text + ": a training has to beat that."
     if verdict["verdict"] == FAILED:
         return f"{Cell.of(verdict).name}: the training failed."
     placebo = f", {share(verdict['placebo'])} with the placebo" if pd.notna(verdict["placebo"]) else ""
@@ -116,7 +124,9 @@ def worth(report: ReportInput, model: str, pair: str, verdict: dict | None) -> s
 def cost(report: ReportInput, verdict: dict | None) -> str:
     """The rise of cross-entropy in each language, and whether the model is left whole."""
     if verdict is None:
-        return "Nothing was trained: nothing was harmed."
+        return (
+            "Nothing was trained: nothing was harmed. What a training does to the model is measured on running text (`text` in the config)."
+        )
     harm = rows(report.tables.harm, **Cell.of(verdict).columns)
     if harm.empty:
         return "Not measured: the config names no running text."

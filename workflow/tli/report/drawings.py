@@ -11,7 +11,7 @@ import pandas as pd
 from tli.io.tables import WHOLE_LIST
 from tli.labels import metric_label
 from tli.report import derived, figures, style
-from tli.report.alignment import first_map, mapped_figures
+from tli.report.alignment import first_map, mapped_figures, untrained_rungs
 from tli.report.input import ReportInput
 from tli.report.selection import Cell, baselines, endpoint, first_cell, in_order, kept_runs, layer_name, rows
 
@@ -125,6 +125,8 @@ class Drawing:
         """The first screen's: the whole one without twins, and of trained rungs those of the cell's loss layer where all are too many."""
         table = rows(self.report.tables.ladder, model=self.model, pair=self.pair)
         if table.empty:
+            table = untrained_rungs(self.report, self.model, self.pair)
+        if table.empty:
             return Drawn(figures.ladder(table, self.colours), "Not measured.")
         shown = table[~table["rung"].isin(["shuffled map", "control + map"])]
         first = first_map(self.report, self.model, self.pair)
@@ -133,9 +135,8 @@ class Drawing:
             trained = shown["rung"].isin(["arm", "control", "arm + map"])
             shown = shown[~trained | (shown["layer"] == self.cell.layer)]
         figure = figures.ladder(shown.head(FIRST_RUNGS), self.colours, metric_label(table.iloc[0]["metric"]), is_small=True)
-        return Drawn(
-            figure, f"n = {span(table['words'])} held-out words; {len(shown.head(FIRST_RUNGS))} of {len(table)} rungs, all are below."
-        )
+        shown_of = f"; {len(shown.head(FIRST_RUNGS))} of {len(table)} rungs, all are below" if len(self.runs) else ""
+        return Drawn(figure, f"n = {span(table['words'])} held-out words{shown_of}.")
 
     def first_front(self) -> Drawn:
         """The first screen's: gain against harm."""

@@ -16,6 +16,7 @@ from tli.experiment.job import Job
 from tli.io import store
 from tli.io.records import read_json, write_json
 from tli.log import say
+from tli.runtime.progress import remember
 from tli.runtime.wrapping import run
 
 SMALL = 2e9  # bytes of weights: below, float32 is as quick and needs no thought
@@ -50,6 +51,7 @@ def experiment_of(model: str, files: list[str], pair: str = "", results: str = "
 def look(experiment: Experiment, threads: int) -> str:
     """Do every job that is not finished; returns the path of the page."""
     inspect(experiment)
+    remember(experiment.layout, experiment.config.model_dump_json(exclude_unset=True))
     record = Path(experiment.layout.results) / "look.json"
     try:
         done = read_json(record, "what `tli look` has done")

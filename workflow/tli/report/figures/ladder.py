@@ -42,7 +42,7 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
         axes.hlines(y, part["low"].astype(float), part["high"].astype(float), color=colour, lw=2)
         for row, place, its in zip(part.itertuples(), y, colour, strict=True):
             mark = axes.scatter([float(row.value)], [place], color=its, marker=MARKS.get(rung, "o"), s=24 if is_small else 34, zorder=3)
-            tipped(mark, f"{_named(row)}: {row.value:.3f} ({row.low:.3f} to {row.high:.3f})")
+            tipped(mark, f"{_named(row)}: {row.value:.3f}" + (f" ({row.low:.3f} to {row.high:.3f})" if pd.notna(row.low) else ""))
     maps = table.loc[table["rung"] == "map", "value"].astype(float)
     if maps.notna().any():
         axes.axvline(maps.max(), color=style.GREEN, lw=1, ls=(0, (4, 2)))
@@ -55,10 +55,8 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlim(left=min(0.0, float(np.nanmin([*shown["low"].astype(float), 0.0]))))
-    apart = "\n" if is_small else " "
-    axes.set_xlabel(
-        f"{label} of held-out words\nbars: 95 % intervals;{apart}dashed: the best free map here", fontsize=9 if is_small else None
-    )
+    bars = "bars: 95 % intervals;" + ("\n" if is_small else " ") if shown["low"].notna().any() else ""
+    axes.set_xlabel(f"{label} of held-out words\n{bars}dashed: the best free map here", fontsize=9 if is_small else None)
     if is_small:
         axes.tick_params(labelsize=8)
     return figure
@@ -67,7 +65,8 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
 def _told_apart(table: pd.DataFrame) -> tuple[bool, bool]:
     """Whether the trained rungs differ in their rank, and in their loss layer: what they share need not stand in each name."""
     trained = table[table["rung"].isin(["arm", "control"])]
-    return trained["name"].str.partition(", ")[2].nunique() > 1, trained["layer"].nunique() > 1
+    ranks = {str(name).partition(", ")[2] for name in trained["name"]}
+    return len(ranks) > 1, trained["layer"].nunique() > 1
 
 
 def _named(row, with_rank: bool = True, with_layer: bool = True) -> str:

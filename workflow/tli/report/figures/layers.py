@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 
 from tli.facts import SINK_LIMIT
@@ -116,7 +117,8 @@ def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFra
             top.plot(states, scan[name], color=colour, lw=1, ls=dashes, label=label)
     bottom.plot(states, scan["cosine"], color=style.INK, marker="o", ms=3, label="translations")
     bottom.plot(states, scan["mismatched"], color=style.INK, marker="o", mfc=style.PAPER, ms=3, lw=1, ls="--", label="wrong pairs")
-    top.set_ylim(-0.03, 1.09)
+    high = min(1.09, max(0.1, 1.25 * max(float(np.nanmax(line.get_ydata())) for line in top.lines if len(line.get_ydata()) > 2)))
+    top.set_ylim(-0.03 * high, high)
     top.set_ylabel(metric_label(metric), fontsize=9)
     bottom.set_ylabel("cosine", fontsize=9)
     last = int(states.max())
