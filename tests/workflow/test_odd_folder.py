@@ -90,7 +90,7 @@ def test_a_job_that_fails_names_its_log_and_a_command_that_can_be_pasted(clone):
     (model / "model.safetensors").write_bytes(sound)
     assert ran.returncode != 0
     assert "model.norm.weight holds NaN" in ran.stdout and "The log is r\u00e9sultats d'ici/logs/check/tiny.log" in ran.stdout
-    assert "-m tli report --partial 'r\u00e9sultats d'\"'\"'ici'" in ran.stdout
+    assert "tli report --partial 'r\u00e9sultats d'\"'\"'ici'" in ran.stdout
 
 
 @pytest.mark.slow
