@@ -439,6 +439,8 @@ def test_many_models_and_pairs_get_a_matrix_first(made, undrawn, tmp_path):
         [("good", "aligns better"), ("bad", "worse"), ("", "")],
     ]
     assert all(f'id="{place}"' in text for row in rows for _, place, _ in row if place)
+    folded = re.findall(r'<details class="group"><summary><h3>[^<]*</h3></summary>\s*<article class="answers', text)
+    assert len(folded) == len(groups)  # the matrix leads to them
 
 
 def test_a_table_without_a_column_of_its_contract_is_refused_at_once(made):

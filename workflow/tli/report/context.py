@@ -85,7 +85,7 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
         "verdicts": told,
         "matrix": _matrix(told) if len(told) > VERDICTS_SHOWN else None,
         "answers": answered,
-        "answers_shown": VERDICTS_SHOWN,
+        "answers_shown": 0 if len(told) > VERDICTS_SHOWN else VERDICTS_SHOWN,
         "alignment": alignment,
         "untested": every.empty and (len(report.tables.grid) > 0 or not alignment),
         "verdict_counts": every["verdict"].value_counts().to_dict(),
@@ -142,7 +142,7 @@ def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
 
 def _matrix(told: list[dict]) -> Matrix:
     pairs, models = (tuple(dict.fromkeys(row[name] for row in told)) for name in ("pair", "model"))
-    by_group = {(row["model"], row["pair"]): {**row, "place": figure_name("group", row["model"], row["pair"])} for row in told}
+    by_group = {(row["model"], row["pair"]): {**row, "place": figure_name("answers", row["model"], row["pair"])} for row in told}
     return Matrix(pairs, tuple((model, tuple(by_group.get((model, pair)) for pair in pairs)) for model in models))
 
 
