@@ -173,6 +173,11 @@ def test_a_streamed_model_asks_for_a_block_and_the_words():
         assert by_setting.memory_mb < whole.memory_mb - 130_000
         assert by_setting.seconds > 141e9 / machines.READING  # it is read once more
     assert not Cost(made(models={"m": seventy}), train()).streams
+    asked = Work("transfer", "m", "swh-eng", runs=20)
+    text = Cost(made(models={"m": seventy}), asked)
+    assert text.streams and text.gpu_memory_gb < 20
+    for whole in ({"tasks": ["xcopa_sw"]}, {"translate": {}}):  # these are asked of the model opened whole
+        assert not Cost(made(models={"m": seventy}, transfer=whole), asked).streams
     assert Cost(made(models={"m": seventy | {"stream": "never"}}), Work("scan", "m")).gpu_memory_gb > 130
 
 

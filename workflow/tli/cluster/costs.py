@@ -159,8 +159,9 @@ class Cost:
     def streams(self) -> bool:
         """Whether the model goes through one block at a time: by `stream`, or where a card does not hold it. On a processor as much
         memory is asked for as holds it."""
-        stage, stream = self.work.stage, self.section.stream
-        if stage not in ("check", "scan", "evaluate") or self.work.trained_whole or stream == "never":
+        stage, stream, transfer = self.work.stage, self.section.stream, self.experiment.config.transfer
+        asks_whole = stage == "transfer" and (transfer.tasks or transfer.translate)
+        if stage == "train" or asks_whole or self.work.trained_whole or stream == "never":
             return False
         if stream == "always":
             return True
@@ -187,7 +188,8 @@ class Cost:
         known, stage = self.size, self.work.stage
         if self.streams:
             ahead = 2 * max(known.blocks) * BYTES[self.dtype]  # the block that computes, and what is read of it
-            return ahead + min(known.vocabulary, 2 * NEW_TOKENS * self._pairs) * known.hidden_size * BYTES[self.dtype]
+            head = known.head if stage in ("check", "transfer") else 0
+            return ahead + (head + min(known.vocabulary, 2 * NEW_TOKENS * self._pairs) * known.hidden_size) * BYTES[self.dtype]
         with_head = stage in ("check", "transfer") or self._anchor == "kl"
         if stage == "train" and self.work.is_full:
             held = known.below(self.blocks) + (known.head if with_head else 0)

@@ -42,7 +42,6 @@ class TranslateProbe(Probe):
     limit: int | None = None
     kind: ClassVar[str] = "translate"
     needs_head: ClassVar[bool] = True
-    streams: ClassVar[bool] = False
     streams: ClassVar[bool] = False  # it generates, with the whole model
     answers: ClassVar[dict[str, Answer]] = {"translate": Answer("translate.parquet", tuple(tables.TRANSLATE))}
     _built: dict[tuple[int, int], list[Any]] = field(default_factory=dict)
