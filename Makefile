@@ -15,9 +15,14 @@ run: .venv/ready ## run the workflow (the demo; CONFIG=my.yaml for yours) and wr
 	@$(BIN)/snakemake --profile "$(PROFILE)" --configfile "$(CONFIG)"
 	@echo "== next, in this shell: source .venv/bin/activate   (it finds tli and snakemake; README.md goes on from there)"
 
+# The tests of the workflow and of the page mostly wait for processes of their own: they go beside the unit tests, and are told after them.
 test: .venv/ready ## run the quick tests (TESTS=tests/unit for some of them)
 	@echo "== running the tests"
-	@$(BIN)/python -m pytest -q --durations=5 $(TESTS)
+	@if [ -n "$(TESTS)" ]; then exec $(BIN)/python -m pytest -q --durations=5 $(TESTS); fi; \
+	log=$$(mktemp) && trap 'rm -f "$$log"' EXIT; \
+	$(BIN)/python -m pytest -q --durations=10 tests/workflow tests/browser > "$$log" 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest -q --durations=10 tests/unit tests/gpu tests/slurm; first=$$?; \
+	echo "== the tests of the workflow and of the page"; wait $$beside; second=$$?; cat "$$log"; exit $$((first || second))
 
 test-slow: .venv/ready ## run the slow tests too
 	@$(BIN)/python -m pytest -q --slow $(TESTS)
