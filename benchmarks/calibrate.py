@@ -123,6 +123,8 @@ def page(table: pd.DataFrame) -> str:
     unsure = sum(bound > LIMIT and share <= 0.05 for bound, share, _ in rows)
     limit = f"Of {len(rows)} designs {sum(bound <= LIMIT for bound, *_ in rows)} have a bound at or below {LIMIT}; {unsure} have a share at or below "
     limit += ".05 and too few experiments to tell" + (f"; above .05: {'; '.join(over)}" if over else "") + "."
+    if any(facts.LIKE_PLACEBO in text for text in over):
+        limit += f" {facts.LIKE_PLACEBO.capitalize()!r} claims least: that the figure rose, and that more than the placebo is not shown."
     return HEAD + "\n".join(lines) + f"\n\n{limit}\n\n{_pooled(table)}\n"
 
 
