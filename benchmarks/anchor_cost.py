@@ -1,7 +1,7 @@
 """What an anchor costs: seconds of a training step with each metric against the plain truncated step, in one run and in turns.
 
-python benchmarks/anchor_cost.py --scratch /tmp/x            # 32 blocks, loss at hs[2]
-python benchmarks/anchor_cost.py --scratch /tmp/x --shape 8b # Llama-3-8B's shape: the two blocks that such a step opens, no kl
+python benchmarks/anchor_cost.py --scratch FOLDER --shapes 32   # 32 blocks, loss at hs[2]; or demo, hs[6]
+python benchmarks/anchor_cost.py --scratch FOLDER --shapes 8b   # Llama-3-8B's shape: the two blocks that such a step opens, no kl
 """
 
 from __future__ import annotations
