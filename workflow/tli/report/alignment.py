@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
+from tli.facts import MAP_PREFIX, MAP_SHUFFLED
 from tli.io import tables
 from tli.labels import metric_label
 from tli.report.input import ReportInput
@@ -25,7 +26,7 @@ def _of(report: ReportInput, model: str, pair: str) -> str:
     place = endpoint(report.tables, model, pair)
     if place is None:
         return ""
-    about = {"model": model, "pair": pair, "pooling": place.pooling, "pool": place.pool, "split": "heldout"}
+    about = {"model": model, "pair": pair, **place.heldout}
     scan = rows(report.tables.scan, **about).set_index("hidden_state")
     if not len(scan):
         return ""
@@ -50,8 +51,21 @@ def chosen_maps(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
 
 def first_map(report: ReportInput, model: str, pair: str) -> str:
     """The map that the select words rank first, never the one that is best on held-out words; "" without maps."""
-    chosen = chosen_maps(report, model, pair)
+    return _first(chosen_maps(report, model, pair))
+
+
+def _first(chosen: pd.DataFrame) -> str:
     return str(chosen.groupby("map", sort=False)["value"].mean().idxmax()) if len(chosen) else ""
+
+
+def _own_state(chosen: pd.DataFrame, name: str) -> int:
+    """The hidden state that the select words chose for a map, of several folds the most frequent."""
+    return int(chosen.loc[chosen["map"] == name, "hidden_state"].mode().iloc[0])
+
+
+def by_state(mapped: pd.DataFrame, name: str) -> pd.DataFrame:
+    """METRIC and n of a map (or of its twin, by the name with MAP_SHUFFLED) by hidden state, means over seeds and folds."""
+    return mapped[mapped["arm"] == f"{MAP_PREFIX}{name}"].groupby("hidden_state")[[METRIC, "n"]].mean()
 
 
 def untrained_rungs(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
@@ -59,15 +73,14 @@ def untrained_rungs(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
     place = endpoint(report.tables, model, pair)
     if place is None:
         return pd.DataFrame(columns=tables.LADDER)
-    about = {"model": model, "pair": pair, "pooling": place.pooling, "pool": place.pool, "split": "heldout"}
+    about = {"model": model, "pair": pair, **place.heldout}
     scan, mapped = rows(report.tables.scan, **about, hidden_state=place.hidden_state), rows(mapped_figures(report), **about)
     found = [("before", "baseline", "", row[METRIC], row["n"]) for _, row in scan.iterrows()]
     found += [("spelling", "spelling", "", row["string_p_at_1"], row["n"]) for _, row in scan.iterrows() if pd.notna(row["string_p_at_1"])]
     chosen = chosen_maps(report, model, pair)
     for name in dict.fromkeys(chosen["map"]):
-        of_map = mapped[mapped["arm"] == f"map-{name}"].groupby("hidden_state")[[METRIC, "n"]].mean()
-        states = chosen.loc[chosen["map"] == name, "hidden_state"]
-        places = {"map": place.hidden_state, "map at its own state": int(states.mode().iloc[0])}
+        of_map = by_state(mapped, name)
+        places = {"map": place.hidden_state, "map at its own state": _own_state(chosen, name)}
         found += [(rung, name, str(k), *of_map.loc[k]) for rung, k in places.items() if k in of_map.index]
     table = pd.DataFrame(found, columns=["rung", "name", "layer", "value", "words"]).sort_values(
         "rung", kind="stable", key=lambda one: one.map(RUNGS)
@@ -106,11 +119,9 @@ def _maps(scan: pd.DataFrame, mapped: pd.DataFrame, chosen: pd.DataFrame, place:
     """The map that the select words rank first, never the one that is best on held-out words."""
     if not len(chosen) or not len(mapped):
         return ""
-    first = str(chosen.groupby("map", sort=False)["value"].mean().idxmax())
-    states = chosen.loc[chosen["map"] == first, "hidden_state"]
-    own = int(states.mode().iloc[0])
-    of_map = mapped[mapped["arm"] == f"map-{first}"].groupby("hidden_state")[METRIC].mean()
-    twin = mapped[mapped["arm"] == f"map-{first}-shuffled"].groupby("hidden_state")[METRIC].mean()
+    first = _first(chosen)
+    own = _own_state(chosen, first)
+    of_map, twin = (by_state(mapped, name)[METRIC] for name in (first, first + MAP_SHUFFLED))
     here = f"{share(of_map[own])} at hs[{own}], the state that the select words choose for it"
     there = (
         f", {share(of_map[place.hidden_state])} at the output" if place.hidden_state in of_map.index and own != place.hidden_state else ""

@@ -13,7 +13,7 @@ import pandas as pd
 
 from tli.facts import ADDS_TO_MAP, BEATS_MAP, FAILED, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, YES
 from tli.labels import metric_label
-from tli.report.alignment import first_map, untrained_rungs
+from tli.report.alignment import METRIC, first_map, untrained_rungs
 from tli.report.drawings import Drawing
 from tli.report.gallery import Picture, picture
 from tli.report.input import ReportInput
@@ -72,19 +72,18 @@ def before(report: ReportInput, model: str, pair: str) -> str:
     place = endpoint(report.tables, model, pair)
     scan = pd.DataFrame()
     if place is not None:
-        about = {"pooling": place.pooling, "pool": place.pool, "split": "heldout"}
-        scan = rows(report.tables.scan, model=model, pair=pair, **about).set_index("hidden_state")
+        scan = rows(report.tables.scan, model=model, pair=pair, **place.heldout).set_index("hidden_state")
     if scan.empty or place.hidden_state not in scan.index:
         return "Not scanned yet."
-    row, metric = scan.loc[place.hidden_state], "csls_p_at_1"
+    row = scan.loc[place.hidden_state]
     spelling = f", {share(row['string_p_at_1'])} by spelling" if pd.notna(row["string_p_at_1"]) else ""
-    text = f"{share(row[metric])} of {int(row['n'])} held-out words find their translation at the output ({metric_label(metric)}; {share(row['chance'])} by chance{spelling})."
+    text = f"{share(row[METRIC])} of {int(row['n'])} held-out words find their translation at the output ({metric_label(METRIC)}; {share(row['chance'])} by chance{spelling})."
     best = rows(report.tables.choice, model=model, pair=pair, chosen=True)
-    highest = int(scan[metric].idxmax())
+    highest = int(scan[METRIC].idxmax())
     if len(best) and int(best["hidden_state"].iloc[0]) in scan.index:
         state = int(best["hidden_state"].iloc[0])
-        text += f" The select words choose hs[{state}] as the best layer, with {share(scan.loc[state, metric])} of the held-out words"
-        text += "." if highest == state else f"; most of these are found at hs[{highest}], {share(scan.loc[highest, metric])}."
+        text += f" The select words choose hs[{state}] as the best layer, with {share(scan.loc[state, METRIC])} of the held-out words"
+        text += "." if highest == state else f"; most of these are found at hs[{highest}], {share(scan.loc[highest, METRIC])}."
     return text
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from tli.io.tables import WHOLE_LIST
 from tli.labels import metric_label
 from tli.report import derived, figures, style
-from tli.report.alignment import first_map, mapped_figures, untrained_rungs
+from tli.report.alignment import by_state, first_map, mapped_figures, untrained_rungs
 from tli.report.input import ReportInput
 from tli.report.selection import Cell, baselines, endpoint, first_cell, in_order, kept_runs, layer_name, rows
 
@@ -112,12 +112,10 @@ class Drawing:
         """The first screen's: retrieval by hidden state, in the pool that claims are made in."""
         if self.place is None:
             return Drawn(style.nothing("Not scanned yet."), "")
-        tables, place = self.report.tables, {"pooling": self.place.pooling, "pool": self.place.pool, "split": "heldout"}
-        group = {"model": self.model, "pair": self.pair}
-        scan, choice = rows(tables.scan, **group, **place), rows(tables.choice, **group)
+        tables, group = self.report.tables, {"model": self.model, "pair": self.pair}
+        scan, choice = rows(tables.scan, **group, **self.place.heldout), rows(tables.choice, **group)
         first = first_map(self.report, self.model, self.pair)
-        mapped = rows(mapped_figures(self.report), **group, **place, arm=f"map-{first}") if first else tables.scan.iloc[:0]
-        mapped = mapped.groupby("hidden_state")[METRIC].mean().reset_index()
+        mapped = by_state(rows(mapped_figures(self.report), **group, **self.place.heldout), first).reset_index()
         beside = f"; the free map is {first}" if len(mapped) else ""
         return Drawn(figures.alignment_curve(scan, choice, mapped, METRIC), f"n = {span(scan['n'])} held-out words{beside}.")
 

@@ -52,6 +52,11 @@ class Endpoint:
     pooling: str | None
     pool: str = WHOLE_LIST
 
+    @property
+    def heldout(self) -> dict[str, str | None]:
+        """What its held-out rows have, at any hidden state: pooling, pool, split."""
+        return {"pooling": self.pooling, "pool": self.pool, "split": "heldout"}
+
 
 def layer_name(layer: str) -> str:
     """A loss layer as the config asks for it, in words."""
