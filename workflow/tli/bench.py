@@ -6,28 +6,19 @@ What the store holds is not measured again. A new measurement is a probe (tli.pr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from tli.io import store, tables
 from tli.log import say
 from tli.model.device import device_name
-from tli.model.opened import Opened
+from tli.model.opened import Loaded
 from tli.model.opening import open_model, open_with_head
 from tli.probes.base import Answer, Probe
 from tli.specs import ModelSpec
 from tli.subjects import Subject
-
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """An opened model: without its head where vectors are asked for, with it (`whole`) where probabilities are."""
-
-    opened: Opened
-    whole: Any = None
 
 
 class Bench:

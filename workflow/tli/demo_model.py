@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -140,7 +141,7 @@ def lines(graph: Concepts, count: int, *, seed: int, tagged: float, related: int
     return [" ".join(words) for words in zip(*parts, strict=True)]
 
 
-def tokenizer(text: list[str], vocabulary: int):
+def tokenizer(text: list[str], vocabulary: int) -> Any:
     """A byte-level BPE tokenizer learned from `text` that puts BOS before every text, as PreTrainedTokenizerFast."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -159,7 +160,7 @@ def tokenizer(text: list[str], vocabulary: int):
     )
 
 
-def batches(text: list[str], encoder, tokens: int, *, seed: int) -> list[np.ndarray]:
+def batches(text: list[str], encoder: Any, tokens: int, *, seed: int) -> list[np.ndarray]:
     """Token ids of `text`, each line closed by EOS, as arrays (lines, length): lines of one length together."""
     words = sorted({word for line in text for word in line.split(" ")})
     known = {word: ids[1:] for word, ids in zip(words, encoder(words)["input_ids"], strict=True)}  # spaces part tokens
@@ -174,7 +175,7 @@ def batches(text: list[str], encoder, tokens: int, *, seed: int) -> list[np.ndar
     return [made[i] for i in order]
 
 
-def pretrain(model, stream: Iterator[np.ndarray], recipe: Recipe, progress: bool = True) -> None:
+def pretrain(model: Any, stream: Iterator[np.ndarray], recipe: Recipe, progress: bool = True) -> None:
     """Next-token training of `model` in place, `recipe.steps` batches from `stream`, AdamW with a linear decay."""
     import torch
     from tqdm import tqdm
@@ -203,7 +204,7 @@ def pretrain(model, stream: Iterator[np.ndarray], recipe: Recipe, progress: bool
     model.eval()
 
 
-def perplexity(model, held: list[np.ndarray]) -> float:
+def perplexity(model: Any, held: list[np.ndarray]) -> float:
     """Perplexity per token of `model` on batches of whole lines (BOS is given, EOS is predicted)."""
     import torch
 
@@ -252,7 +253,7 @@ def make(
     recipe: Recipe | None = None,
     threads: int = 1,
     progress: bool = True,
-    **changes,
+    **changes: Any,
 ) -> dict[str, float]:
     """Make the demo model from the lists `words` and save it as a Transformers folder at `output`, whole or not at all.
 

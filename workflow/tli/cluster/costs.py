@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
+from typing import TYPE_CHECKING
 
 from tli.cluster.machines import (
     CPU_DOUBLE,
@@ -50,7 +51,10 @@ from tli.experiment.job import Job
 from tli.experiment.settings import maps_spec
 from tli.probes.maps import candidate_states, work_of
 from tli.specs import ALL_LINEAR, TrainSpec
-from tli.training.grouping import Shape, cost_of
+from tli.training.grouping import Shape, StepCost, cost_of
+
+if TYPE_CHECKING:
+    from tli.config.keys import Model
 
 IMPORTS_MB = 1500  # Python with torch, transformers, peft and scikit-learn, and what Snakemake itself holds
 CUDA_MB = 2000  # main memory that the GPU's libraries hold
@@ -120,7 +124,7 @@ class Cost:
         return self.given or self.experiment.arms[self.work.arm].training
 
     @property
-    def section(self):
+    def section(self) -> Model:
         return self.experiment.config.models[self.work.model]
 
     @property
@@ -412,7 +416,7 @@ class Cost:
         return len(self.size.sides) if every else len(self.spec.target_modules)
 
     @cached_property
-    def _step(self):
+    def _step(self) -> StepCost:
         """tli.training.grouping's count of a seed's step."""
         known = self.size
         rank = int(self.work.rank) if self.work.rank.isdigit() else 64

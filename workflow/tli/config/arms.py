@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from tli.config.keys import Arm, Config, Training
 from tli.config.places import Key, Problem, refusal
@@ -236,7 +237,7 @@ def _tuned(config: Config, chain: list[Arm], names: list[str]) -> TuneSpec | Non
             if getattr(tune, key) and key in arm.model_fields_set:
                 raise _refused(config, ("arms", names[place], key), f"{source} tries other values of it; keep one of the two")
 
-    def settled(key: str):
+    def settled(key: str) -> Any:
         arm = next((arm for arm in chain if key in arm.model_fields_set), config.training)
         return getattr(arm, key)
 

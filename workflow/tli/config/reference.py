@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import types
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
@@ -81,7 +82,7 @@ def _table(section: type[BaseModel], skip: set[str] = frozenset()) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _kind(annotation: Any, metadata=()) -> str:
+def _kind(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(inner[0], inner[1:])
@@ -100,7 +101,7 @@ def _kind(annotation: Any, metadata=()) -> str:
     return f"{plain} {bounds}".strip()
 
 
-def _bounds(metadata) -> str:
+def _bounds(metadata: Sequence[Any]) -> str:
     words = []
     for mark in metadata:
         for inner in [mark, *getattr(mark, "metadata", [])]:

@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
+
 from tli.io.atomic import whole
 
 
@@ -80,6 +82,6 @@ def link(unit: Path, output: Path) -> None:
             shutil.copytree(unit, beside)
 
 
-def digest_table(table) -> str:
+def digest_table(table: pd.DataFrame) -> str:
     """Digest of a table's cells and columns, independent of its index."""
     return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()

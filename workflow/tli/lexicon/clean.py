@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +54,7 @@ class Rules:
     max_characters: int = 200
     strict: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.identical not in {"drop", "keep"}:
             raise fail(f"identical is {self.identical!r}", "use drop or keep")
 
@@ -163,7 +164,7 @@ def _side(changes: Changes, usable: pd.DataFrame, side: str, language: str, sepa
     return table
 
 
-def _step(changes: Changes, column: pd.Series, rows, field: str, reason: str, step: Callable[[str], str]) -> pd.Series:
+def _step(changes: Changes, column: pd.Series, rows: Any, field: str, reason: str, step: Callable[[str], str]) -> pd.Series:
     new = _mapped(column, step)
     changed = (new != column).to_numpy()
     changes.add(pd.Index(rows)[changed], "changed", field, column[changed], new[changed], reason)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from defusedxml import DefusedXmlException
@@ -43,7 +44,7 @@ class _Lines(TreeBuilder):
 
     parser = None
 
-    def start(self, tag, attributes):
+    def start(self, tag: Any, attributes: Any) -> Element:
         element = super().start(tag, attributes)
         element.set("line", str(self.parser.parser.CurrentLineNumber))
         return element

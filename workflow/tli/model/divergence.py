@@ -31,7 +31,7 @@ def head(whole: Any, opened: Opened, states: Any) -> Any:
 
     base = opened.base
 
-    def given(*args, **kwargs):
+    def given(*args: Any, **kwargs: Any) -> Any:
         output = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
         output.router_logits = None  # mixtures of experts hand them on
         return output

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tli.errors import ModelError
@@ -68,7 +69,7 @@ def open_model(spec: ModelSpec, blocks: int | None = None, *, quantized: bool = 
     return Opened(base, blocks_of_base, tokenizer, layers, prefix, device, stream=source, word_form=spec.word_form)
 
 
-def _prefix_of(base, spec: ModelSpec, config) -> str:
+def _prefix_of(base: Any, spec: ModelSpec, config: Any) -> str:
     """How the names of the whole model's tensors of `base` begin. What a class says of itself (base_model_prefix) is not always true."""
     auto = whole_class(config)
     if type(config) not in auto._model_mapping:  # code that came with the model is in no mapping
@@ -85,7 +86,7 @@ def streamed(spec: ModelSpec, *, quantized: bool = True) -> bool:
     return folder is not None and must_stream(spec, load_config(spec), folder, quantized and spec.quantization == "nf4")
 
 
-def open_whole(spec: ModelSpec, times: float = 1.5):
+def open_whole(spec: ModelSpec, times: float = 1.5) -> tuple[Any, Any]:
     """The whole causal model with its head, for perplexity and for tasks: (model, tokenizer). Raises ModelError.
 
     times: as for `open_model`.
@@ -115,7 +116,7 @@ def open_with_head(spec: ModelSpec, *, streams: bool) -> tuple[Any, Opened]:
     return whole, below_head(whole, tokenizer, spec.word_form)
 
 
-def below_head(whole, tokenizer, word_form: str = "alone") -> Opened:
+def below_head(whole: Any, tokenizer: Any, word_form: str = "alone") -> Opened:
     """The part of a whole causal model below its head; adapters or weights put on it work in the whole model.
 
     word_form: how it is fed words, where it is; running text knows no such thing.
@@ -126,7 +127,7 @@ def below_head(whole, tokenizer, word_form: str = "alone") -> Opened:
     return Opened(base, find_blocks(base, layers), tokenizer, layers, name + ".", device, word_form=word_form)
 
 
-def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool, times: float):
+def _load(auto: Any, spec: ModelSpec, config: Any, quantized: bool, headless: bool, times: float) -> Any:
     import torch
     from safetensors import SafetensorError
 
@@ -201,7 +202,7 @@ def _device_map(covered: Coverage, in_4_bits: bool, itemsize: int, times: float)
     return "auto"
 
 
-def _take_from_head(model, spec: ModelSpec, config, folder, missing: set[str]) -> None:
+def _take_from_head(model: Any, spec: ModelSpec, config: Any, folder: Path, missing: set[str]) -> None:
     """Where a model's head shares the word embeddings, and the head's are those in the checkpoint, they are the embeddings. In place."""
     import torch
     from safetensors import safe_open

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tli.model.device import upload
 from tli.model.memory import Room
+
+if TYPE_CHECKING:
+    import torch
 
 ROW = 64  # tokens in a row: attention within a row costs this much a token, little beside a block's matrix products
 
@@ -145,7 +149,7 @@ def each_that_fits(room: Room, passes: Iterable[Rows], do: Callable[[Rows], None
     room.each(passes, do, lambda rows: rows.ids.size, cut)
 
 
-def inputs(rows: Rows, device, dtype) -> dict:
+def inputs(rows: Rows, device: torch.device, dtype: torch.dtype) -> dict:
     """The keyword arguments of a Transformers model for these rows.
 
     A mask of three dimensions becomes the additive one [rows, 1, width, width] that every attention of Transformers takes.

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from tli.io import store
 from tli.log import say
@@ -33,7 +34,7 @@ def reopened(spec: ModelSpec, folder: Path | None) -> ModelSpec:
     return spec if written is None else replace(spec, source=str(written / "model"), revision=None)
 
 
-def write(spec: ModelSpec, folder: Path | None, whole_model) -> None:
+def write(spec: ModelSpec, folder: Path | None, whole_model: Any) -> None:
     """Write `whole_model`, opened in NF4 with its head, with the tokenizer's files of `folder`, in place of what was written
     before. A full disk costs speed, not the run."""
     if spec.quantization != "nf4" or folder is None or not spec.store:

@@ -74,7 +74,7 @@ class Probe:
         raise NotImplementedError
 
     def prepare(self, loaded: Any, subjects: Sequence[Subject]) -> None:
-        """Called once for each opened form (tli.bench.Loaded), with the subjects that will be measured on it."""
+        """Called once for each opened form (tli.model.opened.Loaded), with the subjects that will be measured on it."""
 
     def measure(self, loaded: Any, subject: Subject, folder: Path) -> None:
         """Write the answers into `folder`. The model wears the subject, unless it is streamed."""

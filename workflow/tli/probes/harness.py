@@ -38,7 +38,7 @@ def data_digest(task: str, source: str, question_from: str | None, num_fewshot: 
     return digest(content)
 
 
-def build(task: str, source: str, question_from: str | None, num_fewshot: int, folder: Path):
+def build(task: str, source: str, question_from: str | None, num_fewshot: int, folder: Path) -> Any:
     """The harness's task object, with its items loaded. `folder` takes the written files and must outlive the object.
 
     Raises ItemError: items that are not on disk, where the source is the hub and the hub is switched off; distinct items
@@ -158,7 +158,7 @@ def _write_rows(rows: list[dict], path: Path) -> str:
     return str(path)
 
 
-def _replace_questions(task, question_from: str) -> None:
+def _replace_questions(task: Any, question_from: str) -> None:
     questions = items.read_questions(question_from)
     split = task.config.test_split or task.config.validation_split
 

@@ -171,7 +171,7 @@ def _item(row: dict, found: Family, path: Path, line: int, place: int) -> dict:
     return item
 
 
-def _label(value, labels: tuple, path: Path, line: int) -> int:
+def _label(value: object, labels: tuple, path: Path, line: int) -> int:
     text = str(value).strip()
     if not isinstance(value, bool) and text in map(str, range(len(labels))):
         return int(text)

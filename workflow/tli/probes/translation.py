@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,11 +34,11 @@ class Direction:
     def name(self) -> str:
         return f"{self.source}-{self.target}"
 
-    def forms(self, row) -> tuple[str, str]:
+    def forms(self, row: Any) -> tuple[str, str]:
         """The word that is asked, and its answer, of a row of tables.PAIRS."""
         return (row.target, row.source) if self.backwards else (row.source, row.target)
 
-    def links(self, row) -> Iterator[tuple[str, str]]:
+    def links(self, row: Any) -> Iterator[tuple[str, str]]:
         """(word, accepted answer) of all that the row says."""
         for target in (row.target, *alternatives(row.alternatives)):
             yield (target, row.source) if self.backwards else (row.source, target)

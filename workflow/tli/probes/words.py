@@ -17,7 +17,7 @@ from tli.lexicon.audit import COGNATE
 from tli.metrics.projection import project
 from tli.model.device import free_memory
 from tli.model.embedding import Embedded, embed, embed_all
-from tli.model.opened import Opened
+from tli.model.opened import Loaded, Opened
 from tli.model.pooling import tokenize
 from tli.model.streaming import Wanted
 from tli.probes.base import Answer, Probe, Setting
@@ -38,7 +38,13 @@ class Figures:
 
 
 def measure(
-    opened: Opened, listed: Listed, hidden_states: Sequence[int], poolings: Sequence[str], *, k: int = 10, progress=None
+    opened: Opened,
+    listed: Listed,
+    hidden_states: Sequence[int],
+    poolings: Sequence[str],
+    *,
+    k: int = 10,
+    progress: Callable[[int], None] | None = None,
 ) -> Figures:
     """Embed the forms of a list on an opened model, then take `figures_of` them."""
     return figures_of(embed(opened, listed.forms, list(hidden_states), list(poolings), progress=progress), listed, opened.layers, k)
@@ -170,7 +176,7 @@ class WordsProbe(Probe):
     def _similarity(self) -> np.ndarray | None:
         return similarity_of(self.splits(-1, 0))
 
-    def prepare(self, loaded, subjects: Sequence[Subject]) -> None:
+    def prepare(self, loaded: Loaded, subjects: Sequence[Subject]) -> None:
         self._base, self._read = None, {}
         self._waiting = list(subjects) if loaded.opened.stream is not None else []
 
@@ -197,7 +203,7 @@ class WordsProbe(Probe):
         listed = self._listed(subject.seed, subject.fold)
         return listed.candidates.forms if subject.is_baseline else listed.forms
 
-    def measure(self, loaded, subject: Subject, folder: Path) -> None:
+    def measure(self, loaded: Loaded, subject: Subject, folder: Path) -> None:
         listed = self._listed(subject.seed, subject.fold)
         embedded = self._vectors(loaded, subject)
         if subject.is_baseline and listed.forms != listed.candidates.forms:
@@ -225,7 +231,7 @@ class WordsProbe(Probe):
             made.rows.to_parquet(folder / "mapped.parquet", index=False)
             made.fits.to_parquet(folder / "fits.parquet", index=False)
 
-    def _vectors(self, loaded, subject: Subject) -> Embedded:
+    def _vectors(self, loaded: Loaded, subject: Subject) -> Embedded:
         if loaded.opened.stream is not None:
             if subject.unit not in self._read:
                 self._read = {}  # before others come

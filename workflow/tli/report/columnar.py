@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pandas as pd
 
@@ -68,7 +69,7 @@ def _number(value: float) -> float | int | str | None:
     return int(value) if float(value).is_integer() and abs(value) < 1e15 else float(value)
 
 
-def as_json(value) -> str:
+def as_json(value: Any) -> str:
     """JSON that can stand inside a script element: no character in it ends the element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":

@@ -63,7 +63,7 @@ def layer_name(layer: str) -> str:
     return {"best": "the best layer", "output": "the output"}.get(layer, f"hs[{layer}]")
 
 
-def rows(frame: pd.DataFrame, **values) -> pd.DataFrame:
+def rows(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     """The rows whose columns have the given values; a value None is not asked for."""
     for column, value in values.items():
         if value is not None:
@@ -111,7 +111,7 @@ def by_place(values: Iterable, order: Iterable[str]) -> list[str]:
     """Distinct values, those of `order` first and in its order, numbers by size, the rest by name."""
     order = list(order)
 
-    def place(value: str):
+    def place(value: str) -> tuple[int, float, str]:
         known = order.index(value) if value in order else len(order)
         return (known, float(value) if value.replace(".", "", 1).isdigit() else float("inf"), value)
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -28,6 +29,9 @@ from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, prediction, write_matrix
 from tli.training.checkpoint import Checkpoint
 from tli.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    import torch
 
 MATRIX_SENTENCES = 400  # that the gradients' matrix is made from
 OFF = 0.2  # by how much the matrix may misjudge KL
@@ -198,7 +202,7 @@ def _hold_against_kl(ratio: float) -> None:
 class _Progress:
     """A line for every fifth of a training, with the mean loss since the line before: a batch of one pair has none."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.losses: list[float] = []
 
     def __call__(self, step: int, steps: int, loss: float) -> None:
@@ -213,7 +217,7 @@ class _Progress:
 progress = _Progress()
 
 
-def _peak(device) -> int:
+def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         import torch
 

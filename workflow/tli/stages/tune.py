@@ -24,7 +24,7 @@ from tli.log import say, warn
 from tli.metrics.trial_choice import choose_trial, is_at_the_edge
 from tli.model.device import device_name
 from tli.probes.words import WordsProbe, states_of
-from tli.specs import Member, Trial
+from tli.specs import Member, TrainSpec, Trial
 from tli.stages.cell import Cell
 from tli.subjects import Subject
 
@@ -127,7 +127,7 @@ class _Tuning:
         gc.collect()  # the weights go before the whole model comes
         return facts
 
-    def _spec(self, number: int):
+    def _spec(self, number: int) -> TrainSpec:
         return next(one.cell.spec for one in self.tried if one.number == number)
 
     def measured(self) -> pd.DataFrame:

@@ -19,6 +19,7 @@ from tli.statistics.crossed import crossed, equivalence, one
 from tli.statistics.families import adjust_families
 from tli.statistics.inputs import Measured
 from tli.statistics.lines import Evidence, headline, verdict_lines
+from tli.statistics.units import Sheet
 from tli.statistics.word_figures import NAMES
 
 OVER_RANKS = ("gap", "mrr", "cosine")  # beside the primary endpoint
@@ -93,7 +94,9 @@ def judge_cells(measured: Measured, spec: StatisticsSpec) -> pd.DataFrame:
     return verdicts.table(judged, {}, spec)
 
 
-def gather(measured: Measured, spec: StatisticsSpec, progress=None, only_claims: bool = False) -> Gathered:
+def gather(
+    measured: Measured, spec: StatisticsSpec, progress: Callable[[int, int], None] | None = None, only_claims: bool = False
+) -> Gathered:
     """One pass over the sheets, each of which is dropped before the next is built."""
     gathered = Gathered()
     members = gathered.members = comparing.members(measured.runs)
@@ -128,7 +131,7 @@ def gather(measured: Measured, spec: StatisticsSpec, progress=None, only_claims:
     return gathered
 
 
-def _claims(gathered: Gathered, sheet, members: pd.DataFrame, spec: StatisticsSpec, place: str, pools: tuple[str, str]) -> None:
+def _claims(gathered: Gathered, sheet: Sheet, members: pd.DataFrame, spec: StatisticsSpec, place: str, pools: tuple[str, str]) -> None:
     for cell, of_cell in cells.cells_of(sheet, members[~members["control"]]):
         if sheet.pool == pools[0] and "heldout" in sheet.splits:
             gathered.claims[cell] = cells.claim_of(sheet, cell, of_cell, spec.primary, spec.alpha)
@@ -159,7 +162,7 @@ def _tests(parts: list[pd.DataFrame], spec: StatisticsSpec) -> pd.DataFrame:
     return adjust_families(table.fillna({"family": "", "note": "", "pool": "", "fold": 0}), fixed)[tables.TESTS]
 
 
-def _equivalences(sheet, members: pd.DataFrame, spec: StatisticsSpec) -> list[dict]:
+def _equivalences(sheet: Sheet, members: pd.DataFrame, spec: StatisticsSpec) -> list[dict]:
     """TOST of the crossed test: does a cell gain as much on held-out as on trained words, to within the margin?"""
     margin, rows = spec.equivalence_margin, []
     about = {"test": "TOST over seeds and units", "level": "exploratory", "family": f"equivalence: {spec.primary}", "seed": -1}

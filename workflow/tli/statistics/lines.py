@@ -13,10 +13,10 @@ import pandas as pd
 from tli import facts
 from tli.io import tables
 from tli.specs import StatisticsSpec
+from tli.statistics.case import Case
 from tli.statistics.crossed import crossed, equivalence, one
 from tli.statistics.families import adjust
 from tli.statistics.inputs import need
-from tli.statistics.verdicts import Case
 
 EVIDENCE = [*tables.CELL, "seed", "unit", "difference", "size"]
 

@@ -134,7 +134,7 @@ def _row(sheet: Sheet, rung: str, name: str, layer: str, of_rung: pd.DataFrame, 
     yield place | about | found | {"seeds": 0 if of_units else test["seeds"]}
 
 
-def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]):
+def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
     """(rung, name, layer, rows with seed, fold and run) of everything that a sheet holds."""
     by_run: dict[str, list[tuple[int, int]]] = {}
     for run, seed, fold in sheet.rows:

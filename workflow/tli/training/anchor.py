@@ -199,7 +199,7 @@ def prediction(whole: Any, opened: Opened, layer: int, sentences: Sequence[str],
 def changed(opened: Opened, layer: int, added: Any) -> Iterator[None]:
     """Within the block, `added` [rows, tokens, hidden] is added to hs[layer] of each pass. Not for hs[L], which no block reads."""
 
-    def bend(module, args, kwargs):
+    def bend(module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         if args:
             return (args[0] + added, *args[1:]), kwargs
         return args, kwargs | {"hidden_states": kwargs["hidden_states"] + added}

@@ -203,7 +203,7 @@ class Trainer:
         return self._record(folder, member, outcome, sum(p.numel() for p in weights.parameters.values()))
 
     def _outcome(
-        self, trained: loop.Trainable, batches: Batches, seed: int, progress, checkpoint: Checkpoint | None = None
+        self, trained: loop.Trainable, batches: Batches, seed: int, progress: Progress, checkpoint: Checkpoint | None = None
     ) -> loop.Outcome:
         """What came of one run, a failed one too. Raises TrainingError where the card's memory does not hold a step of it."""
 

@@ -13,7 +13,7 @@ from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
 from tli.io import store
 from tli.metrics.choice import choice_pooling
-from tli.specs import MapsSpec, MeasureSpec, Member, TextSpec, TrainSpec, TuneSpec, plain
+from tli.specs import MapsSpec, MeasureSpec, Member, ScanSpec, TextSpec, TrainSpec, TransferSpec, TuneSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,7 +46,7 @@ class ScanJob(OfModel):
     stage: ClassVar[str] = "scan"
 
     @property
-    def spec(self):
+    def spec(self) -> ScanSpec:
         return specs_of.scan_spec(self.experiment.config)
 
     @property
@@ -291,7 +291,7 @@ class EvaluateJob(MeasuringJob):
     stage: ClassVar[str] = "evaluate"
 
     @property
-    def spec(self):
+    def spec(self) -> MeasureSpec:
         return specs_of.measure_spec(self.experiment.config)
 
     @property
@@ -318,7 +318,7 @@ class TransferJob(MeasuringJob):
     stage: ClassVar[str] = "transfer"
 
     @property
-    def spec(self):
+    def spec(self) -> TransferSpec:
         return specs_of.transfer_spec(self.experiment.config)
 
     @property

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from tli.experiment import settings as specs_of
 from tli.experiment.job.base import Job, Paths
 from tli.io import store
-from tli.specs import plain
+from tli.specs import StatisticsSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,7 +34,7 @@ class StatisticsJob(OfEverything):
     stage: ClassVar[str] = "statistics"
 
     @property
-    def spec(self):
+    def spec(self) -> StatisticsSpec:
         return specs_of.statistics_spec(self.experiment.config)
 
     @property

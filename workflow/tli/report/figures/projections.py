@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from tli.report import style
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 NAMED_PAIRS = 36
 
 
 @style.styled
-def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: str = "heldout", most: int = NAMED_PAIRS):
+def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: str = "heldout", most: int = NAMED_PAIRS) -> Figure:
     """Words of both sides before and after, each translation pair joined by a line, the words written beside the points.
 
     `before` and `after` are rows of the projections table (columns side, pair_id, split, form, x, y) for one run and hidden
@@ -52,7 +58,7 @@ def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: st
     return figure
 
 
-def name_points(axes, words: pd.DataFrame) -> None:
+def name_points(axes: Axes, words: pd.DataFrame) -> None:
     """Write each word beside its point where it covers no other word or point; the place is the first of eight that is free."""
     points = axes.transData.transform(words[["x", "y"]].to_numpy(float))
     frame = axes.get_window_extent()
