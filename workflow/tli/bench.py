@@ -38,8 +38,8 @@ class Bench:
             if todo:
                 self._open(subject, subjects)
                 self._ask(subject, todo)
-            asking = [probe for probe in self.probes if probe.asks(subject)]
-            yield subject, [store.find(self.units, probe.kind, probe.key(subject)) for probe in asking], len(todo)
+            found = (store.find(self.units, probe.kind, probe.key(subject)) for probe in self.probes if probe.asks(subject))
+            yield subject, [folder for folder in found if folder is not None], len(todo)
 
     def measure_all(self, subjects: Sequence[Subject], log: str) -> dict[str, list[pd.DataFrame]]:
         """Every answer of every subject, by the answer's name, with the columns RUN. `log` begins the lines of the log."""
@@ -55,6 +55,7 @@ class Bench:
         return [probe for probe in asking if store.find(self.units, probe.kind, probe.key(subject)) is None]
 
     def _ask(self, subject: Subject, probes: list[Probe]) -> None:
+        assert self._loaded is not None
         if self._loaded.opened.stream is not None:  # a streamed model's subjects ride through it together
             self._write(subject, probes)
             return

@@ -72,7 +72,8 @@ class Concepts:
 
 def _read(words: list[str | os.PathLike]) -> tuple[list[str], dict[str, dict]]:
     """Languages in the order of the lists, and per concept (casefolded target, or what stands in LEARNED): names, category, forms of its rows."""
-    languages, found = [], {}
+    languages: list[str] = []
+    found: dict[str, dict] = {}
     for path in map(Path, words):
         source, _, target = path.stem.partition("-")
         if not target:
@@ -86,7 +87,7 @@ def _read(words: list[str | os.PathLike]) -> tuple[list[str], dict[str, dict]]:
                         raise ValueError(f"{path}, line {line}: {side} {row[side]!r} is empty or a repeat; drop it")
                     seen.add((side, row[side]))
                 row["target"] = LEARNED.get((path.stem, row["source"]), row["target"])
-                new = {"names": {}, "category": row["category"], "forms": set()}
+                new: dict = {"names": {}, "category": row["category"], "forms": set()}
                 concept = found.setdefault(row["target"].casefold(), new)
                 concept["names"].update({source: row["source"], target: row["target"]})
                 alternatives = [form for form in (row["alternatives"] or "").split("|") if form]
@@ -269,14 +270,14 @@ def make(
     recipe = replace(recipe or Recipe(), **changes)
     torch.set_num_threads(threads)
     graph = concepts(words, seed=recipe.seed, relations=recipe.relations)
-    shape = {"tagged": recipe.tagged, "related": recipe.related}
     count = recipe.steps * recipe.tokens_per_step // 6  # a line has more than 6 tokens: enough for all steps
-    text = lines(graph, count, seed=recipe.seed, **shape)
-    fresh = lines(graph, 2000, seed=recipe.seed + 1, **shape)
+    text = lines(graph, count, seed=recipe.seed, tagged=recipe.tagged, related=recipe.related)
+    fresh = lines(graph, 2000, seed=recipe.seed + 1, tagged=recipe.tagged, related=recipe.related)
     encoder = tokenizer(text[:20000], recipe.vocabulary)
     stream = batches(text, encoder, recipe.tokens_per_step, seed=recipe.seed)
 
     torch.manual_seed(recipe.seed)
+    options: dict[str, Any] = {"attn_implementation": "eager"}  # the fastest for lines of nine tokens
     config = LlamaConfig(
         vocab_size=len(encoder),
         hidden_size=recipe.hidden,
@@ -290,9 +291,9 @@ def make(
         eos_token_id=encoder.eos_token_id,
         pad_token_id=encoder.pad_token_id,
         use_cache=False,
-        attn_implementation="eager",  # the fastest for lines of nine tokens
+        **options,
     )
-    model = LlamaForCausalLM(config)
+    model: Any = LlamaForCausalLM(config)
     pretrain(model, iter(stream), recipe, progress)
     model = model.to(torch.bfloat16)
     with atomic.whole(output) as folder:

@@ -217,7 +217,7 @@ class Cost:
             if self.spec.gradient_checkpointing:  # of a block what it was given, and all of one at a time
                 step = step / self.blocks + self._step_tokens * self.blocks * known.hidden_size * itemsize
             if self._anchor == "kl":
-                step += 5 * 4 * self.spec.anchor.tokens_per_step * known.vocabulary
+                step += 5 * 4 * self._anchor_tokens * known.vocabulary
             return step
         if stage in ("check", "transfer"):
             texts = SHIPPED * LONGEST_SENTENCE / 2 * known.vocabulary * (itemsize + 8)
@@ -302,9 +302,15 @@ class Cost:
         return there + (2 - len(self.experiment.texts(self._languages))) * SHIPPED * SENTENCE_TOKENS
 
     @property
+    def _anchor_tokens(self) -> int:
+        """Tokens of running text in a step."""
+        return self.spec.anchor.tokens_per_step if self.spec.anchor else 0
+
+    @property
     def _anchor_text(self) -> float:
         """Tokens of running text that an anchored training may draw."""
-        return text_tokens(self.experiment, list(self.spec.anchor.text) or self._languages, 1 / 3)
+        given = list(self.spec.anchor.text) if self.spec.anchor else []
+        return text_tokens(self.experiment, given or self._languages, 1 / 3)
 
     @property
     def loading(self) -> float:
@@ -333,6 +339,7 @@ class Cost:
     def _tune(self) -> float:
         """Trial after trial, whose seeds may share their passes; an arm's steps are those of its longest trial."""
         tune = self.experiment.arms[self.work.arm].tune
+        assert tune is not None  # a job of trials
         longest = Cost(self.experiment, replace(self.work.trainings, runs=len(tune.seeds)), self.card_gb, self.given)
         share = sum(trial.epochs for trial in tune.trials) / max(tune.epochs)
         return longest.loading + share * longest._train() + self.phases[1].seconds
@@ -407,7 +414,7 @@ class Cost:
     def _step_tokens(self) -> float:
         """Of a step: both sides of the batch, all forms twice where a word is pulled to itself, and the anchor's text."""
         words = 2 * self.spec.batch_size * TOKENS * (2 if self.spec.pulls_own_word else 1)
-        return words + (self.spec.anchor.tokens_per_step if self.spec.anchor else 0)
+        return words + self._anchor_tokens
 
     @property
     def _modules(self) -> int:
@@ -446,8 +453,8 @@ class Cost:
         number = self.together
         step = machine.step(values, self.blocks, number * self._step_tokens, self._modules)
         if head:  # of the anchor's tokens only: forward of both, backward of one
-            step += 6 * head * number * spec.anchor.tokens_per_step / (4 * values * number * self._step_tokens) * step
-            step += 3 * machine.probabilities(number * spec.anchor.tokens_per_step, known.vocabulary)
+            step += 6 * head * number * self._anchor_tokens / (4 * values * number * self._step_tokens) * step
+            step += 3 * machine.probabilities(number * self._anchor_tokens, known.vocabulary)
         return self._anchoring() + ceil(work.runs / number) * every * step + work.runs * 2
 
     def _anchoring(self) -> float:

@@ -69,9 +69,9 @@ def expand_arms(config: Config) -> dict[str, ResolvedArm]:
             for weighted, values in _by_weight(full_name, _values(config, name, parent)):
                 for resolved in _by_budget(weighted, values, config.pooling.train):
                     arms[resolved.name] = resolved
-    for arm in arms.values():
-        if arm.tune and arm.is_placebo:
-            _assert_tuned_with(config, arm, arms[arm.placebo_of])
+    for resolved in arms.values():
+        if resolved.tune and resolved.is_placebo:
+            _assert_tuned_with(config, resolved, arms[resolved.placebo_of])
     return arms
 
 
@@ -87,7 +87,8 @@ def written_at(config: Config, arm: str, name: str) -> Key:
     chain = [entry]
     while parent is not None:
         chain.append(parent)
-        parent = config.arms[parent].like
+        above = config.arms[parent].like
+        parent = None if isinstance(above, list) else above
     for place in chain:
         if name in config.arms[place].model_fields_set:
             return ("arms", place, name)

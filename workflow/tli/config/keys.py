@@ -628,7 +628,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _anchors_have_text(self) -> Self:
-        for place, section in {("training",): self.training, **{("arms", name): arm for name, arm in self.arms.items()}}.items():
+        sections: dict[tuple[str, ...], Training | Arm] = {("training",): self.training}
+        for place, section in (sections | {("arms", name): arm for name, arm in self.arms.items()}).items():
             if section.anchor is None:
                 continue
             for language in section.anchor.text or sorted({language for pair in self.pairs for language in pair.split("-")}):

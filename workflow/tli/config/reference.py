@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import types
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
@@ -73,7 +73,7 @@ def all_keys() -> set[str]:
     return found
 
 
-def _table(section: type[BaseModel], skip: set[str] = frozenset()) -> str:
+def _table(section: type[BaseModel], skip: Collection[str] = ()) -> str:
     rows = ["| key | type | default | meaning | example |", "|---|---|---|---|---|"]
     for name, field in section.model_fields.items():
         if name not in skip:

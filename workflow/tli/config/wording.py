@@ -80,7 +80,9 @@ def _walk(location: tuple) -> tuple[Key, Any, bool]:
 
     pydantic puts the branch of a union into its locations; no user wrote that.
     """
-    key, wanted, above = [], Config, None
+    key: list = []
+    wanted: Any = Config
+    above: Any = None
     union: Any = None  # the union whose branch was the last part
     for part in location:
         wanted = _bare(wanted)

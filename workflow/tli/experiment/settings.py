@@ -58,11 +58,11 @@ def maps_spec(config: Config) -> MapsSpec:
     folds = config.split.folds > 1
     states = {state for state in config.evaluation.hidden_states if isinstance(state, int)}
     if folds:  # few states are measured then: those that the grid names are among them
-        states |= {state for arm in expand_arms(config).values() for state in map(str, arm.loss_layers) if state.isdigit()}
+        states |= {int(layer) for arm in expand_arms(config).values() for layer in arm.loss_layers if layer.isdigit()}
     return MapsSpec(
         names=tuple(config.maps),
         twins=() if folds else tuple(config.seed_list[:TWINS]),
-        states=tuple(sorted(map(int, states))),
+        states=tuple(sorted(states)),
         csls_k=config.scan.csls_k,
     )
 

@@ -49,7 +49,7 @@ def get(store: Path, kind: str, key: dict, build: Callable[[Path], None]) -> tup
         return found, False
     with make(store, kind, key) as folder:
         build(folder)
-    return find(store, kind, key), True
+    return Path(store) / kind / digest(key), True
 
 
 def sweep(store: Path, idle: float = 86_400) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -398,7 +399,7 @@ def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | Non
             table.to_csv(beside, sep="\t", index=False, quoting=csv.QUOTE_NONE, escapechar=None, quotechar="\x00")
 
 
-def read(path: str | os.PathLike, columns: list[str] | None = None, text: list[str] = ()) -> pd.DataFrame:
+def read(path: str | os.PathLike, columns: list[str] | None = None, text: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table; names, labels and the columns in `text` stay text, even where they look like numbers or "NA".
 
     Raises TableError when the file is missing, is no table, or lacks one of `columns`.

@@ -74,7 +74,7 @@ def _joined(
     return rows
 
 
-def _open(path: str | Path) -> Any:
+def _open(path: str) -> Any:
     from pycldf import Dataset
 
     place = Path(path)

@@ -29,7 +29,7 @@ def _data(locale: str) -> Any:
     # all locales share, so that the next locale asked would answer with this one's months (Babel 2.18).
     from babel import localedata
 
-    return localedata.LocaleDataDict(copy.deepcopy(localedata.load(locale)))
+    return localedata.LocaleDataDict(copy.deepcopy(dict[Any, Any](localedata.load(locale))))
 
 
 def terms(locale: str, kind: str) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -110,12 +111,16 @@ def clean(raw: pd.DataFrame, rules: Rules | None = None) -> tuple[pd.DataFrame, 
     return pairs, record
 
 
-def _mapped(column: pd.Series, function: Callable[[str], str]) -> pd.Series:
+def _mapped(column: pd.Series, function: Callable[[str], Any]) -> pd.Series:
     """`function` of each cell, called once for each distinct text."""
     codes, distinct = pd.factorize(column.to_numpy(dtype=object))
     new = np.empty(max(1, len(distinct)), dtype=object)
     new[: len(distinct)] = [function(text) for text in distinct]
     return pd.Series(new[codes], index=column.index, dtype=object)
+
+
+def _joined_parts(marks: str, text: str) -> str:
+    return "\x1f".join(parts(text, marks))
 
 
 def _side(changes: Changes, usable: pd.DataFrame, side: str, language: str, separators: str) -> pd.DataFrame:
@@ -134,12 +139,12 @@ def _side(changes: Changes, usable: pd.DataFrame, side: str, language: str, sepa
         for reason, step in steps:
             column = _step(changes, column, column.index, field, reason, step)
         marks = separators if side == "source" or "|" in separators else separators + "|"  # "|" joins alternatives
-        joined = _mapped(column, lambda text, marks=marks: "\x1f".join(parts(text, marks)))
+        joined = _mapped(column, partial(_joined_parts, marks))
         commas = column.index[_mapped(column, has_comma).astype(bool)] if "," in marks else column.index[:0]
         phrases = commas[usable.loc[commas, "target" if side == "source" else "source"].map(is_phrase).astype(bool)]
         if len(phrases):
             others = marks.replace(",", "")
-            joined[phrases] = _mapped(column[phrases], lambda text, marks=others: "\x1f".join(parts(text, marks)))
+            joined[phrases] = _mapped(column[phrases], partial(_joined_parts, others))
         split = [text.split("\x1f") for text in joined.tolist()]
         counts = np.array([len(forms) for forms in split], dtype=np.int64)
         if field == side:
@@ -171,6 +176,10 @@ def _step(changes: Changes, column: pd.Series, rows: Any, field: str, reason: st
     return new
 
 
+def _in_script(script: str, form: str) -> bool:
+    return in_script(form, script)
+
+
 def _reasons(long: pd.DataFrame, rules: Rules) -> pd.Series:
     """Why each (source, translation) is left out, "" if it is not."""
     reason = pd.Series("", index=long.index, dtype=object)
@@ -185,8 +194,8 @@ def _reasons(long: pd.DataFrame, rules: Rules) -> pd.Series:
         forms = long.loc[reason == "", side]
         script = majority_script(forms.unique().tolist()) if script is None else script
         if script:
-            wrong = _mapped(forms, lambda form, s=script: "" if in_script(form, s) else "x")
-            mark((wrong.reindex(long.index) == "x"), f"{side} is not written in {script}")
+            right = _mapped(forms, partial(_in_script, script)).reindex(long.index)
+            mark(right.isin([False]), f"{side} is not written in {script}")
     if rules.identical == "drop":
         mark(long["source_key"] == long["target_key"], "source and target are the same")
     return reason

@@ -129,7 +129,7 @@ def _given(pairs: pd.DataFrame) -> pd.Series:
             f"the split {given[place]!r} of {pairs['source'][place]!r} is not known",
             f"use {', '.join(SPLITS)}, or leave it empty",
             file=str(file),
-            line=line or 0,
+            line=int(line or 0),
         )
     return given
 

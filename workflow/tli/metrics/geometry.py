@@ -53,9 +53,10 @@ def debiased_cka(x: np.ndarray, y: np.ndarray) -> float:
     n = len(x)
     if n < 4:
         return float("nan")
-    x, y = _centre(x), _centre(y)
-    if x is None or y is None:
+    one, other = _centre(x), _centre(y)
+    if one is None or other is None:
         return float("nan")
+    x, y = one, other
     within = _hsic(x, x), _hsic(y, y)
     if min(within) <= 0:
         return float("nan")

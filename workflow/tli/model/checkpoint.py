@@ -110,7 +110,7 @@ def truncated(config: Any, blocks: int) -> Any:
 def signature(auto: Any, config: Any) -> set[str]:
     """Names of the arguments of the class that `auto` takes for this config."""
     kind = auto._model_mapping.get(type(config), None)
-    return set(inspect.signature(kind.__init__).parameters) if isinstance(kind, type) else set()
+    return set(inspect.signature(kind).parameters) if isinstance(kind, type) else set()
 
 
 def stored_form(config: Any) -> str:

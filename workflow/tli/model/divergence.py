@@ -152,9 +152,10 @@ def compare_streamed(
     return found
 
 
-def _wanted(opened: Opened, rider: Adapter | Inside) -> Wanted:
-    is_map = isinstance(rider, Inside)
-    return Wanted([opened.layers], None if is_map else rider, inside=rider if is_map else None)
+def _wanted(opened: Opened, rider: Adapter | Inside | None) -> Wanted:
+    if isinstance(rider, Inside):
+        return Wanted([opened.layers], inside=rider)
+    return Wanted([opened.layers], rider)
 
 
 def _gathered(states: Sequence[Any], owners: np.ndarray, places: np.ndarray, device: Any) -> Any:

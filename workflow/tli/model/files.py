@@ -154,7 +154,7 @@ def check_folder(folder: Path) -> dict:
         without = [k for k in sorted(blocks) if k < layers and (stem, suffix) not in blocks[k]]
         if 0 < len(without) <= layers // 2 and len(blocks) > 1:
             lacking.append(f"{stem}.{without[0]}.{suffix}")
-    tied = bool(config.get("tie_word_embeddings", LLAMA_NAMES.get(family, False)))
+    tied = bool(config.get("tie_word_embeddings", LLAMA_NAMES.get(str(family), False)))
     if family in LLAMA_NAMES and any(name.startswith("model.layers.") for name in tensors):
         headed = any("CausalLM" in a for a in config.get("architectures") or [])
         shared = {"model.embed_tokens.weight", "lm_head.weight"}

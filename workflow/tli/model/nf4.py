@@ -104,7 +104,8 @@ def replaced(parameter: Any, weight: torch.Tensor) -> Any:
     from bitsandbytes.nn import Params4bit
 
     options = {name: value for name, value in parameter.__dict__.items() if not name.startswith("_") and name != "data"}
-    return Params4bit(weight, **options | {"bnb_quantized": False, "requires_grad": False}).to(parameter.device)
+    made: Any = Params4bit(weight, **options | {"bnb_quantized": False, "requires_grad": False})
+    return made.to(parameter.device)
 
 
 def dequantized(parameter: Any) -> torch.Tensor:

@@ -59,7 +59,10 @@ def open_model(spec: ModelSpec, blocks: int | None = None, *, quantized: bool = 
         config = truncated(config, blocks)
     source = None
     if streams:
-        base, source = open_streamed(spec, config, checkpoint_folder(spec), quantized)
+        folder = checkpoint_folder(spec)
+        if folder is None:
+            raise ModelError(f"{spec.source}: only a model whose files are on disk is streamed; fetch it first, or set stream: never")
+        base, source = open_streamed(spec, config, folder, quantized)
     else:
         base = _load(AutoModel, spec, config, quantized, headless=True, times=times)
         base = text_part(base, config)
@@ -131,30 +134,33 @@ def _load(auto: Any, spec: ModelSpec, config: Any, quantized: bool, headless: bo
     import torch
     from safetensors import SafetensorError
 
-    device, covered = resolve_device(spec.device), None
+    device = resolve_device(spec.device)
     folder, form = checkpoint_folder(spec), stored_form(config)
     if folder is not None and any(folder.glob("*.safetensors")):
         assert_plain_numbers(spec.source, config, {} if form else read_tensors(folder))
     options: dict[str, Any] = {"dtype": getattr(torch, spec.dtype), "use_safetensors": True, "output_loading_info": True}
+    in_nf4: Coverage | None = None
     rounds = quantized and spec.quantization == "nf4" and not getattr(config, "quantization_config", None)
     spreads = spec.across_gpus and device.type == "cuda"
-    if rounds or spreads:
+
+    def covered() -> Coverage:
         empty = frame(auto, spec, config, tables=False)
-        covered = coverage(empty, find_blocks(text_part(empty, config), count_of_blocks(config)))
+        return coverage(empty, find_blocks(text_part(empty, config), count_of_blocks(config)))
+
     if device.type == "cuda":
         in_4_bits = rounds or form == "bitsandbytes 4 bit"
-        options["device_map"] = _device_map(covered, in_4_bits, options["dtype"].itemsize, times) if spreads else {"": 0}
-    covered = covered if rounds else None
+        options["device_map"] = _device_map(covered(), in_4_bits, options["dtype"].itemsize, times) if spreads else {"": 0}
     if rounds:
         from transformers import BitsAndBytesConfig
 
-        assert_covered(covered, spec.source)
+        in_nf4 = covered()
+        assert_covered(in_nf4, spec.source)
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=options["dtype"],
             # Said here, since Transformers by itself leaves out the last module of what it opens: in a truncated model another one.
-            llm_int8_skip_modules=list(covered.outside),
+            llm_int8_skip_modules=list(in_nf4.outside),
         )
     if headless:
         options |= without_pooler(auto, config)
@@ -179,10 +185,10 @@ def _load(auto: Any, spec: ModelSpec, config: Any, quantized: bool, headless: bo
             "filled with random numbers. Copy the model again, or ask its author for the complete checkpoint"
         )
     guard_cpu(model)
-    if covered is not None:
+    if in_nf4 is not None:
         converted = {name for name, module in model.named_modules() if type(module).__name__ == "Linear4bit"}
-        if converted != covered.inside:
-            odd = sorted(converted ^ covered.inside)
+        if converted != in_nf4.inside:
+            odd = sorted(converted ^ in_nf4.inside)
             raise ModelError(
                 f"{spec.source}: {len(odd)} modules are in 4 bits or not against the rule, {odd[0]} first; set quantization: none, and "
                 "please report it with the model's config.json"

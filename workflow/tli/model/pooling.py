@@ -74,10 +74,9 @@ def after_space(tokenizer: Any, words: list[str]) -> list[list[int]]:
         for i, ids in zip(left, whole, strict=True):
             if ids[: len(before)] == before:
                 result[i] = ids[len(before) :]
-    melted = next((word for word, ids in zip(words, result, strict=True) if ids is None), None)
-    if melted is not None:
+    for melted in (word for word, ids in zip(words, result, strict=True) if ids is None):
         raise EmbedError(f"the word {melted!r} shares a token with what goes before it in a text; set word_form: alone for this model")
-    return result
+    return [ids for ids in result if ids is not None]
 
 
 def _spaces(tokenizer: Any, words: list[list[int]]) -> list[int]:

@@ -148,7 +148,8 @@ def _record(opened: Opened, rows: packing.Rows) -> _Call:
         with loaded(opened, 0):
             output = opened.blocks[0](first[0], *args, **kwargs)
             opened.stream.outputs = len(output) if isinstance(output, tuple) else 0
-        arguments.clear(), first.clear()
+        arguments.clear()
+        first.clear()
     with _replaced(opened, lambda *call: _wrap(opened, note(*call))):
         _forward(opened, given)
     return _Call(first[0], arguments)

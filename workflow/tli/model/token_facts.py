@@ -182,7 +182,8 @@ def _letters(text: str) -> int:
 
 def _unknown_ids(tokenizer: Any) -> set[int]:
     """Ids that stand for what is not in the vocabulary: as the tokenizer names it, and as its model does where that is silent."""
-    ids, backend = {tokenizer.unk_token_id}, getattr(tokenizer, "backend_tokenizer", None)
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    ids = {tokenizer.unk_token_id}
     model = getattr(backend, "model", None)
     if name := getattr(model, "unk_token", None):
         ids.add(tokenizer.convert_tokens_to_ids(name))

@@ -140,7 +140,7 @@ def _write_local(task: str, own: Path, source: str, question_from: str | None, n
     folder.mkdir(parents=True, exist_ok=True)
     settings = load_yaml(own, resolve_func=False)
     scored = settings.get("test_split") or settings.get("validation_split")
-    splits = {"training_split": None, "validation_split": None, "test_split": None, "fewshot_split": None}
+    splits: dict[str, str | None] = {"training_split": None, "validation_split": None, "test_split": None, "fewshot_split": None}
     splits["test_split" if settings.get("test_split") else "validation_split"] = scored
     files = {scored: _write_rows(items.read_items(task, source, question_from), folder / f"{task}.jsonl")}
     if num_fewshot:

@@ -230,7 +230,7 @@ def harness_yaml(task: str) -> Path:
     from importlib.util import find_spec
 
     spec = find_spec("lm_eval")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise ItemError("the package lm_eval is not installed; install what environment.yml names")
     root = Path(spec.submodule_search_locations[0]) / "tasks"
     found, _ = family(task)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -90,7 +91,7 @@ def items_of(pairs: pd.DataFrame, wording: Wording, shots: int, choices: int) ->
         others = _like_length(order, place[key(answer)], choices, right)
         if not others:
             continue
-        offered = sorted([key(answer), *others], key=lambda form, word=word: _digest(f"{key(word)}\t{form}"))
+        offered = sorted([key(answer), *others], key=partial(_drawn, key(word)))
         shown = _shots(trained, wording, word, right, shots)
         items.append(
             {
@@ -143,6 +144,10 @@ def _shots(trained: list[tuple[str, str]], wording: Wording, word: str, right: M
     raise ItemError(
         f"transfer.translate.shots: {shots} training pairs are to stand before {word!r}, and the list has {len(shown)} that may; ask for fewer"
     )
+
+
+def _drawn(word: str, form: str) -> bytes:
+    return _digest(f"{word}\t{form}")
 
 
 def _digest(text: str) -> bytes:

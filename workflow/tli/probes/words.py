@@ -192,8 +192,8 @@ class WordsProbe(Probe):
         held = 2 * len(self._read_forms) * states * len(self.spec.poolings) * opened.hidden_size * 4  # and what is made of them
         once = once[: max(1, int(free_memory() / 2 / held))]
         wanted = {one.unit: one.wanted(opened, self.states[one.run], self.spec.merge) for one in once}
-        if states := {state for one in once if one.map_inside for state in self.states[one.run]}:
-            wanted[TARGETS] = Wanted(sorted(states))
+        if below := {state for one in once if one.map_inside for state in self.states[one.run]}:
+            wanted[TARGETS] = Wanted(sorted(below))
         embedded = embed_all(opened, self._read_forms, list(wanted.values()), list(self.spec.poolings))
         self._read = dict(zip(wanted, embedded, strict=True))
         self._waiting = [one for one in waiting if one.unit not in self._read]
@@ -216,8 +216,8 @@ class WordsProbe(Probe):
         if self._projected_pairs(subject):
             first = self.states[subject.run][0], self.spec.poolings[0]
             asked = np.sort(np.unique(np.concatenate([pool.pairs for pool in listed.pools])))
-            sides = (side[asked] for side in result.vectors[first])
-            maps = project(*sides, listed.pairs.iloc[asked].reset_index(drop=True), self.spec.projected_pairs)
+            source, target = (side[asked] for side in result.vectors[first])
+            maps = project(source, target, listed.pairs.iloc[asked].reset_index(drop=True), self.spec.projected_pairs)
             maps.insert(0, "hidden_state", first[0])
             maps.to_parquet(folder / "projections.parquet", index=False)
 

@@ -25,7 +25,7 @@ def clean(frame: pd.DataFrame) -> pd.DataFrame:
 
 def fitted(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """As much of a table as the page takes, the rows that claims rest on first, and a note on what was left out."""
-    most, whole, notes = max(100, CELLS_IN_PAGE // max(1, len(frame.columns))), len(frame), []
+    most, whole, notes = max(100, CELLS_IN_PAGE // max(1, len(frame.columns))), len(frame), list[str]()
     for column, value, note in (
         ("split", "heldout", "held-out"),
         ("hidden_state", "output", "at the last hidden state"),

@@ -38,7 +38,7 @@ class Picture:
     def is_wide(self) -> bool:
         """Whether words beside it would leave it too little room."""
         width = re.search(r'style="width:(\d+)px"', self.svg)
-        return bool(width) and int(width.group(1)) > WIDE
+        return width is not None and int(width.group(1)) > WIDE
 
 
 def caption(key: str) -> list[str]:

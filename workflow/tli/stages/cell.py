@@ -115,15 +115,16 @@ class Cell:
         lacking = [member for member in self.members if self.unit(member) is None]
         if lacking and trainer is None:
             self.assert_known()
-        if lacking and (trainer is None or not trainer.can_turn_to(self.spec)):
-            trainer = self.trainer()
-        elif lacking:
-            trainer.turn_to(self.spec, self.anchoring())
-        if lacking and self.job.experiment.config.jobs.seeds_together and trainer.trains_together:
-            trainer.prepare(lacking, progress)
+        if lacking:
+            if trainer is None or not trainer.can_turn_to(self.spec):
+                trainer = self.trainer()
+            else:
+                trainer.turn_to(self.spec, self.anchoring())
+            if self.job.experiment.config.jobs.seeds_together and trainer.trains_together:
+                trainer.prepare(lacking, progress)
         for number, member in enumerate(self.members, 1):
             place, checkpoint = f"{member} ({number} of {len(self.members)})", self.checkpoint(member)
-            if member in lacking:
+            if trainer is not None and member in lacking:
                 say(f"{self.job.stage}: {place}, loss at hs[{self.loss_layer}], {len(self.trained(member))} pairs")
                 self.train(trainer, member, checkpoint)
             else:

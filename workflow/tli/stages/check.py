@@ -97,7 +97,9 @@ def not_numbers(folder: Path | None, values: int = 2**24) -> str:
     """
     from safetensors import safe_open
 
-    for name, place in files.read_tensors(folder).items() if folder else ():
+    if folder is None:
+        return ""
+    for name, place in files.read_tensors(folder).items():
         with safe_open(str(Path(folder) / place.file), "pt") as stored:
             part, rows = stored.get_slice(name), place.shape[0] if place.shape else 0
             step = max(1, values * rows // max(1, files.product(place.shape)))
@@ -139,7 +141,7 @@ def perplexity_of_sentences(model: str, whole_model: Any, tokenizer: Any) -> dic
     Returns language -> {"perplexity", "tokens", "uniform"}; warns where the model is hardly better than guessing in all.
     """
 
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for language in sorted(path.stem for path in SENTENCES.glob("*.txt")):
         sentences = shipped_sentences(language)
         value, tokens = perplexity(whole_model, tokenizer, sentences)

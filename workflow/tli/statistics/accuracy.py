@@ -200,7 +200,7 @@ def _difference(matrix: pd.DataFrame | None, cell: pd.DataFrame, contrast: str) 
     """Seeds, and both sides [2, seeds, items] of one contrast on the items that all have; None without any."""
     if matrix is None:
         return None
-    there, sides = set(matrix.columns), {}
+    there, sides = set(matrix.columns), dict[int, np.ndarray]()
     for run in cell.itertuples(index=False):
         names = [(run.model, run.pair, getattr(run, side)) for side in RUNS_OF[contrast]]
         if all(name in there for name in names):
@@ -250,7 +250,7 @@ def _cells(measures: list, about: pd.DataFrame, runs: pd.DataFrame, spec: Statis
 def _detectable(grid: np.ndarray, row: Any, spec: StatisticsSpec) -> float:
     if row.zero or min(grid.shape) < 2:
         return float("nan")
-    design = power.Design(*grid.shape, family=max(row.family_size, 1), with_placebo=False)
+    design = power.Design(len(grid), grid.shape[1], family=max(row.family_size, 1), with_placebo=False)
     return power.detectable(power.components([grid]), design, spec.alpha)
 
 
@@ -260,8 +260,8 @@ def _trends(measures: list, runs: pd.DataFrame, spec: StatisticsSpec) -> pd.Data
     for head, by_rank in ranks.lines(ranks.points(runs), runs):
         for measure, task, matrix, minus in measures:
             for contrast in CONTRASTS if minus is None else ():
-                parts = {rank: _difference(matrix, cell, contrast) for rank, cell in by_rank.items()}
-                parts = {rank: part for rank, part in parts.items() if part is not None}
+                found = {rank: _difference(matrix, cell, contrast) for rank, cell in by_rank.items()}
+                parts = {rank: part for rank, part in found.items() if part is not None}
                 if len({part[1].shape[2] for part in parts.values()}) != 1:
                     continue
                 differences = {rank: (seeds, both[0] - both[1]) for rank, (seeds, both) in parts.items()}

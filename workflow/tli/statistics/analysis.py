@@ -165,16 +165,18 @@ def _tests(parts: list[pd.DataFrame], spec: StatisticsSpec) -> pd.DataFrame:
 def _equivalences(sheet: Sheet, members: pd.DataFrame, spec: StatisticsSpec) -> list[dict]:
     """TOST of the crossed test: does a cell gain as much on held-out as on trained words, to within the margin?"""
     margin, rows = spec.equivalence_margin, []
+    if margin is None:
+        return []
     about = {"test": "TOST over seeds and units", "level": "exploratory", "family": f"equivalence: {spec.primary}", "seed": -1}
     about |= {"metric": spec.primary, "split": "heldout - train", "contrast": "held-out gain - train gain"}
     note = f"margin +- {margin:g}; low and high are the 90 % interval that lies within it if equivalent"
     for cell, of_cell in cells.cells_of(sheet, members[~members["control"]]):
         heldout, train = (Difference.of(sheet, of_cell, facts.AFTER_BEFORE, split) for split in ("heldout", "train"))
         both = np.intersect1d(heldout.seeds, train.seeds)
-        grids = [part.table(spec.primary, both) for part in (heldout, train)]
-        if not all(grid.size for grid in grids):
+        of_heldout, of_train = (part.table(spec.primary, both) for part in (heldout, train))
+        if not of_heldout.size or not of_train.size:
             continue
-        test = one(crossed(*grids, alpha=0.10))
+        test = one(crossed(of_heldout, of_train, alpha=0.10))
         p = equivalence(test, margin)
         figures = {name: test[name] for name in ("units", "df", "estimate", "low", "high", "statistic")}
         figures |= {"n": test["seeds"], "p": p, "log10_p": np.log10(p) if p > 0 else -np.inf, "note": test["note"] or note}

@@ -87,9 +87,9 @@ def table_of(rows: pd.DataFrame, margin: float) -> np.ndarray:
 def _answer(cell: tuple, evidence: Evidence | None, spec: StatisticsSpec) -> dict:
     answer = dict(zip(tables.CELL, cell, strict=True)) | {"answer": facts.NOT_MEASURED, "part": "", "seeds": 0, "units": 0}
     answer |= dict.fromkeys(("margin", "estimate", "low", "high", "p", "p_same", "same_within"), float("nan"))
-    rows = evidence.table if evidence is not None else pd.DataFrame()
-    if len(rows):
-        rows = rows[(rows[tables.CELL] == list(cell)).all(axis=1)]
+    if evidence is None or evidence.table.empty:
+        return answer
+    rows = evidence.table[(evidence.table[tables.CELL] == list(cell)).all(axis=1)]
     if not len(rows):
         return answer
     tests = _tests(rows, evidence.margin, spec)

@@ -64,16 +64,19 @@ class Anchor:
         self.packed = is_exact(opened, "pack", self.sentences)
         self.before = divergence.last_states(opened, [one.ids for one in self.sentences], self.state)  # on the CPU: a step needs few
         self.head = whole.get_output_embeddings().weight.detach().clone() if spec.metric == "kl" and _is_tied(whole) else None
-        self.matrix = read_matrix(anchoring.matrix, opened.device) if spec.metric == "gradient-weighted" else None
+        self.matrix: Any = None
+        if spec.metric == "gradient-weighted":
+            assert anchoring.matrix is not None  # whoever trains so has made it
+            self.matrix = read_matrix(anchoring.matrix, opened.device)
 
     def draws(self, seed: int, done: int = 0) -> Iterator[np.ndarray]:
         """The sentences of each step after `done`, in an order that comes from the seed alone; all before one comes again."""
         return islice(self._draws(seed), done, None)
 
     def _draws(self, seed: int) -> Iterator[np.ndarray]:
-        order, waiting = np.random.default_rng([seed, 16]), []
+        order, waiting = np.random.default_rng([seed, 16]), list[int]()
         while True:
-            drawn, tokens = [], 0
+            drawn, tokens = list[int](), 0
             while tokens < self.spec.tokens_per_step and len(drawn) < len(self.sentences):
                 waiting = waiting or order.permutation(len(self.sentences)).tolist()
                 drawn.append(waiting.pop())

@@ -146,7 +146,7 @@ def losses(
             lay([laid.places[mine] for mine in of_members], laid.ids.size)
 
     flat = [word for mine in words for word in mine]
-    packed = lay is not None or (batches[0].packed and anchored.anchor.packed)
+    packed = lay is not None or (batches[0].packed and (anchored is None or anchored.anchor.packed))
     extra = () if anchored is None else (anchored.anchor.state,)
     pooled, states, laid = passed(batches[0].opened, flat, (layer, *extra), batches[0].pooling, packed, places)
     pairs = torch.stack([pooled[mine][:count] for mine in of_members]) if anchored else pooled

@@ -218,8 +218,8 @@ def _assert_moved(trained: Trainable, before: dict[str, Any], outcomes: list[Out
     for number, (outcome, seed) in enumerate(zip(outcomes, seeds, strict=True)):
         if not any(loss > 0 and rate > 0 for loss, rate in zip(outcome.losses, outcome.learning_rates, strict=True)):
             continue
-        pick = (lambda p, number=number: p[number]) if trained.members > 1 else (lambda p: p)
-        if all(torch.equal(pick(value), pick(trained.parameters[name].detach())) for name, value in before.items()):
+        mine: Any = number if trained.members > 1 else slice(None)
+        if all(torch.equal(value[mine], trained.parameters[name].detach()[mine]) for name, value in before.items()):
             raise TrainingError(f"seed {seed}: training moved no weight although its loss was above zero; the gradient does not arrive")
 
 
@@ -227,7 +227,7 @@ def optimizer_of(parameters: list, spec: TrainSpec) -> torch.optim.Optimizer:
     """AdamW as the spec asks for it."""
     import torch
 
-    options = {"lr": spec.learning_rate, "weight_decay": spec.weight_decay}
+    options: dict[str, Any] = {"lr": spec.learning_rate, "weight_decay": spec.weight_decay}
     if spec.optimizer == "adamw-8bit":
         import bitsandbytes
 

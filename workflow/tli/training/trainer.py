@@ -76,9 +76,8 @@ class Trainer:
         if spec.gradient_checkpointing:
             self.opened.base.gradient_checkpointing_enable({"use_reentrant": False})
         self.task = self._task(anchoring)
-        self.shape = None
-        if not spec.is_full:
-            self.shape = lora.LoraShape(spec.rank, spec.alpha, spec.dropout, spec.target_modules, self.blocks)
+        rank, alpha = spec.rank or 0, spec.alpha or 0.0  # none of a full fine-tuning, which asks for no shape
+        self.shape = lora.LoraShape(rank, alpha, spec.dropout, spec.target_modules, self.blocks)
         self._weights: AllWeights | None = None
         self._choices: dict[Member, np.ndarray] = {}
         self._expected: list[Member] = []
@@ -96,7 +95,8 @@ class Trainer:
 
     def turn_to(self, spec: TrainSpec, anchoring: Anchoring | None = None) -> None:
         """Go on with other settings of the cell on the same weights; each run is what it is on weights opened anew."""
-        self.spec, self.task = spec, None
+        self.spec = spec
+        del self.task  # its anchor holds states of the model: the old one goes before the new one comes
         self.task = self._task(anchoring)
         self._choices, self._expected, self._ready = {}, [], {}
         self.__dict__.pop("seeds_at_a_time", None)
@@ -203,7 +203,12 @@ class Trainer:
         return self._record(folder, member, outcome, sum(p.numel() for p in weights.parameters.values()))
 
     def _outcome(
-        self, trained: loop.Trainable, batches: Batches, seed: int, progress: Progress, checkpoint: Checkpoint | None = None
+        self,
+        trained: loop.Trainable,
+        batches: Batches,
+        seed: int,
+        progress: Callable[[int, float], None],
+        checkpoint: Checkpoint | None = None,
     ) -> loop.Outcome:
         """What came of one run, a failed one too. Raises TrainingError where the card's memory does not hold a step of it."""
 

@@ -114,7 +114,7 @@ class OfModel(Job):
     @property
     def list_files(self) -> Paths:
         """The pairs of the job's list, and with folds their deal."""
-        files = self.layout.lexicon(self.pair)
+        files = self.layout.lexicon(self.names["pair"])
         return {name: files[name] for name in (["pairs", "folds"] if self.experiment.has_folds else ["pairs"])}
 
     @property

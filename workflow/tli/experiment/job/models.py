@@ -153,6 +153,12 @@ class TuneJob(OfCell):
         return self.cell
 
     @property
+    def asked(self) -> TuneSpec:
+        """What is tried; an arm without trials has no such job."""
+        assert self.tune is not None
+        return self.tune
+
+    @property
     def measure(self) -> MeasureSpec:
         return specs_of.trial_measure_spec(self.experiment.config)
 
@@ -236,6 +242,10 @@ class TrainJob(OfCell):
 class MeasuringJob(OfModel):
     pair: str
     part: str
+
+    @property
+    def spec(self) -> MeasureSpec | TransferSpec:
+        raise NotImplementedError
 
     @property
     def content(self) -> Part:

@@ -125,7 +125,8 @@ class Stack:
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
         if gradients:
             card = gradients[0].device
-            norm = torch.sqrt(sum(g.flatten(1).pow(2).sum(1).to(card) for g in gradients))
+            squares: Any = sum(g.flatten(1).pow(2).sum(1).to(card) for g in gradients)
+            norm = torch.sqrt(squares)
             factor = (largest / (norm + 1e-6)).clamp(max=1.0)
             for gradient in gradients:
                 gradient.mul_(factor.to(gradient.device).view(-1, *[1] * (gradient.ndim - 1)))

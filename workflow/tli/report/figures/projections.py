@@ -39,7 +39,7 @@ def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: st
         target = frame[frame["side"] == "target"].drop_duplicates("pair_id").set_index("pair_id")
         both = source.index.intersection(target.index)
         ends = np.stack([source.loc[both, ["x", "y"]].to_numpy(float), target.loc[both, ["x", "y"]].to_numpy(float)], axis=1)
-        axes.add_collection(LineCollection(ends, colors=style.INK, linewidths=0.7, alpha=0.45, label="pairs"))
+        axes.add_collection(LineCollection(list(ends), colors=style.INK, linewidths=0.7, alpha=0.45, label="pairs"))
         axes.plot(source["x"], source["y"], "o", color=style.INK, ms=4.5, label="source language", ls="none")
         axes.plot(target["x"], target["y"], "^", color=style.VERMILLION, ms=4.5, label="target language", ls="none")
         axes.margins(0.09)
