@@ -51,9 +51,10 @@ bench-statistics: .venv/ready ## the statistics of a large grid: 3 models, 5 pai
 bench-gpu: .venv/ready ## the same on a GPU
 	@$(BIN)/python benchmarks/gpu.py --scratch "$(SCRATCH)"
 
-lint: .venv/ready ## check style and workflow
+lint: .venv/ready ## check style, types and workflow
 	@$(BIN)/ruff check workflow tests benchmarks
 	@$(BIN)/ruff format --check workflow tests benchmarks
+	@$(BIN)/mypy
 	@$(BIN)/snakefmt --check workflow
 	@$(BIN)/snakemake --lint --configfile config/config.yaml
 

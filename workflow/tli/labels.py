@@ -83,5 +83,5 @@ def metric_label(name: str) -> str:
 
 
 def arm_label(arm: str, rank: str) -> str:
-    """ "tli, rank 16", or "full-ft" for one that has no rank."""
+    """An arm for people: "tli, rank 16", or "full-ft" for one that has no rank."""
     return f"{arm}, rank {rank}" if rank.isdigit() else arm

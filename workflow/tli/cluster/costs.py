@@ -134,7 +134,8 @@ class Cost:
     @cached_property
     def gpus(self) -> int:
         """Cards that the job asks for: none on the processor, one, or for `across_gpus` as many as it fills, two at least where it
-        opens all blocks."""
+        opens all blocks.
+        """
         if not self.on_card or not self.section.across_gpus:
             return int(self.on_card)
         if self.phases:
@@ -162,7 +163,8 @@ class Cost:
     @property
     def streams(self) -> bool:
         """Whether the model goes through one block at a time: by `stream`, or where a card does not hold it. On a processor as much
-        memory is asked for as holds it."""
+        memory is asked for as holds it.
+        """
         stage, stream, transfer = self.work.stage, self.section.stream, self.experiment.config.transfer
         asks_whole = stage == "transfer" and (transfer.tasks or transfer.translate)
         if stage == "train" or asks_whole or self.work.trained_whole or stream == "never":
@@ -390,7 +392,7 @@ class Cost:
         """Adapters and trained weights in turn; the model as it came is embedded once and judged for each seed and fold."""
         config, known, work = self.experiment.config, self.size, self.work
         folds, deals = config.split.folds, len(self.experiment.judged)
-        of_state = figures_seconds(self._pairs / (folds if folds > 1 else 1), known.hidden_size)
+        of_state = figures_seconds(self._pairs / (max(1, folds)), known.hidden_size)
         states = len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
         judged = work.runs - work.baselines + work.baselines * deals
         swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING

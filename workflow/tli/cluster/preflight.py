@@ -243,7 +243,7 @@ def _status(settings: dict, ask: Callable[..., str | None], told: str) -> list[F
     """How the executor asks for the state of jobs, and whether the cluster answers long enough."""
     command = settings.get("slurm-status-command", "sacct")
     first = int(settings.get("slurm-init-seconds-before-status-checks", FIRST_LOOK))
-    minimum = re.search(r"^MinJobAge\s*=\s*(\d+)", told, re.M)
+    minimum = re.search(r"^MinJobAge\s*=\s*(\d+)", told, re.MULTILINE)
     age = int(minimum[1]) if minimum else 0
     accounting = "accounting_storage/none" not in told
     found = [

@@ -97,7 +97,8 @@ def written_at(config: Config, arm: str, name: str) -> Key:
 
 def trials_apart(config: Config) -> list[tuple[str, str, str]]:
     """Where two arms have not equally many trials: (arm, arm, what is said of them), by their entries; of each arm that differs
-    from the first tuned one. Placebos take their arm's choice, and an arm of 0 epochs has none to make."""
+    from the first tuned one. Placebos take their arm's choice, and an arm of 0 epochs has none to make.
+    """
     made: dict[str, tuple[int, int]] = {}
     for name, arm in config.arms.items():
         for parent in arm.like if isinstance(arm.like, list) else [arm.like]:

@@ -29,6 +29,8 @@ AlphaRule = Annotated[str, Field(pattern=ALPHA_RULE)] | Annotated[float, Field(g
 
 
 class Section(BaseModel):
+    """A part of the config: no unknown key, nothing changed once it is read."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 

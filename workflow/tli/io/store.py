@@ -54,7 +54,8 @@ def get(store: Path, kind: str, key: dict, build: Callable[[Path], None]) -> tup
 
 def sweep(store: Path, idle: float = 86_400) -> int:
     """Remove what killed processes left: hidden folders, half written, in which nothing changed for `idle` seconds, and
-    checkpoints of trainings that nobody went on with for thirty times as long. Returns how many."""
+    checkpoints of trainings that nobody went on with for thirty times as long. Returns how many.
+    """
     found = [(folder, idle) for folder in Path(store).glob("*/.*") if folder.is_dir()]
     found += [(folder, 30 * idle) for folder in Path(store).glob("checkpoints/[!.]*")]
     dead = [f for f, limit in found if time.time() - max(p.stat().st_mtime for p in [f, *f.rglob("*")]) > limit]

@@ -26,7 +26,7 @@ def read_cldf(
         ids["target"] = _language_ids(codes, file.target_language, target_id, "target", file.path)
         both = set(ids["source"]) & set(ids["target"])
         if both:
-            raise fail(f"the language {sorted(both)[0]!r} is asked for on both sides", "check the codes", file=file.path)
+            raise fail(f"the language {min(both)!r} is asked for on both sides", "check the codes", file=file.path)
     concepts = _concepts(data)
     forms: dict[str, dict[str, list[tuple[str, int]]]] = {"source": {}, "target": {}}
     side_of = {language: side for side, languages in ids.items() for language in languages}

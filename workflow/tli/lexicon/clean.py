@@ -71,12 +71,14 @@ def clean(raw: pd.DataFrame, rules: Rules | None = None) -> tuple[pd.DataFrame, 
         raw: table of `read` (RAW, `problem`, lemma columns if any).
         rules: see Rules.
 
-    Returns:
+    Returns
+    -------
         pairs: merging.CLEAN (+ lemmas), one row a pair in the order of the input; alternatives '|'-joined; cognate in [0, 1].
         changes: CHANGES; action is changed, dropped or merged. Each raw row is the base of a pair or has a record
         dropped or merged, or both where a cell named several sources.
 
-    Raises:
+    Raises
+    ------
         LexiconError: only for unusable arguments, or if strict.
     """
     rules = rules or Rules()

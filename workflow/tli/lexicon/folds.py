@@ -30,10 +30,12 @@ def deal_folds_of_union(lists: Mapping[str, pd.DataFrame], folds: int, seed: int
         by: what joins pairs of different lists; inside a list its column `component` does. Lemmas, which the tables do not
             hold, join pairs of one list only.
 
-    Returns:
+    Returns
+    -------
         name -> fold by pair_id (int64).
 
-    Raises:
+    Raises
+    ------
         LexiconError: fewer than 2 folds, or than components to deal in a list.
     """
     if folds < 2:

@@ -114,7 +114,7 @@ def _centre(x: np.ndarray) -> np.ndarray | None:
 
 
 def _hsic(x: np.ndarray, y: np.ndarray) -> float:
-    """n (n - 3) times the unbiased HSIC of linear kernels whose diagonals are set to zero."""
+    """N (n - 3) times the unbiased HSIC of linear kernels whose diagonals are set to zero."""
     n = len(x)
     norms_x, norms_y = _dots(x, x), _dots(y, y)
     if n > max(x.shape[1], y.shape[1]):

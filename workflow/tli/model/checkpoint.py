@@ -140,7 +140,8 @@ def assert_plain_numbers(source: str, config: Any, stored: dict[str, Stored]) ->
 
 def frame(auto: Any, spec: ModelSpec, config: Any, tables: bool = True) -> Any:
     """The model that `auto` (AutoModel, AutoModelForCausalLM) makes of this config, without memory for its weights; buffers are real,
-    and filled as from_pretrained fills them where `tables` are asked for."""
+    and filled as from_pretrained fills them where `tables` are asked for.
+    """
     import torch
     from accelerate import init_empty_weights
 

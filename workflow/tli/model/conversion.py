@@ -35,7 +35,8 @@ class Origin:
 
 def origins(model: Any, stored: Mapping[str, Stored]) -> dict[str, tuple[Origin, list[int]]]:
     """Of every parameter and checkpointed buffer of `model` (on the meta device) that the checkpoint gives: what it is made of, and
-    the shape that comes out."""
+    the shape that comes out.
+    """
     import torch
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key

@@ -134,7 +134,7 @@ def compare_streamed(
     base = [number for number, rider in enumerate(riders) if rider is None]
 
     def take(place: int, rows: packing.Rows, state: int, values: Any) -> None:
-        """place 0 is the base: it rides first, and its states are there when another's come."""
+        """Place 0 is the base: it rides first, and its states are there when another's come."""
         flat = values.flatten(0, 1)
         after = [flat[torch.from_numpy(at).to(flat.device)] for at in rows.places]
         if not place:

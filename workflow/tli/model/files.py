@@ -196,7 +196,8 @@ def product(shape: list[int]) -> int:
 
 def identity(folder: Path) -> str:
     """A digest that changes when the model does: config, tokenizer, and of each weight file the header, the size and,
-    above 64 MiB, sixteen spread samples instead of every byte."""
+    above 64 MiB, sixteen spread samples instead of every byte.
+    """
     folder = Path(folder)
     total = hashlib.sha256()
     for file in sorted([*folder.glob("*.json"), *folder.glob("*.model"), *folder.glob("*.txt"), *folder.glob("*.safetensors")]):

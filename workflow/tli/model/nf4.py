@@ -116,8 +116,9 @@ def dequantized(parameter: Any) -> torch.Tensor:
 
 
 def guard_cpu(model: Any) -> None:
-    """bitsandbytes repacks 4-bit layers on CPUs with AVX512-BF16 at the first eval forward; from then on the outputs are
-    off and LoRA gets no gradient, without an error. In place."""
+    """Bitsandbytes repacks 4-bit layers on CPUs with AVX512-BF16 at the first eval forward; from then on the outputs are
+    off and LoRA gets no gradient, without an error. In place.
+    """
     for module in model.modules():
         if type(module).__name__ == "Linear4bit":
             module.support_avx512bf16_for_cpu = False

@@ -184,7 +184,8 @@ def _fill(module: Any, tensors: dict) -> dict:
 @contextmanager
 def reader(source: Source) -> Iterator[Callable]:
     """Within the block, read(parameter) gives a tensor, read(parameter, rows) some of its rows. Files are closed at its end, so that
-    what was mapped counts no more."""
+    what was mapped counts no more.
+    """
     from safetensors import safe_open
 
     with ExitStack() as stack:

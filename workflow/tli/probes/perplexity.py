@@ -31,7 +31,7 @@ def shipped_sentences(language: str) -> list[str]:
 
 
 def perplexity(model: Any, tokenizer: Any, sentences: list[str], room: Room | None = None) -> tuple[float, int]:
-    """exp of the mean negative log-probability per token, and the number of tokens predicted.
+    """Exp of the mean negative log-probability per token, and the number of tokens predicted.
 
     model: a whole causal model. Each sentence stands by itself after BOS, in one batch or in what `room` allows; without a BOS its first token is
     given and not predicted. Uniform guessing has the size of the vocabulary. inf where the model gives no finite number.

@@ -119,7 +119,8 @@ def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) 
 @dataclass(eq=False)
 class WordsProbe(Probe):
     """The words of a list at hidden states: every pair, every figure, its strata, for some subjects their projections, and what a
-    free map adds that is fitted to the subject's own vectors of the select pairs."""
+    free map adds that is fitted to the subject's own vectors of the select pairs.
+    """
 
     spec: MeasureSpec
     model: ModelSpec

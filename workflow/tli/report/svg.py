@@ -56,8 +56,8 @@ def written(figure: Figure, name: str, folder: Path) -> str:
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = _with_tips(text)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r"<style[^>]*>.*?</style>", "", text, count=1, flags=re.S)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<style[^>]*>.*?</style>", "", text, count=1, flags=re.DOTALL)
     text = text.replace(style.INK, "currentColor").replace(style.PAPER, "var(--paper)")
     text = re.sub(r'\b(?:d|x|y|transform|points)="[^"]*"', lambda at: re.sub(r"(\d+\.\d\d)\d+", r"\1", at[0]), text)
     family = re.search(r"font-family: ([^;\"]+);", text)
@@ -74,7 +74,8 @@ def written(figure: Figure, name: str, folder: Path) -> str:
 
 def for_page(svg: str, name: str) -> str:
     """Make an SVG's ids its own (a short prefix made from `name`), let it shrink with the page, and hide it from screen
-    readers (the figure around it carries the alternative text)."""
+    readers (the figure around it carries the alternative text).
+    """
     own = f"f{zlib.crc32(name.encode()):x}"
     svg = re.sub(r'\bid="(?!p[0-9a-f]|m[0-9a-f])[^"]*"', "", svg)  # only clip paths and markers are referred to
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{own}-\1"', svg)

@@ -138,7 +138,8 @@ def _termination_raises() -> Iterator[None]:
 
 def forget_tokens() -> None:
     """Take access tokens out of this process's environment: compute jobs need none, and with --verbose the executor's job
-    step would print its whole environment into SLURM's log."""
+    step would print its whole environment into SLURM's log.
+    """
     for key in [key for key in os.environ if re.search(r"(TOKEN|SECRET|PASSWORD)$", key)]:
         del os.environ[key]
 

@@ -140,7 +140,6 @@ def perplexity_of_sentences(model: str, whole_model: Any, tokenizer: Any) -> dic
 
     Returns language -> {"perplexity", "tokens", "uniform"}; warns where the model is hardly better than guessing in all.
     """
-
     found: dict[str, dict[str, Any]] = {}
     for language in sorted(path.stem for path in SENTENCES.glob("*.txt")):
         sentences = shipped_sentences(language)

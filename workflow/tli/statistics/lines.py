@@ -178,7 +178,7 @@ HEADLINES = {
 
 
 def in_short(verdict: str, lines: pd.DataFrame | None) -> str:
-    """ "aligns better, but a free map does better, and the model is damaged": the verdict and what stands under it."""
+    """As in "aligns better, but a free map does better, and the model is damaged": the verdict and what stands under it."""
     answers = _answers(lines)
     by_answer = {
         answer: [HEADLINES[line][answer] for line in answers if answers[line] == answer]
@@ -189,7 +189,7 @@ def in_short(verdict: str, lines: pd.DataFrame | None) -> str:
 
 
 def headline(verdict: str, lines: pd.DataFrame | None) -> str:
-    """ "In short: aligns better, but a free map does better, and the model is damaged." and what of it was not measured."""
+    """As in "In short: aligns better, but a free map does better, and the model is damaged." and what of it was not measured."""
     answers, text = _answers(lines), in_short(verdict, lines)
     unmeasured = [line for line in facts.LINES if answers.get(line) == facts.NOT_MEASURED]
     parts = [f"In short: {text}."] if text != verdict else []

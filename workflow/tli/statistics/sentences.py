@@ -15,25 +15,29 @@ HITS = ("p_at_1", "p_at_5", "csls_p_at_1", "mexa", "mrr")  # metrics that cannot
 
 
 def number(value: float) -> str:
+    """A value with three decimals."""
     return f"{value:.3f}" if math.isfinite(value) else "not measured"
 
 
 def signed(value: float) -> str:
+    """A difference with its sign."""
     return f"{value:+.3f}" if math.isfinite(value) else "not measured"
 
 
 def probability(p: float) -> str:
+    """A p value."""
     if not math.isfinite(p):
         return "not measured"
     return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
 
 
 def count(many: int, what: str) -> str:
+    """As in "1 seed", "5 seeds"."""
     return f"{many} {what}{'' if many == 1 else 's'}"
 
 
 def interval(test: dict, alpha: float) -> str:
-    """ "+0.314 (95 % interval +0.262 to +0.366)"; without an interval it says why there is none."""
+    """As in "+0.314 (95 % interval +0.262 to +0.366)"; without an interval it says why there is none."""
     if not math.isfinite(test["estimate"]):
         return "not measured"
     if not math.isfinite(test["low"]):

@@ -19,6 +19,7 @@ from tli.statistics.judging import CONTRASTS, Figure, Figures, Rules, judge
 
 
 def family_name(primary: str) -> str:
+    """The name of the confirmatory family."""
     return f"confirmatory: {primary}, held-out"
 
 

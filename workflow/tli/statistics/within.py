@@ -89,7 +89,7 @@ def _block(test: str, measure: str, values: dict, note: Any) -> pd.DataFrame:
     block = pd.DataFrame({**{k: v for k, v in values.items() if k != "note"}}).assign(test=test)
     block["family"] = f"{LEVEL}: {test}, {measure}" if measure else ""
     note = np.broadcast_to(np.asarray(note, object), len(block))
-    block["note"] = [text if text else NOTE for text in note]
+    block["note"] = [text or NOTE for text in note]
     for name in ("low", "high", "dz", "d_av"):
         if name not in block:
             block[name] = np.nan

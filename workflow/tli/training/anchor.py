@@ -84,7 +84,7 @@ class Anchor:
             yield np.array(drawn)
 
     def penalty(self, states: dict[int, Any], places: Sequence[np.ndarray], drawn: np.ndarray) -> Any:
-        """weight x the mean over the tokens of the drawn sentences, with gradient.
+        """Weight x the mean over the tokens of the drawn sentences, with gradient.
 
         states: hidden state -> [rows, width, hidden] of the pass; places: of each drawn sentence's tokens in it, flat.
         """
@@ -166,7 +166,7 @@ def gradient_matrix(
 
 
 def predicted_kl(matrix: Any, changes: Any) -> Any:
-    """d' M d / 2 of each change d [..., hidden] at the matrix's hidden state: KL at the output, nats, if it stood alone and were small."""
+    """D' M d / 2 of each change d [..., hidden] at the matrix's hidden state: KL at the output, nats, if it stood alone and were small."""
     return (changes @ matrix.to(changes.dtype) * changes).sum(-1) / 2
 
 
@@ -215,6 +215,7 @@ def changed(opened: Opened, layer: int, added: Any) -> Iterator[None]:
 
 
 def write_matrix(matrix: Any, folder: Path) -> None:
+    """As safetensors in `folder`."""
     from safetensors.torch import save_file
 
     save_file({"matrix": matrix.contiguous()}, str(folder / MATRIX))

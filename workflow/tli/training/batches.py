@@ -53,7 +53,7 @@ class Batches:
         return pooled[:half], pooled[half:]
 
     def right(self, rows: np.ndarray, spec: TrainSpec) -> np.ndarray:
-        """bool [anchors, anchors]: which positives of the batch are no negatives."""
+        """Bool [anchors, anchors]: which positives of the batch are no negatives."""
         if self.pulls_own_word:
             both = np.r_[rows, rows + len(self)]
             return self.accepted[np.ix_(both, both)]

@@ -36,7 +36,8 @@ def no_progress(step: int, steps: int, loss: float) -> None:
 
 def times_weights(spec: TrainSpec) -> float:
     """The card's memory that a training takes, as a multiple of its weights: those and what passes through them, or where they are
-    trained themselves also their gradients and AdamW's two moments."""
+    trained themselves also their gradients and AdamW's two moments.
+    """
     if not spec.is_full:
         return 2.0
     return 3.5 if spec.optimizer == "adamw-8bit" else 5.0
@@ -327,7 +328,8 @@ class Trainer:
     @contextmanager
     def _trained_on(self, rows: np.ndarray, member: Member) -> Iterator[loop.Trainable]:
         """Within the block the model is trained on `rows` of the train split with their own translations: a placebo learns from
-        the same words as its arm. Afterwards it is as it was. A training that fails leaves the model at its start."""
+        the same words as its arm. Afterwards it is as it was. A training that fails leaves the model at its start.
+        """
         batches, seed = self._batches(rows, member, plain=True), member.seed
         if self.spec.is_full:
             weights = self._all_weights()

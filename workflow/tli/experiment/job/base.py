@@ -105,6 +105,8 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class OfModel(Job):
+    """A job on one model."""
+
     model: str
 
     @property

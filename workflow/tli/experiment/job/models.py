@@ -41,6 +41,8 @@ class CheckJob(OfModel):
 
 @dataclass(frozen=True, eq=False)
 class ScanJob(OfModel):
+    """A model and a list at every hidden state, and the free maps."""
+
     pair: str
     kind: ClassVar[str] = "scan"
     stage: ClassVar[str] = "scan"
@@ -101,7 +103,8 @@ class OfCell(OfModel):
     @property
     def numbers(self) -> list[str]:
         """For `best`, the layers that the arm lists by number: a job of `best` waits for theirs, since it may be one of them, and what
-        is finished is not done twice."""
+        is finished is not done twice.
+        """
         layers = self.experiment.arms[self.arm].loss_layers if self.layer == "best" else ()
         return [layer for layer in layers if layer.isdigit()]
 
@@ -240,6 +243,8 @@ class TrainJob(OfCell):
 
 @dataclass(frozen=True, eq=False)
 class MeasuringJob(OfModel):
+    """A part of the baselines and runs of a model and pair, measured on one opened model."""
+
     pair: str
     part: str
 
@@ -268,7 +273,8 @@ class MeasuringJob(OfModel):
     @property
     def trained(self) -> list[str]:
         """What the runs left behind. Their record stands for an adapter and its losses too: a grid of 10,000 runs would else have
-        40,000 inputs to look at."""
+        40,000 inputs to look at.
+        """
         place = self.model, self.pair
         records = [self.layout.record(*place, run.run) for run in self.content.runs]
         return records + [self.layout.weights(*place, run.run) for run in self.content.runs if run.is_full]
@@ -297,6 +303,8 @@ class MeasuringJob(OfModel):
 
 @dataclass(frozen=True, eq=False)
 class EvaluateJob(MeasuringJob):
+    """Their words."""
+
     kind: ClassVar[str] = "evaluate"
     stage: ClassVar[str] = "evaluate"
 
@@ -324,6 +332,8 @@ class EvaluateJob(MeasuringJob):
 
 @dataclass(frozen=True, eq=False)
 class TransferJob(MeasuringJob):
+    """Their tasks, running text and translation."""
+
     kind: ClassVar[str] = "transfer"
     stage: ClassVar[str] = "transfer"
 

@@ -13,6 +13,8 @@ from tli.specs import StatisticsSpec, plain
 
 @dataclass(frozen=True, eq=False)
 class OfEverything(Job):
+    """A job that there is once."""
+
     @property
     def log(self) -> str:
         return self.layout.log(self.stage)
@@ -30,6 +32,8 @@ class OfEverything(Job):
 
 @dataclass(frozen=True, eq=False)
 class StatisticsJob(OfEverything):
+    """What can be claimed."""
+
     kind: ClassVar[str] = "statistics"
     stage: ClassVar[str] = "statistics"
 
@@ -64,6 +68,8 @@ class StatisticsJob(OfEverything):
 
 @dataclass(frozen=True, eq=False)
 class ReportJob(OfEverything):
+    """The page, its figures and tables."""
+
     kind: ClassVar[str] = "report"
     stage: ClassVar[str] = "report"
 
