@@ -93,7 +93,7 @@ def partitions(ask: Callable[..., str | None]) -> pd.DataFrame:
 
 
 def as_minutes(text: str) -> float:
-    """SLURM's [days-][[hours:]minutes:]seconds in minutes; infinity for "infinite"."""
+    """A time as SLURM writes it (`2-12:30:00`, `30:00`, `90`) in minutes; infinity for "infinite"."""
     days, _, clock = text.rpartition("-")
     parts = clock.split(":")
     if not all(part.isdigit() for part in parts):

@@ -37,7 +37,11 @@ def single_spaces(text: str) -> str:
 
 
 def without_brackets(text: str) -> str:
-    """Without what stands in brackets."""
+    """Without what stands in brackets.
+
+    >>> without_brackets("bank (of a river)")
+    'bank'
+    """
     if not _BRACKET.search(text):
         return text
     before = None
@@ -58,7 +62,11 @@ def without_quotes(text: str) -> str:
 
 
 def without_gloss_words(text: str) -> str:
-    """Without the words that a gloss puts before an English noun or verb."""
+    """Without the words that a gloss puts before an English noun or verb.
+
+    >>> without_gloss_words("to eat"), without_gloss_words("the moon"), without_gloss_words("a lot")
+    ('eat', 'moon', 'a lot')
+    """
     article = _ARTICLE.match(text)
     if article and article.group(2).casefold() not in _KEEP_ARTICLE:
         return article.group(2)
@@ -67,7 +75,11 @@ def without_gloss_words(text: str) -> str:
 
 
 def without_edges(text: str) -> str:
-    """Without commas, semicolons and bars at its two ends."""
+    """Without commas, semicolons and bars at its two ends.
+
+    >>> without_edges(", water;")
+    'water'
+    """
     return _EDGES.sub("", text)
 
 
@@ -87,6 +99,9 @@ def synonyms(text: str) -> list[str]:
     A comma parts nothing inside brackets or quotes or between digits, in a sentence (an end mark, or a comma before a word
     such as "and"), and where a part has more than MOST_WORDS words; the last may have more after two others ("these, those,
     the ones that are meant").
+
+    >>> synonyms("big, large"), synonyms("1,5")
+    (['big', 'large'], ['1,5'])
     """
     pieces, depth, quoted, start = [], 0, False, 0
     for place, character in enumerate(text):

@@ -16,7 +16,11 @@ METHODS = {"holm": "holm", "benjamini-hochberg": "fdr_bh", "benjamini-yekutieli"
 
 
 def adjust(p: ArrayLike, method: str = "holm") -> np.ndarray:
-    """Adjusted p's by one of METHODS; NaN is left out and stays NaN. Raises ValueError for a method that is not known."""
+    """Adjusted p's by one of METHODS; NaN is left out and stays NaN. Raises ValueError for a method that is not known.
+
+    >>> adjust([0.01, 0.04, float("nan"), 0.03]).tolist()
+    [0.03, 0.06, nan, 0.06]
+    """
     from statsmodels.stats.multitest import multipletests
 
     if method not in METHODS:

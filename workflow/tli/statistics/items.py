@@ -73,7 +73,11 @@ def smallest_detectable_accuracy_change(n: int, discordant: float | None = None,
 
 
 def accuracy_interval(right: float, n: int, alpha: float = 0.05) -> tuple[float, float]:
-    """Wilson's interval of an accuracy of `right` out of n."""
+    """Wilson's interval of an accuracy of `right` out of n.
+
+    >>> [round(bound, 3) for bound in accuracy_interval(8, 10)]
+    [0.49, 0.943]
+    """
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(right, n, alpha=alpha, method="wilson")
