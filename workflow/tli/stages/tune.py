@@ -24,6 +24,7 @@ from tli.io.records import read_json
 from tli.log import say, warn
 from tli.metrics.trial_choice import choose_trial, is_at_the_edge
 from tli.model.device import device_name
+from tli.probes.templates import TemplateProbe
 from tli.probes.words import WordsProbe, states_of
 from tli.specs import Member, TrainSpec, Trial
 from tli.stages.cell import Cell
@@ -104,7 +105,8 @@ class _Tuning:
         """Asks the select pairs: no other is in the list that it gets."""
         states = {one.subject.run: [self.state] for one in self.tried}
         identity = self.tried[0].cell.check.identity
-        return WordsProbe(self.job.measure, self.job.model_spec, identity, lambda seed, fold: self.asked, states)
+        kind = TemplateProbe if self.job.measure.templates is not None else WordsProbe
+        return kind(self.job.measure, self.job.model_spec, identity, lambda seed, fold: self.asked, states)
 
     def _is_done(self, one: _Tried) -> bool:
         """Whether it is trained, and measured or past measuring."""
@@ -143,7 +145,7 @@ class _Tuning:
             settings = {"learning_rate": one.trial.learning_rate, "epochs": one.trial.epochs, "weight": one.trial.weight}
             rows.append(
                 {"trial": one.number, **settings, "seed": one.member.seed, "words": words, "value": value, "failed": one.failed}
-                | {"unit": one.unit, "criterion": job.criterion, "hidden_state": self.state, "pooling": job.measure.poolings[0]}
+                | {"unit": one.unit, "criterion": job.criterion, "hidden_state": self.state, "pooling": self.probe.pooling}
             )
         return pd.DataFrame(rows)
 

@@ -12,8 +12,8 @@ from tli.experiment import settings as specs_of
 from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
 from tli.io import store
-from tli.metrics.choice import choice_pooling
-from tli.specs import MapsSpec, MeasureSpec, Member, ScanSpec, TextSpec, TrainSpec, TransferSpec, TuneSpec, plain
+from tli.metrics.choice import token_pooling
+from tli.specs import MapsSpec, MeasureSpec, Member, ScanSpec, TemplateSpec, TextSpec, TrainSpec, TransferSpec, TuneSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +49,7 @@ class ScanJob(OfModel):
 
     @property
     def spec(self) -> ScanSpec:
-        return specs_of.scan_spec(self.experiment.config)
+        return specs_of.scan_spec(self.experiment.config, self.pair)
 
     @property
     def maps(self) -> MapsSpec:
@@ -116,6 +116,11 @@ class OfCell(OfModel):
         return self.experiment.texts(anchor.text or self.pair.split("-"))
 
     @property
+    def templates(self) -> TemplateSpec | None:
+        """The frames in which the words of a batch are fed; None where they are fed by themselves."""
+        return specs_of.training_templates(self.experiment.config, self.spec, self.pair)
+
+    @property
     def required(self) -> Paths:
         return {name: files for name, files in self.inputs.items() if name != "listed"}
 
@@ -133,6 +138,7 @@ class OfCell(OfModel):
     def depends(self) -> dict[str, Any]:
         texts = {language: plain(text) for language, (text, _) in self.texts.items()}
         depends = {"model": self.plain_model, "spec": plain(self.spec)} | ({"text": texts} if texts else {})
+        depends |= {"templates": plain(self.templates)} if self.templates else {}
         return depends | ({"tune": plain(self.tune)} if self.tune else {})
 
 
@@ -163,7 +169,7 @@ class TuneJob(OfCell):
 
     @property
     def measure(self) -> MeasureSpec:
-        return specs_of.trial_measure_spec(self.experiment.config)
+        return specs_of.trial_measure_spec(self.experiment.config, self.pair)
 
     @property
     def criterion(self) -> str:
@@ -267,8 +273,8 @@ class MeasuringJob(OfModel):
 
     @property
     def scan_pooling(self) -> str:
-        """How the scan's maps pool a word."""
-        return choice_pooling(specs_of.scan_spec(self.experiment.config))
+        """How the scan pools a word by itself: a map inside the model is fitted to such vectors."""
+        return token_pooling(specs_of.scan_spec(self.experiment.config))
 
     @property
     def trained(self) -> list[str]:
@@ -298,7 +304,9 @@ class MeasuringJob(OfModel):
 
     def _training(self, arm: str, layer: str, rank: str) -> dict[str, Any]:
         settled = self.experiment.arms[arm]
-        return plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {})
+        fed = specs_of.training_templates(self.experiment.config, settled.training, self.pair)
+        training = plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {})
+        return training | ({"fed": plain(fed)} if fed else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -310,7 +318,7 @@ class EvaluateJob(MeasuringJob):
 
     @property
     def spec(self) -> MeasureSpec:
-        return specs_of.measure_spec(self.experiment.config)
+        return specs_of.measure_spec(self.experiment.config, self.pair)
 
     @property
     def inputs(self) -> Paths:
