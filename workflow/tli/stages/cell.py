@@ -65,6 +65,7 @@ class Cell:
     def key(self, member: Member) -> dict:
         """All that a run depends on."""
         key = unit_key(self.check, self.model, self.trained(member), self.spec, self.loss_layer, self.adapted, member.seed)
+        key |= {"templates": plain(self.job.templates)} if self.job.templates else {}
         if self.spec.anchor is None:
             return key
         if self.spec.anchor.metric == "kl" and self.spec.is_full:
@@ -140,7 +141,7 @@ class Cell:
 
     def trainer(self) -> Trainer:
         """The model, opened for these settings."""
-        return Trainer(self.model, self.spec, self.loss_layer, self.adapted, self.trained, self.anchoring())
+        return Trainer(self.model, self.spec, self.loss_layer, self.adapted, self.trained, self.anchoring(), self.job.templates)
 
     def checkpoint(self, member: Member) -> Checkpoint | None:
         """Where a full training of this run writes how far it is; None for adapters."""

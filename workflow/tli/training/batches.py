@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import copy
 from dataclasses import dataclass
+from itertools import count, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tli.model import packing
 from tli.model.device import upload
+from tli.model.framed import framed
 from tli.model.layouts import is_exact
 from tli.model.opened import Opened
 from tli.model.pooling import Tokens, mix, tokens_of, weights
 from tli.model.states import capture, run
-from tli.specs import TrainSpec
+from tli.specs import WORD, TemplateSpec, TrainSpec
 from tli.training.anchor import Anchor
 
 if TYPE_CHECKING:
@@ -24,24 +27,60 @@ if TYPE_CHECKING:
 class Batches:
     """Tokenised pairs, and what a batch of them needs: ids, masks, pooling weights, accepted translations."""
 
-    def __init__(self, opened: Opened, sources: list[str], targets: list[str], accepted: np.ndarray, pooling: str):
+    def __init__(
+        self,
+        opened: Opened,
+        sources: list[str],
+        targets: list[str],
+        accepted: np.ndarray,
+        pooling: str,
+        templates: TemplateSpec | None = None,
+    ):
         """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i.
 
         Or bool [2n, 2n] of the sources, then the targets: then every form is an anchor, and its positive is the form again
         (pairing.own_words); dropout is drawn token by token, so the two differ.
+        templates: the frames in which the forms may be fed; `drawn` says in which of them at each step.
         """
         self.opened, self.accepted, self.pooling = opened, accepted, pooling
         self.pulls_own_word = len(accepted) == 2 * len(sources)
-        self.sources, self.targets = tokens_of(opened, sources), tokens_of(opened, targets)
-        self.packed = is_exact(opened, "pack", [*self.sources, *self.targets])
+        frames = list(zip(templates.source, templates.target, strict=True)) if templates else [(WORD, WORD)]
+        self._fed = [(tokens_of(opened, framed(sources, one)), tokens_of(opened, framed(targets, other))) for one, other in frames]
+        self._anchors = self._positives = 0  # the template of either
+        self.packed = is_exact(opened, "pack", [word for sides in self._fed for side in sides for word in side])
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self._fed[0][0])
+
+    @property
+    def tokens_a_pair(self) -> float:
+        """How many tokens a pair has, in the mean over pairs and templates."""
+        return sum(len(word.ids) for sides in self._fed for side in sides for word in side) / (len(self) * len(self._fed))
+
+    def in_templates(self, anchors: int, positives: int) -> Batches:
+        """The same pairs, all anchors fed in one template and all positives in another, each by its number from 0."""
+        other = copy(self)
+        other._anchors, other._positives = anchors, positives
+        return other
+
+    def drawn(self, seed: int, done: int = 0) -> Iterator[Batches]:
+        """The pairs as each step after `done` feeds them, by the seed alone.
+
+        All anchors of a step stand in one frame and all positives in one, drawn independently: a frame that a word shared with its
+        own translation alone would tell which one is right.
+        """
+        order = np.random.default_rng([seed, 17])
+        if len(self._fed) == 1:
+            return repeat(self)
+        steps = (order.integers(len(self._fed), size=2) for _ in count())
+        return (self.in_templates(*step) for step in islice(steps, done, None))
 
     def words(self, rows: np.ndarray) -> list[Tokens]:
         """Anchors, then their positives: the rows' sources and their targets, or all of these twice."""
-        forms = [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
-        return forms * 2 if self.pulls_own_word else forms
+        (sources, targets), (sources_again, targets_again) = self._fed[self._anchors], self._fed[self._positives]
+        if not self.pulls_own_word:
+            return [sources[i] for i in rows] + [targets_again[i] for i in rows]
+        return [side[i] for side in (sources, targets, sources_again, targets_again) for i in rows]
 
     def embed(self, layer: int, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Pooled float32 vectors of anchors and positives at hs[layer], with gradient: two [anchors, hidden].

@@ -127,10 +127,11 @@ def train(
     done, reached, start = len(per_step), None, time.perf_counter() - seconds
     scheduler = _scheduler(optimizer, steps, spec, done)
     draws = [task.anchor.draws(seed, done) for seed in seeds] if task.anchor else []
+    fed = [one.drawn(seed, done) for one, seed in zip(batches, seeds, strict=True)]
     with _training(trained):
         for rows in _batches_of_rows(orders, pairs, spec, done):
             anchored = Anchored(task.anchor, [next(drawn) for drawn in draws]) if task.anchor else None
-            each = losses(batches, rows, task.layer, spec, trained.lay if trained.laid else None, anchored)
+            each = losses([next(one) for one in fed], rows, task.layer, spec, trained.lay if trained.laid else None, anchored)
             values = each.detach().cpu().double().numpy()
             optimizer.zero_grad(set_to_none=True)
             if each.requires_grad:

@@ -20,7 +20,7 @@ from tli.model.full_weights import save_weights
 from tli.model.lora.folder import Card
 from tli.model.memory import attempt
 from tli.model.opening import below_head, open_model, open_whole
-from tli.specs import Member, ModelSpec, TrainSpec
+from tli.specs import Member, ModelSpec, TemplateSpec, TrainSpec
 from tli.training import grouping, loop, pairing
 from tli.training.anchor import Anchor, Anchoring
 from tli.training.batches import Batches
@@ -63,8 +63,12 @@ class Trainer:
         adapted: int,
         trained: Callable[[Member], pd.DataFrame],
         anchoring: Anchoring | None = None,
+        templates: TemplateSpec | None = None,
     ):
-        """adapted: blocks that carry adapters; trained: the train split of a run, tables.PAIRS."""
+        """adapted: blocks that carry adapters; trained: the train split of a run, tables.PAIRS; templates: the frames that words are fed
+        in, None for words by themselves.
+        """
+        self.templates = templates
         self.model, self.spec, self.loss_layer, self.trained = model, spec, loss_layer, trained
         self.asked, self.blocks = adapted, min(adapted, loss_layer)
         opening = replace(model, dtype=spec.full_dtype) if spec.is_full else model
@@ -116,7 +120,7 @@ class Trainer:
         batches = self._batches(np.arange(len(self.trained(first))), first, plain=True)
         if not self._can_stack([batches]):
             return 1
-        tokens = sum(len(word.ids) for word in (*batches.sources, *batches.targets)) / len(batches) * self.spec.batch_size
+        tokens = batches.tokens_a_pair * self.spec.batch_size
         tokens *= 2 if self.spec.pulls_own_word else 1
         tokens += self.spec.anchor.tokens_per_step if self.spec.anchor else 0
         values = sum(tensor.numel() for tensor in lora.initial(self.opened, self.shape, 0).values())
@@ -189,6 +193,7 @@ class Trainer:
         done = self._ready.pop(member)
         note = f"Loss at hs[{self.loss_layer}], {member}, {len(done.outcome.losses)} steps on {len(chosen)} pairs."
         note += " Words were fed as after a space in text." if self.model.word_form == "leading-space" else ""
+        note += " Words were fed in templates, drawn for each step." if self.templates else ""
         lora.save(self.opened, folder / "adapter", done.tensors, self.shape, Card(self.model.source, self.model.revision, note))
         return self._record(folder, member, done.outcome, sum(t.numel() for t in done.tensors.values()))
 
@@ -275,10 +280,10 @@ class Trainer:
         """plain: with their own translations, whatever the arm makes of them."""
         if self.spec.pulls_own_word and not plain:
             words = pairing.own_words(self.trained(member).iloc[rows])
-            return Batches(self.opened, words.sources, words.targets, words.right, self.spec.pooling)
+            return Batches(self.opened, words.sources, words.targets, words.right, self.spec.pooling, self.templates)
         shuffled = self.spec.shuffle_translations and not plain
         sources, targets, accepted = pairing.assignments(self.trained(member).iloc[rows], shuffled, member.seed)
-        return Batches(self.opened, sources, targets, accepted, self.spec.pooling)
+        return Batches(self.opened, sources, targets, accepted, self.spec.pooling, self.templates)
 
     def _all_weights(self) -> AllWeights:
         if self._weights is None:
