@@ -24,7 +24,7 @@ from tli.log import say, warn
 from tli.model.checkpoint import load_tokenizer
 from tli.model.device import device_name, peak_memory_mib
 from tli.model.opening import below_head, open_whole
-from tli.model.token_facts import assert_known, tokens_table
+from tli.model.token_facts import assert_known, template_lines, tokens_table
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, prediction, write_matrix
 from tli.training.checkpoint import Checkpoint
@@ -135,8 +135,10 @@ class Cell:
         return trainer
 
     def assert_known(self) -> None:
-        """Raises EmbedError where the model's tokenizer does not know most of the list."""
+        """Raises EmbedError where the model's tokenizer does not know most of the list, or does not find words in templates."""
         tokenizer = load_tokenizer(self.model)
+        if self.job.templates is not None:
+            template_lines(tokenizer, self.splits.pairs, self.job.pair, self.job.templates)
         assert_known(tokens_table(tokenizer, self.splits.pairs, self.job.pair, self.model.word_form, both=False), self.job.model)
 
     def trainer(self) -> Trainer:
