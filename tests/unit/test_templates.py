@@ -156,6 +156,32 @@ def test_a_map_inside_reads_one_language_in_its_frames(models, tmp_path):
     np.testing.assert_allclose(again.loc[moved.index]["cosine"], moved["cosine"], atol=2e-4)
 
 
+# --- statistics and report ------------------------------------------------------------------------------------------------
+
+
+def test_a_row_for_each_template_beside_the_claim(models, tmp_path):
+    """The words' own row is the verdict's, to the bit; a template's change is the mean over seeds and words by hand."""
+    trial = trial_of(tmp_path, models("llama"), FRAMES, seeds=[1, 2, 3])
+    similarities = measured(trial)["similarities"]
+    trial.run("statistics")
+    table, verdicts = (tables.read(trial.layout.statistics()[name]) for name in ("templates", "verdicts"))
+    assert list(table.columns) == tables.TEMPLATES
+    assert table["pooling"].tolist() == ["no-bos", "no-bos@2", "no-bos@3"]
+    assert table["template"].tolist() == ["{word}", "moto {word} ndege / fire {word} bird", "{word} maji / water {word}"]
+    own, verdict = table.iloc[0], verdicts.iloc[0]
+    for here, there in (("before", "before"), ("after", "after"), ("change", "change"), ("low", "change_low"), ("high", "change_high")):
+        assert own[here] == verdict[there] or (np.isnan(own[here]) and np.isnan(verdict[there]))
+    asked = similarities.query(f"split == 'heldout' and pool == 'untrained' and hidden_state == {LAYERS}")
+    for row in table.itertuples():
+        rows = asked[asked["pooling"] == row.pooling]
+        hits = rows.assign(hit=rows["csls_target_rank"] == 1).groupby(rows["run"] == "baseline")["hit"].mean()
+        assert (row.before, row.after) == pytest.approx((hits[True], hits[False])) and row.change == pytest.approx(hits[False] - hits[True])
+        assert (row.words, row.seeds) == (6, 3)
+    trial.run("report")
+    page = Path(trial.layout.page()["page"]).read_text(encoding="utf-8")
+    assert "words in templates" in page and "moto {word} ndege / fire {word} bird" in page
+
+
 # --- a frame first ---------------------------------------------------------------------------------------------------
 
 

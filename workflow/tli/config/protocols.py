@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tli.config.arms import ResolvedArm, expand_arms
 from tli.config.keys import Config
+from tli.specs import WORD
 
 # What the paper trained with; another of these makes another experiment. Model, lists, ranks and seeds are the user's.
 PAPER = {
@@ -32,6 +33,8 @@ def protocol(config: Config) -> str:
     arms = [arm for arm in expand_arms(config).values() if arm.training.epochs > 0]
     poolings = (config.pooling.scan[0], config.pooling.train, config.pooling.evaluate[0])
     first = config.evaluation.hidden_states[0]
+    if _claims_in_frames(config) or any(arm.training.templates for arm in arms):
+        return "custom"
     if all(map(_is_the_papers, arms)) and _reads_as_the_paper(config) and config.split.leaks == "report" and config.evaluation.merge:
         if poolings == ("with-bos", "with-bos", "with-bos") and first == "output":
             return "paper-text"
@@ -43,6 +46,11 @@ def protocol(config: Config) -> str:
     if poolings == ("no-bos",) * 3 and first == "output" and not config.evaluation.merge and masked and reached and strict:
         return "controlled"
     return "custom"
+
+
+def _claims_in_frames(config: Config) -> bool:
+    """Whether a frame stands first among the templates, and so carries the claims."""
+    return any(texts[0] != WORD for texts in config.pooling.templates.values())
 
 
 def _reads_as_the_paper(config: Config) -> bool:

@@ -69,6 +69,20 @@ def training_templates(config: Config, spec: TrainSpec, pair: str) -> TemplateSp
     return made and replace(made, averaged=False)
 
 
+def fed_as(config: Config, pair: str) -> dict[str, str]:
+    """How the evaluation feeds the words of a pair by its first pooling: the pooling's name in tables -> what is read, in words.
+
+    The one that carries the claims comes first. Nothing where words are fed by themselves alone.
+    """
+    made, base = template_spec(config, pair), config.pooling.evaluate[0]
+    if made is None:
+        return {}
+    told = [f"{made.source[number - 1]} / {made.target[number - 1]}" for number in made.numbers]
+    told = [f"the mean of {len(told)} templates"] if made.averaged else told
+    framed = {base + name: text for name, text in zip(made.names, told, strict=True)}
+    return framed | {base: WORD} if made.carry_claims else {base: WORD} | framed
+
+
 def claimed_pooling(config: Config) -> str:
     """How a word becomes a vector where claims are made, as tables name it: it is the same for all pairs."""
     made = next((spec for pair in config.pairs if (spec := template_spec(config, pair))), None)

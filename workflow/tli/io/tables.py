@@ -360,6 +360,23 @@ TRANSLATION = [
     "p_bh",
     "p_by",
 ]
+TEMPLATES = [
+    *CELL,
+    "control",
+    "pooling",  # as the evaluation's tables name it: "no-bos@2" in template 2, "no-bos@mean" over all, "no-bos" by themselves
+    "template",  # in words, of both languages
+    "hidden_state",
+    "pool",
+    "metric",
+    "words",
+    "seeds",
+    "units",
+    "before",
+    "after",
+    "change",
+    "low",
+    "high",
+]
 LADDER = [
     "model",
     "pair",
@@ -492,4 +509,5 @@ TEXT = {
     "reason",
     "word_form",
     "unknown_forms",
+    "template",
 }

@@ -57,6 +57,7 @@ class Tables:
     added: pd.DataFrame = _table(*contract.ADDED)
     harm: pd.DataFrame = _table(*contract.HARM)
     translation: pd.DataFrame = _table(*contract.TRANSLATION)
+    templates: pd.DataFrame = _table(*contract.TEMPLATES)
     transfer: pd.DataFrame = _table(*contract.TRANSFER)
     transfer_cells: pd.DataFrame = _table(*TRANSFER_CELLS)
     generation: pd.DataFrame = _table(*contract.GENERATION)

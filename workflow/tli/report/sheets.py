@@ -199,6 +199,13 @@ KINDS = {
         "table seeds x words.",
         main="model pair arm layer rank direction shots metric contrast items chance after other estimate low high p_holm",
     ),
+    "templates": Kind(
+        "Words in templates",
+        lambda report: report.tables.templates,
+        "The primary endpoint of every cell, before and after, of words by themselves and in each template.",
+        "Pooled over the word's own tokens; quasi-t over the crossed table seeds x words, not adjusted.",
+        main="model pair arm layer rank template metric words seeds before after change low high",
+    ),
     "perplexity": Kind(
         "Perplexity",
         lambda report: report.tables.perplexity,

@@ -1,6 +1,6 @@
 """What can be claimed of other seeds and other words: one crossed test, verdicts in words, power. Tables in, tables out."""
 
-from tli.statistics import added, harm, rivals, translation
+from tli.statistics import added, harm, rivals, templates, translation
 from tli.statistics.accuracy import transfer
 from tli.statistics.analysis import analyse
 from tli.statistics.inputs import Measured, Scored
@@ -17,6 +17,7 @@ __all__ = [
     "analyse",
     "harm",
     "rivals",
+    "templates",
     "transfer",
     "translation",
 ]
