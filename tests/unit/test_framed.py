@@ -90,6 +90,33 @@ def test_between_spaces_a_word_has_the_tokens_of_a_word_after_a_space(kind):
         assert not one.straddles
 
 
+def test_spans_that_leave_the_space_out_find_the_same_tokens():
+    """As GPT-2 and Llama 3 are published: their spans of a token with a space begin after it."""
+    from tokenizers import processors
+
+    trimmed, plain = kinds.make("bytes"), made("bytes")
+    trimmed.backend_tokenizer.post_processor = processors.Sequence(
+        [processors.ByteLevel(trim_offsets=True), plain.backend_tokenizer.post_processor]
+    )
+    words = [Framed(word, template) for template in FRAMES for word in WORDS]
+    spans = [tokenizer("maji afya", return_offsets_mapping=True)["offset_mapping"] for tokenizer in (trimmed, plain)]
+    assert spans[0] != spans[1]
+    assert locate(trimmed, words) == locate(plain, words)
+
+
+@pytest.mark.parametrize("name", ["stories260K", "stories656K"])
+@pytest.mark.parametrize("template", FRAMES)
+def test_in_real_tokenizers_too(test_data, name, template):
+    """SentencePiece as it was published, with dummy prefix and byte fallback."""
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(test_data / "models" / name)
+    for word, tokens in zip(WORDS, locate(tokenizer, [Framed(word, template) for word in WORDS]), strict=True):
+        assert list(range(tokens.first, tokens.last)) == by_characters(tokenizer, template, word)
+        read = tokenizer.decode(tokens.ids[tokens.first : tokens.last])
+        assert tokens.straddles or read.strip() == word
+
+
 def test_a_token_that_holds_letters_of_both_is_the_words_and_is_counted():
     """A byte-level tokenizer that merged the hyphen with letters before and after it."""
     from tokenizers import Tokenizer, models, pre_tokenizers

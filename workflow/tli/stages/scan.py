@@ -17,13 +17,14 @@ from tli.metrics.choice import choice_pooling, choose_layer, token_pooling
 from tli.model.checkpoint import load_tokenizer
 from tli.model.device import device_name
 from tli.model.embedding import Embedded, embed
+from tli.model.framed import Fed
 from tli.model.opening import open_model
 from tli.model.plain_loop import compare_with_plain_loop
 from tli.model.pooling import tokenize
 from tli.model.token_facts import assert_known, template_lines, token_lines, tokens_table
 from tli.probes import maps, words
 from tli.probes.templates import by_template, in_templates
-from tli.specs import STAGE_VERSIONS, plain
+from tli.specs import STAGE_VERSIONS, TemplateSpec, plain
 
 SINK_WARNING = 10.0
 
@@ -42,36 +43,34 @@ def run(job: ScanJob) -> dict:
     tokens = tokens_table(load_tokenizer(job.model_spec), pairs, job.pair, word_form)
     assert_known(tokens, job.model)
     tables.write(tokens.assign(model=job.model), job.outputs["tokens"], tables.TOKENS)
-    lines = token_lines(tokens) + (
-        template_lines(load_tokenizer(job.model_spec), pairs, job.pair, spec.templates) if spec.templates else []
-    )
+    lines = token_lines(tokens)
+    if spec.templates is not None:
+        lines += template_lines(load_tokenizer(job.model_spec), pairs, job.pair, spec.templates)
     opened = open_model(job.model_spec)
     states = list(range(opened.layers + 1))
-    listed = words.Listed.of(pairs, words.similarity_of(pairs))
-    frames = [one for side in in_templates(spec.templates, listed.forms, listed.sources) for one in side] if spec.templates else []
     say(f"scan: {len(pairs)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(spec.poolings)}")
+    listed = words.Listed.of(pairs, words.similarity_of(pairs))
+    frames = _frames(spec.templates, listed)
     compare_with_plain_loop(opened, list(dict.fromkeys([*pairs["source"], *pairs["target"], *frames])), states)
     embedded = embed(opened, listed.forms, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded"))
     result = words.figures_of(embedded, listed, opened.layers, spec.csls_k)
     about = words.word_facts(opened, pairs, result.vectors[opened.layers, token_pooling(spec)][0])
-    every_row, every_figure = result.rows, result.figures
-    if spec.templates:
+    tables.write(about.assign(**names), job.outputs["words"], tables.WORDS)
+    every_row, every_figure = [result.rows], [result.figures]
+    if spec.templates is not None:
         read = embed(opened, frames, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded in templates"))
         framed = by_template(read, spec.templates, listed.sources)
-        del read
         result = words.figures_of(framed, listed, opened.layers, spec.csls_k)
-        every_row, every_figure = (
-            pd.concat(both, ignore_index=True) for both in ((every_row, result.rows), (every_figure, result.figures))
-        )
+        every_row, every_figure = [*every_row, result.rows], [*every_figure, result.figures]
         embedded = framed if spec.templates.carry_claims else embedded
-        del framed
-    rows, figures = (table[table["pool"] == tables.WHOLE_LIST] for table in (every_row, every_figure))
+        del read, framed
+    figures = pd.concat(every_figure, ignore_index=True)
+    tables.write(figures.assign(**names), job.outputs["scan"], tables.SCAN)
+    rows, figures = (table[table["pool"] == tables.WHOLE_LIST] for table in (pd.concat(every_row, ignore_index=True), figures))
     choice = choose_layer(rows, figures, opened.layers, spec)
     warn_of_sinks(figures)
-    tables.write(about.assign(**names), job.outputs["words"], tables.WORDS)
     audit = pd.concat([token_audit(opened.tokenizer, pairs, word_form), _told(lines)], ignore_index=True)
     tables.write(audit, job.outputs["audit"], ["severity", "text"])
-    tables.write(every_figure.assign(**names), job.outputs["scan"], tables.SCAN)
     tables.write(choice.assign(**names), job.outputs["choice"], tables.CHOICE)
     if len(choice):
         say(f"scan: best by {spec.best_by} is hs[{int(choice.loc[choice['chosen'], 'hidden_state'].iloc[0])}]")
@@ -81,6 +80,11 @@ def run(job: ScanJob) -> dict:
     del opened, result  # the maps need the vectors alone
     _write_maps(job, _Maps(job, embedded, splits, choice, listed))
     return facts
+
+
+def _frames(templates: TemplateSpec | None, listed: words.Listed) -> list[Fed]:
+    """The forms of a list in templates, as `by_template` asks for them; none without templates."""
+    return [] if templates is None else [one for side in in_templates(templates, listed.forms, listed.sources) for one in side]
 
 
 class _Maps:
