@@ -668,7 +668,10 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _templates_fit(self) -> Self:
-        assert_templates_fit(self)
+        sections = {("training",): self.training, **{("arms", name): arm for name, arm in self.arms.items()}}
+        trained_in = [place for place, section in sections.items() if section.templates]
+        spaced = next((name for name, model in self.models.items() if model.word_form == "leading-space"), None)
+        assert_templates_fit(self.pooling.templates, self.pairs, trained_in, spaced)
         return self
 
     @model_validator(mode="after")

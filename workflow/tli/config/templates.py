@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
 
 from tli.config.places import Key, KeyProblem, nearest
 from tli.specs import WORD
-
-if TYPE_CHECKING:
-    from tli.config.keys import Config
 
 PLACE = ("pooling", "templates")
 
@@ -27,15 +24,16 @@ def assert_template(key: Key, text: object) -> None:
         )
 
 
-def assert_templates_fit(config: Config) -> None:
-    """Raises KeyProblem, under a key of the whole config, for templates that cannot be measured on its pairs and models."""
-    templates = config.pooling.templates
+def assert_templates_fit(templates: Mapping[str, list[str]], pairs: Iterable[str], trained_in: Iterable[Key], spaced: str | None) -> None:
+    """Raises KeyProblem, under a key of the whole config, for templates that cannot be measured on its pairs and models.
+
+    trained_in: the sections that ask for training in templates. spaced: a model that is fed words as after a space.
+    """
     if not templates:
-        for place, section in {("training",): config.training, **{("arms", name): arm for name, arm in config.arms.items()}}.items():
-            if section.templates:
-                raise KeyProblem((*place, "templates"), f"there are no templates to draw from; name some under {'.'.join(PLACE)}")
+        for place in trained_in:
+            raise KeyProblem((*place, "templates"), f"there are no templates to draw from; name some under {'.'.join(PLACE)}")
         return
-    languages = sorted({language for pair in config.pairs for language in pair.split("-")})
+    languages = sorted({language for pair in pairs for language in pair.split("-")})
     for language in languages:
         if language not in templates:
             raise KeyProblem(PLACE, f"has none for {language!r}; {nearest(language, templates)} Write as many as for the others")
@@ -59,16 +57,8 @@ def assert_templates_fit(config: Config) -> None:
         if together in seen:
             raise KeyProblem((*PLACE, first, number), f"template {number + 1} is template {seen[together] + 1} again; keep one of them")
         seen[together] = number
-    _assert_spaced(config, languages)
-
-
-def _assert_spaced(config: Config, languages: list[str]) -> None:
-    """A word that begins a text has no space before it, whatever a model's `word_form` asks for."""
-    spaced = next((name for name, model in config.models.items() if model.word_form == "leading-space"), None)
-    if spaced is None:
-        return
-    for language in languages:
-        for place, text in enumerate(config.pooling.templates[language]):
+    for language in languages if spaced is not None else ():  # a word that begins a text has no space before it
+        for place, text in enumerate(templates[language]):
             if text != WORD and text.startswith(WORD):
                 raise KeyProblem(
                     (*PLACE, language, place),

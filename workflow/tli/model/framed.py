@@ -7,7 +7,7 @@ not the word's, as in `word_form: leading-space`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from tli.errors import EmbedError
@@ -73,6 +73,7 @@ def locate(tokenizer: Any, words: Sequence[Framed]) -> list[InFrame]:
         words, texts, read["input_ids"], read["offset_mapping"], read["special_tokens_mask"], strict=True
     ):
         start, end = word.span
+        end -= _dropped(tokenizer, text, zip(ids, spans, added, strict=True), blank)
         own = [i for i, (a, b) in enumerate(spans) if a < end and b > start and b > a and not added[i]]
         if not own:
             raise EmbedError(
@@ -83,24 +84,35 @@ def locate(tokenizer: Any, words: Sequence[Framed]) -> list[InFrame]:
         while first < last - 1 and _is_blank(tokenizer, ids[first], blank):
             first += 1
         frame = tuple(i for i in range(len(ids)) if not first <= i < last and not added[i])
-        beyond = "".join(text[min(a, start) : start] + text[end : max(b, end)] for a, b in spans[first:last])
+        beyond = "".join(text[min(a, start) : start] + text[word.span[1] : max(b, word.span[1])] for a, b in spans[first:last])
         found.append(InFrame(tuple(ids), first, last, frame, bool(beyond.strip())))
     return found
 
 
 def _assert_whole(tokenizer: Any, template: str) -> None:
     """Every character of the frame must be some token's: where letters are dropped, those after them are counted wrongly."""
+    blank: dict[int, bool] = {}
     for part in template.split(WORD):
         if not part.strip():
             continue
-        spans = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True)["offset_mapping"]
-        seen = {place for a, b in spans for place in range(a, b)}
+        read = tokenizer(part, add_special_tokens=False, return_offsets_mapping=True)
+        told = zip(read["input_ids"], read["offset_mapping"], strict=True)
+        seen = {place for token, (a, b) in told if not _is_blank(tokenizer, token, blank) for place in range(a, b)}
         lost = [letter for place, letter in enumerate(part) if place not in seen and not letter.isspace()]
         if lost:
             raise EmbedError(
                 f"the tokenizer drops {''.join(lost)!r} of the template {template!r}, so it is not clear which tokens are the word's; "
                 "write the template with characters that it knows"
             )
+
+
+def _dropped(tokenizer: Any, text: str, tokens: Iterable[tuple[int, tuple[int, int], int]], blank: dict[int, bool]) -> int:
+    """How many letters of the word were dropped, as far as all tokens after it tell places that are too low by so many.
+
+    The frame is whole, so the last of its tokens would else end where the text does. tokens: id, span, and whether the tokenizer added it.
+    """
+    ends = [b for token, (_, b), added in tokens if not added and not _is_blank(tokenizer, token, blank)]
+    return max(0, len(text.rstrip()) - max(ends)) if ends else 0
 
 
 def _is_blank(tokenizer: Any, token: int, known: dict[int, bool]) -> bool:
