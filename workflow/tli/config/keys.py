@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from tli.config.places import KeyProblem, nearest
+from tli.config.places import Key, KeyProblem, nearest
 from tli.config.templates import assert_template, assert_templates_fit
 
 SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
@@ -206,8 +206,9 @@ class PoolingChoice(Section):
     templates: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Annotated[list[str], Field(min_length=1)]] = Field(
         {},
         description="Neutral frames by language, equally many in each: scan and evaluation feed every word in them too, and pool over the "
-        "word's own tokens. `{word}` alone is what is measured anyway. Template 2 of one language belongs to template 2 of the other. With "
-        "`{word}` first, claims rest on the words alone and the frames stand beside them; with a frame first they rest on that.",
+        "word's own tokens. `{word}` alone is what is measured anyway. Template 2 of one language belongs to template 2 of the other. A "
+        "causal model sees only what stands before the word. With `{word}` first, claims rest on the words alone and the frames stand beside "
+        "them; with a frame first they rest on that.",
         examples=[{"swh": ["{word}", "Neno {word} lina maana"], "eng": ["{word}", "The word {word} means"]}],
     )
     over_templates: Literal["separate", "averaged"] = Field(
@@ -668,8 +669,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _templates_fit(self) -> Self:
-        sections = {("training",): self.training, **{("arms", name): arm for name, arm in self.arms.items()}}
-        trained_in = [place for place, section in sections.items() if section.templates]
+        trained_in: list[Key] = [("training",)] if self.training.templates else []
+        trained_in += [("arms", name) for name, arm in self.arms.items() if arm.templates]
         spaced = next((name for name, model in self.models.items() if model.word_form == "leading-space"), None)
         assert_templates_fit(self.pooling.templates, self.pairs, trained_in, spaced)
         return self

@@ -33,7 +33,7 @@ def protocol(config: Config) -> str:
     arms = [arm for arm in expand_arms(config).values() if arm.training.epochs > 0]
     poolings = (config.pooling.scan[0], config.pooling.train, config.pooling.evaluate[0])
     first = config.evaluation.hidden_states[0]
-    if _claims_in_frames(config) or any(arm.training.templates for arm in arms):
+    if _claims_in_frames(config):
         return "custom"
     if all(map(_is_the_papers, arms)) and _reads_as_the_paper(config) and config.split.leaks == "report" and config.evaluation.merge:
         if poolings == ("with-bos", "with-bos", "with-bos") and first == "output":
@@ -61,4 +61,10 @@ def _reads_as_the_paper(config: Config) -> bool:
 
 def _is_the_papers(arm: ResolvedArm) -> bool:
     same = all(getattr(arm.training, key) == value for key, value in PAPER.items())
-    return same and arm.tune is None and arm.loss_layers == ("2",) and set(arm.training.target_modules) == MODULES
+    return (
+        same
+        and not arm.training.templates
+        and arm.tune is None
+        and arm.loss_layers == ("2",)
+        and set(arm.training.target_modules) == MODULES
+    )

@@ -58,10 +58,10 @@ def assert_templates_fit(templates: Mapping[str, list[str]], pairs: Iterable[str
             raise KeyProblem((*PLACE, first, number), f"template {number + 1} is template {seen[together] + 1} again; keep one of them")
         seen[together] = number
     for language in languages if spaced is not None else ():  # a word that begins a text has no space before it
-        for place, text in enumerate(templates[language]):
+        for number, text in enumerate(templates[language]):
             if text != WORD and text.startswith(WORD):
                 raise KeyProblem(
-                    (*PLACE, language, place),
+                    (*PLACE, language, number),
                     f"{text!r} begins with the word, and models.{spaced}.word_form asks for a space before it; let the frame begin with a word "
                     "of its own, or take word_form out",
                 )

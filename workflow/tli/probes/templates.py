@@ -41,7 +41,7 @@ def by_template(embedded: Embedded, templates: TemplateSpec, sources: int) -> Em
     vectors: dict[tuple[int, str], np.ndarray] = {}
     for (state, pooling), values in embedded.vectors.items():
         if templates.averaged:
-            vectors[state, pooling + templates.names[0]] = np.mean([values[some] for some in rows], axis=0, dtype=np.float32)
+            vectors[state, pooling + templates.names[0]] = np.stack([values[some] for some in rows]).mean(axis=0)
         else:
             vectors |= {(state, pooling + name): values[some] for name, some in zip(templates.names, rows, strict=True)}
     return Embedded(vectors, embedded.sink_ratio, embedded.token_counts[rows[0]])
@@ -60,7 +60,8 @@ class TemplateProbe(WordsProbe):
         templates = setting.measure.templates
         if templates is None:
             return []
-        spec = replace(setting.measure, projected_pairs=0, **({} if templates.carry_claims else {"select_maps": ()}))
+        select_maps = setting.measure.select_maps if templates.carry_claims else ()
+        spec = replace(setting.measure, projected_pairs=0, select_maps=select_maps)
         return [cls(spec, setting.model, setting.check.identity, setting.splits, setting.states)]
 
     @property

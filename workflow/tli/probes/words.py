@@ -237,11 +237,11 @@ class WordsProbe(Probe):
         result.strata.to_parquet(folder / "strata.parquet", index=False)
         self._with_map(embedded, listed, subject, folder)
         if self._projected_pairs(subject):
-            first = self.states[subject.run][0], self.pooling
+            drawn = self.states[subject.run][0], self.pooling
             asked = np.sort(np.unique(np.concatenate([pool.pairs for pool in listed.pools])))
-            source, target = (side[asked] for side in result.vectors[first])
+            source, target = (side[asked] for side in result.vectors[drawn])
             maps = project(source, target, listed.pairs.iloc[asked].reset_index(drop=True), self.spec.projected_pairs)
-            maps.insert(0, "hidden_state", first[0])
+            maps.insert(0, "hidden_state", drawn[0])
             maps.to_parquet(folder / "projections.parquet", index=False)
 
     def _with_map(self, embedded: Embedded, listed: Listed, subject: Subject, folder: Path) -> None:

@@ -51,7 +51,8 @@ def run(job: ScanJob) -> dict:
     say(f"scan: {len(pairs)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(spec.poolings)}")
     listed = words.Listed.of(pairs, words.similarity_of(pairs))
     frames = _frames(spec.templates, listed)
-    compare_with_plain_loop(opened, list(dict.fromkeys([*pairs["source"], *pairs["target"], *frames])), states)
+    every: list[Fed] = [*pairs["source"], *pairs["target"], *frames]
+    compare_with_plain_loop(opened, list(dict.fromkeys(every)), states)
     embedded = embed(opened, listed.forms, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded"))
     result = words.figures_of(embedded, listed, opened.layers, spec.csls_k)
     about = words.word_facts(opened, pairs, result.vectors[opened.layers, token_pooling(spec)][0])
