@@ -73,6 +73,15 @@ def cosines_by_hand(spec, states: list[int], frames: tuple[str, str]) -> dict[tu
     return found
 
 
+def own_vector(model, tokenizer, template: str, word: str) -> np.ndarray:
+    """At the output. By itself, all that the tokenizer makes of a word is the word's, but for what it adds."""
+    if template != "{word}":
+        return plain_vector(model, tokenizer, template, word, LAYERS)
+    ids = tokenizer(word)["input_ids"]
+    own = [place for place, token in enumerate(ids) if token not in tokenizer.all_special_ids]
+    return hidden_states(model, ids)[LAYERS][own].mean(dim=0).numpy()
+
+
 @pytest.mark.parametrize("number", [2, 3])
 def test_cosines_in_a_frame_are_those_of_the_plain_loop(framed, models, number):
     rows = framed[1]["similarities"].query(f"run == 'baseline' and pool == 'whole-list' and pooling == 'no-bos@{number}'")
@@ -98,16 +107,10 @@ def test_the_mean_over_frames_is_the_mean_of_their_vectors(framed, models, tmp_p
     found = measured(trial)["similarities"].query("run == 'baseline' and pool == 'whole-list' and hidden_state == 4")
     assert set(found["pooling"]) == {"no-bos", "no-bos@mean"}
     model, tokenizer = whole_model(models("llama")), open_model(models("llama")).tokenizer
-
-    def vector(template: str, word: str) -> np.ndarray:
-        if template == "{word}":  # by itself, all that the tokenizer makes of it is the word's, but for BOS
-            return hidden_states(model, tokenizer(word)["input_ids"])[LAYERS][1:].mean(dim=0).numpy()
-        return plain_vector(model, tokenizer, template, word, LAYERS)
-
     for row in found.query("pooling == 'no-bos@mean'").itertuples():
         pair = pairs_table().set_index("pair_id").loc[row.pair_id]
         one, other = (
-            np.mean([vector(text, word) for text in FRAMES[language]], axis=0)
+            np.mean([own_vector(model, tokenizer, text, word) for text in FRAMES[language]], axis=0)
             for language, word in (("swh", pair.source), ("eng", pair.target))
         )
         assert row.cosine == pytest.approx(float(one @ other / np.linalg.norm(one) / np.linalg.norm(other)), abs=2e-5)
@@ -205,6 +208,43 @@ def test_with_a_frame_first_claims_best_maps_and_trials_rest_on_it(models, tmp_p
     mapped = tables.read(trial.layout.measured("evaluate", "m", "swh-eng", "part-1")["select-maps-similarities"])
     assert set(mapped["pooling"]) == {"no-bos", "no-bos@1"}
     assert set(trial.measured("similarities")["pooling"]) == {"no-bos", "no-bos@1", "no-bos@3"}  # 2 is the word alone
+    trial.run("statistics")
+    found = {name: tables.read(path) for name, path in trial.layout.statistics().items()}
+    assert set(found["tests"]["pooling"]) == {"no-bos@1"} and found["templates"]["pooling"].tolist() == ["no-bos@1", "no-bos@3", "no-bos"]
+    assert found["verdicts"]["after"].tolist() == found["templates"]["after"].head(1).tolist()
+    assert found["rivals"]["map"].tolist() == ["procrustes"] and found["ladder"]["value"].notna().all() and len(found["added"])
+    trial.run("report")
+    assert "moto {word} ndege / fire {word} bird" in Path(trial.layout.page()["page"]).read_text(encoding="utf-8")
+
+
+def test_an_encoder_in_folds_with_the_mean_first(models, tmp_path):
+    """Each fold's words in their own pool, of vectors that the model as it came gives once for all; claims rest on the mean."""
+    pooling = {"evaluate": ["no-bos"], "scan": ["no-bos"], "templates": FIRST, "over_templates": "averaged"}
+    arms = {"tli": {"loss_layer": [2], "rank": [4], "target_modules": ["query", "value"]}}
+    trial = trial_of(tmp_path, models("bert"), pooling=pooling, arms=arms, seeds=[1, 2], split={"folds": 2})
+    trial.run("folds")
+    trial.run("check")
+    trial.run("scan")
+    trial.train(layer="2")
+    trial.evaluate()
+    rows = trial.measured("similarities").query(f"run == 'baseline' and hidden_state == {LAYERS} and split == 'heldout'")
+    assert set(rows["pooling"]) == {"no-bos", "no-bos@mean"} and set(rows["pool"]) == {"untrained"}
+    scanned = {}
+    model, tokenizer = whole_model(models("bert")), open_model(models("bert")).tokenizer
+    for row in rows.query("pooling == 'no-bos@mean' and seed == 1").itertuples():
+        pair = pairs_table().set_index("pair_id").loc[row.pair_id]
+        one, other = (
+            np.mean([own_vector(model, tokenizer, text, word) for text in FIRST[language]], axis=0)
+            for language, word in (("swh", pair.source), ("eng", pair.target))
+        )
+        scanned[row.pair_id] = float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+        assert row.cosine == pytest.approx(scanned[row.pair_id], abs=2e-5)
+    dealt = tables.read(trial.layout.lexicon("swh-eng")["folds"], tables.FOLDS).query("seed == 1 and fold > 0")["pair_id"]
+    assert sorted(scanned) == sorted(dealt), "every dealt word is held out once"
+    trial.run("statistics")
+    found = {name: tables.read(path) for name, path in trial.layout.statistics().items()}
+    assert set(found["tests"]["pooling"]) == {"no-bos@mean"} and found["templates"]["pooling"].tolist() == ["no-bos@mean", "no-bos"]
+    assert found["templates"]["template"].tolist() == ["the mean of 3 templates", "{word}"]
 
 
 # --- config ------------------------------------------------------------------------------------------------------------

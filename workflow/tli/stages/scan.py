@@ -12,6 +12,7 @@ from tli.experiment.folds import Splits
 from tli.experiment.job import ScanJob
 from tli.io import store, tables
 from tli.io.records import read_check
+from tli.labels import is_in_template
 from tli.log import say, warn
 from tli.metrics.choice import choice_pooling, choose_layer, token_pooling
 from tli.model.checkpoint import load_tokenizer
@@ -69,7 +70,7 @@ def run(job: ScanJob) -> dict:
     tables.write(figures.assign(**names), job.outputs["scan"], tables.SCAN)
     rows, figures = (table[table["pool"] == tables.WHOLE_LIST] for table in (pd.concat(every_row, ignore_index=True), figures))
     choice = choose_layer(rows, figures, opened.layers, spec)
-    warn_of_sinks(figures)
+    warn_of_sinks(figures[~figures["pooling"].map(is_in_template)])
     audit = pd.concat([token_audit(opened.tokenizer, pairs, word_form), _told(lines)], ignore_index=True)
     tables.write(audit, job.outputs["audit"], ["severity", "text"])
     tables.write(choice.assign(**names), job.outputs["choice"], tables.CHOICE)
