@@ -28,12 +28,17 @@ COMPARED = ["table", "key", "figure", "first", "second", "difference", "grade"]
 
 
 def compare(first: str | Path, second: str | Path) -> pd.DataFrame:
-    """Every figure of both folders, columns COMPARED, the gravest grade first.
+    """`compare_figures` of two results folders. Raises TableError."""
+    return compare_figures(figures_of(first), figures_of(second))
+
+
+def compare_figures(first: pd.DataFrame, second: pd.DataFrame) -> pd.DataFrame:
+    """Every figure of both runs, columns COMPARED, the gravest grade first. first, second: columns FIGURES.
 
     A figure agrees `to the last bit` where both are equal (or both undefined), `to 1e-6` of the larger of 1 and itself, `within the
-    intervals` where each lies in the other's interval. One without an interval that differs is told and blames nobody. Raises TableError.
+    intervals` where each lies in the other's interval. One without an interval that differs is told and blames nobody.
     """
-    both = figures_of(first).merge(figures_of(second), on=FIGURES[:3], how="outer", suffixes=("", "_second"), indicator=True)
+    both = _numbered(first).merge(_numbered(second), on=[*FIGURES[:3], "number"], how="outer", suffixes=("", "_second"), indicator=True)
     grades = [_grade(row) for row in both.to_dict("records")]
     is_word = (both["word"].fillna("") != "") | (both["word_second"].fillna("") != "")
     shown = {
@@ -43,6 +48,11 @@ def compare(first: str | Path, second: str | Path) -> pd.DataFrame:
     table = both[FIGURES[:3]].assign(**shown, difference=both["value_second"] - both["value"], grade=grades)
     order = table["grade"].map({grade: -number for number, grade in enumerate(GRADES)})
     return table.assign(order=order).sort_values(["order", "table", "key"], kind="stable")[COMPARED].reset_index(drop=True)
+
+
+def _numbered(figures: pd.DataFrame) -> pd.DataFrame:
+    """With a number for rows that the key does not tell apart, in their order."""
+    return figures.assign(number=figures.groupby(FIGURES[:3]).cumcount())
 
 
 def _grade(row: Mapping[str, Any]) -> str:

@@ -81,12 +81,8 @@ def _figures(of: Compared, table: pd.DataFrame) -> pd.DataFrame:
             rows.append(
                 pd.DataFrame({"key": key, "figure": column, "value": pd.to_numeric(table[column], errors="coerce"), **ends, "word": ""})
             )
-    for column in of.words:
-        if column in table:
-            rows.append(
-                pd.DataFrame(
-                    {"key": key, "figure": column, "value": np.nan, "low": np.nan, "high": np.nan, "word": table[column].astype(str)}
-                )
-            )
+    empty = {"value": np.nan, "low": np.nan, "high": np.nan}
+    words = [column for column in of.words if column in table]
+    rows += [pd.DataFrame({"key": key, "figure": column, **empty, "word": table[column].astype(str)}) for column in words]
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=FIGURES[1:])
     return found.assign(table=of.name)[FIGURES]
