@@ -14,6 +14,12 @@ def add_repeating(add: Callable[..., argparse.ArgumentParser]) -> None:
     repeat.add_argument("--output", default="", help="the folder to write, for results")
     repeat.add_argument("--with-lists", action="store_true", help="copy the word lists and texts into it; mind their licences")
     repeat.add_argument("--profile", default="", help="Snakemake's profile for the repetition; by default profiles/local")
+    crate = add(
+        "crate", _crate, "Write a run as a Workflow Run RO-Crate: workflow, inputs' digests, results, times, software.", config=False
+    )
+    crate.add_argument("results", help="the results of a run")
+    crate.add_argument("--output", required=True, help="the folder to write")
+    crate.add_argument("--with-lists", action="store_true", help="copy the word lists and texts into it; mind their licences")
     compare = add("compare", _compare, "Hold the figures of two results folders against each other and their intervals.", config=False)
     compare.add_argument("first", help="a results folder")
     compare.add_argument("second", help="another, of the same experiment")
@@ -55,3 +61,13 @@ def _compare(chosen: argparse.Namespace) -> int:
     if chosen.output:
         tables.write(found, chosen.output, COMPARED)
     return 0 if agree(found) else 1
+
+
+def _crate(chosen: argparse.Namespace) -> int:
+    from tli.repeating.crate import write_crate
+
+    count = write_crate(chosen.results, chosen.output, chosen.with_lists)
+    print(
+        f"{chosen.output}/ro-crate-metadata.json describes the workflow, its inputs and {count} files of results; `tli repeat {chosen.output}` repeats it"
+    )
+    return 0
