@@ -15,6 +15,7 @@ from tli.experiment import Experiment
 from tli.experiment.inspect import inspect
 from tli.experiment.job import JOBS, Job
 from tli.experiment.remembered import remembered
+from tli.publishing.commands import add_publishing
 from tli.repeating.commands import add_repeating
 
 
@@ -99,6 +100,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--partial", action="store_true", help="make do with what is finished and say what is missing")
     report.add_argument("--config", nargs="+", help="config file of the run; by default the one that the results remember")
     add_repeating(add)
+    add_publishing(add)
     demo = add("demo", _demo, "Make the demo model again from resources/demo.", config=False)
     demo.add_argument("--output", default="resources/demo/model")
     demo.add_argument("--text", default="resources/demo/text", help="folder of the running text")

@@ -103,7 +103,7 @@ def _describe(crate: Any, beside: Path, title: str, run: tuple[list[Pinned], lis
     commits = sorted({str(one["commit"]) for one in records if one.get("commit")})
     workflow["identifier"] = [f"commit {commit}" for commit in commits]
     workflow["license"] = crate.license
-    inside = crate.add_dataset(beside / "workflow", "workflow/", properties={"name": "The workflow's rules, script and package"})
+    crate.add_dataset(beside / "workflow", "workflow/", properties={"name": "The workflow's rules, script and package"})
     software = []
     for line in constraints(records):
         name, _, version = line.partition("==")
