@@ -183,6 +183,8 @@ def test_a_row_for_each_template_beside_the_claim(models, tmp_path):
     trial.run("report")
     page = Path(trial.layout.page()["page"]).read_text(encoding="utf-8")
     assert "words in templates" in page and "moto {word} ndege / fire {word} bird" in page
+    told = "(moto {word} ndege / fire {word} bird; {word} maji / water {word}) and pooled over their own tokens there"
+    assert f"{told}. Claims rest on words by themselves." in page
 
 
 # --- a frame first ---------------------------------------------------------------------------------------------------

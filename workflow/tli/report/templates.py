@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tli.labels import metric_label
 from tli.report.input import ReportInput
 from tli.report.selection import Cell, first_cell, rows
+from tli.specs import WORD
 
 
 @dataclass(frozen=True)
@@ -27,3 +28,13 @@ def framed_cells(report: ReportInput) -> list[Framed]:
         if cell is not None and len(of_cell):
             told.append(Framed(cell, metric_label(str(of_cell["metric"].iloc[0])), tuple(of_cell.to_dict("records"))))
     return told
+
+
+def template_sentences(report: ReportInput) -> list[str]:
+    """How words were fed beside by themselves, for the methods; nothing where they were not."""
+    fed = list(dict.fromkeys(map(str, report.tables.templates["template"])))
+    if not fed:
+        return []
+    framed = "; ".join(text for text in fed if text != WORD)
+    claims = "words by themselves" if fed[0] == WORD else fed[0]
+    return [f"Words were also fed in neutral templates ({framed}) and pooled over their own tokens there. Claims rest on {claims}."]
