@@ -138,6 +138,7 @@ RUNS = GRID + [
     "alpha",
     "dropout",
     "anchor_weight",  # NaN without an anchor
+    "trained_on",  # the pairs on whose lists it was trained, joined by " + "
     "adapted_blocks",  # how many blocks carry an adapter
     "trainable_parameters",
     "reached_parameters",  # those that the loss can reach, measured
@@ -443,5 +444,5 @@ TEXT = {
     "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
     "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
     "note", "direction", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "rival", "aligned_id",
-    "reason", "word_form", "unknown_forms",
+    "reason", "word_form", "unknown_forms", "trained_on",
 }  # fmt: skip

@@ -26,6 +26,11 @@ class Answer:
     columns: tuple[str, ...]
 
 
+def nothing_elsewhere(seed: int, fold: int) -> frozenset[str]:
+    """No list is trained on together with this one."""
+    return frozenset()
+
+
 @dataclass(frozen=True, eq=False)
 class Setting:
     """What probes are made from: the model, the list, and what is asked of them."""
@@ -38,6 +43,9 @@ class Setting:
     transfer: TransferSpec = field(default_factory=TransferSpec)
     texts: dict[str, tuple[TextSpec, str]] = field(default_factory=dict)  # language -> running text and the file where it lies
     splits: Callable[[int, int], pd.DataFrame] | None = None  # the pairs with the splits of a seed and fold, columns tables.PAIRS
+    elsewhere: Callable[[int, int], frozenset[str]] = (
+        nothing_elsewhere  # of a seed and fold: forms that are trained through another list alone
+    )
     has_folds: bool = False
     states: dict[str, list[int]] = field(default_factory=dict)  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA

@@ -23,7 +23,7 @@ def run(job: TrainJob) -> dict:
     `jobs.checkpoint_minutes` where it stands. Returns the facts for the provenance. Raises CellError, and EmbedError where the
     model's tokenizer does not know most of the list.
     """
-    cell = Cell(job, settled(job.spec, job.tune, job.inputs), job.members, Splits.read(job.inputs))
+    cell = Cell(job, settled(job.spec, job.tune, job.inputs), job.members, Splits.read_lists(job.lists, job.inputs))
     if job.tune:
         say(f"train: as the trials of {job.experiment.arms[job.arm].tuned_as} chose: {described(job.tune, cell.spec)}")
     trainer = cell.fill()

@@ -10,6 +10,7 @@ import pandas as pd
 
 from tli.bench import Bench, write_answers
 from tli.errors import ItemError
+from tli.experiment.elsewhere import Elsewhere
 from tli.experiment.folds import Splits
 from tli.experiment.grid import BASELINE
 from tli.experiment.inside import read_maps_inside
@@ -19,7 +20,7 @@ from tli.io import tables
 from tli.io.records import read_check
 from tli.log import say
 from tli.probes import task_items
-from tli.probes.base import Setting
+from tli.probes.base import Setting, nothing_elsewhere
 from tli.probes.registry import PROBES, answers
 from tli.probes.translate import TranslateProbe
 from tli.subjects import baseline
@@ -58,6 +59,7 @@ def run(job: TransferJob) -> dict:
             transfer=spec,
             texts=job.texts,
             splits=Splits.read(job.inputs).of if spec.translate else None,
+            elsewhere=Elsewhere.read(job).of if spec.translate else nothing_elsewhere,
             has_folds=job.experiment.has_folds,
         )
         probes = [probe for kind in PROBES["transfer"] for probe in kind.of(setting)]

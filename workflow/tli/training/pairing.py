@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,19 @@ def assignments(rows: pd.DataFrame, shuffled: bool, seed: int) -> tuple[list[str
         given = assigned(known.source_of, known.target_of[order], known.accepted.shape)
         right = accepted_cells(given, known.source_of, known.target_of[order])
     return rows["source"].tolist(), [targets[i] for i in order], right.toarray()
+
+
+def assignments_across(lists: Sequence[pd.DataFrame], shuffled: bool, seed: int) -> tuple[list[str], list[str], np.ndarray]:
+    """As `assignments` of several lists, one below the other, for batches of all of them: bool [n, n] over all their pairs.
+
+    Right are a source's targets in any row of any list. The placebo deals out the targets of each list within it, as it would alone:
+    no word meets a translation of its own, nor a word of another list; right are then the assigned ones.
+    """
+    rows = pd.concat(lists, ignore_index=True)
+    if not shuffled:
+        return assignments(rows, False, seed)
+    given = pd.DataFrame({"source": rows["source"], "target": [form for one in lists for form in assignments(one, True, seed)[1]]})
+    return assignments(given.assign(alternatives=""), False, seed)
 
 
 @dataclass(frozen=True, eq=False)

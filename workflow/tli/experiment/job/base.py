@@ -115,6 +115,13 @@ class OfModel(Job):
         return {name: files[name] for name in (["pairs", "folds"] if self.experiment.has_folds else ["pairs"])}
 
     @property
+    def other_files(self) -> Paths:
+        """The pairs and deals of the lists that some arm is trained on together with the job's; none without such an arm."""
+        files = [self.layout.lexicon(pair) for pair in self.experiment.trained_with(self.pair)]
+        names = {"pairs": "other_pairs", "folds": "other_folds"} if self.experiment.has_folds else {"pairs": "other_pairs"}
+        return {name: [of[file] for of in files] for file, name in names.items()} if files else {}
+
+    @property
     def plain_model(self) -> dict:
         """The model's values for params; where its weights lie changes no result."""
         return plain(specs_of.model_spec(self.experiment.config, self.model))

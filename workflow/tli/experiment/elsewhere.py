@@ -1,0 +1,39 @@
+"""What joint trainings learn through the other lists, of one list's words: the pool that no training touches has none of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pandas as pd
+
+from tli.experiment.folds import Splits
+from tli.experiment.job.base import OfModel
+from tli.lexicon.forms import alternatives
+
+
+class Elsewhere:
+    """The forms of a list that a run trains through another list alone; none where the lists are split together."""
+
+    def __init__(self, own: Splits, others: Mapping[str, Splits]):
+        self.own, self.others = own, dict(others)
+
+    @classmethod
+    def read(cls, job: OfModel) -> Elsewhere:
+        """From the job's inputs: its list and those that are trained together with it."""
+        files = {name: job.inputs[f"other_{name}"] for name in ("pairs", "folds") if f"other_{name}" in job.inputs}
+        others = Splits.read_lists(job.experiment.trained_with(job.pair), files) if files else {}
+        return cls(Splits.read(job.inputs), others)
+
+    def of(self, seed: int, fold: int) -> frozenset[str]:
+        """Of a seed and fold: the forms of rows that are not trained on here, and are trained on elsewhere."""
+        if not self.others:
+            return frozenset()
+        trained: set[str] = set()
+        for splits in self.others.values():
+            trained |= _forms(splits.of(seed, fold).query("split == 'train'"))
+        return frozenset(_forms(self.own.of(seed, fold).query("split != 'train'")) & trained)
+
+
+def _forms(pairs: pd.DataFrame) -> set[str]:
+    """Every form of these pairs, of either side."""
+    return {*pairs["source"], *pairs["target"], *(form for listed in pairs["alternatives"] for form in alternatives(listed))}
