@@ -87,7 +87,8 @@ class Experiment:
     @cached_property
     def tuned_cells(self) -> list[GridRun]:
         """The first seed's run of every cell that has trials of its own: a placebo takes its arm's choice, and the other pairs of a joint
-        training that of the first one."""
+        training that of the first one.
+        """
         arms = self.arms
         return [run for run in self.cells if arms[run.arm].tune and not run.placebo_of and run.pair == arms[run.arm].lists(run.pair)[0]]
 

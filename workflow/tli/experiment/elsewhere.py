@@ -21,7 +21,7 @@ class Elsewhere:
     def read(cls, job: OfModel) -> Elsewhere:
         """From the job's inputs: its list and those that are trained together with it."""
         files = {name: job.inputs[f"other_{name}"] for name in ("pairs", "folds") if f"other_{name}" in job.inputs}
-        others = Splits.read_lists(job.experiment.trained_with(job.pair), files) if files else {}
+        others = Splits.read_lists(job.experiment.trained_with(job.names["pair"]), files) if files else {}
         return cls(Splits.read(job.inputs), others)
 
     def of(self, seed: int, fold: int) -> frozenset[str]:

@@ -19,6 +19,8 @@ def resolve_layer(layer: str, layers: int, choices: Sequence[str]) -> int:
     """
     if layer == "best":
         scanned = [tables.read(path, tables.CHOICE) for path in choices]
+        if not scanned:
+            raise CellError("loss_layer best: no scan has chosen one yet; run scan first")
         if not all(map(len, scanned)):
             raise CellError(
                 "loss_layer best: there is nothing to choose from, since the lexicon has no select split or the model has fewer "
@@ -43,8 +45,8 @@ def best_of(scanned: Sequence[pd.DataFrame]) -> int:
 
 def adapted_blocks(spec: TrainSpec, loss_layer: int, layers: int, arm: str) -> int:
     """How many blocks carry an adapter. Raises CellError for blocks that the loss cannot reach, unless they are allowed."""
-    asked = {"reachable": loss_layer, "all": layers}.get(spec.adapted_blocks, spec.adapted_blocks)
-    asked = min(int(asked), layers)
+    named = {"reachable": loss_layer, "all": layers}
+    asked = min(int(named.get(str(spec.adapted_blocks), spec.adapted_blocks)), layers)
     if asked > loss_layer and not spec.allow_unreached:
         raise CellError(
             f"arms.{arm}: adapters are asked for on {asked} blocks, but a loss at hs[{loss_layer}] reaches only the first "

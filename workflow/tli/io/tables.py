@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -399,7 +400,7 @@ def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | Non
             table.to_csv(beside, sep="\t", index=False, quoting=csv.QUOTE_NONE, escapechar=None, quotechar="\x00")
 
 
-def read(path: str | os.PathLike, columns: list[str] | None = None, text: list[str] = ()) -> pd.DataFrame:
+def read(path: str | os.PathLike, columns: list[str] | None = None, text: Sequence[str] = ()) -> pd.DataFrame:
     """Read a table; names, labels and the columns in `text` stay text, even where they look like numbers or "NA".
 
     Raises TableError when the file is missing, is no table, or lacks one of `columns`.
@@ -440,9 +441,57 @@ def joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
 
 
 TEXT = {
-    "model", "pair", "arm", "layer", "rank", "run", "map", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
-    "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
-    "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "direction", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "rival", "aligned_id",
-    "reason", "word_form", "unknown_forms", "trained_on",
-}  # fmt: skip
+    "model",
+    "pair",
+    "arm",
+    "layer",
+    "rank",
+    "run",
+    "map",
+    "method",
+    "placebo_of",
+    "baseline",
+    "same_as",
+    "pair_id",
+    "source",
+    "target",
+    "alternatives",
+    "category",
+    "component",
+    "split",
+    "provenance",
+    "pooling",
+    "criterion",
+    "objective",
+    "device",
+    "adapter",
+    "unit",
+    "stage_versions",
+    "side",
+    "form",
+    "task",
+    "language",
+    "item",
+    "test",
+    "level",
+    "family",
+    "metric",
+    "contrast",
+    "note",
+    "direction",
+    "pool",
+    "stratum",
+    "rung",
+    "name",
+    "part",
+    "verdict",
+    "line",
+    "answer",
+    "sentence",
+    "rival",
+    "aligned_id",
+    "reason",
+    "word_form",
+    "unknown_forms",
+    "trained_on",
+}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pandas as pd
 
@@ -24,7 +25,7 @@ def clean(frame: pd.DataFrame) -> pd.DataFrame:
 
 def fitted(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
     """As much of a table as the page takes, the rows that claims rest on first, and a note on what was left out."""
-    most, whole, notes = max(100, CELLS_IN_PAGE // max(1, len(frame.columns))), len(frame), []
+    most, whole, notes = max(100, CELLS_IN_PAGE // max(1, len(frame.columns))), len(frame), list[str]()
     for column, value, note in (
         ("split", "heldout", "held-out"),
         ("hidden_state", "output", "at the last hidden state"),
@@ -68,7 +69,7 @@ def _number(value: float) -> float | int | str | None:
     return int(value) if float(value).is_integer() and abs(value) < 1e15 else float(value)
 
 
-def as_json(value) -> str:
+def as_json(value: Any) -> str:
     """JSON that can stand inside a script element: no character in it ends the element."""
     text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in "<>&\u2028\u2029":

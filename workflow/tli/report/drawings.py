@@ -88,7 +88,7 @@ class Drawing:
         return derived.with_words(derived.paired(tables.similarities, tables.trained, cell, self.place), pairs)
 
     def _of_words(self) -> str:
-        if self.words.empty:
+        if self.cell is None or self.words.empty:
             return "Not evaluated."
         counts = self.words["split"].value_counts()
         split = ", ".join(f"n = {counts[s]} {name}" for s, name in (("train", "train"), ("heldout", "held-out")) if s in counts)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tli.labels import metric_label
 from tli.report import figures, style, svg
@@ -14,6 +15,9 @@ from tli.report.input import ReportInput
 from tli.report.names import FIGURES, figure_name
 from tli.report.numbers import signed
 from tli.report.selection import first_verdicts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CAPTIONS = Path(__file__).resolve().parents[2] / "report"
 WIDE = 760  # pixels: a figure beside which words would have too little room
@@ -34,7 +38,7 @@ class Picture:
     def is_wide(self) -> bool:
         """Whether words beside it would leave it too little room."""
         width = re.search(r'style="width:(\d+)px"', self.svg)
-        return bool(width) and int(width.group(1)) > WIDE
+        return width is not None and int(width.group(1)) > WIDE
 
 
 def caption(key: str) -> list[str]:
@@ -84,7 +88,7 @@ def picture(report: ReportInput, key: str, title: str, model: str, pair: str, dr
 
 
 @style.styled
-def marked(figure, is_demo: bool):
+def marked(figure: Figure, is_demo: bool) -> Figure:
     """Write "demo model" into the figure of a demo, so that it cannot travel as a claim about a real model."""
     if is_demo and figure.axes:
         figure.supxlabel(

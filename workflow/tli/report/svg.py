@@ -9,14 +9,19 @@ import re
 import warnings
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tli.report import style
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.figure import Figure
 
 DEMO = "demo model: no claim about a real one"  # in every file of a demo, so that it cannot travel as a claim about a real model
 TIP = "tip-"  # what the ids of marks begin with that say something under the pointer
 
 
-def tipped(artist, text: str) -> None:
+def tipped(artist: Artist, text: str) -> None:
     """Let the browser show `text` where the pointer rests on this mark."""
     artist.set_gid(TIP + text.encode().hex())
 
@@ -25,7 +30,7 @@ def _with_tips(text: str) -> str:
     return re.sub(rf'<g id="{TIP}([0-9a-f]*)">', lambda at: f"<g><title>{html.escape(bytes.fromhex(at[1]).decode())}</title>", text)
 
 
-def written(figure, name: str, folder: Path) -> str:
+def written(figure: Figure, name: str, folder: Path) -> str:
     """Write `figure` to folder/name.svg and folder/name.png; return the SVG as it goes into the page.
 
     The page's SVG has ids of its own, so that many can stand in one document; ink is currentColor and paper the
@@ -51,8 +56,8 @@ def written(figure, name: str, folder: Path) -> str:
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = _with_tips(text)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r"<style[^>]*>.*?</style>", "", text, count=1, flags=re.S)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<style[^>]*>.*?</style>", "", text, count=1, flags=re.DOTALL)
     text = text.replace(style.INK, "currentColor").replace(style.PAPER, "var(--paper)")
     text = re.sub(r'\b(?:d|x|y|transform|points)="[^"]*"', lambda at: re.sub(r"(\d+\.\d\d)\d+", r"\1", at[0]), text)
     family = re.search(r"font-family: ([^;\"]+);", text)
@@ -69,7 +74,8 @@ def written(figure, name: str, folder: Path) -> str:
 
 def for_page(svg: str, name: str) -> str:
     """Make an SVG's ids its own (a short prefix made from `name`), let it shrink with the page, and hide it from screen
-    readers (the figure around it carries the alternative text)."""
+    readers (the figure around it carries the alternative text).
+    """
     own = f"f{zlib.crc32(name.encode()):x}"
     svg = re.sub(r'\bid="(?!p[0-9a-f]|m[0-9a-f])[^"]*"', "", svg)  # only clip paths and markers are referred to
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{own}-\1"', svg)

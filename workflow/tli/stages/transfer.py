@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -20,7 +21,7 @@ from tli.io import tables
 from tli.io.records import read_check
 from tli.log import say
 from tli.probes import task_items
-from tli.probes.base import Setting, nothing_elsewhere
+from tli.probes.base import Setting
 from tli.probes.registry import PROBES, answers
 from tli.probes.translate import TranslateProbe
 from tli.subjects import baseline
@@ -51,6 +52,7 @@ def run(job: TransferJob) -> dict:
         subjects += [baseline(job.model, job.pair, name, quantized=name == BASELINE, seed=seed, fold=fold) for name, seed, fold in judged]
     subjects += [read_trained(job.layout, run).subject for run in job.content.runs]
     with tempfile.TemporaryDirectory(prefix="tli-transfer-") as scratch:
+        lists: dict[str, Any] = {"splits": Splits.read(job.inputs).of, "elsewhere": Elsewhere.read(job).of} if spec.translate else {}
         setting = Setting(
             model=job.model_spec,
             check=check,
@@ -58,8 +60,7 @@ def run(job: TransferJob) -> dict:
             scratch=Path(scratch),
             transfer=spec,
             texts=job.texts,
-            splits=Splits.read(job.inputs).of if spec.translate else None,
-            elsewhere=Elsewhere.read(job).of if spec.translate else nothing_elsewhere,
+            **lists,
             has_folds=job.experiment.has_folds,
         )
         probes = [probe for kind in PROBES["transfer"] for probe in kind.of(setting)]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pandas as pd
 
@@ -11,7 +9,8 @@ from tli import facts
 from tli.io import tables
 from tli.specs import StatisticsSpec
 from tli.statistics import comparing, power, sentences
-from tli.statistics.cells import EMPTY, CellClaim
+from tli.statistics.case import Case
+from tli.statistics.cells import CellClaim
 from tli.statistics.columns import POWER
 from tli.statistics.crossed import NAME, equivalence
 from tli.statistics.families import adjust
@@ -19,44 +18,8 @@ from tli.statistics.inputs import Measured
 from tli.statistics.judging import CONTRASTS, Figure, Figures, Rules, judge
 
 
-@dataclass
-class Case:
-    """A cell on its way to a verdict: its claim, what the grid says of it, and its adjusted p's."""
-
-    claim: CellClaim
-    about: dict  # seeds, loss_layer, placebo_seeds (None without a placebo), failed, also
-    adjusted: dict[str, float] = field(default_factory=dict)
-    family_size: int = 0
-    p_family: float = float("nan")
-    detectable: float = float("nan")
-    gap_same: float = float("nan")
-    described: dict = field(default_factory=dict)
-    verdict: str = ""
-
-    def test(self, name: str) -> dict:
-        return self.claim.tests.get(name, EMPTY)
-
-    @property
-    def has_placebo(self) -> bool:
-        return self.about["placebo_seeds"] is not None
-
-    @property
-    def p(self) -> float:
-        """The claim's p: the larger of both contrasts', that of after - before without a placebo."""
-        both = [self.test("change")["p"], self.test("against_placebo")["p"]]
-        return float(max(both)) if self.has_placebo and np.isfinite(both).all() else float("nan") if self.has_placebo else both[0]
-
-    def counts_as_one(self, rules: Rules) -> str:
-        """Why no claim can be made of it, so that its p counts as 1; "" otherwise."""
-        counts, seeds = self.claim.counts, self.about["seeds"]
-        seeds = min(seeds, self.about["placebo_seeds"]) if self.has_placebo else seeds
-        if self.about["failed"]:
-            return "failed"
-        few = seeds < rules.minimum_seeds or counts.get("units", 0) < rules.minimum_units
-        return facts.TOO_FEW if few else "" if np.isfinite(self.p) else "not measured"
-
-
 def family_name(primary: str) -> str:
+    """The name of the confirmatory family."""
     return f"confirmatory: {primary}, held-out"
 
 

@@ -59,7 +59,8 @@ class Mixture:
 
 def epoch(order: np.random.Generator, sizes: Sequence[int], spec: TrainSpec) -> Iterator[tuple[int, np.ndarray]]:
     """The batches of one epoch: (number of the part, rows there). A part is a list, or with negatives `across` all lists, one below
-    the other. Of one list they are one permutation, cut."""
+    the other. Of one list they are one permutation, cut.
+    """
     size = spec.batch_size
     if spec.negatives == "across":
         rows = _across(order, sizes, spec.mix == "even")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 import pandas as pd
 
@@ -11,9 +14,13 @@ from tli.report import style
 from tli.report.selection import clean_pooling, rows, with_bos
 from tli.report.svg import tipped
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 
 @style.styled
-def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str, split: str = "heldout"):
+def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str, split: str = "heldout") -> Figure:
     """Cosine of translations and of wrong pairs, retrieval, and sink ratio by hidden state, for each pooling.
 
     Draws columns cosine, mismatched, csls_p_at_1 and sink_ratio of `scan`; the hidden state that the select split chose is
@@ -85,7 +92,7 @@ def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str,
 
 
 @style.styled
-def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFrame, metric: str = "csls_p_at_1"):
+def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFrame, metric: str = "csls_p_at_1") -> Figure:
     """Were the words aligned before training, and where: retrieval by hidden state beside chance, spelling and a free map.
 
     scan: held-out words in one pool and pooling, by hidden state; its columns `metric`, chance, string_p_at_1, cosine and mismatched are
@@ -132,7 +139,7 @@ def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFra
     return figure
 
 
-def _tips(axes, states, values, what: str, colour: str, mark: str) -> None:
+def _tips(axes: Axes, states: Iterable[Any], values: Iterable[float], what: str, colour: str, mark: str) -> None:
     """A mark of its own for each point, that says its value under the pointer."""
     for state, value in zip(states, values, strict=True):
         (point,) = axes.plot([state], [value], color=colour, marker=mark, ms=4, ls="none")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 from scipy import stats
@@ -9,9 +11,12 @@ from scipy import stats
 from tli.report import style
 from tli.report.selection import baselines, by_place
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @style.styled
-def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]):
+def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]) -> Figure:
     """Change of accuracy on each task: a point is a seed, the bar their mean; the baseline's accuracy and chance stand in
     the row's name. Draws `change` of derived.accuracies, for one model and pair.
     """
@@ -51,7 +56,7 @@ def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]):
 
 
 @style.styled
-def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]):
+def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]) -> Figure:
     """Change of accuracy by LoRA rank, a panel a task: a point is a seed, the large mark their mean with its 95 % t interval.
 
     Draws `change` of derived.accuracies, for one model, pair and loss layer.
@@ -88,7 +93,7 @@ def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]):
 
 
 @style.styled
-def transfer_against_gain(accuracies: pd.DataFrame, gains: pd.DataFrame, colours: dict[str, str], metric: str, label: str):
+def transfer_against_gain(accuracies: pd.DataFrame, gains: pd.DataFrame, colours: dict[str, str], metric: str, label: str) -> Figure:
     """Change of accuracy against the change of `metric` on held-out pairs, a panel a task: a point is a run.
 
     Draws `change` of derived.accuracies and <metric>_change of derived.changes, joined by run.
@@ -129,6 +134,6 @@ def _panels(tasks: list[str]) -> tuple:
     return figure, list(grid.flat[: len(tasks)])
 
 
-def _legend(figure, panels: list) -> None:
+def _legend(figure: Figure, panels: list) -> None:
     handles = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(4, len(handles)))
