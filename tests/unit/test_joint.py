@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from math import ceil
@@ -28,10 +29,15 @@ from tli.experiment.elsewhere import Elsewhere
 from tli.experiment.folds import Splits
 from tli.experiment.job import Job
 from tli.experiment.layer import best_of, resolve_layer
+from tli.experiment.results import read_measured
 from tli.io import store, tables
 from tli.io.records import CheckRecord
 from tli.lexicon import deal_folds_of_union, prepare_union
 from tli.probes.listed import Listed
+from tli.report.input import Experiment as ReportExperiment
+from tli.report.input import ReportInput, Tables
+from tli.report.methods import methods
+from tli.report.sentences import experiment_size, joint_arms
 from tli.specs import LexiconSpec, Member, SplitSpec, TrainSpec
 from tli.stages.cell import unit_key
 from tli.training import mixing, pairing
@@ -453,6 +459,16 @@ def test_of_lists_that_are_split_together_nothing_is_trained_elsewhere(tmp_path)
     assert len(Elsewhere(alone["lin-eng"], {"swh-eng": alone["swh-eng"]}).of(-1, 0)) > 20, "what the union is for"
 
 
+def test_held_out_words_that_another_list_trains_are_told_when_training_starts(two, capsys):
+    two.run("train", **names("joint", "swh-eng"))
+    assert "leaked" not in capsys.readouterr().err
+    table = lingala()
+    table.loc[table["target"].isin(["heart", "eye"]), "target"] = ["sun", "fish"]
+    tables.write(table, two.layout.lexicon("lin-eng")["pairs"], tables.PAIRS)
+    two.run("train", **names("joint", "swh-eng"))
+    assert "arms.joint: 2 held-out pairs of lin-eng have a form that another of its lists trains" in capsys.readouterr().err
+
+
 def test_nothing_that_a_training_does_through_another_list_moves_a_figure():
     """The lists are split apart; vectors of all forms that either list trains are moved at will."""
     own, other = lingala(), tiny.pairs_table()
@@ -484,6 +500,32 @@ def test_nothing_that_a_training_does_through_another_list_moves_a_figure():
         for v in (vectors, moved)
     ]
     assert not forgotten[0][~leaked].equals(forgotten[1][~leaked])
+
+
+# --- what the page says ---------------------------------------------------------------------------------------------------
+
+
+def test_the_page_and_the_methods_name_what_an_arm_was_trained_on():
+    made = dataclasses.replace(ReportInput(), experiment=ReportExperiment.of(experiment_of(ARMS).config, {}))
+    (sentence,) = joint_arms(made)
+    assert sentence == "Trained on lin-eng + swh-eng together, one training a run, and measured on each of them: joint, joint-placebo."
+    assert sentence in methods(made)[0] and experiment_size(made).startswith("No run yet")
+    grid = dataclasses.replace(made, tables=Tables(grid=experiment_of(ARMS).grid))
+    assert experiment_size(grid).endswith(sentence)
+    plain = dataclasses.replace(ReportInput(), experiment=ReportExperiment.of(experiment_of({"tli": {}}).config, {}))
+    assert joint_arms(plain) == []
+
+
+def test_results_from_before_say_that_each_run_was_trained_on_its_own_pair(two):
+    for pair in BOTH:
+        two.run("train", **names("joint", pair))
+    layout, place = two.layout, ("m", "swh-eng", "part-1")
+    experiment = two.changed(arms={"joint": STAGED["tli"] | {"train_on": list(BOTH)}})
+    experiment.run("evaluate", pair="swh-eng", part="part-1")
+    path = layout.measured("evaluate", *place)["runs"]
+    assert set(read_measured(layout, [place])["runs"]["trained_on"]) == {"swh-eng + lin-eng"}
+    tables.write(tables.read(path).drop(columns="trained_on"), path)
+    assert set(read_measured(layout, [place])["runs"]["trained_on"]) == {"swh-eng"}
 
 
 # --- through the stages --------------------------------------------------------------------------------------------------

@@ -34,6 +34,16 @@ class Elsewhere:
         return frozenset(_forms(self.own.of(seed, fold).query("split != 'train'")) & trained)
 
 
+def leaks(lists: Mapping[str, Splits], seed: int, fold: int) -> dict[str, int]:
+    """Of lists that are trained on together: how many held-out pairs of each have a form that another one trains. None where there are none."""
+    counts = {}
+    for pair, own in lists.items():
+        trained = Elsewhere(own, {other: splits for other, splits in lists.items() if other != pair}).of(seed, fold)
+        heldout = own.of(seed, fold).query("split == 'heldout'")
+        counts[pair] = int((heldout["source"].isin(trained) | heldout["target"].isin(trained)).sum())
+    return {pair: count for pair, count in counts.items() if count}
+
+
 def _forms(pairs: pd.DataFrame) -> set[str]:
     """Every form of these pairs, of either side."""
     return {*pairs["source"], *pairs["target"], *(form for listed in pairs["alternatives"] for form in alternatives(listed))}

@@ -43,7 +43,7 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
             f"{_numbers(real['epochs'])} epochs, batches of {_number(first['batch_size'])} and "
             f"{_number(first['warmup_steps'])} warm-up steps."
         )
-    parts += [f"{sentence[0].upper()}{sentence[1:]}" for sentence in joint_arms(report)]
+    parts += joint_arms(report)
     parts += tuning_sentences(tables.trials, folds=bool((runs["fold"] > 0).any()))
     count = len(experiment.seeds)
     if count:

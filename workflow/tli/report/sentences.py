@@ -126,6 +126,6 @@ def joint_arms(report: ReportInput) -> list[str]:
         if arm.train_on:
             together.setdefault(arm.train_on, []).append(arm.name)
     return [
-        f"{' and '.join(arms)}: trained on {' + '.join(lists)}, one training a seed, measured on each of them."
+        f"Trained on {' + '.join(lists)} together, one training a run, and measured on each of them: {', '.join(arms)}."
         for lists, arms in together.items()
     ]

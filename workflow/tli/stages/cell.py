@@ -14,6 +14,7 @@ import pandas as pd
 
 from tli.errors import CellError
 from tli.experiment.doubts import short_warm_up
+from tli.experiment.elsewhere import leaks
 from tli.experiment.folds import Splits
 from tli.experiment.job.models import OfCell
 from tli.experiment.layer import adapted_blocks, resolve_layer
@@ -58,6 +59,11 @@ class Cell:
                 raise CellError(f"{pair}: the train split has {trained} pairs; at least 2 are needed")
         if text := short_warm_up(f"arms.{job.arm}, {' + '.join(fewest)}", self.spec.steps(*fewest.values()), self.spec.warmup_steps):
             warn(text)
+        first = self.members[0]
+        for pair, count in leaks(self.lists, first.seed, first.fold).items():
+            warn(
+                f"arms.{job.arm}: {count} held-out pairs of {pair} have a form that another of its lists trains; they are counted as leaked"
+            )
 
     @cache  # noqa: B019 (it lives as long as the job)
     def trained(self, member: Member) -> pd.DataFrame:
