@@ -358,6 +358,22 @@ def test_the_unit_depends_on_every_list_and_on_how_they_are_mixed():
     assert len({*ways, *shorter}) == 6 and ways[0] == digest()
 
 
+@settings(deadline=None)
+@given(st.lists(st.integers(2, 30), min_size=2, max_size=3), st.integers(2, 9), st.sampled_from(("own-list", "across")))
+def test_even_is_by_size_where_both_give_the_same_batches(sizes, size, negatives):
+    """Then, and only then, both are one unit."""
+    check, model = CheckRecord(model="m", identity="i", layers=4), experiment_of(ARMS).model("m")
+    table = pd.DataFrame({"pair_id": "p", "source": "a", "target": "b", "alternatives": ""}, index=range(30))
+    joined = mixing.joined({str(number): table[:count] for number, count in enumerate(sizes)})
+    specs = [spec_of(batch_size=size, negatives=negatives, mix=mix) for mix in ("by-size", "even")]
+    epochs = [[(part, rows.tolist()) for part, rows in mixing.epoch(np.random.default_rng(0), sizes, spec)] for spec in specs]
+    digests = [store.digest(unit_key(check, model, joined, spec, 2, 2, 1)) for spec in specs]
+    if negatives == "own-list":
+        assert (digests[0] == digests[1]) == (epochs[0] == epochs[1])
+    else:
+        assert digests[0] != digests[1]
+
+
 @pytest.mark.parametrize(
     ("arms", "sections", "said"),
     [

@@ -29,7 +29,7 @@ from tli.model.token_facts import assert_known, tokens_table
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, prediction, write_matrix
 from tli.training.checkpoint import Checkpoint
-from tli.training.mixing import by_list, joined
+from tli.training.mixing import by_list, joined, mixing_alike
 from tli.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -188,7 +188,10 @@ def unit_key(
     trained: the pairs of each list, one below the other, in the config's order.
     """
     ignored = {"layer", "adapted_blocks", "allow_unreached"}
-    pairs = [store.digest_table(of[["pair_id", "source", "target", "alternatives"]]) for of in by_list(trained)]
+    lists = by_list(trained)
+    if mixing_alike([len(of) for of in lists], spec):
+        ignored |= {"mix"}
+    pairs = [store.digest_table(of[["pair_id", "source", "target", "alternatives"]]) for of in lists]
     return {
         "version": STAGE_VERSIONS["train"],
         "identity": check.identity,

@@ -29,7 +29,8 @@ def run(job: TrainJob) -> dict:
     trainer = cell.fill()
     for member in job.members:
         hand_over(cell, member, Path(job.folder(member.seed, member.fold)))
-    return {"word_form": cell.model.word_form} | ({"device": device_name(trainer.opened.device)} if trainer else {})
+    lists = {"trained_on": list(job.lists)} if cell.spec.is_joint else {}
+    return {"word_form": cell.model.word_form} | lists | ({"device": device_name(trainer.opened.device)} if trainer else {})
 
 
 def hand_over(cell: Cell, member: Member, output: Path) -> None:

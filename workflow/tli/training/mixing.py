@@ -73,6 +73,11 @@ def epoch(order: np.random.Generator, sizes: Sequence[int], spec: TrainSpec) -> 
         yield part, batches[part][number]
 
 
+def mixing_alike(sizes: Sequence[int], spec: TrainSpec) -> bool:
+    """Whether `by-size` and `even` give the same epochs: all lists have equally many batches of their own."""
+    return spec.negatives == "own-list" and len({-(-pairs // spec.batch_size) for pairs in sizes}) == 1
+
+
 def _of_list(order: np.random.Generator, pairs: int, count: int, size: int) -> list[np.ndarray]:
     """`count` batches of a list; no pair stands twice in one."""
     found: list[np.ndarray] = []
