@@ -315,11 +315,28 @@ def test_the_second_pair_waits_for_the_first_and_for_nothing_of_its_own():
     assert "first" not in jobs["swh-eng"].required, "by hand it may be trained under either name"
     assert jobs["lin-eng"].params["spec"] == jobs["swh-eng"].params["spec"]
     evaluate = Job.of(made, "evaluate", model="m", pair="swh-eng", part="part-1")
-    assert evaluate.inputs["other_pairs"] == [files.lexicon("lin-eng")["pairs"]]
+    assert evaluate.inputs["choice"] == [files.scan("m", pair)["choice"] for pair in ("swh-eng", "lin-eng")]
     alone = Job.of(made, "evaluate", model="m", pair="lug-eng", part="part-1")
-    assert "other_pairs" not in alone.inputs and alone.inputs["choice"] == [files.scan("m", "lug-eng")["choice"]]
+    assert alone.inputs["choice"] == [files.scan("m", "lug-eng")["choice"]]
     with pytest.raises(ConfigError, match="--arm joint --pair lug-eng: the arm is trained on lin-eng, swh-eng"):
         Job.of(made, "train", model="m", pair="lug-eng", arm="joint", layer="2", rank="16")
+
+
+def test_only_a_list_that_was_not_split_beside_it_is_read_for_what_it_trains():
+    def read(*pairs: str, **split) -> dict[str, list[str]]:
+        made = experiment_of({"a": {"train_on": list(pairs)}}, pairs={pair: {"lexicon": "x"} for pair in pairs}, split=split)
+        files = {made.layout.lexicon(pair)["pairs"]: pair for pair in pairs}
+        found = {}
+        for pair in pairs:
+            jobs = [Job.of(made, "scan", model="m", pair=pair), Job.of(made, "evaluate", model="m", pair=pair, part="part-1")]
+            (inputs,) = {tuple(files[path] for path in job.inputs.get("other_pairs", ())) for job in jobs}
+            found[pair] = list(inputs)
+        return found
+
+    assert read("swh-eng", "lin-eng") == {"swh-eng": [], "lin-eng": []}
+    assert read("swh-eng", "lin-eng", leaks="report") == {"swh-eng": ["lin-eng"], "lin-eng": ["swh-eng"]}
+    # the last one knows both before it, which do not know each other
+    assert read("swh-eng", "lin-fra", "swh-fra") == {"swh-eng": ["lin-fra"], "lin-fra": ["swh-eng"], "swh-fra": []}
 
 
 def test_weights_leave_the_store_when_every_pair_has_its_own():
@@ -632,6 +649,24 @@ def test_a_plain_arms_figures_are_the_same_with_and_without_a_joint_arm(two):
     keys = [json.loads(path.read_text()) for path in (Path(two.layout.store) / "evaluate").glob("*/unit.json")]
     adapters = [(key["unit"], key["pairs"]) for key in keys if key["unit"]]
     assert len(adapters) == len(set(adapters)) == 2 * 2 * 3, "no adapter was measured twice on a list: two seeds, two lists, three units"
+
+
+def test_a_word_that_the_other_list_trains_is_leaked_for_every_run_of_the_list(models, tmp_path):
+    pairs = {pair: {"lexicon": "x"} for pair in BOTH}
+    trial = TwoLists(tmp_path, models("llama"), pairs=pairs, arms=STAGED, seeds=[1], split={"leaks": "report"}).ready()
+    table = lingala()
+    table.loc[table["target"] == "heart", "target"] = "sun"
+    tables.write(table, trial.layout.lexicon("lin-eng")["pairs"], tables.PAIRS)
+    for arm, layer in [("tli", "2"), ("joint", "best"), ("joint", "2"), ("joint-placebo", "2")]:
+        trial.run("train", **names(arm, "lin-eng", layer))
+    trial.run("evaluate", pair="lin-eng", part="part-1")
+    measured = {name: tables.read(path) for name, path in trial.layout.measured("evaluate", "m", "lin-eng", "part-1").items()}
+    rows = measured["similarities"].query("pool == 'untrained' and split == 'heldout'")
+    assert rows["run"].nunique() == 5
+    assert set(rows.loc[rows["leaked"].astype(bool), "pair_id"]) == set(table.loc[table["target"] == "sun", "pair_id"])
+    figures = measured["metrics"].query("pool == 'untrained' and split == 'heldout'")
+    untouched = {*table.loc[table["split"] != "train", "target"]} - {*table.loc[table["split"] == "train", "target"], "sun"}
+    assert set(figures["leaked"]) == {1} and set(figures["pool_targets"]) == {len(untouched)}
 
 
 def test_tuning_is_judged_by_the_mean_over_the_lists(models, tmp_path):

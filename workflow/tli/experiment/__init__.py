@@ -14,6 +14,7 @@ from tli.config.arms import ResolvedArm, expand_arms
 from tli.experiment.grid import BASELINE, GridRun, expand, folds_of, table_of
 from tli.experiment.layout import Layout
 from tli.experiment.settings import maps_inside, model_spec, text_specs
+from tli.lexicon import before
 from tli.specs import ModelSpec, TextSpec
 
 
@@ -149,6 +150,17 @@ class Experiment:
         """The other pairs on whose lists some run of this pair is trained, in the config's order."""
         together = {other for arm in self.arms.values() if arm.is_of(pair) for other in arm.lists(pair)}
         return [other for other in self.config.pairs if other in together and other != pair]
+
+    def may_leak_to(self, pair: str) -> list[str]:
+        """Those of `trained_with` that may train a form which this pair holds out: a list that was split beside this one does not."""
+        splits = {name: section.split or self.config.split for name, section in self.config.pairs.items()}
+        unions = {name: split.union for name, split in splits.items()}
+
+        def together(other: str) -> bool:
+            beside = other in before(unions, pair) or pair in before(unions, other)
+            return beside and splits[pair].leaks == splits[other].leaks == "error"
+
+        return [other for other in self.trained_with(pair) if not together(other)]
 
     def chosen_by(self, pair: str) -> list[tuple[str, ...]]:
         """For each `best` of this pair's runs, the lists that choose it; each once."""

@@ -19,9 +19,9 @@ class Elsewhere:
 
     @classmethod
     def read(cls, job: OfModel) -> Elsewhere:
-        """From the job's inputs: its list and those that are trained together with it."""
+        """From the job's inputs: its list, and those that are trained together with it and were not split beside it."""
         files = {name: job.inputs[f"other_{name}"] for name in ("pairs", "folds") if f"other_{name}" in job.inputs}
-        others = Splits.read_lists(job.experiment.trained_with(job.names["pair"]), files) if files else {}
+        others = Splits.read_lists(job.experiment.may_leak_to(job.names["pair"]), files) if files else {}
         return cls(Splits.read(job.inputs), others)
 
     def of(self, seed: int, fold: int) -> frozenset[str]:

@@ -121,8 +121,8 @@ class OfModel(Job):
 
     @property
     def other_files(self) -> Paths:
-        """The pairs and deals of the lists that some arm is trained on together with the job's; none without such an arm."""
-        files = [self.layout.lexicon(pair) for pair in self.experiment.trained_with(self.names["pair"])]
+        """The pairs and deals of lists through which some run may train what the job's list holds out; mostly there are none."""
+        files = [self.layout.lexicon(pair) for pair in self.experiment.may_leak_to(self.names["pair"])]
         names = {"pairs": "other_pairs", "folds": "other_folds"} if self.experiment.has_folds else {"pairs": "other_pairs"}
         return {name: [of[file] for of in files] for file, name in names.items()} if files else {}
 
