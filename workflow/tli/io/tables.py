@@ -139,6 +139,7 @@ RUNS = GRID + [
     "alpha",
     "dropout",
     "anchor_weight",  # NaN without an anchor
+    "trained_on",  # the pairs on whose lists it was trained, joined by " + "
     "adapted_blocks",  # how many blocks carry an adapter
     "trainable_parameters",
     "reached_parameters",  # those that the loss can reach, measured
@@ -492,4 +493,5 @@ TEXT = {
     "reason",
     "word_form",
     "unknown_forms",
+    "trained_on",
 }
