@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -18,6 +19,7 @@ from tli.model.opening import open_model
 from tli.specs import Member, TemplateSpec, TrainSpec
 from tli.training.batches import Batches
 from tli.training.loop import losses
+from tli.training.mixing import Mixture, joined, templates_of
 from tli.training.pairing import assignments, own_words
 from tli.training.trainer import Trainer, no_progress
 
@@ -27,11 +29,11 @@ SPEC = TrainSpec(epochs=2, batch_size=4, warmup_steps=0, learning_rate=5e-3, ran
 
 
 def batches(opened, templates: TemplateSpec | None = TEMPLATES) -> Batches:
-    return Batches(opened, *assignments(TRAIN, False, 0), "no-bos", templates)
+    return Batches(opened, *assignments(TRAIN, False, 0), "no-bos", templates and [templates] * len(TRAIN))
 
 
 def numbers(batch: Batches, seed: int, steps: int, done: int = 0) -> list[tuple[int, int]]:
-    return [(one._anchors, one._positives) for one in islice(batch.drawn(seed, done), steps)]
+    return list(islice(Mixture.of(batch).templates(seed, done), steps))
 
 
 def test_frames_are_drawn_by_the_seed_and_a_pause_changes_none(models):
@@ -66,7 +68,7 @@ def test_the_loss_is_that_of_words_read_one_by_one_in_the_drawn_frames(models, f
 def test_own_words_stand_in_two_frames_as_translations_do(models):
     opened, rows = open_model(models("llama"), 2), np.array([0, 3])
     words = own_words(TRAIN)
-    batch = Batches(opened, words.sources, words.targets, words.right, "no-bos", TEMPLATES).in_templates(1, 2)
+    batch = Batches(opened, words.sources, words.targets, words.right, "no-bos", [TEMPLATES] * len(TRAIN)).in_templates(1, 2)
     plain = batches(opened)
     one, other = (plain.in_templates(number, number).words(rows) for number in (1, 2))
     assert batch.words(rows) == [*one, *other]
@@ -75,15 +77,15 @@ def test_own_words_stand_in_two_frames_as_translations_do(models):
 def test_templates_of_the_word_alone_are_the_path_without_templates(models):
     opened, rows = open_model(models("llama"), 2), np.arange(6)
     alone, framed = batches(opened, None), batches(opened, TemplateSpec(("{word}",), ("{word}",)))
-    assert next(framed.drawn(1)).words(rows) == alone.words(rows)
+    assert numbers(framed, 1, 3) == [(0, 0)] * 3 and framed.words(rows) == alone.words(rows)
     with torch.no_grad():
-        assert torch.equal(losses([alone], [rows], 2, SPEC), losses([next(framed.drawn(1))], [rows], 2, SPEC))
+        assert torch.equal(losses([alone], [rows], 2, SPEC), losses([framed.in_templates(0, 0)], [rows], 2, SPEC))
 
 
 def trained(models, family: str, together: bool, folder) -> dict:
     modules = ("query", "value") if family == "bert" else ("q_proj", "v_proj")
     spec = TrainSpec(**{**SPEC.__dict__, "target_modules": modules, "dropout": 0.1, "templates": True})
-    trainer = Trainer(models(family), spec, 2, 2, lambda member: TRAIN, templates=TEMPLATES)
+    trainer = Trainer(models(family), spec, 2, 2, lambda member: TRAIN, templates={"swh-eng": TEMPLATES})
     members = [Member(1), Member(2)]
     if together and trainer.trains_together:
         trainer.prepare(members, no_progress)
@@ -120,6 +122,32 @@ def test_frames_are_part_of_what_a_run_depends_on(models, tmp_path):
     assert measured.train("framed")[1]["unit"] == made["unit"], "how they are measured is nothing to a training"
     jobs = [one.job("train", arm="framed", layer="2", rank="4").depends for one in (trial, other)]
     assert jobs[0] != jobs[1]
+
+
+@pytest.mark.parametrize("negatives", ["own-list", "across"])
+def test_in_a_joint_training_each_word_stands_in_a_frame_of_its_own_language(models, negatives):
+    """Batches of one list or of all: at each step the same number of template, of each row in its own list's words."""
+    lists = {"swh-eng": TRAIN, "lin-eng": TRAIN.iloc[:6].assign(source=lambda rows: rows["target"] + "o")}
+    of = {"swh-eng": TEMPLATES, "lin-eng": TemplateSpec(("{word}", "ndege {word}", "jua {word}"), TEMPLATES.target)}
+    pairs, spec = joined(lists), replace(SPEC, train_on=tuple(lists), negatives=negatives, templates=True)
+    trainer = Trainer(models("llama"), spec, 2, 2, lambda member: pairs, templates=of)
+    mixture = trainer._batches(np.arange(len(pairs)), Member(1))
+    assert len(mixture.parts) == (1 if negatives == "across" else 2) and [part.templates for part in mixture.parts] == [3] * len(
+        mixture.parts
+    )
+    row = 0
+    for part in mixture.parts:
+        words = part.in_templates(1, 2).words(np.arange(len(part)))
+        for number in range(len(part)):
+            name, source, target = pairs.loc[row, ["list", "source", "target"]]
+            frames = of[name].source[1], of[name].target[2]
+            read = [
+                trainer.opened.tokenizer(text.replace("{word}", one))["input_ids"]
+                for text, one in zip(frames, (source, target), strict=True)
+            ]
+            assert [list(words[place].ids) for place in (number, number + len(part))] == read
+            row += 1
+    assert row == len(pairs) and templates_of(pairs, {}) is None
 
 
 def test_an_arm_in_templates_needs_some():

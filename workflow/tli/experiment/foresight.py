@@ -32,7 +32,7 @@ def foresight(experiment: Experiment) -> list[str]:
         else "of the demo, since nothing is finished here"
     )
     lines = [f"power of the whole claim, variances {source}:"]
-    for pair in experiment.config.pairs:
+    for pair in _measured(experiment):
         try:
             lines += [f"  {pair}: {sentence}" for sentence in _designs(experiment, pair)]
         except TliError as error:
@@ -43,7 +43,7 @@ def foresight(experiment: Experiment) -> list[str]:
 def planned(experiment: Experiment) -> list[str]:
     """What the planned design will find, a sentence for each list that can be read."""
     sentences = []
-    for pair in experiment.config.pairs if _cells(experiment) else ():
+    for pair in _measured(experiment):
         with suppress(TliError):
             sentences.append(f"{pair}: {_designs(experiment, pair)[0]}")
     return sentences
@@ -65,6 +65,12 @@ def _designs(experiment: Experiment, pair: str) -> list[str]:
 def _cells(experiment: Experiment) -> set[tuple[str, str, str, str, str]]:
     """The family: the cells that carry a claim."""
     return {(run.model, run.pair, run.arm, run.layer, run.rank) for run in experiment.runs if not run.control}
+
+
+def _measured(experiment: Experiment) -> list[str]:
+    """The pairs of which a claim is made: an arm may be trained on some of them only."""
+    cells = _cells(experiment)
+    return [pair for pair in experiment.config.pairs if any(cell[1] == pair for cell in cells)]
 
 
 def _earlier(experiment: Experiment) -> Path:

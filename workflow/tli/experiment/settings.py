@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tli.config import Config
@@ -57,16 +58,23 @@ def template_spec(config: Config, pair: str) -> TemplateSpec | None:
     """The frames of a pair's languages; None where its words are fed by themselves alone, and for what is no pair of the config."""
     if not config.pooling.templates or pair not in config.pairs:
         return None
+    made = _templates(config, pair)
+    return None if set(made.source + made.target) == {WORD} else made
+
+
+def _templates(config: Config, pair: str) -> TemplateSpec:
     source, target = (tuple(config.pooling.templates[language]) for language in pair.split("-"))
-    if set(source + target) == {WORD}:
-        return None
     return TemplateSpec(source, target, config.pooling.over_templates == "averaged")
 
 
-def training_templates(config: Config, spec: TrainSpec, pair: str) -> TemplateSpec | None:
-    """The frames that a training draws from; how they are measured is nothing to it."""
-    made = template_spec(config, pair) if spec.templates else None
-    return made and replace(made, averaged=False)
+def training_templates(config: Config, spec: TrainSpec, lists: Sequence[str]) -> dict[str, TemplateSpec]:
+    """Of each list of a training the frames that it draws from, none where it feeds words by themselves.
+
+    How they are measured is nothing to it.
+    """
+    if not spec.templates or all(template_spec(config, pair) is None for pair in lists):
+        return {}
+    return {pair: replace(_templates(config, pair), averaged=False) for pair in lists}
 
 
 def fed_as(config: Config, pair: str) -> dict[str, str]:

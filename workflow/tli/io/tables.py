@@ -139,6 +139,7 @@ RUNS = GRID + [
     "alpha",
     "dropout",
     "anchor_weight",  # NaN without an anchor
+    "trained_on",  # the pairs on whose lists it was trained, joined by " + "
     "adapted_blocks",  # how many blocks carry an adapter
     "trainable_parameters",
     "reached_parameters",  # those that the loss can reach, measured
@@ -510,4 +511,5 @@ TEXT = {
     "word_form",
     "unknown_forms",
     "template",
+    "trained_on",
 }

@@ -35,6 +35,11 @@ class Framed(NamedTuple):
 Fed = str | Framed  # a word as a model reads it: by itself, or in a frame
 
 
+def in_frames(words: Sequence[str], templates: Sequence[str]) -> list[Fed]:
+    """Each word as it is fed in the template of its own: by itself in "{word}"."""
+    return [word if template == WORD else Framed(word, template) for word, template in zip(words, templates, strict=True)]
+
+
 class InFrame(NamedTuple):
     """The tokens of a framed word. What belongs to the word is ids[first:last]."""
 
@@ -46,8 +51,8 @@ class InFrame(NamedTuple):
 
 
 def framed(words: Sequence[str], template: str) -> list[Fed]:
-    """The words as they are fed in a template: by themselves in "{word}"."""
-    return list(words) if template == WORD else [Framed(word, template) for word in words]
+    """The words as they are fed in one template."""
+    return in_frames(words, [template] * len(words))
 
 
 def locate(tokenizer: Any, words: Sequence[Framed]) -> list[InFrame]:

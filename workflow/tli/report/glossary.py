@@ -109,6 +109,7 @@ COLUMNS = {
     "gap_change": "gap after - gap before",
     "shots": "training pairs shown before the word",
     "other": "what it is compared with",
+    "trained_on": "the pairs on whose lists it was trained",
     "word_form": "how a word is fed: alone, or as after a space in text",
     "used": "whether the model was fed so in scan, training and evaluation",
     "fertility": "tokens / words",

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass
-from itertools import count, islice, repeat
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tli.model import packing
 from tli.model.device import upload
-from tli.model.framed import framed
+from tli.model.framed import in_frames
 from tli.model.layouts import is_exact
 from tli.model.opened import Opened
 from tli.model.pooling import Tokens, mix, tokens_of, weights
@@ -22,6 +21,9 @@ from tli.training.anchor import Anchor
 
 if TYPE_CHECKING:
     import torch
+
+
+BY_ITSELF = TemplateSpec((WORD,), (WORD,))
 
 
 class Batches:
@@ -34,18 +36,22 @@ class Batches:
         targets: list[str],
         accepted: np.ndarray,
         pooling: str,
-        templates: TemplateSpec | None = None,
+        templates: Sequence[TemplateSpec] | None = None,
     ):
         """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i.
 
         Or bool [2n, 2n] of the sources, then the targets: then every form is an anchor, and its positive is the form again
         (pairing.own_words); dropout is drawn token by token, so the two differ.
-        templates: the frames in which the forms may be fed; `drawn` says in which of them at each step.
+        templates: of each pair the frames in which its forms may be fed, equally many of each; without them forms are fed by themselves.
         """
         self.opened, self.accepted, self.pooling = opened, accepted, pooling
         self.pulls_own_word = len(accepted) == 2 * len(sources)
-        frames = list(zip(templates.source, templates.target, strict=True)) if templates else [(WORD, WORD)]
-        self._fed = [(tokens_of(opened, framed(sources, one)), tokens_of(opened, framed(targets, other))) for one, other in frames]
+        of = templates or [BY_ITSELF] * len(sources)
+
+        def fed(side: str, forms: list[str], number: int) -> list[Tokens]:
+            return tokens_of(opened, in_frames(forms, [getattr(one, side)[number] for one in of]))
+
+        self._fed = [(fed("source", sources, i), fed("target", targets, i)) for i in range(len(of[0].source))]
         self._anchors = self._positives = 0  # the template of either
         self.packed = is_exact(opened, "pack", [word for sides in self._fed for side in sides for word in side])
 
@@ -53,27 +59,22 @@ class Batches:
         return len(self._fed[0][0])
 
     @property
-    def tokens_a_pair(self) -> float:
-        """How many tokens a pair has, in the mean over pairs and templates."""
-        return sum(len(word.ids) for sides in self._fed for side in sides for word in side) / (len(self) * len(self._fed))
+    def templates(self) -> int:
+        """In how many ways the forms may be fed: 1 for forms by themselves."""
+        return len(self._fed)
+
+    @property
+    def tokens(self) -> float:
+        """Of all forms of both sides, in the mean over templates."""
+        return sum(len(word.ids) for sides in self._fed for side in sides for word in side) / len(self._fed)
 
     def in_templates(self, anchors: int, positives: int) -> Batches:
         """The same pairs, all anchors fed in one template and all positives in another, each by its number from 0."""
+        if (anchors, positives) == (self._anchors, self._positives):
+            return self
         other = copy(self)
         other._anchors, other._positives = anchors, positives
         return other
-
-    def drawn(self, seed: int, done: int = 0) -> Iterator[Batches]:
-        """The pairs as each step after `done` feeds them, by the seed alone.
-
-        All anchors of a step stand in one frame and all positives in one, drawn independently: a frame that a word shared with its
-        own translation alone would tell which one is right.
-        """
-        order = np.random.default_rng([seed, 17])
-        if len(self._fed) == 1:
-            return repeat(self)
-        steps = (order.integers(len(self._fed), size=2) for _ in count())
-        return (self.in_templates(*step) for step in islice(steps, done, None))
 
     def words(self, rows: np.ndarray) -> list[Tokens]:
         """Anchors, then their positives: the rows' sources and their targets, or all of these twice."""
@@ -96,7 +97,8 @@ class Batches:
         if self.pulls_own_word:
             both = np.r_[rows, rows + len(self)]
             return self.accepted[np.ix_(both, both)]
-        return self.accepted[np.ix_(rows, rows)] if spec.mask_false_negatives else np.eye(len(rows), dtype=bool)
+        # a pair that stands twice in a batch of several lists is no negative of itself
+        return self.accepted[np.ix_(rows, rows)] if spec.mask_false_negatives else rows[:, None] == rows[None, :]
 
 
 @dataclass(frozen=True)
