@@ -189,6 +189,13 @@ class Pair(Section):
         return self
 
     split: Split | None = Field(None, description="Another split for this pair than the general one.")
+    family: str = Field(
+        "",
+        max_length=40,
+        description="The family of languages, for people: where pairs name one, the cross-pair matrix is ordered by it and its sentences "
+        "count within and between families. It changes no figure.",
+        examples=["Bantu"],
+    )
 
 
 class PoolingChoice(Section):

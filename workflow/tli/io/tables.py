@@ -377,6 +377,43 @@ LADDER = [
     "units",
     "fitted",  # select pairs that the map of a "... + map" was fitted to, else NaN
 ]
+MATRIX = [  # a cell of a cross-pair matrix: what the adapters that were trained on `pair` do to the list `on`
+    *CELL,
+    "on",
+    "own",  # the list is the one that was trained on
+    "control",
+    "loss_layer",
+    "hidden_state",
+    "pool",  # one for all rows of a column
+    "metric",
+    "seeds",
+    "folds",
+    "words",  # held out by every adapter of the column
+    "units",
+    "before",
+    "after",
+    "placebo",
+    "change",
+    "change_low",  # over other seeds and held-out words, not adjusted
+    "change_high",
+    "t_change",
+    "df_change",
+    "p_change",
+    "p_change_family",  # adjusted among the family's changes
+    "against_placebo",
+    "against_placebo_low",
+    "against_placebo_high",
+    "t_against_placebo",
+    "df_against_placebo",
+    "p_against_placebo",
+    "p_family",  # the larger of the two p's, adjusted
+    "family",
+    "family_size",
+    "detectable",  # the smallest change that the claim would have found with 80 % power
+    "verdict",  # one of facts.VERDICTS
+    "status",  # one of facts.STATUSES
+    "note",  # why it failed, or ""
+]
 
 
 def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:
@@ -492,4 +529,6 @@ TEXT = {
     "reason",
     "word_form",
     "unknown_forms",
+    "on",
+    "status",
 }
