@@ -135,8 +135,10 @@ def _cell(axes: Any, corner: tuple[float, float], row: Any, most: float, large: 
     judged = row.status not in (facts.TOO_FEW, facts.FAILED)
     decided = row.status in (facts.HELPED, facts.HURT)
     fill = colour_of(row.change, row.status, most) if judged else "none"
-    box = {"lw": 1, "edgecolor": style.PAPER} if judged else {"lw": 0.8, "edgecolor": EDGE, "ls": (0, (3, 2))}
-    axes.add_patch(Rectangle(corner, 1, 1, facecolor=fill, **box))
+    if judged:
+        axes.add_patch(Rectangle(corner, 1, 1, facecolor=fill, lw=1, edgecolor=style.PAPER))
+    else:
+        axes.add_patch(Rectangle((x + 0.03, y + 0.04), 0.94, 0.92, fill=False, lw=0.8, edgecolor=EDGE, ls=(0, (3, 2))))
     if row.own:
         frame = {"edgecolor": style.INK, "lw": 2, "joinstyle": "miter"}
         axes.add_patch(Rectangle((x + 0.04, y + 0.05), 0.92, 0.9, fill=False, label="own list", **frame))
