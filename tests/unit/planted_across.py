@@ -14,7 +14,7 @@ from planted import DIMENSIONS, FIGURES, figures_of, forms_of
 
 from tli.io import tables
 from tli.specs import StatisticsSpec
-from tli.statistics import across
+from tli.statistics.across import Across, matrix
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ class Lists:
         return tuple(name for name in self.names if name not in self.only_measured)
 
 
-def tables_of(world: Lists, seed: int) -> dict[str, pd.DataFrame]:
-    """similarities (SIMILARITIES and `on`), runs (RUNS), pairs (PAIRS and `pair`) of one such experiment."""
+def tables_of(world: Lists, seed: int) -> Across:
+    """The tables of one such experiment."""
     random = np.random.default_rng(seed)
     size = (2, world.words, DIMENSIONS)
     concept = {name: random.standard_normal(size[1:]) for name in world.names}
@@ -59,13 +59,12 @@ def tables_of(world: Lists, seed: int) -> dict[str, pd.DataFrame]:
                     rest = rest + np.sqrt(world.run_moves) * random.standard_normal(size)
                     gain = world.gains.get((pair, on), 0.0) if arm == "tli" else world.placebo_gain
                     blocks.append((pair, key, on, forms_of(concept[on], rest, world.signal * (1 + gain) * luck)))
-    return {"similarities": _similarities(blocks, world.words), "runs": _runs(runs), "pairs": _pairs(world)}
+    return Across(_similarities(blocks, world.words), _runs(runs), _pairs(world))
 
 
 def matrix_of(world: Lists, seed: int, **spec: float) -> pd.DataFrame:
     """MATRIX of one such experiment."""
-    made = tables_of(world, seed)
-    return across.matrix(made["similarities"], made["runs"], made["pairs"], StatisticsSpec(**spec))
+    return matrix(tables_of(world, seed), StatisticsSpec(**spec))
 
 
 def _similarities(blocks: list, words: int) -> pd.DataFrame:
@@ -77,7 +76,7 @@ def _similarities(blocks: list, words: int) -> pd.DataFrame:
     columns |= {"pair_id": np.tile([f"w{i:03d}" for i in range(words)], len(blocks)), "split": "heldout", "pool": tables.UNTRAINED}
     columns |= {"model": "model-1", "fold": 0, "hidden_state": 4, "pooling": "no-bos"}
     rest = {name: np.nan for name in tables.SIMILARITIES if name not in columns}
-    return pd.DataFrame({**columns, **rest})[[*tables.RUN, "on", *tables.SIMILARITIES[len(tables.RUN) :]]]
+    return pd.DataFrame({**columns, **rest})[tables.ACROSS]
 
 
 def _runs(runs: list) -> pd.DataFrame:

@@ -97,6 +97,12 @@ class Experiment:
         """Whether there is anything for the stage across to do."""
         return bool(self.arms and self.lists_measured)
 
+    @property
+    def matrices(self) -> list[tuple[str, str]]:
+        """Every model and arm of which a cross-pair matrix is drawn."""
+        arms = [arm.name for arm in self.arms.values() if not arm.is_control] if self.measures_across else []
+        return [(model, arm) for model in self.config.models for arm in arms]
+
     @cached_property
     def cells(self) -> list[GridRun]:
         """The first seed's run of every cell."""

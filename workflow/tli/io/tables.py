@@ -533,6 +533,5 @@ TEXT = {
     "reason",
     "word_form",
     "unknown_forms",
-    "on",
     "status",
 }

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 
 from tli import facts
+from tli.errors import TableError
 from tli.io import tables
 from tli.specs import StatisticsSpec
 from tli.statistics import comparing
@@ -25,6 +26,30 @@ from tli.statistics.verdicts import about, find_power, judge_family
 
 PARTS = {"": "estimate", "_low": "low", "_high": "high"}  # what follows the name of a contrast: the figure of its test
 BEFORE = {"t_": "statistic", "df_": "df", "p_": "p"}  # what stands before it
+
+
+@dataclass(frozen=True)
+class Across:
+    """The tables of the stage across.
+
+    similarities: ACROSS of tli.io.tables, with the rows of the model as it came (pair ""). runs: RUNS of all models and pairs.
+    pairs: PAIRS and the column `pair`, of every list that was measured. Raises TableError where a table lacks a column.
+    """
+
+    similarities: pd.DataFrame
+    runs: pd.DataFrame
+    pairs: pd.DataFrame
+
+    def __post_init__(self) -> None:
+        need("across", self.similarities, tables.ACROSS)
+        need("runs", self.runs, tables.RUNS)
+        need("pairs", self.pairs, ["pair", *tables.PAIRS])
+
+    @property
+    def named_runs(self) -> pd.DataFrame:
+        """The runs under names that are one for all pairs."""
+        named = {name: _of_pair(self.runs["pair"], self.runs[name]) for name in ("run", "same_as")}
+        return self.runs.assign(**named, baseline=_of_pair("", self.runs["baseline"]))
 
 
 @dataclass(frozen=True)
@@ -48,23 +73,13 @@ def family_name(primary: str, model: str, arm: str) -> str:
     return f"across: {primary}, {model}, {arm}"
 
 
-def matrix(
-    similarities: pd.DataFrame,
-    runs: pd.DataFrame,
-    pairs: pd.DataFrame,
-    spec: StatisticsSpec,
-    progress: Callable[[int, int], None] | None = None,
-) -> pd.DataFrame:
+def matrix(measured: Across, spec: StatisticsSpec, progress: Callable[[int, int], None] | None = None) -> pd.DataFrame:
     """MATRIX: every cell of the grid, controls too, on every list that one of its runs was measured on.
 
-    similarities: SIMILARITIES and the column `on`, with the rows of the model as it came (pair ""). runs: RUNS of all models and
-    pairs. pairs: PAIRS and the column `pair`, of every list. progress: called with (done, all) after each list. The figures are those
-    of the highest hidden state that was measured. Raises TableError where a column is missing.
+    The figures are those of the highest hidden state that was measured, held-out words, the untrained pool. progress: called with
+    (done, all) after each list. Raises TableError where nothing was measured with the spec's pooling.
     """
-    need("across", similarities, [*tables.SIMILARITIES, "on"])
-    named = {name: _of_pair(runs["pair"], runs[name]) for name in ("run", "same_as")}
-    runs = runs.assign(**named, baseline=_of_pair("", runs["baseline"]))
-    judged = list(_on_lists(similarities, runs, pairs, spec, progress))
+    judged = list(_on_lists(measured, spec, progress))
     for family in dict.fromkeys(one.family for one in judged):
         judge_family([one.case for one in judged if one.family == family], spec)
     for one in judged:
@@ -80,11 +95,15 @@ def _of_pair(pair: pd.Series | str, run: pd.Series) -> pd.Series:
     return (before + ": " + run).where(run != "", "")
 
 
-def _on_lists(
-    similarities: pd.DataFrame, runs: pd.DataFrame, pairs: pd.DataFrame, spec: StatisticsSpec, progress: Callable | None
-) -> Iterator[OnList]:
-    members, losses = comparing.members(runs), comparing.counted(runs)
-    asked = similarities[(similarities["pooling"] == spec.pooling) & (similarities["split"] == "heldout")]
+def _on_lists(across: Across, spec: StatisticsSpec, progress: Callable | None) -> Iterator[OnList]:
+    runs, pairs, rows = across.named_runs, across.pairs, across.similarities
+    cells = list(comparing.members(runs).groupby(tables.CELL, sort=True))
+    by_pair = {key: (part, comparing.counted(part)) for key, part in runs.groupby(["model", "pair"])}
+    rows = rows[rows["split"] == "heldout"]
+    asked = rows[rows["pooling"] == spec.pooling]
+    if asked.empty and len(rows):
+        there = ", ".join(sorted(rows["pooling"].unique()))
+        raise TableError(f"across: no rows with pooling {spec.pooling!r}; there are some with {there}")
     lists = list(asked.groupby("on", sort=True, observed=True))
     for done, (on, of_list) in enumerate(lists, 1):
         rows = of_list.assign(pair=on, run=_of_pair(of_list["pair"], of_list["run"]))
@@ -93,12 +112,12 @@ def _on_lists(
         in_pool = measured.similarities["pool"] == measured.claim_pool
         measured = Measured(runs, measured.similarities[at_output & in_pool], measured.metrics, pairs)
         for sheet in sheets(measured):
-            there = {run for run, _, _ in sheet.rows}
-            for cell, of_cell in members[members["model"] == sheet.model].groupby(tables.CELL, sort=True):
-                if there.isdisjoint(of_cell["run"]):
+            named = {run for run, _, _ in sheet.rows}
+            for cell, of_cell in cells:
+                if cell[0] != sheet.model or named.isdisjoint(of_cell["run"]):
                     continue
                 claim = claim_of(sheet, cell, of_cell, spec.primary, spec.alpha)
-                case = Case(claim, about(of_cell, claim, runs, losses))
+                case = Case(claim, about(of_cell, claim, *by_pair[cell[:2]]))
                 yield OnList(str(on), sheet.hidden_state, bool(of_cell["control"].iloc[0]), case)
         if progress is not None:
             progress(done, len(lists))

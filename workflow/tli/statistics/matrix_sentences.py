@@ -19,7 +19,7 @@ WORDS = {  # status: what a row's adapters did, before the names of the lists
 
 
 def row_sentence(row: pd.DataFrame) -> str:
-    """ "Trained on swh-eng, tli helped its own list and lin-eng, hurt fra-eng, and is not decided on 2 others."
+    """As in "Trained on swh-eng, tli helped its own list and lin-eng, hurt fra-eng, and is not decided on 2 others."
 
     row: the rows of MATRIX of one cell of the grid, in the order in which their lists are named; its own list comes first.
     """
@@ -43,7 +43,7 @@ def _lists(part: pd.DataFrame, status: str, of: int) -> str:
 
 
 def _joined(parts: list[str]) -> str:
-    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f"{',' if len(parts) > 2 else ''} and {parts[-1]}"
+    return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f", and {parts[-1]}"
 
 
 def _listing(names: list[str]) -> str:
@@ -83,7 +83,7 @@ def balance(table: pd.DataFrame, families: dict[str, str]) -> str:
 
 
 def _counted(cells: pd.DataFrame) -> str:
-    """ "2 are helped, 1 is hurt, 3 are not decided"."""
+    """As in "2 are helped, 1 is hurt, 3 not decided"."""
     counts = cells["status"].value_counts()
     told = [f"{counts.get(status, 0)} {'is' if counts.get(status, 0) == 1 else 'are'} {status}" for status in (facts.HELPED, facts.HURT)]
     told += [f"{counts[status]} {NOUNS[status]}" for status in NOUNS if status in counts]

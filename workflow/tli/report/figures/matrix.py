@@ -140,8 +140,8 @@ def _cell(axes: Any, corner: tuple[float, float], row: Any, most: float, large: 
     else:
         axes.add_patch(Rectangle((x + 0.03, y + 0.04), 0.94, 0.92, fill=False, lw=0.8, edgecolor=EDGE, ls=(0, (3, 2))))
     if row.own:
-        frame = {"edgecolor": style.INK, "lw": 2, "joinstyle": "miter"}
-        axes.add_patch(Rectangle((x + 0.04, y + 0.05), 0.92, 0.9, fill=False, label="own list", **frame))
+        corner_of_frame = (x + 0.04, y + 0.05)
+        axes.add_patch(Rectangle(corner_of_frame, 0.92, 0.9, fill=False, label="own list", edgecolor=style.INK, lw=2, joinstyle="miter"))
     sizes, to = ((10, 7.5), " to ") if large else ((7.5, 5.4), " ")
     ink = {"ha": "center", "va": "center", "color": ink_on(fill) if judged else style.INK}
     axes.text(x + 0.5, y + 0.36, short(row.change), fontsize=sizes[0], fontweight="bold" if decided else "normal", **ink)
@@ -151,7 +151,7 @@ def _cell(axes: Any, corner: tuple[float, float], row: Any, most: float, large: 
 
 
 def short(value: float) -> str:
-    """ "+.12": what lies between -1 and 1 without its 0."""
+    """As in "+.12": what lies between -1 and 1 without its 0."""
     if not np.isfinite(value):
         return "?"
     text = f"{value:+.2f}"
