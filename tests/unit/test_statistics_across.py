@@ -76,13 +76,22 @@ def test_every_cell_is_what_pandas_scipy_and_statsmodels_give():
     larger, change = [], []
     for row in made.itertuples():
         here = of(hits, on=row.on)
-        asked = {"after": of(here, pair=row.pair, arm="tli"), "placebo": of(here, pair=row.pair, arm="placebo-tli"), "before": of(here, pair="")}
+        asked = {
+            "after": of(here, pair=row.pair, arm="tli"),
+            "placebo": of(here, pair=row.pair, arm="placebo-tli"),
+            "before": of(here, pair=""),
+        }
         grid = {name: part.pivot(index="seed", columns="pair_id", values="hit") for name, part in asked.items()}
-        both = {"change": quasi_t(grid["after"], grid["before"], component), "against_placebo": quasi_t(grid["after"], grid["placebo"], component)}
+        both = {
+            "change": quasi_t(grid["after"], grid["before"], component),
+            "against_placebo": quasi_t(grid["after"], grid["placebo"], component),
+        }
         for name, wanted in both.items():
             ours = {key: getattr(row, key + name if key.endswith("_") else name + key) for key in wanted}
             assert ours == pytest.approx(wanted, rel=1e-9)
-        assert (row.before, row.after, row.placebo) == pytest.approx([grid[name].to_numpy().mean() for name in ("before", "after", "placebo")])
+        assert (row.before, row.after, row.placebo) == pytest.approx(
+            [grid[name].to_numpy().mean() for name in ("before", "after", "placebo")]
+        )
         larger.append(max(one["p_"] for one in both.values()))
         change.append(both["change"]["p_"])
     np.testing.assert_allclose(made["p_family"], multipletests(larger, method="holm")[1], rtol=1e-9)
@@ -106,7 +115,9 @@ def test_families_are_one_a_model_and_arm_whatever_layers_and_ranks_there_are():
     made = matrix(both, StatisticsSpec())
     sizes = made.groupby("family")["family_size"].agg(["first", "nunique", "size"])
     assert (sizes["first"] == sizes["size"]).all() and (sizes["nunique"] == 1).all()
-    assert dict(sizes["first"]) == {f"across: csls_p_at_1, model-1, {arm}": 9 * (1 + (not arm.endswith("-2"))) for arm in made["arm"].unique()}
+    assert dict(sizes["first"]) == {
+        f"across: csls_p_at_1, model-1, {arm}": 9 * (1 + (not arm.endswith("-2"))) for arm in made["arm"].unique()
+    }
     text = family_sentence(of(made, arm="tli"), "holm", 0.05)
     assert "18 tests of model-1, tli (3 pairs trained on x 3 lists measured x 2 ranks)" in text and "beside the confirmatory one" in text
 
@@ -121,7 +132,9 @@ def test_too_few_and_failed_count_in_the_family_and_decide_nothing():
     lost = matrix(Across(measured.similarities, runs, measured.pairs), StatisticsSpec())
     assert set(statuses(lost, arm="tli", pair="lin-eng").values()) == {facts.FAILED}
     assert of(lost, arm="tli", pair="lin-eng")["note"].str.contains("seed 2: its loss is not finite").all()
-    missing = measured.similarities[~((measured.similarities["run"] == "tli/layer-2/rank-16/seed-3") & (measured.similarities["on"] == "fra-eng"))]
+    missing = measured.similarities[
+        ~((measured.similarities["run"] == "tli/layer-2/rank-16/seed-3") & (measured.similarities["on"] == "fra-eng"))
+    ]
     lost = matrix(Across(missing, measured.runs, measured.pairs), StatisticsSpec())
     failed = of(lost, arm="tli", status=facts.FAILED)
     assert set(failed["on"]) == {"fra-eng"} and len(failed) == 3 and failed["note"].str.contains("seed 3: no held-out figure").all()
@@ -189,7 +202,10 @@ def test_the_balance_counts_what_lies_off_the_diagonal():
     text = "Of the 6 cells off the diagonal 1 is helped, 1 is hurt, 3 not decided, 1 with too few seeds or words."
     assert balance(table, {}) == text
     families = {"a": "x", "b": "x", "c": "y"}
-    within, between = "1 is helped, 0 are hurt, 1 not decided of 2", "0 are helped, 1 is hurt, 2 not decided, 1 with too few seeds or words of 4"
+    within, between = (
+        "1 is helped, 0 are hurt, 1 not decided of 2",
+        "0 are helped, 1 is hurt, 2 not decided, 1 with too few seeds or words of 4",
+    )
     assert balance(table, families) == f"{text} Within a family of languages: {within}; between families: {between}."
     assert balance(table[table["own"]], families) == ""
 

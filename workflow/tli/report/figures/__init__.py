@@ -1,9 +1,9 @@
 """The report's figures, by subject. Each function takes tables and returns a matplotlib Figure."""
 
+from tli.report.figures.across import matrix
 from tli.report.figures.effects import FOREST_ROWS, forest, heat, rank_gain
 from tli.report.figures.ladder import LADDER_ROWS, harm_gain, ladder
 from tli.report.figures.layers import alignment_curve, layer_curve
-from tli.report.figures.matrix import matrix
 from tli.report.figures.projections import NAMED_PAIRS, projection
 from tli.report.figures.training import training_curves
 from tli.report.figures.transfer import transfer_against_gain, transfer_by_rank, transfer_change
