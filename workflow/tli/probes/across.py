@@ -139,7 +139,7 @@ class AcrossProbe(Probe):
         state = self.together.hidden_state
         place = {"on": self.on, "hidden_state": state, "pooling": self.spec.pooling}
         ordered = [name for name in tables.ACROSS if name not in tables.RUN]
-        _small(rows.assign(**place)[ordered]).to_parquet(folder / "rows.parquet", index=False)
+        _small(rows).assign(**place)[ordered].to_parquet(folder / "rows.parquet", index=False)
         ordered = [name for name in tables.ACROSS_METRICS if name not in tables.RUN]
         figures.assign(**place, normed=state == self.layers)[ordered].to_parquet(folder / "figures.parquet", index=False)
 
