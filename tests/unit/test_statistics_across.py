@@ -227,5 +227,5 @@ def test_where_nothing_is_true_few_matrices_claim_anything():
 @pytest.mark.slow
 @pytest.mark.parametrize("world", NOTHING_TRUE, ids=["chance", "harmful placebo", "no placebo"])
 def test_the_whole_family_holds_its_level(world):
-    """300 matrices of nine cells; measured when this was written: docs/decisions/0041."""
+    """300 matrices of nine cells; measured when this was written: docs/decisions/0081."""
     assert max(claimed(world, 300).values()) <= stats.binom.ppf(0.99, 300, 0.05)
