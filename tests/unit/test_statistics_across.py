@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from planted_across import Lists, matrix_of, tables_of
 from scipy import stats
+from several_lists import SeveralLists, pairs_table
 from statsmodels.stats.multitest import multipletests
 
 from tli import facts
@@ -172,6 +174,35 @@ def test_it_is_written_and_read_as_it_is(tmp_path):
     made = matrix_of(Lists(gains=OWN), 0)
     tables.write(made, tmp_path / "across.tsv", tables.MATRIX)
     pd.testing.assert_frame_equal(tables.read(tmp_path / "across.tsv", tables.MATRIX), made, check_dtype=False)
+
+
+def counted_again(world: SeveralLists, on: str) -> dict[str, bytes]:
+    """The files of the statistics, made with this `evaluation.on`; the scan is pretended."""
+    evaluation = {"on": on, "projected_pairs": 0}
+    world = SeveralLists(world.folder, world.model, world.lists, **world.sections | {"evaluation": evaluation})
+    for model, pair in world.experiment.model_pairs:
+        files = world.layout.scan(model, pair)
+        words = world.lists[pair][["pair_id"]].assign(model=model, pair=pair)
+        tables.write(words.reindex(columns=tables.WORDS), files["words"])
+        tables.write(pd.DataFrame(columns=tables.MAPS), files["maps"])
+        tables.write(pd.DataFrame(columns=tables.SIMILARITIES), files["map_similarities"])
+    if world.experiment.measures_across:
+        world.across()
+    job = world.run("statistics")
+    return {path.name: path.read_bytes() for path in sorted(Path(job.outputs["verdicts"]).parent.iterdir())}
+
+
+def test_the_stage_adds_its_table_and_leaves_every_other_to_the_last_byte(models, tmp_path):
+    """Verdicts, tests and families of own pairs are the same whether adapters were measured on other lists or not."""
+    lists = {pair: pairs_table(pair[:2]) for pair in ("aa-eng", "bb-eng", "cc-eng")}
+    world = SeveralLists(tmp_path, models("llama"), lists, seeds=[1, 2]).train()
+    world.evaluate()
+    alone, beside = (counted_again(world, on) for on in ("own", "all"))
+    assert set(beside) - set(alone) == {"across.tsv"} and len(alone) > 10
+    assert all(beside[name] == text for name, text in alone.items())
+    made = tables.read(world.layout.matrix(), tables.MATRIX)
+    assert len(made) == 3 * 2 * 3 and set(made["on"]) == set(lists) and set(made["status"]) == {facts.TOO_FEW}
+    assert len(pd.read_csv(Path(world.layout.matrix()).parent / "verdicts.tsv", sep="\t")) == 3
 
 
 def row_of(**status_of: str) -> pd.DataFrame:

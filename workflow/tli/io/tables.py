@@ -391,7 +391,7 @@ MATRIX = [  # a cell of a cross-pair matrix: what the adapters that were trained
     "metric",
     "seeds",
     "folds",
-    "words",  # held out by every adapter of the column
+    "words",  # that no list trains: the same for all rows of a column
     "units",
     "before",
     "after",

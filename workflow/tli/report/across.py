@@ -63,7 +63,7 @@ def _cross_pair(
     counts = f"n = {span(table['words'])} held-out words a list; {span(table['seeds'])} seeds; hs[{first['hidden_state']}], {first['pool']} pool."
     cell = Cell(model, "", arm, str(first["layer"]), str(first["rank"])).name
     alt = f"{title}, {model}, {cell}. {' '.join(sentences)}"
-    picture = Picture(name, f"{title}: {model}, {cell}", drawn, caption(MATRIX[0]), counts, alt)
+    picture = Picture(name, "The change on every list", drawn, caption(MATRIX[0]), counts, alt)
     tested = family_sentence(of_arm, experiment.claims.correction, experiment.claims.alpha)
     return CrossPair(model, cell, picture, in_page, sentences, balance(table, dict(experiment.families)), tested)
 

@@ -85,7 +85,7 @@ def _across(table: pd.DataFrame) -> str:
     sizes = _listing([str(size) for size in sorted({int(size) for size in table["family_size"]})])
     return (
         f"Adapters were also measured on lists that they were not trained on ({table['on'].nunique()} lists; of each the held-out words "
-        "among the forms that no adapter measured there was trained on), by the same test, corrected over all lists, pairs trained on, "
+        "among the forms that no list of the experiment trains), by the same test, corrected over all lists, pairs trained on, "
         f"loss layers and ranks of a model and arm ({sizes} tests), apart from the confirmatory family."
     )
 
