@@ -7,7 +7,7 @@ PROFILE ?= profiles/local
 SCRATCH ?= benchmarks/scratch
 export PYTHONPATH := workflow
 
-.PHONY: run test test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-statistics bench-gpu demo-model docs hooks release-check profile clean help
+.PHONY: run test test-random mutants test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-statistics bench-gpu demo-model docs hooks release-check profile clean help
 
 run: .venv/ready ## run the workflow (the demo; CONFIG=my.yaml for yours) and write the report
 	@echo "== running the workflow on $(CONFIG)"
@@ -15,14 +15,15 @@ run: .venv/ready ## run the workflow (the demo; CONFIG=my.yaml for yours) and wr
 	@$(BIN)/snakemake --profile "$(PROFILE)" --configfile "$(CONFIG)"
 	@echo "== next, in this shell: source .venv/bin/activate   (it finds tli and snakemake; README.md goes on from there)"
 
-# The tests of the workflow and of the page mostly wait for processes of their own: they go beside the unit tests, and are told after them.
-test: .venv/ready ## run the quick tests (TESTS=tests/unit for some of them)
+test: .venv/ready ## run the quick tests, in two processes (TESTS=tests/unit for some of them), and tell the slowest twenty
 	@echo "== running the tests"
-	@if [ -n "$(TESTS)" ]; then exec $(BIN)/python -m pytest -q --durations=20 $(TESTS); fi; \
-	log=$$(mktemp) && trap 'rm -f "$$log"' EXIT; \
-	$(BIN)/python -m pytest -q --durations=20 tests/workflow tests/browser > "$$log" 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest -q --durations=20 tests/unit tests/gpu tests/slurm; first=$$?; \
-	echo "== the tests of the workflow and of the page"; wait $$beside; second=$$?; cat "$$log"; exit $$((first || second))
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=20 $(TESTS)
+
+test-random: .venv/ready ## the unit tests in an order drawn anew: none may rest on another
+	@$(BIN)/python -m pytest -q -n 2 -o addopts="-ra --strict-markers" tests/unit
+
+mutants: .venv/ready ## plant 40 faults into metrics, statistics and splits, one at a time, and tell what no test notices (an hour)
+	@$(BIN)/python benchmarks/mutants.py
 
 test-slow: .venv/ready ## run the slow tests too
 	@$(BIN)/python -m pytest -q --slow $(TESTS)

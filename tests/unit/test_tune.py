@@ -345,7 +345,7 @@ def test_unequal_trials_are_refused_with_both_places(tmp_path, other, told):
         ),
         (f"  tli: {{{RATES}}}\n  p: {{like: tli, shuffle_translations: true, {RATES}}}", r"arms\.p\.tune: a placebo is trained with"),
         ("  tli: {tune: {seeds: 3}}", "names nothing to try"),
-        ("  tli: {tune: {epochs: [2, 2]}}", "epochs names a value twice"),
+        ("  tli: {tune: {epochs: [2, 2]}}", "epochs: names 2 twice"),
     ],
 )
 def test_what_contradicts_itself_is_refused(tmp_path, arms, message):

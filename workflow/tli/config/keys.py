@@ -290,7 +290,8 @@ class Tune(Section):
             raise ValueError("names nothing to try; give learning_rate, epochs or weight a list of values")
         for name, values in lists.items():
             if len(set(values)) < len(values):
-                raise ValueError(f"{name} names a value twice; equal trials are one trial")
+                twice = next(value for value in values if values.count(value) > 1)
+                raise KeyProblem((name,), f"names {twice:g} twice; equal trials are one trial: name each value once")
         return self
 
 
@@ -493,7 +494,8 @@ class Translate(Section):
     @classmethod
     def _distinct(cls, shots: Any) -> Any:
         if len(set(shots)) < len(shots):
-            raise ValueError("a number of shots is named twice")
+            twice = next(number for number in shots if shots.count(number) > 1)
+            raise ValueError(f"{twice} is named twice; name each number of shots once")
         return shots
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -28,6 +29,11 @@ CITED_TASKS = {"xcopa": "XCOPA [xcopa]", "xnli": "XNLI [xnli]"}
 
 def methods(report: ReportInput) -> tuple[str, list[str]]:
     """The paragraph, with [n] for citations, and the numbered references."""
+    return _cite(paragraph(report))
+
+
+def paragraph(report: ReportInput) -> str:
+    """The paragraph with the keys of glossary.REFERENCES in brackets where it cites."""
     experiment, tables = report.experiment, report.tables
     runs = tables.runs
     real = runs[~runs["control"].astype(bool)]
@@ -77,7 +83,7 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
         parts += [experiment.scored_items] if experiment.scored_items else []
     if experiment.is_demo:
         parts.append("The model is a demo trained for this software: its figures support no claim about real language models.")
-    return _cite(" ".join(parts))
+    return " ".join(parts)
 
 
 def _across(table: pd.DataFrame) -> str:
@@ -99,7 +105,8 @@ def _cite(text: str) -> tuple[str, list[str]]:
 
 def _model(model: Model) -> str:
     revision = model.revision or model.identity
-    about = [model.source] if model.source else []
+    own = Path(model.source).is_absolute() or model.source.startswith("~")  # a path of somebody's machine tells a reader nothing
+    about = [Path(model.source).name if own else model.source] if model.source else []
     about += [f"revision {revision[:12]}"] if revision else []
     about += ["4-bit NF4"] if model.quantization == "nf4" else []
     about += [model.dtype] if model.dtype else []
