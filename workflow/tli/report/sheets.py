@@ -199,6 +199,13 @@ KINDS = {
         "table seeds x words.",
         main="model pair arm layer rank direction shots metric contrast items chance after other estimate low high p_holm",
     ),
+    "across": Kind(
+        "Cross-pair matrix",
+        lambda report: report.tables.across,
+        "What the adapters of every cell, controls too, do to every list that was measured.",
+        "Quasi-t over the crossed table seeds x words; p's adjusted over the family of one model and arm.",
+        main="model pair on arm layer rank status change change_low change_high against_placebo p_family family_size words seeds",
+    ),
     "perplexity": Kind(
         "Perplexity",
         lambda report: report.tables.perplexity,
