@@ -383,8 +383,9 @@ LADDER = [
 ]
 MATRIX = [  # a cell of a cross-pair matrix: what the adapters that were trained on `pair` do to the list `on`
     *CELL,
+    "trained_on",  # the pair; of a joint training, which has one row, all of its pairs, joined by " + "
     "on",
-    "own",  # the list is the one that was trained on
+    "own",  # the list is one that was trained on
     "control",
     "loss_layer",
     "hidden_state",

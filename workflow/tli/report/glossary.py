@@ -91,7 +91,7 @@ COLUMNS = {
     "p_family": "larger of the two p, adjusted within its family (of verdicts the confirmatory one)",
     "p_change_family": "p of after - before, adjusted within its family",
     "on": "the list measured on; pair is the one trained on",
-    "own": "the list is the one that was trained on",
+    "own": "the list is one that was trained on",
     "status": "what a cell of the matrix says after correction: helped, hurt, not decided",
     "detectable": METRICS["detectable"][0],
     "hidden_state": "k of hs[k]",
