@@ -52,6 +52,12 @@ def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
+def read_across(layout: Layout, places: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """ACROSS of these parts (model, part) together."""
+    parts = [_compact(tables.read(layout.across(*place)["similarities"], tables.ACROSS)) for place in places]
+    return _stacked(parts) if parts else pd.DataFrame(columns=tables.ACROSS)
+
+
 def read_maps(layout: Layout, model_pairs: Iterable[tuple[str, str]]) -> dict[str, pd.DataFrame]:
     """The tables of the free maps of these models and pairs together: maps, map_similarities."""
     columns = {"maps": tables.MAPS, "map_similarities": tables.SIMILARITIES}

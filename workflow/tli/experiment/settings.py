@@ -10,6 +10,7 @@ from tli.config.arms import expand_arms
 from tli.config.keys import Translate
 from tli.specs import (
     WORD,
+    AcrossSpec,
     LexiconSpec,
     MapsSpec,
     MeasureSpec,
@@ -50,13 +51,14 @@ def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
         merge=section.merge,
         splits=None if section.splits is None else tuple(section.splits),
         clean=section.clean,
+        train=section.train,
         split=SplitSpec(**split.model_dump(exclude={"heldout_categories"}), heldout_categories=tuple(split.heldout_categories)),
     )
 
 
 def template_spec(config: Config, pair: str) -> TemplateSpec | None:
     """The frames of a pair's languages; None where its words are fed by themselves alone, and for what is no pair of the config."""
-    if not config.pooling.templates or pair not in config.pairs:
+    if not config.pooling.templates or pair not in config.pairs or not config.pairs[pair].train:
         return None
     made = _templates(config, pair)
     return None if set(made.source + made.target) == {WORD} else made
@@ -133,6 +135,12 @@ def measure_spec(config: Config, pair: str = "") -> MeasureSpec:
         select_maps=tuple(name for name in ON_SELECT if name in config.maps),
         templates=template_spec(config, pair),
     )
+
+
+def across_spec(config: Config, on: Sequence[str]) -> AcrossSpec:
+    """What is measured on these lists: the endpoint of the claims."""
+    measured = measure_spec(config)
+    return AcrossSpec(tuple(on), measured.hidden_states[0], measured.poolings[0], measured.merge, measured.csls_k)
 
 
 def trial_measure_spec(config: Config, pair: str) -> MeasureSpec:

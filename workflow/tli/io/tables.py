@@ -176,6 +176,9 @@ SIMILARITIES = RUN + [
     "margin_target_rank",
 ]
 RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
+# As the two above, of any run on any list: `pair` is the one trained on ("" for the model as it came), `on` the list measured.
+ACROSS = [*RUN, "on", *SIMILARITIES[len(RUN) :]]
+ACROSS_METRICS = [*RUN, "on", *RUN_METRICS[len(RUN) :]]
 STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
@@ -395,6 +398,44 @@ LADDER = [
     "units",
     "fitted",  # select pairs that the map of a "... + map" was fitted to, else NaN
 ]
+MATRIX = [  # a cell of a cross-pair matrix: what the adapters that were trained on `pair` do to the list `on`
+    *CELL,
+    "trained_on",  # the pair; of a joint training, which has one row, all of its pairs, joined by " + "
+    "on",
+    "own",  # the list is one that was trained on
+    "control",
+    "loss_layer",
+    "hidden_state",
+    "pool",  # one for all rows of a column
+    "metric",
+    "seeds",
+    "folds",
+    "words",  # that no list trains: the same for all rows of a column
+    "units",
+    "before",
+    "after",
+    "placebo",
+    "change",
+    "change_low",  # over other seeds and held-out words, not adjusted
+    "change_high",
+    "t_change",
+    "df_change",
+    "p_change",
+    "p_change_family",  # adjusted among the family's changes
+    "against_placebo",
+    "against_placebo_low",
+    "against_placebo_high",
+    "t_against_placebo",
+    "df_against_placebo",
+    "p_against_placebo",
+    "p_family",  # the larger of the two p's, adjusted
+    "family",
+    "family_size",
+    "detectable",  # the smallest change that the claim would have found with 80 % power
+    "verdict",  # one of facts.VERDICTS
+    "status",  # one of facts.STATUSES
+    "note",  # why it failed, or ""
+]
 
 
 def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:
@@ -459,6 +500,7 @@ def joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
 
 TEXT = {
     "model",
+    "on",
     "pair",
     "arm",
     "layer",
@@ -512,4 +554,5 @@ TEXT = {
     "unknown_forms",
     "template",
     "trained_on",
+    "status",
 }

@@ -13,6 +13,7 @@ from tli.facts import BAD, GOOD, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_to
 from tli.io import tables as contract
 from tli.labels import metric_label
 from tli.report import glossary, paper
+from tli.report.across import cross_pairs
 from tli.report.alignment import alignment_sentences
 from tli.report.answers import answers
 from tli.report.columnar import clean, columnar, fitted
@@ -97,6 +98,7 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
         "transfer": transfer_sentences(report),
         "translated": translated(report),
         "framed": framed_cells(report),
+        "across": cross_pairs(report, figures),
         "warnings": remarks,
         "serious": sum(one.is_serious for one in remarks),
         "audit": _by_pair(report),

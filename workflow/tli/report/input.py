@@ -58,6 +58,7 @@ class Tables:
     harm: pd.DataFrame = _table(*contract.HARM)
     translation: pd.DataFrame = _table(*contract.TRANSLATION)
     templates: pd.DataFrame = _table(*contract.TEMPLATES)
+    across: pd.DataFrame = _table(*contract.MATRIX)
     transfer: pd.DataFrame = _table(*contract.TRANSFER)
     transfer_cells: pd.DataFrame = _table(*TRANSFER_CELLS)
     generation: pd.DataFrame = _table(*contract.GENERATION)
@@ -152,6 +153,7 @@ class Experiment:
     protocol: str = ""
     models: tuple[Model, ...] = ()
     pairs: tuple[str, ...] = ()
+    families: Mapping[str, str] = field(default_factory=dict)  # pair -> its family of languages, of those that name one
     arms: tuple[Arm, ...] = ()
     seeds: tuple[int, ...] = ()
     claims: Claims = Claims()
@@ -189,6 +191,7 @@ class Experiment:
             protocol=protocol(config),
             models=tuple(_model(name, settings, checks.get(name)) for name, settings in config.models.items()),
             pairs=tuple(config.pairs),
+            families={name: pair.family for name, pair in config.pairs.items() if pair.family},
             arms=tuple(
                 Arm(name, arm.loss_layers, tuple(map(str, arm.ranks)), arm.training.train_on) for name, arm in expand_arms(config).items()
             ),

@@ -78,6 +78,8 @@ def paragraph(report: ReportInput) -> str:
         f"the larger p of the two enters the confirmatory family, corrected by {CORRECTIONS[claims.correction]} at {claims.alpha}. All "
         "other tests are exploratory."
     )
+    if len(tables.across):
+        parts.append(_across(tables.across))
     if len(tables.transfer):
         tasks = list(map(str, tables.transfer["task"].unique()))
         known = [text for key, text in CITED_TASKS.items() if any(key in task for task in tasks)]
@@ -86,6 +88,16 @@ def paragraph(report: ReportInput) -> str:
     if experiment.is_demo:
         parts.append("The model is a demo trained for this software: its figures support no claim about real language models.")
     return " ".join(parts)
+
+
+def _across(table: pd.DataFrame) -> str:
+    """What was measured on other lists than a training's own."""
+    sizes = _listing([str(size) for size in sorted({int(size) for size in table["family_size"]})])
+    return (
+        f"Adapters were also measured on lists that they were not trained on ({table['on'].nunique()} lists; of each the held-out words "
+        "among the forms that no list of the experiment trains), by the same test, corrected over all lists, pairs trained on, "
+        f"loss layers and ranks of a model and arm ({sizes} tests), apart from the confirmatory family."
+    )
 
 
 def _cite(text: str) -> tuple[str, list[str]]:

@@ -137,12 +137,16 @@ def first_cell(cells: pd.DataFrame, experiment: Experiment, model: str, pair: st
     cells = cells[~baselines(cells)]
     if cells.empty:
         return None
-    arm = experiment.arm(by_place(cells["arm"], [one.name for one in experiment.arms])[0])
-    cells = rows(cells, arm=arm.name)
+    arm = by_place(cells["arm"], [one.name for one in experiment.arms])[0]
+    return Cell(model, pair, arm, *first_place(rows(cells, arm=arm), experiment))
+
+
+def first_place(cells: pd.DataFrame, experiment: Experiment) -> tuple[str, str]:
+    """The loss layer and the rank shown first of one arm's cells: the first ones that the config names."""
+    arm = experiment.arm(str(cells["arm"].iloc[0]))
     layer = by_place(cells["layer"], arm.layers)[0]
-    cells = rows(cells, layer=layer)
-    rank = by_place(cells["rank"], ["16"] if "16" in arm.ranks or not arm.ranks else arm.ranks)[0]
-    return Cell(model, pair, arm.name, layer, rank)
+    ranks = ["16"] if "16" in arm.ranks or not arm.ranks else arm.ranks
+    return layer, by_place(rows(cells, layer=layer)["rank"], ranks)[0]
 
 
 def first_cells(report: ReportInput) -> list[tuple[Cell, Endpoint]]:

@@ -206,6 +206,13 @@ KINDS = {
         "Pooled over the word's own tokens; quasi-t over the crossed table seeds x words, not adjusted.",
         main="model pair arm layer rank template metric words seeds before after change low high",
     ),
+    "across": Kind(
+        "Cross-pair matrix",
+        lambda report: report.tables.across,
+        "What the adapters of every cell, controls too, do to every list that was measured.",
+        "Quasi-t over the crossed table seeds x words; p's adjusted over the family of one model and arm.",
+        main="model pair on arm layer rank status change change_low change_high against_placebo p_family family_size words seeds",
+    ),
     "perplexity": Kind(
         "Perplexity",
         lambda report: report.tables.perplexity,

@@ -48,6 +48,11 @@ def text(context: dict[str, Any]) -> str:
             for r in context["verdicts"]
         ]
         lines += ["", "![The primary endpoint with its intervals](figures/primary.png)"]
+    if context["across"]:
+        lines += ["", "## Trained on one list, measured on all", ""]
+    for one in context["across"]:
+        lines += [f"- **{_safe(one.model)}, {_safe(one.cell)}.** {_safe(one.balance)} {_safe(one.family)}"]
+        lines += [f"  - {_safe(sentence)}" for sentence in one.sentences]
     lines += ["", "## Can it be believed", ""]
     lines += [f"- {'**' + _safe(one.about) + ':** ' if one.about else ''}{_safe(one.text)}" for one in context["warnings"]]
     lines += [] if context["warnings"] else ["- No warning."]

@@ -82,6 +82,8 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
             read[name] = tables.read(path)
     if partial and not experiment.trains_nothing and not Path(layout.statistics()["verdicts"]).exists():
         missing.append("statistics: no verdict yet")
+    if Path(layout.matrix()).exists() and experiment.measures_across:
+        read["across"] = tables.read(layout.matrix(), tables.MATRIX)
     if config.transfer.tasks:
         read |= _transfer(experiment)
     return read, missing

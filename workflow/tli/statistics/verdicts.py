@@ -26,11 +26,19 @@ def family_name(primary: str) -> str:
 def cases(claims: dict[tuple, CellClaim], runs: pd.DataFrame, measured: Measured, spec: StatisticsSpec) -> list[Case]:
     """Every cell that is no control and no repetition, judged. runs: `comparing.members`. A cell without a claim has failed."""
     losses = comparing.counted(measured.runs)
-    rules = Rules(spec.alpha, spec.minimum_seeds, spec.minimum_units)
     judged = []
     for key, cell in runs[~runs["control"]].groupby(tables.CELL, sort=True):
         claim = claims.get(key) or CellClaim(key, "", measured.claim_pool, missing={"": list(cell["seed"])})
-        judged.append(Case(claim, _about(cell, claim, measured.runs, losses)))
+        judged.append(Case(claim, about(cell, claim, measured.runs, losses)))
+    judge_family(judged, spec)
+    for case in judged:
+        find_power(case, spec)
+    return judged
+
+
+def judge_family(judged: list[Case], spec: StatisticsSpec) -> None:
+    """Adjust the p's of these cases among themselves, one family a contrast, and give each its verdict."""
+    rules = Rules(spec.alpha, spec.minimum_seeds, spec.minimum_units)
     p = [1.0 if case.counts_as_one(rules) else case.p for case in judged]
     for case, adjusted in zip(judged, adjust(p, spec.correction), strict=True):
         case.p_family, case.family_size = float(adjusted), len(judged)
@@ -41,16 +49,15 @@ def cases(claims: dict[tuple, CellClaim], runs: pd.DataFrame, measured: Measured
     for case, adjusted in zip(judged, adjust(same, spec.correction), strict=True):
         case.gap_same = float(adjusted)
     for case in judged:
-        _find_power(case, spec)
         contrasts = {name: Figure(case.test(name)["estimate"], case.test(name)["p"], case.adjusted[name]) for name in CONTRASTS}
         units = case.claim.counts.get("units", 0)
-        about = case.about
-        figures = Figures(about["failed"], about["seeds"], about["placebo_seeds"], units, case.p_family, case.gap_same, contrasts)
+        seeds = case.about["seeds"], case.about["placebo_seeds"]
+        figures = Figures(case.about["failed"], *seeds, units, case.p_family, case.gap_same, contrasts)
         case.verdict = judge(figures, rules)
-    return judged
 
 
-def _find_power(case: Case, spec: StatisticsSpec) -> None:
+def find_power(case: Case, spec: StatisticsSpec) -> None:
+    """What change the claim of a case would have found, from the variances at hand and its family's size."""
     crossed = list(case.claim.crossed.values())
     if not crossed or min(crossed[0].shape) < 2:
         return
@@ -63,7 +70,8 @@ def _find_power(case: Case, spec: StatisticsSpec) -> None:
     case.described = {**power.described(parts, folds), **powers, "seeds": seeds, "units": units, "folds": folds}
 
 
-def _about(cell: pd.DataFrame, claim: CellClaim, runs: pd.DataFrame, losses: pd.DataFrame) -> dict:
+def about(cell: pd.DataFrame, claim: CellClaim, runs: pd.DataFrame, losses: pd.DataFrame) -> dict:
+    """What the grid says of a cell, as `Case.about`. cell: its rows of `comparing.members`; runs: RUNS; losses: those that count."""
     first = cell.iloc[0]
     here = (runs["model"] == first["model"]) & (runs["pair"] == first["pair"])
     same = runs[here & runs["same_as"].isin(cell["run"])]

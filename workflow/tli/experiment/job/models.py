@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tli.errors import ConfigError
-from tli.experiment import Part
+from tli.experiment import Experiment, Part
 from tli.experiment import settings as specs_of
 from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
@@ -343,12 +343,10 @@ class MeasuringJob(OfModel):
         }
 
     def _training(self, arm: str, layer: str, rank: str) -> dict[str, Any]:
-        settled = self.experiment.arms[arm]
-        lists = settled.lists(self.pair)
-        lexicons = {pair: plain(specs_of.lexicon_spec(self.experiment.config, pair)) for pair in lists if pair != self.pair}
-        fed = [plain(one) for one in specs_of.training_templates(self.experiment.config, settled.training, lists).values()]
-        known = plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {})
-        return known | ({"lexicons": lexicons} if lexicons else {}) | ({"fed": fed} if fed else {})
+        """How a cell is trained, and on which other lists."""
+        others = [pair for pair in self.experiment.arms[arm].lists(self.pair) if pair != self.pair]
+        lexicons = {pair: plain(specs_of.lexicon_spec(self.experiment.config, pair)) for pair in others}
+        return training_of(self.experiment, arm, layer, rank) | ({"lexicons": lexicons} if lexicons else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -410,3 +408,10 @@ class TransferJob(MeasuringJob):
         texts = {language: plain(text) for language, (text, _) in self.texts.items()}
         judged = {"judged": self.experiment.judged} if self.experiment.has_folds and self.experiment.translates else {}
         return super().depends | ({"text": texts} if texts else {}) | judged
+
+
+def training_of(experiment: Experiment, arm: str, layer: str, rank: str) -> dict[str, Any]:
+    """How a cell is trained, with what is tried of it before."""
+    settled = experiment.arms[arm]
+    fed = {"templates_of": experiment.config.pooling.templates} if settled.training.templates else {}
+    return plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {}) | fed
