@@ -37,6 +37,17 @@ PAIRS = [
     "cognate",  # edit similarity of the two sides, 0 to 1, diacritics folded
     "provenance",
 ]
+LISTS = [  # lists held against each other, a row a finding
+    "pair",
+    "other_pair",  # that it was held against; the same one where its two columns are meant
+    "language",  # the code of the column in question, as the pair's name has it
+    "other_language",
+    "finding",  # one of lexicon.compared_text
+    "severity",  # error or warning
+    "value",  # the share of the shorter list, or the likeness of two columns
+    "limit",
+    "text",
+]
 FOLDS = ["pair_id", "seed", "fold"]  # fold 0: trained on in every fold, or of the select split
 GRID = RUN + [
     "method",  # lora or full
