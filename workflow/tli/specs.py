@@ -26,6 +26,7 @@ STAGE_VERSIONS = {
     "tune": 1,
     "train": 1,
     "evaluate": 2,
+    "across": 1,
     "transfer": 1,
     "statistics": 3,
     "report": 1,
@@ -94,6 +95,7 @@ class LexiconSpec:
     splits: tuple[str, ...] | None = None
     split: SplitSpec = field(default_factory=SplitSpec)
     clean: str = added("normalised")  # or "verbatim"
+    train: bool = added(True)  # False: nobody trains on it, so that all of it is held out
 
     @property
     def is_verbatim(self) -> bool:
@@ -250,6 +252,17 @@ class MeasureSpec:
     projected_pairs: int = 80
     csls_k: int = 10
     select_maps: tuple[str, ...] = added(())  # fitted to each subject's vectors of the select pairs; the best by cross-validation
+
+
+@dataclass(frozen=True)
+class AcrossSpec:
+    """What is measured of every subject on any list: where claims are made, and nowhere else."""
+
+    on: tuple[str, ...]  # pairs whose lists are measured
+    hidden_state: str | int = "output"
+    pooling: str = "no-bos"
+    merge: bool = False
+    csls_k: int = 10
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,7 @@ from tli.cluster.work import (
     TOKENS,
     Work,
     answers,
+    asked_across,
     depth,
     pairs,
     steps,
@@ -64,6 +65,9 @@ SHARD = 5e9  # bytes of a checkpoint's file, which passes through main memory on
 CARD_GB = 80.0  # of a card that nobody named, as cards are sold (2^30 bytes)
 PASS, ROW = 8192, 64  # tokens of a pass on a card; of a row
 STATES = 4e9  # bytes of hidden states that a streamed model's job asks for: with more subjects its files are read again
+ACROSS_ROW = 300  # bytes in main memory of a word of a run on a list
+OF_A_LIST = 0.02  # seconds that a list's figures take beside what grows with it
+SPELT, SPELLING = 4_000_000, 1e-6  # comparisons of two forms' spelling: at most, and seconds
 REQUEST = 5e-4  # seconds that the harness takes for an answer beside the model: cutting it up, putting it in order
 
 
@@ -252,6 +256,9 @@ class Cost:
         if stage == "evaluate":
             vectors = words * len(config.evaluation.hidden_states) * len(config.pooling.evaluate) * known.hidden_size * 4
             return vectors * (1.5 + (self.work.runs if self.streams else 1))  # subjects of a streamed model ride through it together
+        if stage == "across":
+            judged = self._judged * sum(asked for asked, _ in self._columns)
+            return words * known.hidden_size * 4 * (1.5 + (self.work.runs if self.streams else 1)) + judged * ACROSS_ROW
         if stage == "transfer":
             return 2 * self._measured_text * known.hidden_size * itemsize
         if self._anchor:
@@ -289,9 +296,16 @@ class Cost:
 
     @cached_property
     def _pairs(self) -> int:
-        """Pairs of the job's list, of the longest one for a job of no list."""
+        """Pairs of the job's list, of the longest one for a job of no list; of all lists that it measures, those that compete."""
+        if self.work.stage == "across":
+            return sum(competing for _, competing in self._columns)
         names = [self.work.pair] if self.work.pair else list(self.experiment.config.pairs)
         return max((pairs(self.experiment, name) for name in names), default=0)
+
+    @cached_property
+    def _columns(self) -> list[tuple[int, int]]:
+        """Of each list of `evaluation.on` the pairs that are asked, and those that compete."""
+        return [asked_across(self.experiment, pair) for pair in self.experiment.lists_measured]
 
     @property
     def _languages(self) -> list[str]:
@@ -334,6 +348,7 @@ class Cost:
                 "scan": self._scan,
                 "train": self._train,
                 "evaluate": self._evaluate,
+                "across": self._across,
                 "transfer": self._transfer,
             }[self.work.stage]()
         )
@@ -391,12 +406,25 @@ class Cost:
     def _evaluate(self) -> float:
         """Adapters and trained weights in turn; the model as it came is embedded once and judged for each seed and fold."""
         config, known, work = self.experiment.config, self.size, self.work
-        folds, deals = config.split.folds, len(self.experiment.judged)
+        folds = config.split.folds
         of_state = figures_seconds(self._pairs / (max(1, folds)), known.hidden_size)
         states = len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
-        judged = work.runs - work.baselines + work.baselines * deals
         swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
-        return self._words(work.runs) + judged * (1 + states * of_state) + swapped
+        return self._words(work.runs) + self._judged * (1 + states * of_state) + swapped
+
+    @property
+    def _judged(self) -> int:
+        """Runs, and the model as it came once for each seed and fold."""
+        work = self.work
+        return work.runs - work.baselines + work.baselines * len(self.experiment.judged)
+
+    def _across(self) -> float:
+        """The forms of all lists once for each adapter, the figures of each list; how its forms are spelt, once."""
+        known, work = self.size, self.work
+        figures = sum(figures_seconds(competing, known.hidden_size) + OF_A_LIST for _, competing in self._columns)
+        spelling = sum(min(SPELT, competing**2) * SPELLING for _, competing in self._columns)
+        swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
+        return self._words(work.runs) + self._judged * (1 + figures) + spelling + swapped
 
     def _transfer(self) -> float:
         """Of each subject: the tasks' answers, words translated by prompt, running text and the shipped sentences, through the whole model."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tli.cluster.sizes import size
 from tli.experiment import Experiment
-from tli.experiment.job import EvaluateJob, Job, TrainJob, TransferJob, TuneJob
+from tli.experiment.job import AcrossJob, EvaluateJob, Job, TrainJob, TransferJob, TuneJob
 from tli.experiment.settings import lexicon_spec
 from tli.probes.task_items import HUB, find_file
 
@@ -47,13 +47,13 @@ class Work:
         if isinstance(job, TuneJob):
             runs = len(job.asked.trials) * len(job.asked.seeds)
             return Work("tune", job.model, job.pair, job.layer, job.arm, job.spec.is_full, runs, job.rank)
-        if isinstance(job, EvaluateJob | TransferJob):
+        if isinstance(job, EvaluateJob | TransferJob | AcrossJob):
             part = job.content
             whole = sum(run.is_full for run in part.runs)
             return Work(
                 job.stage,
                 job.model,
-                job.pair,
+                "" if isinstance(job, AcrossJob) else job.pair,
                 is_full=part.is_unquantised,
                 runs=len(part),
                 baselines=len(part.baselines),
@@ -88,6 +88,9 @@ def works(experiment: Experiment) -> dict[str, list[Work]]:
         "train": training,
         "evaluate": _measured(experiment, "evaluate"),
     }
+    places = [(model, part) for model in config.models for part in experiment.across_parts(model)]
+    if places:
+        found["across"] = [Work.of(Job.of(experiment, "across", model=model, part=part)) for model, part in places]
     return found | ({"transfer": _measured(experiment, "transfer")} if experiment.has_transfer else {})
 
 
@@ -123,6 +126,16 @@ def trained_pairs(experiment: Experiment, pair: str) -> int:
     if split.folds > 1:
         return ceil((every - of.get("select", 0)) * (1 - 1 / split.folds))
     return ceil(of.get("train", 0))
+
+
+def asked_across(experiment: Experiment, pair: str) -> tuple[int, int]:
+    """Pairs of a list that adapters of any pair are asked, and those whose forms compete: what no run of the list learns from."""
+    split, every = lexicon_spec(experiment.config, pair).split, pairs(experiment, pair)
+    if pair not in experiment.trained_pairs:
+        return every, every
+    of: Mapping[str, float] = split.sizes or {name: share * every for name, share in split.shares.items()}
+    heldout = (every - of.get("select", 0)) / split.folds if split.folds > 1 else of.get("heldout", 0)
+    return ceil(heldout), ceil(heldout + of.get("select", 0))
 
 
 def steps(experiment: Experiment, arm: str, pair: str) -> int:

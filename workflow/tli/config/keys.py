@@ -16,6 +16,7 @@ SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
 ALPHA_RULE = r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$"
 CHECKSUM = r"^([0-9a-f]{64})?$"
 NOT_EMPTY = r"\S"
+OWN, ALL = "own", "all"  # of evaluation.on, beside names of pairs
 PATTERNS = {  # a pattern in words, for messages; those of names have words of their own
     ALPHA_RULE: "a rule of the rank (2r, r)",
     CHECKSUM: "a checksum of 64 hexadecimal digits",
@@ -170,6 +171,12 @@ class Pair(Section):
     )
     sha256: str | list[str] | None = Field(
         None, description="Checksum of each address's file, needed for an address.", examples=["<64 hexadecimal digits>"]
+    )
+    train: bool = Field(
+        True,
+        description="`false`: a list that nobody trains on and adapters of other pairs are measured on (`evaluation.on`). It is prepared and "
+        "audited; it has no runs, no scan and no splits: every row is held out but those with a form that another list trains.",
+        examples=[False],
     )
 
     @model_validator(mode="before")
@@ -396,6 +403,25 @@ class Evaluation(Section):
         if states[0] == "loss-layer":
             raise ValueError("claims rest on the first one, which must be the same for all runs; put `output` or a number first")
         return states
+
+    on: list[str] = Field(
+        ["own"],
+        description="Lists that every adapter is measured on, and the model as it came: `own`, the list of its pair; names of pairs; or `all`. "
+        "For each name the stage `across` ranks held-out words, at the first of `hidden_states` and of `pooling.evaluate`, among the forms "
+        "that no list of the experiment trains, so that all adapters measured there can be compared. What `own` gives is the same either way.",
+        examples=["all", ["lug-eng"]],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_key(cls, values: Any) -> Any:
+        """YAML reads a bare `on` as true."""
+        return {"on" if name is True else name: value for name, value in values.items()} if isinstance(values, dict) else values
+
+    @field_validator("on", mode="before")
+    @classmethod
+    def _one_name_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     projected_pairs: Annotated[int, Field(ge=0)] = Field(
         80, description="How many pairs the t-SNE and PCA maps show, held-out ones first; 0 leaves the maps out."
@@ -626,6 +652,27 @@ class Config(Section):
                     ("pairs", name, "split", "folds"),
                     f"is {pair.split.folds}, split.folds is {self.split.folds}; write the same in both",
                 )
+        return self
+
+    @model_validator(mode="after")
+    def _lists_to_measure_on(self) -> Self:
+        for number, name in enumerate(self.evaluation.on):
+            if name not in (OWN, ALL, *self.pairs):
+                raise KeyProblem(
+                    ("evaluation", "on", number), f"names {name!r}, which is no pair here; {nearest(name, [OWN, ALL, *self.pairs])}"
+                )
+        for name, pair in self.pairs.items():
+            if not pair.train and pair.split is not None:
+                raise KeyProblem(
+                    ("pairs", name, "split"), "nobody trains on this list (train: false), so all of it is held out; take `split` out"
+                )
+            if not pair.train and self.arms and not {ALL, name} & set(self.evaluation.on):
+                raise KeyProblem(
+                    ("pairs", name, "train"),
+                    f"is false, and no adapter is measured on this list: name it (`evaluation.on: [{name}]`, or `all`), or take the pair out",
+                )
+        if not any(pair.train for pair in self.pairs.values()):
+            raise KeyProblem(("pairs",), "every pair has `train: false`, so there is nothing to scan or to train on; leave it out of one")
         return self
 
     @model_validator(mode="after")

@@ -36,6 +36,13 @@ def few_heldout(pairs: int) -> str:
     return f"Only {pairs} held-out pairs: below {FEWEST_QUERIES} the test is underpowered." if pairs < FEWEST_QUERIES else ""
 
 
+def few_across(words: int) -> str:
+    """The doubt in words; "" for enough."""
+    if words >= FEWEST_QUERIES:
+        return ""
+    return f"Adapters of all pairs are measured here on only {words} words that no list trains: below {FEWEST_QUERIES} the test is underpowered."
+
+
 def few_select(pairs: int) -> str:
     """The doubt in words; "" for enough."""
     if pairs >= FEWEST_QUERIES:
@@ -108,6 +115,10 @@ def _foreseen(experiment: Experiment, lists: Mapping[str, Sizes]) -> Iterator[Re
     yield from _remarks("", no_placebo([name for name in arms if name not in controlled]), *_twins(list(arms.values())))
     uses_best = any("best" in arm.loss_layers for arm in experiment.arms.values())
     for pair, sizes in lists.items():
+        if "across" in sizes:
+            yield from _remarks(pair, few_across(sizes["across"]))
+        if pair not in experiment.trained_pairs:
+            continue
         yield from _remarks(pair, few_heldout(sizes["heldout"]), *(_of_training(arm, sizes["train"]) for arm in arms.values()))
         if uses_best:
             yield from (Remark(one.about, one.text, is_serious=False) for one in _remarks(pair, few_select(sizes["select"])))

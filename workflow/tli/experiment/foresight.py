@@ -32,7 +32,7 @@ def foresight(experiment: Experiment) -> list[str]:
         else "of the demo, since nothing is finished here"
     )
     lines = [f"power of the whole claim, variances {source}:"]
-    for pair in experiment.config.pairs:
+    for pair in experiment.trained_pairs:
         try:
             lines += [f"  {pair}: {sentence}" for sentence in _designs(experiment, pair)]
         except TliError as error:
@@ -43,7 +43,7 @@ def foresight(experiment: Experiment) -> list[str]:
 def planned(experiment: Experiment) -> list[str]:
     """What the planned design will find, a sentence for each list that can be read."""
     sentences = []
-    for pair in experiment.config.pairs if _cells(experiment) else ():
+    for pair in experiment.trained_pairs if _cells(experiment) else ():
         with suppress(TliError):
             sentences.append(f"{pair}: {_designs(experiment, pair)[0]}")
     return sentences

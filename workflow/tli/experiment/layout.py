@@ -1,7 +1,7 @@
 """Where each file lies below the results folder. Paths are made here and nowhere else; names in braces make patterns for rules.
 
 lexicon/<pair>/ · check/<model>.json · scan/<model>/<pair>/ · tune/<model>/<pair>/<cell>/ · train/<model>/<pair>/<run>/ · evaluate/, transfer/<model>/<pair>/<part>/
-statistics/ · report/ · fetched/ · store/ (finished units) · provenance/ · logs/ · benchmarks/
+across/<model>/<part>/ · statistics/ · report/ · fetched/ · store/ (finished units) · provenance/ · logs/ · benchmarks/
 """
 
 from __future__ import annotations
@@ -101,6 +101,12 @@ class Layout:
         files = [answer.file for answer in answers(stage).values()] + (list(TRAINED) if stage == "evaluate" else [])
         return {file.split(".")[0]: f"{self.part(stage, model, pair, part)}/{file}" for file in files}
 
+    def across(self, model: str, part: str) -> dict[str, str]:
+        """The tables of one part of a model's runs on any list: similarities, metrics."""
+        return {
+            file.split(".")[0]: f"{self.results}/across/{model}/{part}/{file}" for file in (one.file for one in answers("across").values())
+        }
+
     def translate_tasks(self, model: str, pair: str) -> str:
         """The folder of the harness's tasks in which a model was asked to translate."""
         return f"{self.results}/transfer/{model}/{pair}/tasks"
@@ -154,6 +160,7 @@ class Layout:
             "scan": ["model", "pair"],
             "evaluate": ["model", "pair"],
             "transfer": ["model", "pair"],
+            "across": ["model"],
         }
         names |= dict.fromkeys(("tune", "train"), ["model", "pair", "arm", "layer", "rank"])
         values = [part.removesuffix(".json").removeprefix("layer-").removeprefix("rank-") for part in parts[1:]]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tli.config import Config
 from tli.config.arms import expand_arms
 from tli.config.keys import Translate
 from tli.specs import (
+    AcrossSpec,
     LexiconSpec,
     MapsSpec,
     MeasureSpec,
@@ -46,6 +48,7 @@ def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
         merge=section.merge,
         splits=None if section.splits is None else tuple(section.splits),
         clean=section.clean,
+        train=section.train,
         split=SplitSpec(**split.model_dump(exclude={"heldout_categories"}), heldout_categories=tuple(split.heldout_categories)),
     )
 
@@ -85,6 +88,12 @@ def measure_spec(config: Config) -> MeasureSpec:
         csls_k=config.scan.csls_k,
         select_maps=tuple(name for name in ON_SELECT if name in config.maps),
     )
+
+
+def across_spec(config: Config, on: Sequence[str]) -> AcrossSpec:
+    """What is measured on these lists: the endpoint of the claims."""
+    measured = measure_spec(config)
+    return AcrossSpec(tuple(on), measured.hidden_states[0], measured.poolings[0], measured.merge, measured.csls_k)
 
 
 def trial_measure_spec(config: Config) -> MeasureSpec:

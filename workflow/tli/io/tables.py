@@ -186,6 +186,9 @@ SIMILARITIES = RUN + [
     "margin_target_rank",
 ]
 RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
+# As the two above, of any run on any list: `pair` is the one trained on ("" for the model as it came), `on` the list measured.
+ACROSS = [*RUN, "on", *SIMILARITIES[len(RUN) :]]
+ACROSS_METRICS = [*RUN, "on", *RUN_METRICS[len(RUN) :]]
 STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
@@ -452,6 +455,7 @@ def joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
 
 TEXT = {
     "model",
+    "on",
     "pair",
     "arm",
     "layer",

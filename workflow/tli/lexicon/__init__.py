@@ -19,9 +19,10 @@ from tli.lexicon.copies import same_list
 from tli.lexicon.folds import deal_folds, deal_folds_of_union
 from tli.lexicon.formats import FORMATS, RAW, read
 from tli.lexicon.forms import SPLITS, key
-from tli.lexicon.prepare import Prepared, Union, before, prepare, prepare_union
+from tli.lexicon.prepare import Prepared, Union, before, prepare, prepare_union, settling
 from tli.lexicon.similarity import edit_similarity
 from tli.lexicon.split import ASIDE, split
+from tli.lexicon.untrained import askable, keys_of, trained_forms
 
 __all__ = [
     "ASIDE",
@@ -34,6 +35,7 @@ __all__ = [
     "Prepared",
     "Rules",
     "Union",
+    "askable",
     "audit",
     "audit_file",
     "audit_lines",
@@ -45,11 +47,14 @@ __all__ = [
     "edit_similarity",
     "guess_format",
     "key",
+    "keys_of",
     "leaks",
     "pair_id",
     "prepare",
     "prepare_union",
     "read",
     "same_list",
+    "settling",
     "split",
+    "trained_forms",
 ]

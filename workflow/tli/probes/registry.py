@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from tli.probes.across import AcrossProbe
 from tli.probes.base import Answer, Probe
 from tli.probes.perplexity import PerplexityProbe
 from tli.probes.scoring import TaskProbe
@@ -11,6 +12,7 @@ from tli.probes.words import WordsProbe
 
 PROBES: dict[str, tuple[type[Probe], ...]] = {
     "evaluate": (WordsProbe,),
+    "across": (AcrossProbe,),
     "transfer": (PerplexityProbe, TextProbe, TaskProbe, TranslateProbe),
 }
 

@@ -84,6 +84,7 @@ TO_OPEN = {  # of a stage's outputs, those that people look at first
     "tune": ["trials"],
     "train": ["records"],
     "evaluate": ["metrics"],
+    "across": ["metrics"],
     "transfer": ["transfer", "text"],
     "statistics": ["verdicts", "lines"],
     "report": ["page"],

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tli.errors import ConfigError
-from tli.experiment import Part
+from tli.experiment import Experiment, Part
 from tli.experiment import settings as specs_of
 from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
@@ -287,7 +287,7 @@ class MeasuringJob(OfModel):
     def depends(self) -> dict[str, Any]:
         """With a digest of how the runs are trained: where a changed training fails, its old measurements must not pass for new ones."""
         cells = sorted({run.cell for run in self.content.runs})
-        trained = {".".join(cell): self._training(*cell) for cell in cells}
+        trained = {".".join(cell): training_of(self.experiment, *cell) for cell in cells}
         return {
             "model": self.plain_model,
             "spec": plain(self.spec),
@@ -295,10 +295,6 @@ class MeasuringJob(OfModel):
             "trained": store.digest(trained),
             "lexicon": plain(specs_of.lexicon_spec(self.experiment.config, self.pair)),
         }
-
-    def _training(self, arm: str, layer: str, rank: str) -> dict[str, Any]:
-        settled = self.experiment.arms[arm]
-        return plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -358,3 +354,9 @@ class TransferJob(MeasuringJob):
         texts = {language: plain(text) for language, (text, _) in self.texts.items()}
         judged = {"judged": self.experiment.judged} if self.experiment.has_folds and self.experiment.translates else {}
         return super().depends | ({"text": texts} if texts else {}) | judged
+
+
+def training_of(experiment: Experiment, arm: str, layer: str, rank: str) -> dict[str, Any]:
+    """How a cell is trained, with what is tried of it before."""
+    settled = experiment.arms[arm]
+    return plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {})
