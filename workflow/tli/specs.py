@@ -20,6 +20,7 @@ ALL_LINEAR = "all-linear"  # as target module: every matrix of a block
 STAGE_VERSIONS = {
     "fetch": 1,
     "lexicon": 2,
+    "lists": 1,
     "folds": 1,
     "check": 1,
     "scan": 3,

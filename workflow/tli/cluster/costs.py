@@ -84,6 +84,7 @@ OF_OTHERS = {  # what the stages without a model ask for
     "fetch": Asked(0, 1000, 60),
     "lexicon": Asked(0, 2000, 10),
     "folds": Asked(0, 2000, 10),
+    "lists": Asked(0, 2000, 10),
     "statistics": Asked(0, 4000, 30),
     "report": Asked(0, 4000, 20),
 }

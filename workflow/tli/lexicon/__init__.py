@@ -15,7 +15,6 @@ from tli.lexicon.changes import CHANGES
 from tli.lexicon.clean import Rules, clean
 from tli.lexicon.compared import Listed, compare
 from tli.lexicon.components import leaks, pair_id
-from tli.lexicon.copies import same_list
 from tli.lexicon.folds import deal_folds, deal_folds_of_union
 from tli.lexicon.formats import FORMATS, RAW, read
 from tli.lexicon.forms import SPLITS, key
@@ -53,7 +52,6 @@ __all__ = [
     "prepare",
     "prepare_union",
     "read",
-    "same_list",
     "settling",
     "split",
     "trained_forms",

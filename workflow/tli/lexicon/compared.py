@@ -1,7 +1,7 @@
 """Lists held against each other: one file under two names, columns the wrong way round, one language under another's name.
 
-    listed = {"lin-eng": Listed(("en_ln.tsv",), read("en_ln.tsv", "lin-eng", spec)), "lug-eng": ...}
-    findings = compare(listed)        # tables.LISTS, a row a finding
+    lists = [Listed("lin-eng", ("en_ln.tsv",), read("en_ln.tsv", "lin-eng", spec)), Listed("lug-eng", ...)]
+    findings = compare(lists)        # tables.LISTS, a row a finding
 
 What the limits rest on is measured: docs/decisions/0053-lists-held-against-each-other.md.
 """
@@ -9,7 +9,8 @@ What the limits rest on is measured: docs/decisions/0053-lists-held-against-each
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -36,8 +37,9 @@ _SOURCE, _TARGET = 0, 1
 
 @dataclass(frozen=True, eq=False)
 class Listed:
-    """A list as it is compared: its files (or names that are none) and the rows that `read` made of them."""
+    """A list as it is compared: its pair's name, its files (or names that are none) and the rows that `read` made of them."""
 
+    pair: str
     files: tuple[str, ...]
     rows: pd.DataFrame
 
@@ -64,27 +66,24 @@ class Listed:
         return tuple(sorted(hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)) if all(map(Path.is_file, paths)) else ()
 
 
-def compare(lists: Mapping[str, Listed]) -> pd.DataFrame:
+def compare(lists: Sequence[Listed]) -> pd.DataFrame:
     """What speaks against the names of the lists, one row a finding (tables.LISTS), errors first; none where nothing does.
 
-    Two lists that hold the same pairs are told once, and then not compared by their letters. Columns are compared as languages
-    (`likeness`): first which columns are swapped, then, with those turned, which column's language is not what its name says. The
-    clearest case is told first and taken as mended before the others are looked at, so that one wrong list accuses no right one.
-
-    Args:
-        lists: pair -> list, in the order of the config.
+    Columns are compared as languages (`likeness`): first which columns are swapped, then, with those turned, which column's language is
+    not what its name says. The clearest case is told first and taken as mended before the others are looked at, so that one wrong list
+    accuses no right one.
     """
     comparison = _Comparison(lists)
-    rows = [*comparison.shared(), *comparison.swapped(), *comparison.misnamed(), *comparison.alike()]
+    rows = [*comparison.shared(), *comparison.swapped(), *comparison.misnamed(), *comparison.same_words(), *comparison.alike()]
     return pd.DataFrame(rows, columns=tables.LISTS).sort_values("severity", kind="stable", ignore_index=True)
 
 
 class _Comparison:
     """Columns 2 i and 2 i + 1 are source and target of the i-th list; a finding is noted in `names` and `turned`, as if it were mended."""
 
-    def __init__(self, lists: Mapping[str, Listed]):
-        self.pairs, self.lists = list(lists), list(lists.values())
-        self.codes = [code for pair in lists for code in languages_of(pair)]
+    def __init__(self, lists: Sequence[Listed]):
+        self.lists = list(lists)
+        self.codes = [code for listed in lists for code in languages_of(listed.pair)]
         self.names = [short(code).split("_")[0] for code in self.codes]  # the language that each column is taken for
         self.columns = [column for listed in self.lists for column in listed.columns]
         self.likeness = likeness(self.columns)
@@ -94,8 +93,8 @@ class _Comparison:
         self.told: set[frozenset[int]] = set()  # two lists of which something was told
 
     def place(self, column: int) -> Place:
-        number = column // 2
-        return Place(self.pairs[number], self.codes[column], self.lists[number].files)
+        listed = self.lists[column // 2]
+        return Place(listed.pair, self.codes[column], listed.files)
 
     def row(self, finding: str, column: int, other: int, value: float, limit: float, severity: str, more: float = np.nan) -> dict:
         one, two = self.place(column), self.place(other)
@@ -104,7 +103,7 @@ class _Comparison:
         return {**names, "finding": finding, "severity": severity, "value": value, "limit": limit, "text": text}
 
     def shared(self) -> Iterator[dict]:
-        """Two lists with the same pairs, either way round, or with the same forms under two languages' names."""
+        """Two lists with the same pairs, either way round."""
         for one, two in combinations(range(len(self.lists)), 2):
             first, second = self.lists[one], self.lists[two]
             straight = _share(first.pairs, second.pairs)
@@ -119,17 +118,6 @@ class _Comparison:
                 side = agree.index(False) if False in agree else _SOURCE
                 finding, severity = SAME_FILE if is_one_file else SAME_PAIRS, "warning" if all(agree) else "error"
                 yield self.row(finding, 2 * one + side, 2 * two + (side ^ across), max(straight, mirrored), MUCH_SHARED, severity)
-                continue
-            for column, other in ((2 * one + side, 2 * two + there) for side in (_SOURCE, _TARGET) for there in (_SOURCE, _TARGET)):
-                share = _share(self.columns[column], self.columns[other])
-                if share >= MUCH_SHARED and self.names[column] != self.names[other] and frozenset((one, two)) not in self.told:
-                    if not self._turns(one, two):
-                        self.told.add(frozenset((one, two)))
-                        yield self.row(SAME_WORDS, column, other, share, MUCH_SHARED, "error")
-
-    def _turns(self, one: int, two: int) -> bool:
-        """Whether the columns of one of two lists look swapped: then that is what is told."""
-        return max(self._gain(one), self._gain(two))[0] > CLEARLY_MORE
 
     def swapped(self) -> Iterator[dict]:
         """Lists whose source is more like the other lists' target language than their own target is, or the other way round."""
@@ -170,7 +158,7 @@ class _Comparison:
     def _comparable(self, column: int, other: int) -> bool:
         one, two = column // 2, other // 2
         known = self.judged[column] and self.judged[other] and not np.isnan(self.likeness[column, other])
-        return one != two and known and frozenset((one, two)) not in self.told
+        return one != two and known
 
     def misnamed(self) -> Iterator[dict]:
         """Columns that are more like another language than like the other lists of the language that they are named for."""
@@ -185,7 +173,9 @@ class _Comparison:
     def _doubt(self, column: int) -> tuple[float, int, int, float]:
         """By how much a column is nearer to another language than to its own, with those two; as alike as one language without any of its own."""
         siblings = [other for other, name in enumerate(self.names) if name == self.names[column] and self._comparable(column, other)]
-        own = max((float(self.likeness[column, other]) for other in siblings if self.scripts[other] == self.scripts[column]), default=np.nan)
+        own = max(
+            (float(self.likeness[column, other]) for other in siblings if self.scripts[other] == self.scripts[column]), default=np.nan
+        )
         rival, other = self._nearest(column, None, but=self.names[column])
         if other < 0:
             return 0.0, column, column, own
@@ -193,6 +183,27 @@ class _Comparison:
             sure = self._nearest(other, self.names[other])[0] >= ONE_LANGUAGE
             return (rival if sure and rival >= ONE_LANGUAGE else 0.0), column, other, own
         return rival - own, column, other, own
+
+    def same_words(self) -> Iterator[dict]:
+        """The same forms under two languages' names: the column that is so with most others once, then what is left."""
+        left = []
+        for column, other in combinations(range(len(self.columns)), 2):
+            share = _share(self.columns[column], self.columns[other]) if self._apart(column, other) else 0.0
+            if share >= MUCH_SHARED:
+                left.append((share, column, other))
+        while left:
+            often = Counter(number for _, *both in left for number in both)
+            worst = max(often, key=lambda number: (often[number], number))
+            mine = [row for row in left if worst in row[1:]]
+            share, column, other = max(mine)
+            yield self.row(SAME_WORDS, worst, other if column == worst else column, share, MUCH_SHARED, "error")
+            self.told |= {frozenset((column // 2, other // 2)) for _, column, other in mine}
+            left = [row for row in left if row not in mine]
+
+    def _apart(self, column: int, other: int) -> bool:
+        """Whether two columns are of two lists and two languages, and nothing was told of the lists."""
+        one, two = column // 2, other // 2
+        return one != two and self.names[column] != self.names[other] and frozenset((one, two)) not in self.told
 
     def alike(self) -> Iterator[dict]:
         """Columns under two languages' names that read as one language, where nothing tells which name is wrong."""

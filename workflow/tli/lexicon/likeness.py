@@ -14,19 +14,16 @@ _END = ord("\n")
 
 
 def likeness(columns: Sequence[Collection[str]]) -> np.ndarray:
-    """How alike every two columns are, (n, n): about 1 for two lists of one language, whatever their length.
+    """How alike every two columns are, float64 (n, n): about 1 for two lists of one language, whatever their length.
 
     A column's distinct forms are dealt by their checksum into two halves, each a distribution p of character trigrams (a form
     stands between spaces). Two halves are as alike as their Bhattacharyya coefficient, sum sqrt(p q) (Bhattacharyya 1943); two
     columns as the mean of their unlike halves, divided by the geometric mean of what each column's own two halves reach:
     Spearman's (1904) correction for attenuation. A form always falls into the same half, so forms that both columns hold (loans,
     names, the file itself) are never held against themselves, and a file and its copy come out at exactly 1.
+    NaN where a column has too little to be judged.
 
-    Args:
-        columns: normalised forms (`tli.lexicon.key`); of more than MOST_FORMS a part that is the same for each column.
-
-    Returns:
-        float64; NaN where a column has too little to be judged.
+    columns: normalised forms (`tli.lexicon.key`); of more than MOST_FORMS those with the lowest checksums.
     """
     halves = [half for column in columns for half in _halves(column)]
     known = [_trigrams(half) for half in halves]

@@ -79,6 +79,7 @@ def conclude_run(experiment: Experiment, has_judged: bool = True) -> None:
 
 TO_OPEN = {  # of a stage's outputs, those that people look at first
     "lexicon": ["audit", "pairs"],
+    "lists": ["lists"],
     "check": ["check"],
     "scan": ["scan", "choice"],
     "tune": ["trials"],

@@ -102,7 +102,7 @@ def _transfer(experiment: Experiment) -> dict[str, pd.DataFrame]:
 
 
 def audits(experiment: Experiment) -> tuple[AuditLine, ...]:
-    """The lines of the lexicons' audits, and of what each model's tokenizer makes of them."""
+    """The lines of the lexicons' audits, of the lists held against each other, and of what each model's tokenizer makes of them."""
     layout, lines = experiment.layout, []
     for pair in experiment.config.pairs:
         files = {"": layout.lexicon(pair)["audit"]} | {
@@ -112,6 +112,9 @@ def audits(experiment: Experiment) -> tuple[AuditLine, ...]:
             if Path(path).exists():
                 audit = tables.read(path, text=["severity", "text"])
                 lines += [AuditLine(pair, severity, before + text) for severity, text in audit.itertuples(index=False)]
+    if len(experiment.config.pairs) > 1 and Path(layout.lists()).exists():
+        found = tables.read(layout.lists(), tables.LISTS)
+        lines += [AuditLine(", ".join(dict.fromkeys([row.pair, row.other_pair])), row.severity, row.text) for row in found.itertuples()]
     return tuple(lines)
 
 
