@@ -96,6 +96,7 @@ class LexiconSpec:
     splits: tuple[str, ...] | None = None
     split: SplitSpec = field(default_factory=SplitSpec)
     clean: str = added("normalised")  # or "verbatim"
+    units: str = added("")  # "words" or "sentences"; "": as the format has it
     train: bool = added(True)  # False: nobody trains on it, so that all of it is held out
 
     @property

@@ -41,6 +41,8 @@ from tli.cluster.work import (
     answers,
     asked_across,
     depth,
+    form_tokens,
+    is_of_sentences,
     pairs,
     steps,
     text_tokens,
@@ -308,6 +310,13 @@ class Cost:
         """Of each list of `evaluation.on` the pairs that are asked, and those that compete."""
         return [asked_across(self.experiment, pair) for pair in self.experiment.lists_measured]
 
+    @cached_property
+    def _list_tokens(self) -> int:
+        """Tokens of the forms of the job's list, or of all lists that it measures."""
+        names = self.experiment.lists_measured if self.work.stage == "across" else [self.work.pair]
+        counts = [competing for _, competing in self._columns] if self.work.stage == "across" else [self._pairs]
+        return sum(2 * count * form_tokens(self.experiment, name) for name, count in zip(names, counts, strict=True))
+
     @property
     def _languages(self) -> list[str]:
         return (self.work.pair or next(iter(self.experiment.config.pairs))).split("-")
@@ -380,7 +389,7 @@ class Cost:
 
     def _words(self, subjects: int) -> float:
         """Push the words of a list through the model, for each of so many subjects."""
-        known, tokens = self.size, 2 * NEW_TOKENS * self._pairs
+        known, tokens = self.size, self._list_tokens
         once = self.machine.forward(known.multiplied(), known.layers, tokens, self._pass)
         if not self.streams:
             return subjects * once
@@ -423,7 +432,12 @@ class Cost:
         """The forms of all lists once for each adapter, the figures of each list; how its forms are spelt, once."""
         known, work = self.size, self.work
         figures = sum(figures_seconds(competing, known.hidden_size) + OF_A_LIST for _, competing in self._columns)
-        spelling = sum(min(SPELT, competing**2) * SPELLING for _, competing in self._columns)
+        words = [
+            one
+            for name, (_, one) in zip(self.experiment.lists_measured, self._columns, strict=True)
+            if not is_of_sentences(self.experiment, name)
+        ]
+        spelling = sum(min(SPELT, competing**2) * SPELLING for competing in words)
         swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
         return self._words(work.runs) + self._judged * (1 + figures) + spelling + swapped
 

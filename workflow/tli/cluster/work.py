@@ -12,6 +12,7 @@ from tli.cluster.sizes import size
 from tli.experiment import Experiment
 from tli.experiment.job import AcrossJob, EvaluateJob, Job, TrainJob, TransferJob, TuneJob
 from tli.experiment.settings import lexicon_spec
+from tli.lexicon.formats import FORMATS, units_of
 from tli.probes.task_items import HUB, find_file
 
 TOKENS, NEW_TOKENS = 5, 3  # of a word, with BOS; where BOS and equal beginnings are computed once
@@ -106,8 +107,19 @@ def _measured(experiment: Experiment, stage: str) -> list[Work]:
 
 def pairs(experiment: Experiment, pair: str) -> int:
     """Pairs of a lexicon, at most: its lines where the file is on disk, else the sizes asked for, else 1,500."""
-    split = lexicon_spec(experiment.config, pair).split
-    return sum(split.sizes.values()) if split.sizes else sum(map(_lines, experiment.lists(pair)))
+    spec = lexicon_spec(experiment.config, pair)
+    split = spec.split
+    return sum(split.sizes.values()) if split.sizes else sum(map(_lines, experiment.lists(pair))) // FORMATS[spec.format].files
+
+
+def is_of_sentences(experiment: Experiment, pair: str) -> bool:
+    """Whether a row of a list is a sentence, not a word."""
+    return bool(pair) and units_of(lexicon_spec(experiment.config, pair)) == "sentences"
+
+
+def form_tokens(experiment: Experiment, pair: str) -> int:
+    """Tokens of a form of a list, about."""
+    return SENTENCE_TOKENS if is_of_sentences(experiment, pair) else NEW_TOKENS
 
 
 @cache

@@ -48,6 +48,7 @@ def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
         merge=section.merge,
         splits=None if section.splits is None else tuple(section.splits),
         clean=section.clean,
+        units=section.units or "",
         train=section.train,
         split=SplitSpec(**split.model_dump(exclude={"heldout_categories"}), heldout_categories=tuple(split.heldout_categories)),
     )

@@ -17,7 +17,7 @@ from tli.io import tables
 from tli.lexicon.audit import audit
 from tli.lexicon.audit_lines import audit_lines, worst_first
 from tli.lexicon.compared import Listed, compare
-from tli.lexicon.formats import FORMATS, languages_of, read, repeated
+from tli.lexicon.formats import FORMATS, languages_of, read, repeated, units_of
 from tli.lexicon.forms import fail
 from tli.lexicon.languages import same_language
 from tli.lexicon.prepare import cleaned
@@ -31,6 +31,8 @@ MOST_BESIDE, LARGEST = 60, 5_000_000  # files beside a list that it is held agai
 def guess_format(path: str, pair: str = "") -> str:
     """The format that a file's name and first line point to. Raises LexiconError where nothing does."""
     place = Path(path)
+    if place.is_dir() and not any(place.glob("*-metadata.json")):
+        return "flores"
     if place.is_dir() or place.name.endswith("-metadata.json"):
         return "cldf"
     ending = place.suffix.lower()
@@ -91,7 +93,7 @@ def audit_file(
     raw = read(paths, pair, spec, strict=False)
     with tqdm(total=4, file=sys.stderr, disable=len(raw) < LONG, desc=f"{len(raw)} rows", unit="step") as progress:
         if FORMATS[spec.format].strict:
-            lines += _strict_lines(raw, may_repeat=spec.is_verbatim)
+            lines += _strict_lines(raw, may_repeat=spec.is_verbatim or units_of(spec) == "sentences")
         pairs, changes = cleaned(raw, spec)
         progress.update()
         aside = None

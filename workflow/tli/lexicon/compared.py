@@ -179,8 +179,8 @@ class _Comparison:
         rival, other = self._nearest(column, None, but=self.names[column])
         if other < 0:
             return 0.0, column, column, own
-        if np.isnan(own):  # nothing speaks for the name: the other has to be sure of its own
-            sure = self._nearest(other, self.names[other])[0] >= ONE_LANGUAGE
+        if np.isnan(own):  # nothing speaks for the name: something has to speak against it, or for the other's
+            sure = bool(siblings) or self._nearest(other, self.names[other])[0] >= ONE_LANGUAGE
             return (rival if sure and rival >= ONE_LANGUAGE else 0.0), column, other, own
         return rival - own, column, other, own
 

@@ -78,5 +78,5 @@ def _share(value: float) -> str:
 
 def _other_side(place: Place) -> str:
     """The other language of a pair's name."""
-    source, _, target = place.pair.partition("-")
+    source, _, target = place.pair.partition(".")[0].partition("-")
     return target if place.language == source else source

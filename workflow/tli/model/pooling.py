@@ -13,6 +13,7 @@ from tli.model.opened import Opened
 
 POOLINGS = ("no-bos", "with-bos", "last-token", "weighted-mean")
 WORD_FORMS = ("alone", "leading-space")
+SHOWN = 80  # letters of a form in a message
 CARRIERS = ("a", "1", ".")  # what stands before the space; the first that keeps its own tokens beside the word
 
 
@@ -87,12 +88,22 @@ def _spaces(tokenizer: Any, words: list[list[int]]) -> list[int]:
 
 
 def tokens_of(opened: Opened, words: list[str], form: str = "") -> list[Tokens]:
-    """`tokenize` by the model's tokenizer, whose ids must all have an embedding. Raises EmbedError.
+    """`tokenize` by the model's tokenizer, whose ids must all have an embedding and stand at a position that the model knows.
+
+    Raises EmbedError: nothing is cut off, since a sentence without its end is another sentence.
 
     form: by default the one in which the model is fed words.
     """
     tokens = tokenize(opened.tokenizer, words, form or opened.word_form)
-    rows = opened.base.get_input_embeddings().weight.shape[0]
+    rows, longest = opened.base.get_input_embeddings().weight.shape[0], longest_input(opened)
+    too_long = [(len(token.ids), word) for word, token in zip(words, tokens, strict=True) if len(token.ids) > longest]
+    if too_long:
+        count, word = max(too_long)
+        shown = word if len(word) <= SHOWN else f"{word[:SHOWN]}..."
+        raise EmbedError(
+            f"{len(too_long)} of {len(words)} forms have more tokens than the {longest} that the model takes, {count} the longest "
+            f"({shown!r}); take them out of the list, or shorten them"
+        )
     for word, token in zip(words, tokens, strict=True):
         if max(token.ids) >= rows:
             raise EmbedError(
@@ -100,6 +111,12 @@ def tokens_of(opened: Opened, words: list[str], form: str = "") -> list[Tokens]:
                 "model's, or tokens were added to it and not to the model; copy the tokenizer's files from the model's own page"
             )
     return tokens
+
+
+def longest_input(opened: Opened) -> int:
+    """Tokens that the model takes at once, with what the tokenizer adds: the less of what its config and its tokenizer say."""
+    said = getattr(opened.base.config, "max_position_embeddings", None), getattr(opened.tokenizer, "model_max_length", None)
+    return min((one for one in said if one), default=2**62)
 
 
 def weights(tokens: list[Tokens], pooling: str, width: int) -> np.ndarray:
