@@ -13,12 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from several_lists import SeveralLists, pairs_table
+
 from tli import lexicon, metrics
 from tli.config import ConfigError, parse
 from tli.errors import EmbedError, LexiconError
 from tli.experiment import Experiment
 from tli.experiment.inspect import inspect
 from tli.experiment.settings import lexicon_spec
+from tli.io import tables
 from tli.lexicon.prepare import cleaned
 from tli.lexicon.similarity import edit_similarity
 from tli.model import packing
@@ -291,15 +294,37 @@ def test_how_sentences_are_spelt_is_not_compared():
     assert metrics.baselines.similarity_matrix(metrics.candidates(parallel(20)), edit_similarity) is not None
 
 
-# --- through the model -------------------------------------------------------------------------------------------------
+# --- through the stages and the model -------------------------------------------------------------------------------------------------
+
+
+def test_adapters_of_words_are_measured_on_sentences(models, tmp_path):
+    """A list of sentences beside the list of words of the same languages, under a name after a dot; nobody trains on it."""
+    learnt = pairs_table("aa")
+    chosen = [np.random.default_rng(number).choice(len(learnt), 3, replace=False) for number in range(24)]
+    files = [
+        written(tmp_path / ending, [", ".join(learnt[side].iloc[some]) + "." for some in chosen])
+        for side, ending in (("source", "text.aa"), ("target", "text.eng"))
+    ]
+    prepared = lexicon.prepare_union({"aa-eng.text": (list(map(str, files)), LexiconSpec(format="moses", train=False))})[
+        "aa-eng.text"
+    ].pairs
+    world = SeveralLists(
+        tmp_path / "w", models("llama"), {"aa-eng": learnt, "aa-eng.text": prepared[tables.PAIRS]}, ["aa-eng.text"]
+    ).train()
+    rows, found = world.across()
+    on = found[found["on"] == "aa-eng.text"]
+    assert set(on["n"]) == {len(prepared)} and len(prepared) == 24 and set(on["pool_sources"]) == {24}
+    assert on["margin_error"].between(0, 1).all() and on[["p_at_1", "p_at_1_reverse"]].notna().all(axis=None)
+    assert {"tli", "tli-placebo", "baseline"} <= set(on["arm"])
+    assert rows.loc[rows["on"] == "aa-eng.text"].groupby("run")["pair_id"].nunique().eq(24).all()
 
 
 def test_long_rows_are_packed_without_waste():
     """Lengths as of 3,566 sentences of news under the demo's tokenizer: 65 tokens, half of them between 40 and 85."""
     random = np.random.default_rng(0)
-    lengths = np.clip(random.gamma(4.0, 16.0, size=1500), 4, 240).astype(int)
+    lengths = np.clip(random.gamma(4.0, 16.0, size=3500), 4, 240).astype(int)
     sentences = [(1, *random.integers(5, 8000, size=length).tolist()) for length in lengths]
-    for tokens_per_pass, most in ((2048, 0.02), (8192, 0.06)):
+    for tokens_per_pass, most in ((2048, 0.03), (8192, 0.06)):
         passes = packing.share(sentences, tokens_per_pass)
         filled = sum(len(set(np.concatenate(rows.places).tolist())) for rows in passes)
         laid = sum(rows.ids.size for rows in passes)
