@@ -82,6 +82,11 @@ def metric_label(name: str) -> str:
     return known.label if known else name.replace("_", " ")
 
 
+def is_in_template(pooling: str) -> bool:
+    """Whether the name of a pooling is that of words in a template (specs.TemplateSpec.names)."""
+    return "@" in str(pooling)
+
+
 def arm_label(arm: str, rank: str) -> str:
     """An arm for people: "tli, rank 16", or "full-ft" for one that has no rank.
 

@@ -11,8 +11,9 @@ from pathlib import Path
 from tli.cluster.sizes import size
 from tli.experiment import Experiment
 from tli.experiment.job import AcrossJob, EvaluateJob, Job, TrainJob, TransferJob, TuneJob
-from tli.experiment.settings import lexicon_spec
+from tli.experiment.settings import lexicon_spec, template_spec
 from tli.probes.task_items import HUB, find_file
+from tli.specs import WORD
 
 TOKENS, NEW_TOKENS = 5, 3  # of a word, with BOS; where BOS and equal beginnings are computed once
 SENTENCES, SENTENCE_TOKENS, BYTES_A_TOKEN = 1000, 30, 3  # of running text that is not here; of a sentence; of UTF-8 a token
@@ -120,6 +121,24 @@ def pairs(experiment: Experiment, pair: str) -> int:
     """Pairs of a lexicon, at most: its lines where the file is on disk, else the sizes asked for, else 1,500."""
     split = lexicon_spec(experiment.config, pair).split
     return sum(split.sizes.values()) if split.sizes else sum(map(_lines, experiment.lists(pair)))
+
+
+def fed_tokens(experiment: Experiment, pair: str) -> tuple[float, float]:
+    """Tokens of a list that is fed once: every pair by itself, and in all of its templates, whose frames are read with each word."""
+    made, every = template_spec(experiment.config, pair), pairs(experiment, pair)
+    frames = [(made.source[number - 1], made.target[number - 1]) for number in made.numbers] if made else []
+    return 2 * NEW_TOKENS * every, every * sum(2 * NEW_TOKENS + sum(map(frame_tokens, sides)) for sides in frames)
+
+
+def frame_tokens(template: str) -> float:
+    """Tokens of a template beside the word's."""
+    return len(template.replace(WORD, "").encode()) / BYTES_A_TOKEN
+
+
+def ways_of_feeding(experiment: Experiment, pair: str) -> int:
+    """How many figures a list has at a hidden state and pooling: by itself, and in each template or averaged over them."""
+    made = template_spec(experiment.config, pair)
+    return 1 + (len(made.names) if made else 0)
 
 
 @cache

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from tli.config.places import KeyProblem, nearest
+from tli.config.places import Key, KeyProblem, nearest
+from tli.config.templates import assert_template, assert_templates_fit
 
 SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
 ALPHA_RULE = r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$"
@@ -216,6 +217,27 @@ class PoolingChoice(Section):
     )
     train: Pooling = Field("no-bos", description="Pooling of the training loss.")
     evaluate: list[Pooling] = Field(["no-bos"], min_length=1, description="Poolings of the evaluation; the first carries the claims.")
+    templates: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Annotated[list[str], Field(min_length=1)]] = Field(
+        {},
+        description="Neutral frames by language, equally many in each: scan and evaluation feed every word in them too, and pool over the "
+        "word's own tokens. `{word}` alone is what is measured anyway. Template 2 of one language belongs to template 2 of the other. A "
+        "causal model sees only what stands before the word. With `{word}` first, claims rest on the words alone and the frames stand beside "
+        "them; with a frame first they rest on that.",
+        examples=[{"swh": ["{word}", "Neno {word} lina maana"], "eng": ["{word}", "The word {word} means"]}],
+    )
+    over_templates: Literal["separate", "averaged"] = Field(
+        "separate",
+        description="`separate`: each template has figures of its own, as pooling `no-bos@2`; `averaged`: a word's vectors over all its "
+        "templates become one (`no-bos@mean`), on which the claims rest where a frame stands first.",
+    )
+
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _hold_the_word(cls, templates: Any) -> Any:
+        for language, texts in templates.items() if isinstance(templates, dict) else ():
+            for place, text in enumerate(texts if isinstance(texts, list) else ()):
+                assert_template((language, place), text)
+        return templates
 
 
 class Scan(Section):
@@ -342,6 +364,12 @@ class Training(Section):
     )
     select: Selection | None = Field(None, description="Train on some of the pairs only, chosen by a strategy.")
     anchor: Anchor | None = Field(None, description="Hold the model to its own running text (the third that is kept apart).")
+    templates: bool = Field(
+        False,
+        description="Feed the words of each batch in `pooling.templates`: for every step the seed draws one template for all anchors and one "
+        "for all positives, so that a frame never tells which translation is right.",
+        examples=[True],
+    )
     tune: Tune | None = Field(
         None,
         description="Fair tuning: choose learning rate, epochs or the anchor's weight by the primary endpoint on the select split, for each "
@@ -712,6 +740,14 @@ class Config(Section):
             for language in section.anchor.text or sorted({language for pair in self.pairs for language in pair.split("-")}):
                 if language not in self.text:
                     raise KeyProblem((*place, "anchor"), f"there is no running text in {language!r}; name a file under text.{language}")
+        return self
+
+    @model_validator(mode="after")
+    def _templates_fit(self) -> Self:
+        trained_in: list[Key] = [("training",)] if self.training.templates else []
+        trained_in += [("arms", name) for name, arm in self.arms.items() if arm.templates]
+        spaced = next((name for name, model in self.models.items() if model.word_form == "leading-space"), None)
+        assert_templates_fit(self.pooling.templates, self.pairs, trained_in, spaced)
         return self
 
     @model_validator(mode="after")

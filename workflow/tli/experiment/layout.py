@@ -24,6 +24,7 @@ STATISTICS = (
     "ladder",
     "harm",
     "translation",
+    "templates",
     "power",
     "words",
     "ranks",

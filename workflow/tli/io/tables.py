@@ -364,6 +364,23 @@ TRANSLATION = [
     "p_bh",
     "p_by",
 ]
+TEMPLATES = [
+    *CELL,
+    "control",
+    "pooling",  # as the evaluation's tables name it: "no-bos@2" in template 2, "no-bos@mean" over all, "no-bos" by themselves
+    "template",  # in words, of both languages
+    "hidden_state",
+    "pool",
+    "metric",
+    "words",
+    "seeds",
+    "units",
+    "before",
+    "after",
+    "change",
+    "low",
+    "high",
+]
 LADDER = [
     "model",
     "pair",
@@ -535,6 +552,7 @@ TEXT = {
     "reason",
     "word_form",
     "unknown_forms",
+    "template",
     "trained_on",
     "status",
 }

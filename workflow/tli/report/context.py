@@ -24,6 +24,7 @@ from tli.report.names import figure_name
 from tli.report.selection import Cell, first_verdicts, rows
 from tli.report.sentences import experiment_size, same_runs, transfer_sentences
 from tli.report.sheets import Sheet, sheets
+from tli.report.templates import framed_cells
 from tli.report.translation import translated
 from tli.report.warnings import warnings
 from tli.statistics.lines import in_short
@@ -97,6 +98,7 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
         "transfer": transfer_sentences(report),
         "translated": translated(report),
         "across": cross_pairs(report, figures),
+        "framed": framed_cells(report),
         "warnings": remarks,
         "serious": sum(one.is_serious for one in remarks),
         "audit": _by_pair(report),

@@ -58,6 +58,7 @@ class Tables:
     harm: pd.DataFrame = _table(*contract.HARM)
     translation: pd.DataFrame = _table(*contract.TRANSLATION)
     across: pd.DataFrame = _table(*contract.MATRIX)
+    templates: pd.DataFrame = _table(*contract.TEMPLATES)
     transfer: pd.DataFrame = _table(*contract.TRANSFER)
     transfer_cells: pd.DataFrame = _table(*TRANSFER_CELLS)
     generation: pd.DataFrame = _table(*contract.GENERATION)

@@ -11,6 +11,7 @@ from tli.labels import metric_label
 from tli.report.glossary import REFERENCES
 from tli.report.input import Model, ReportInput
 from tli.report.sentences import joint_arms
+from tli.report.templates import template_sentences
 from tli.report.tuning import tuning_sentences
 
 PROTOCOLS = {
@@ -68,6 +69,7 @@ def paragraph(report: ReportInput) -> str:
         "distinct forms of a list stand beside them. Beside the cosine we report the cosine of wrong "
         "pairs [anisotropy], retrieval by CSLS [csls] and the ratio of the first token's norm to the others' [sink]."
     )
+    parts += template_sentences(report)
     claims = experiment.claims
     parts.append(
         f"The primary endpoint is the change of {metric_label(claims.primary)} on held-out pairs. Seeds and words are both samples: an "

@@ -206,6 +206,13 @@ KINDS = {
         "Quasi-t over the crossed table seeds x words; p's adjusted over the family of one model and arm.",
         main="model pair on arm layer rank status change change_low change_high against_placebo p_family family_size words seeds",
     ),
+    "templates": Kind(
+        "Words in templates",
+        lambda report: report.tables.templates,
+        "The primary endpoint of every cell, before and after, of words by themselves and in each template.",
+        "Pooled over the word's own tokens; quasi-t over the crossed table seeds x words, not adjusted.",
+        main="model pair arm layer rank template metric words seeds before after change low high",
+    ),
     "perplexity": Kind(
         "Perplexity",
         lambda report: report.tables.perplexity,

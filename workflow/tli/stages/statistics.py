@@ -10,6 +10,7 @@ from tli import statistics
 from tli.experiment.job import StatisticsJob
 from tli.experiment.layout import Layout
 from tli.experiment.results import read_across, read_maps, read_measured
+from tli.experiment.settings import fed_as
 from tli.io import tables
 from tli.io.records import read_check
 from tli.log import bar, say
@@ -23,6 +24,7 @@ CONTRACT = {
     "added": tables.ADDED,
     "harm": tables.HARM,
     "translation": tables.TRANSLATION,
+    "templates": tables.TEMPLATES,
     "ladder": tables.LADDER,
 }  # the others' columns are those of tli.statistics
 
@@ -54,6 +56,8 @@ def run(job: StatisticsJob) -> dict:
     results["ladder"] = statistics.rivals.ladder(words, mapped, job.spec, on_select)
     results["harm"] = statistics.harm.harm(risen, deciding, job.spec)
     results["translation"] = statistics.translation.translation(said, statistics.translation.rival_shots(asked), job.spec)
+    fed = {pair: fed_as(experiment.config, pair) for pair in experiment.config.pairs}
+    results["templates"] = statistics.templates.in_templates(words, fed, job.spec)
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))
     if job.inputs["transfer"]:

@@ -1,6 +1,6 @@
 """What can be claimed of other seeds and other words: one crossed test, verdicts in words, power. Tables in, tables out."""
 
-from tli.statistics import across, added, harm, matrix_sentences, rivals, translation
+from tli.statistics import across, added, harm, matrix_sentences, rivals, templates, translation
 from tli.statistics.accuracy import transfer
 from tli.statistics.analysis import analyse
 from tli.statistics.inputs import Measured, Scored
@@ -19,6 +19,7 @@ __all__ = [
     "harm",
     "matrix_sentences",
     "rivals",
+    "templates",
     "transfer",
     "translation",
 ]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from tli.facts import SINK_LIMIT
-from tli.labels import metric_label
+from tli.labels import is_in_template, metric_label
 from tli.report import style
 from tli.report.selection import clean_pooling, rows, with_bos
 from tli.report.svg import tipped
@@ -31,6 +31,7 @@ def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str,
         return style.nothing("No scan of this model and pair.")
     there = list(scan["split"].unique())
     scan = rows(scan, split=split if split in there else there[0]).sort_values("hidden_state")
+    scan = scan[~scan["pooling"].map(is_in_template).astype(bool)]  # those stand in the table of the scan
     figure, (top, middle, bottom) = style.new(7.6, 6.6, 3, 1, sharex=True, height_ratios=[3, 2, 1.3])
     clean = clean_pooling(scan)
     for pooling, part in scan.groupby("pooling", sort=False):
