@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import csv
 import os
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from pandas.api.types import is_string_dtype, union_categoricals
 
 from tli import labels
 from tli.errors import TableError
@@ -377,6 +380,8 @@ LADDER = [
     "fitted",  # select pairs that the map of a "... + map" was fitted to, else NaN
 ]
 
+ROWS_AT_ONCE = 100_000  # of a long table that is read as categories
+
 
 def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:
     """Write `table` to `path` (.tsv or .parquet) whole; `columns` gives their order and must all be there.
@@ -398,33 +403,68 @@ def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | Non
             table.to_csv(beside, sep="\t", index=False, quoting=csv.QUOTE_NONE, escapechar=None, quotechar="\x00")
 
 
-def read(path: str | os.PathLike, columns: list[str] | None = None, text: list[str] = ()) -> pd.DataFrame:
+def read(
+    path: str | os.PathLike,
+    columns: list[str] | None = None,
+    text: Sequence[str] = (),
+    *,
+    compact: bool = False,
+    only: Mapping[str, Collection[Any]] | None = None,
+) -> pd.DataFrame:
     """Read a table; names, labels and the columns in `text` stay text, even where they look like numbers or "NA".
 
-    Raises TableError when the file is missing, is no table, or lacks one of `columns`.
+    compact: text as categories, so that a name that stands in a million rows is held once. only: of a Parquet file the rows whose
+    columns have one of these values. Raises TableError when the file is missing, is no table, or lacks one of `columns`.
     """
     try:
         if str(path).endswith(".parquet"):
-            table = pd.read_parquet(path)
+            table = pd.read_parquet(path, filters=[(name, "in", sorted(values)) for name, values in only.items()] if only else None)
+            table = compacted(table) if compact else table
         else:
-            header = pd.read_csv(path, sep="\t", nrows=0, quoting=csv.QUOTE_NONE).columns
-            kinds = {name: str for name in header if name in TEXT or name in text}
-            table = pd.read_csv(
-                path,
-                sep="\t",
-                quoting=csv.QUOTE_NONE,
-                dtype=kinds,
-                keep_default_na=False,
-                na_values={name: [] if name in kinds else ["", "nan", "NaN"] for name in header},
-            )
-            if not isinstance(table.index, pd.RangeIndex):
-                raise ValueError("its rows have more cells than the header")
+            table = _read_tsv(path, text, compact)
     except (OSError, ValueError) as error:
         raise TableError(f"{path}: cannot be read as a table ({error})") from error
     missing = [name for name in columns or [] if name not in table.columns]
     if missing:
         raise TableError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}")
     return table
+
+
+def _read_tsv(path: str | os.PathLike, text: Sequence[str], compact: bool) -> pd.DataFrame:
+    header = pd.read_csv(path, sep="\t", nrows=0, quoting=csv.QUOTE_NONE).columns
+    kinds = {name: str for name in header if name in TEXT or name in text}
+    missing = {name: [] if name in kinds else ["", "nan", "NaN"] for name in header}
+    how = {"sep": "\t", "quoting": csv.QUOTE_NONE, "dtype": kinds, "keep_default_na": False, "na_values": missing}
+    if compact:
+        with pd.read_csv(path, **how, chunksize=ROWS_AT_ONCE) as chunks:
+            parts = [compacted(part) for part in chunks if _is_table(part)]
+        return stacked(parts) if parts else pd.DataFrame(columns=header)
+    table = pd.read_csv(path, **how)
+    _is_table(table)
+    return table
+
+
+def _is_table(part: pd.DataFrame) -> bool:
+    """True; raises ValueError where rows have more cells than the header has names."""
+    if not isinstance(part.index, pd.RangeIndex):
+        raise ValueError("its rows have more cells than the header")
+    return True
+
+
+def compacted(table: pd.DataFrame) -> pd.DataFrame:
+    """With text as categories."""
+    return table.astype({name: "category" for name in table.columns if is_string_dtype(table[name].dtype)})
+
+
+def stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all parts, categories joined (pd.concat would make text of them); the parts, at least one, are used up."""
+    parts = [part for part in parts if len(part)] or parts[:1]  # text of no rows has no type that could be joined
+    columns = {}
+    for name in parts[0].columns:
+        values = [part.pop(name) for part in parts]
+        is_text = all(isinstance(one.dtype, pd.CategoricalDtype) for one in values)
+        columns[name] = union_categoricals(values) if is_text else np.concatenate(values)
+    return pd.DataFrame(columns)
 
 
 def of_run(table: pd.DataFrame, run: Any) -> pd.DataFrame:

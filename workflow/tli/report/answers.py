@@ -14,6 +14,7 @@ import pandas as pd
 from tli.facts import ADDS_TO_MAP, BEATS_MAP, FAILED, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, YES
 from tli.labels import metric_label
 from tli.report.alignment import METRIC, first_map, untrained_rungs
+from tli.report.beside import Room
 from tli.report.drawings import Drawing
 from tli.report.gallery import Picture, picture
 from tli.report.input import ReportInput
@@ -46,14 +47,9 @@ class Answers:
     answers: tuple[Answer, ...]
 
 
-def answers(report: ReportInput, told: list[dict], folder: Path) -> list[Answers]:
-    """Of every model and pair; the figures are written into `folder`. told: the verdicts of the first cells."""
-    verdicts = {(row["model"], row["pair"]): row for row in told}
-    return [_of(report, model, pair, verdicts.get((model, pair)), folder) for model, pair in report.groups]
-
-
-def _of(report: ReportInput, model: str, pair: str, verdict: dict | None, folder: Path) -> Answers:
-    drawing = Drawing(report, model, pair)
+def answers(drawing: Drawing, verdict: dict | None, folder: Path, room: Room) -> Answers:
+    """Of one model and pair; the figures are written into `folder`. verdict: of its first cell, as context tells it."""
+    report, model, pair = drawing.report, drawing.model, drawing.pair
     texts = {
         "curve": before(report, model, pair),
         "ladder": worth(report, model, pair, verdict),
@@ -61,8 +57,7 @@ def _of(report: ReportInput, model: str, pair: str, verdict: dict | None, folder
     }
     questions = QUESTIONS if len(report.tables.trained) or report.experiment.arms else QUESTIONS | UNTRAINED
     made = tuple(
-        Answer(question, texts[key], picture(report, f"first-{key}", question, model, pair, drawing.of(f"first-{key}"), folder))
-        for key, question in questions.items()
+        Answer(question, texts[key], picture(drawing, f"first-{key}", question, folder, room)) for key, question in questions.items()
     )
     return Answers(model, pair, figure_name("answers", model, pair), verdict, made)
 
