@@ -380,7 +380,7 @@ LADDER = [
     "fitted",  # select pairs that the map of a "... + map" was fitted to, else NaN
 ]
 
-ROWS_AT_ONCE = 100_000  # of a long table that is read as categories
+ROWS_AT_ONCE = 20_000  # of a long table that is read as categories
 
 
 def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:
@@ -457,14 +457,21 @@ def compacted(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all parts, categories joined (pd.concat would make text of them); the parts, at least one, are used up."""
-    parts = [part for part in parts if len(part)] or parts[:1]  # text of no rows has no type that could be joined
+    """The rows of all parts, categories joined (pd.concat would make text of them). The parts, at least one, are used up: the list is emptied.
+
+    Column by column, so that no more than the parts and one column more is held at a time.
+    """
+    names, pieces = parts[0].columns, []
+    while parts:
+        part = parts.pop(0)
+        if len(part) or (not parts and not pieces):  # text of no rows has no type that could be joined
+            pieces.append({name: part[name].array.copy() for name in names})
     columns = {}
-    for name in parts[0].columns:
-        values = [part.pop(name) for part in parts]
+    for name in names:
+        values = [piece.pop(name) for piece in pieces]
         is_text = all(isinstance(one.dtype, pd.CategoricalDtype) for one in values)
         columns[name] = union_categoricals(values) if is_text else np.concatenate(values)
-    return pd.DataFrame(columns)
+    return pd.DataFrame(columns, copy=False)
 
 
 def of_run(table: pd.DataFrame, run: Any) -> pd.DataFrame:
