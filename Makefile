@@ -7,7 +7,7 @@ PROFILE ?= profiles/local
 SCRATCH ?= benchmarks/scratch
 export PYTHONPATH := workflow
 
-.PHONY: run test test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-statistics bench-gpu demo-model profile clean help
+.PHONY: run test test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-statistics bench-gpu demo-model docs hooks release-check profile clean help
 
 run: .venv/ready ## run the workflow (the demo; CONFIG=my.yaml for yours) and write the report
 	@echo "== running the workflow on $(CONFIG)"
@@ -18,10 +18,10 @@ run: .venv/ready ## run the workflow (the demo; CONFIG=my.yaml for yours) and wr
 # The tests of the workflow and of the page mostly wait for processes of their own: they go beside the unit tests, and are told after them.
 test: .venv/ready ## run the quick tests (TESTS=tests/unit for some of them)
 	@echo "== running the tests"
-	@if [ -n "$(TESTS)" ]; then exec $(BIN)/python -m pytest -q --durations=5 $(TESTS); fi; \
+	@if [ -n "$(TESTS)" ]; then exec $(BIN)/python -m pytest -q --durations=20 $(TESTS); fi; \
 	log=$$(mktemp) && trap 'rm -f "$$log"' EXIT; \
-	$(BIN)/python -m pytest -q --durations=10 tests/workflow tests/browser > "$$log" 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest -q --durations=10 tests/unit tests/gpu tests/slurm; first=$$?; \
+	$(BIN)/python -m pytest -q --durations=20 tests/workflow tests/browser > "$$log" 2>&1 & beside=$$!; \
+	$(BIN)/python -m pytest -q --durations=20 tests/unit tests/gpu tests/slurm; first=$$?; \
 	echo "== the tests of the workflow and of the page"; wait $$beside; second=$$?; cat "$$log"; exit $$((first || second))
 
 test-slow: .venv/ready ## run the slow tests too
@@ -51,16 +51,26 @@ bench-statistics: .venv/ready ## the statistics of a large grid: 3 models, 5 pai
 bench-gpu: .venv/ready ## the same on a GPU
 	@$(BIN)/python benchmarks/gpu.py --scratch "$(SCRATCH)"
 
-lint: .venv/ready ## check style and workflow
-	@$(BIN)/ruff check workflow tests benchmarks
-	@$(BIN)/ruff format --check workflow tests benchmarks
+lint: .venv/ready ## check style, types and workflow
+	@$(BIN)/ruff check workflow tests benchmarks docs
+	@$(BIN)/ruff format --check workflow tests benchmarks docs
+	@$(BIN)/mypy
 	@$(BIN)/snakefmt --check workflow
 	@$(BIN)/snakemake --lint --configfile config/config.yaml
 
 format: .venv/ready ## put code into the project's form
-	@$(BIN)/ruff check --fix workflow tests benchmarks
-	@$(BIN)/ruff format workflow tests benchmarks
+	@$(BIN)/ruff check --fix workflow tests benchmarks docs
+	@$(BIN)/ruff format workflow tests benchmarks docs
 	@$(BIN)/snakefmt workflow
+
+docs: .venv/ready ## write the pages of documentation to .site/index.html, offline; a broken link stops it
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet && echo "== .site/index.html"
+
+hooks: .venv/ready ## let git run `make lint`'s habits before each commit (pre-commit; nothing is fetched)
+	@$(BIN)/pre-commit install
+
+release-check: ## what must be true before a version is tagged; in a clean clone the two commands and the documentation
+	@.ci/release-check
 
 demo-model: .venv/ready ## make resources/demo/model again
 	@$(BIN)/python -m tli demo

@@ -16,11 +16,11 @@ from common import ROOT, interleaved, quiet, row, spec, write_llama, write_table
 
 sys.path.insert(0, str(ROOT / "workflow"))
 
-from tli.model.pooling import tokens_of  # noqa: E402
-from tli.specs import AnchorSpec, Member, ModelSpec, TrainSpec  # noqa: E402
-from tli.training import anchor as anchors  # noqa: E402
-from tli.training.loop import steps_of  # noqa: E402
-from tli.training.trainer import Trainer, no_progress  # noqa: E402
+from tli.model.pooling import tokens_of
+from tli.specs import AnchorSpec, Member, ModelSpec, TrainSpec
+from tli.training import anchor as anchors
+from tli.training.loop import steps_of
+from tli.training.trainer import Trainer, no_progress
 
 SHAPES = ("demo", "32", "8b")
 
@@ -99,10 +99,16 @@ def measure(shape: str, chosen: argparse.Namespace, scratch: Path) -> list[dict]
     seconds = {way: [value / steps for value in values] for way, values in seconds.items()}
     words = sum(len(one.ids) for one in tokens_of(trainers["plain"].opened, [*table["source"], *table["target"]])) / steps
     return [
-        row("training step with an anchor", f"{name}, loss at hs[{layer}], {words:.0f} tokens of words",
-            f"{way[0]}, {drawn(trainers[way]):.0f} tokens of text", seconds["plain"], seconds[way], 1.5)
+        row(
+            "training step with an anchor",
+            f"{name}, loss at hs[{layer}], {words:.0f} tokens of words",
+            f"{way[0]}, {drawn(trainers[way]):.0f} tokens of text",
+            seconds["plain"],
+            seconds[way],
+            1.5,
+        )
         for way in asked
-    ]  # fmt: skip
+    ]
 
 
 def drawn(trainer: Trainer) -> float:

@@ -87,8 +87,10 @@ def ladder_of(made: dict[str, pd.DataFrame]) -> pd.DataFrame:
         ("map", "procrustes", "4", 0.6),
         ("map", "ridge", "4", 0.55),
     ]
-    for row in cells[cells["arm"] != "baseline"].itertuples():
-        rungs.append(("control" if "placebo" in row.arm else "arm", f"{row.arm}, rank {row.rank}", row.layer, row.csls_p_at_1))
+    rungs += [
+        ("control" if "placebo" in row.arm else "arm", f"{row.arm}, rank {row.rank}", row.layer, row.csls_p_at_1)
+        for row in cells[cells["arm"] != "baseline"].itertuples()
+    ]
     table = pd.DataFrame(rungs, columns=["rung", "name", "layer", "value"])
     table = table.assign(low=table["value"] - 0.08, high=table["value"] + 0.08, pool="whole-list", metric="csls_p_at_1", hidden_state=4)
     return table.assign(model="model-1", pair="pair-1", words=30, units=30, seeds=SEEDS).reindex(columns=tables.LADDER)

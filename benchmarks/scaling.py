@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import shutil
 import tempfile
+from functools import partial
 from pathlib import Path
 
 from common import interleaved, lexicon_words, quiet, spec, write_llama, write_table
@@ -61,8 +62,7 @@ def adapters(scratch: Path, hidden: int, rounds: int) -> list[dict]:
         whole = open_model(spec(folder))
         embed_all(whole, strings, [Wanted([2, 8])] + [Wanted([2, 8], lora.read(whole, scratch / "a"))] * count, ["no-bos"])
 
-    for count in (1, 10, 100):
-        rows.append(line("adapters evaluated", hidden, 8, count, interleaved({"": lambda count=count: measure(count)}, rounds)[""]))
+    rows += [line("adapters evaluated", hidden, 8, count, interleaved({"": partial(measure, count)}, rounds)[""]) for count in (1, 10, 100)]
     shutil.rmtree(folder)
     return rows
 

@@ -66,8 +66,7 @@ def anchor_cost() -> list[str]:
         return []
     rows, notes = [row for _, found in tables for row in found], dict.fromkeys(said for said, _ in tables)
     lines = ["| training step with an anchor | model | plain step | times the plain step |", "|---|---|---|---|"]
-    for row in rows:
-        lines.append(f"| {row['against']} | {row['model']} | {float(row['ours']):.3g} {row['unit']} | {float(row['ratio']):.2f} |")
+    lines += [f"| {row['against']} | {row['model']} | {float(row['ours']):.3g} {row['unit']} | {float(row['ratio']):.2f} |" for row in rows]
     return ["", *lines, "", f"({'; '.join(notes)})"]
 
 

@@ -93,9 +93,13 @@ class Cluster:
         self._write_helpers()
         try:
             self._daemon(
-                "munged", f"--key-file={self.folder}/etc/munge.key", f"--socket={self.folder}/run/munge.sock",
-                f"--pid-file={self.folder}/run/munged.pid", f"--log-file={self.folder}/log/munged.log", f"--seed-file={self.folder}/run/munged.seed",
-            )  # fmt: skip
+                "munged",
+                f"--key-file={self.folder}/etc/munge.key",
+                f"--socket={self.folder}/run/munge.sock",
+                f"--pid-file={self.folder}/run/munged.pid",
+                f"--log-file={self.folder}/log/munged.log",
+                f"--seed-file={self.folder}/run/munged.seed",
+            )
             self._daemon("slurmctld")
             for node in self.nodes:
                 self.start_node(node)

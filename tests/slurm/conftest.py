@@ -79,6 +79,16 @@ def run(cluster, experiment):
         subprocess.run(["scancel", job["id"]], env=os.environ | cluster.env, capture_output=True)
     cluster.wait_for(lambda: not cluster.queue(), 60, "jobs are left")
     subprocess.run(
-        [sys.executable, "-m", "snakemake", "--unlock", "--cores", "1", *map(str, place(experiment["folder"] / "work", experiment["folder"] / "config.yaml"))],
-        cwd=ROOT, env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")}, capture_output=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--unlock",
+            "--cores",
+            "1",
+            *map(str, place(experiment["folder"] / "work", experiment["folder"] / "config.yaml")),
+        ],
+        cwd=ROOT,
+        env=os.environ | {"PYTHONPATH": str(ROOT / "workflow")},
+        capture_output=True,
+    )

@@ -29,9 +29,14 @@ class Running:
             words += ["--slurm-init-seconds-before-status-checks", "1"]
         with self.log.open("w") as stream:
             self.process = subprocess.Popen(
-                [*map(str, words)], cwd=ROOT, env=os.environ | cluster.env | (env or {}), stdout=stream, stderr=subprocess.STDOUT,
-                stdin=subprocess.DEVNULL, start_new_session=True,
-            )  # fmt: skip
+                [*map(str, words)],
+                cwd=ROOT,
+                env=os.environ | cluster.env | (env or {}),
+                stdout=stream,
+                stderr=subprocess.STDOUT,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
     def said(self) -> str:
         return self.log.read_text(errors="replace")

@@ -29,8 +29,10 @@ def both(cluster, experiment, tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("grid")
     config = {key: value for key, value in copy.deepcopy(experiment).items() if key != "folder"} | {
         "arms": {"tli": {"loss_layer": ["best", 2], "rank": [4]}, "placebo": {"like": ["tli"], "shuffle_translations": True}},
-        "seeds": 2, "statistics": {"bootstrap": 200}, "scan": {"bootstrap": 100},
-    }  # fmt: skip
+        "seeds": 2,
+        "statistics": {"bootstrap": 200},
+        "scan": {"bootstrap": 100},
+    }
     config["training"] |= {"epochs": 2}
     config["models"]["tiny"]["device"] = "auto"  # so its jobs ask for a GPU; they compute without one where there is none
     made = {name: write_config(config | {"results": str(folder / name)}, folder / f"{name}.yaml") for name in ("local", "slurm")}

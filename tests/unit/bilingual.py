@@ -48,9 +48,17 @@ def save(folder: Path, pairs: pd.DataFrame, *, steps: int, seed: int = 0) -> Pat
     tokenizer = _tokenizer(folder, pairs)
     torch.manual_seed(seed)
     config = LlamaConfig(
-        vocab_size=len(tokenizer), hidden_size=64, intermediate_size=128, num_hidden_layers=2, num_attention_heads=4,
-        num_key_value_heads=4, max_position_embeddings=LONGEST, bos_token_id=1, eos_token_id=2, pad_token_id=3,
-    )  # fmt: skip
+        vocab_size=len(tokenizer),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=LONGEST,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=3,
+    )
     model, random = LlamaForCausalLM(config), np.random.default_rng(seed)
     if steps:
         _align(model, tokenizer, pairs)
@@ -103,9 +111,11 @@ def _tokenizer(folder: Path, pairs: pd.DataFrame):
     made = Tokenizer(BPE(unk_token="<unk>"))
     made.pre_tokenizer, made.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=5000, special_tokens=["<unk>", "<s>", "</s>", "<pad>"], initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        vocab_size=5000,
+        special_tokens=["<unk>", "<s>", "</s>", "<pad>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
-    )  # fmt: skip
+    )
     texts = [wording.of(SHOT, word=row.source, answer=row.target) for wording in directions() for row in pairs.itertuples(index=False)]
     made.train_from_iterator(texts * 3, trainer)
     made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])

@@ -189,7 +189,7 @@ def spoilt(folder, tmp_path, change):
 @pytest.mark.parametrize("kind", ["missing", "extra", "shape", "renamed"])
 def test_a_file_that_does_not_fit_is_an_error_and_leaves_the_model(models, saved, tmp_path, kind):
     def change(tensors):
-        name = sorted(tensors)[0]
+        name = min(tensors)
         if kind == "extra":
             tensors[name.replace("layers.0", "layers.3")] = tensors[name].clone()
         elif kind == "shape":

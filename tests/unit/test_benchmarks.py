@@ -9,7 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-import eight_billion  # noqa: E402
+import eight_billion
 
 
 @pytest.fixture

@@ -181,9 +181,14 @@ def test_like_with_a_list_makes_one_arm_per_name_and_knows_whose_placebo_it_is()
     )
     assert list(arms) == ["tli", "full-lora", "tli-placebo", "full-lora-placebo", "zero", "long-placebo", "alone-placebo"]
     assert {n: (a.placebo_of, a.is_control) for n, a in arms.items()} == {
-        "tli": ("", False), "full-lora": ("", False), "tli-placebo": ("tli", True), "full-lora-placebo": ("full-lora", True),
-        "zero": ("", True), "long-placebo": ("tli", True), "alone-placebo": ("tli", True),
-    }  # fmt: skip
+        "tli": ("", False),
+        "full-lora": ("", False),
+        "tli-placebo": ("tli", True),
+        "full-lora-placebo": ("full-lora", True),
+        "zero": ("", True),
+        "long-placebo": ("tli", True),
+        "alone-placebo": ("tli", True),
+    }
     assert arms["full-lora-placebo"].loss_layers == ("output",) and arms["full-lora-placebo"].ranks == (4,)
 
 
@@ -221,9 +226,12 @@ def test_settings_of_a_full_training_have_neither_rank_nor_alpha():
 
 @settings(max_examples=40, deadline=None)
 @given(
-    models=st.integers(1, 3), pairs=st.integers(1, 3), seeds=st.one_of(st.integers(1, 4), st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True)),
-    layers=st.lists(st.sampled_from(["best", "output", 1, 2]), min_size=1, max_size=4), ranks=st.lists(st.integers(1, 4), min_size=1, max_size=4),
-)  # fmt: skip
+    models=st.integers(1, 3),
+    pairs=st.integers(1, 3),
+    seeds=st.one_of(st.integers(1, 4), st.lists(st.integers(0, 99), min_size=1, max_size=4, unique=True)),
+    layers=st.lists(st.sampled_from(["best", "output", 1, 2]), min_size=1, max_size=4),
+    ranks=st.lists(st.integers(1, 4), min_size=1, max_size=4),
+)
 def test_grid_is_the_product_with_each_run_once(models, pairs, seeds, layers, ranks):
     loaded = config.parse(
         {
@@ -289,7 +297,14 @@ PAPER = {
         ({}, "controlled"),
         ({"arms": {"tli": {"loss_layer": ["output", 3]}}}, "controlled"),
         (PAPER, "paper-text"),
-        (PAPER | {"pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["no-bos"]}, "evaluation": {"merge": True, "hidden_states": [2]}}, "paper-code"),
+        (
+            PAPER
+            | {
+                "pooling": {"scan": ["with-bos"], "train": "with-bos", "evaluate": ["no-bos"]},
+                "evaluation": {"merge": True, "hidden_states": [2]},
+            },
+            "paper-code",
+        ),
         (PAPER | {"pairs": {"swh-eng": {"lexicon": "x"}}}, "custom"),  # strings that are cleaned are not the author's
         (PAPER | {"pairs": PAPER["pairs"] | {"lin-eng": {"lexicon": "x"}}}, "custom"),
         (PAPER | {"models": {"m": {"source": "x", "word_form": "leading-space"}}}, "custom"),
@@ -305,7 +320,7 @@ PAPER = {
         ({"split": {"leaks": "report"}}, "custom"),
         ({"pooling": {"evaluate": ["with-bos"]}}, "custom"),
     ],
-)  # fmt: skip
+)
 def test_protocol_by_what_the_settings_amount_to(changes, name):
     assert protocols.protocol(made(**changes)) == name
 
@@ -338,9 +353,11 @@ def test_a_curve_of_budgets_is_one_entry():
     curve = {"tli": {"select": {"strategy": "random", "budget": [20, 40]}}, "placebo": {"like": ["tli"], "shuffle_translations": True}}
     arms = expand_arms(made(arms=curve))
     assert {name: (arm.training.select.budget, arm.placebo_of) for name, arm in arms.items()} == {
-        "tli-budget-20": (20, ""), "tli-budget-40": (40, ""),
-        "tli-placebo-budget-20": (20, "tli-budget-20"), "tli-placebo-budget-40": (40, "tli-budget-40"),
-    }  # fmt: skip
+        "tli-budget-20": (20, ""),
+        "tli-budget-40": (40, ""),
+        "tli-placebo-budget-20": (20, "tli-budget-20"),
+        "tli-placebo-budget-40": (40, "tli-budget-40"),
+    }
 
 
 def test_claims_need_a_place_that_is_the_same_for_all():

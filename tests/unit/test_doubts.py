@@ -39,31 +39,42 @@ PLACEBO = GOOD["arms"]["placebo"]
         ({"arms": {"tli": {"loss_layer": 2}}}, {}, ": No placebo for tli: a gain there may come from any training at all."),
         # 64 > 40: math.ceil(40 / 64) is one step an epoch
         (
-            {"training": {"batch_size": 64, "warmup_steps": 0}}, {"train": 40},
+            {"training": {"batch_size": 64, "warmup_steps": 0}},
+            {"train": 40},
             "swh-eng: tli: a batch of 64 pairs, and 40 to train on: every epoch is one step with all of them. Set batch_size lower.",
         ),
         # 5 epochs of ceil(60 / 8) = 8 steps are 40; the factor of the last step is 39 / 50
         (
-            {}, {"train": 60},
+            {},
+            {"train": 60},
             "swh-eng: tli: 40 steps, 50 of warm-up: the learning rate never reaches its peak and ends at 78% of it. "
             "Set training.warmup_steps lower, or more epochs.",
         ),
         # the budget, not the list, is what it trains on: 5 x ceil(16 / 8) = 10 steps
         (
-            {"arms": {"tli": {"loss_layer": 2, "select": {"budget": 16}}, "placebo": PLACEBO}}, {},
+            {"arms": {"tli": {"loss_layer": 2, "select": {"budget": 16}}, "placebo": PLACEBO}},
+            {},
             "swh-eng: tli: 10 steps, 50 of warm-up",
         ),
         (
-            {"arms": {"tli": {"loss_layer": 2}, "again": {"loss_layer": [2]}, "placebo": {"like": ["tli", "again"], "shuffle_translations": True}}}, {},
+            {
+                "arms": {
+                    "tli": {"loss_layer": 2},
+                    "again": {"loss_layer": [2]},
+                    "placebo": {"like": ["tli", "again"], "shuffle_translations": True},
+                }
+            },
+            {},
             ": tli and again train the same: one result under two names. Take one of them out, or change what was meant to differ.",
         ),
         (
-            {"models": {"m": {"source": "owner/name"}}}, {},
+            {"models": {"m": {"source": "owner/name"}}},
+            {},
             "m: owner/name is no folder here, so it is a hub model, and it has no revision: nobody could repeat this run, and it is refused "
             "when it starts; `tli fetch CONFIG` prints the commit to write into the config.",
         ),
     ],
-)  # fmt: skip
+)
 def test_a_doomed_design_is_told(changes, sizes, said):
     found = told({"swh-eng": LARGE["swh-eng"] | sizes}, **changes)
     assert len(found) == 1 and found[0].startswith(said), found

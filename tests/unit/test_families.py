@@ -14,7 +14,7 @@ import pytest
 def page_rows() -> dict[str, dict[str, str]]:
     """The committed page: family -> column -> "yes" or the sentence of the refusal."""
     text = families.PAGE.read_text(encoding="utf-8")
-    notes = dict(re.findall(r"^(\d+)\. (.*)$", text, re.M))
+    notes = dict(re.findall(r"^(\d+)\. (.*)$", text, re.MULTILINE))
     rows = {}
     for line in text.splitlines():
         cells = [cell.strip() for cell in line.strip("|").split("|")]

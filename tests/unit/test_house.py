@@ -64,13 +64,13 @@ def test_readme_shows_the_figures_that_were_measured():
 
 
 def test_every_key_is_explained_with_an_example():
-    sections = re.split(r"^## ", (ROOT / "config" / "README.md").read_text(encoding="utf-8"), flags=re.M)
+    sections = re.split(r"^## ", (ROOT / "config" / "README.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
     for key in reference.all_keys():
         section, _, name = key.rpartition(".")
         wanted = f"`{section}" if section else "Top level"
         # An arm takes every key of `training`: those are explained there.
         text = "".join(s for s in sections if s.startswith(wanted) or (section == "arms" and s.startswith("`training`")))
-        row = re.search(rf"^\| `{re.escape(name)}` \|(.*)\|$", text, re.M)
+        row = re.search(rf"^\| `{re.escape(name)}` \|(.*)\|$", text, re.MULTILINE)
         assert row, f"{key} is not in config/README.md"
         assert len(row[1].split(" | ")[2].strip()) > 5, f"{key} has no meaning"
 
@@ -149,14 +149,14 @@ def test_functions_take_few_arguments_and_calls_fit_their_lines():
     wide, skips = [], 0
     for path in PACKAGE.rglob("*.py"):
         text = path.read_text(encoding="utf-8")
-        skips += text.count("# fmt: skip")
+        skips += len(re.findall(r"#\s*fmt:", text))
         for node in ast.walk(ast.parse(text)):
             if isinstance(node, ast.FunctionDef):
                 arguments = [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs]
                 if len([one for one in arguments if one.arg not in ("self", "cls")]) > 9:
                     wide.append(f"{path.relative_to(PACKAGE)}: {node.name}")
     assert not wide, "more than nine arguments: a spec that has no name yet"
-    assert skips <= 5
+    assert not skips, "the formatter has no exceptions"
 
 
 def test_no_settings_as_dicts_below_the_config():
@@ -197,7 +197,7 @@ def test_light_rooms_do_not_load_torch():
 
 def test_make_help_lists_every_target():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.search(r"^\.PHONY: (.+)$", text, re.M)[1].split()
+    targets = re.search(r"^\.PHONY: (.+)$", text, re.MULTILINE)[1].split()
     listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert [line.split()[0] for line in listed] and {line.split()[0] for line in listed} == set(targets)
 
@@ -212,5 +212,5 @@ def test_the_version_stands_in_one_place():
         "attr": "tli.__version__"
     }
     assert project["project"]["scripts"] == {"tli": "tli.__main__:main"}
-    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.M)[1]
+    newest = re.search(r"^## (\S+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1]
     assert newest == tli.__version__

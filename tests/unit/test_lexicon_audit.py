@@ -29,9 +29,18 @@ def test_figures_counted_by_hand(pairs):
     result = audit(pairs)
     figures = result["figures"]
     expected = {
-        "pairs": 7, "translations": 8, "sources": 6, "targets": 7, "duplicates": 0, "repeated_anchors": 1,
-        "shared_translations": 1, "multi_word_pairs": 2, "mixed_scripts": 1, "without_category": 1, "leaks": 1,
-    }  # fmt: skip
+        "pairs": 7,
+        "translations": 8,
+        "sources": 6,
+        "targets": 7,
+        "duplicates": 0,
+        "repeated_anchors": 1,
+        "shared_translations": 1,
+        "multi_word_pairs": 2,
+        "mixed_scripts": 1,
+        "without_category": 1,
+        "leaks": 1,
+    }
     assert {name: figures[name] for name in expected} == expected
     assert result["repeated_anchors"][["source", "pairs", "targets"]].to_numpy().tolist() == [["kamba", 2, "rope|cord"]]
     assert result["shared_translations"][["target", "sources"]].to_numpy().tolist() == [["rope", 2]]
@@ -82,8 +91,10 @@ def test_a_list_that_is_another_languages_list_is_noticed(tmp_path):
         write(path, content, "")
     found = same_list([one, copy, near, other])
     assert found[["file", "other", "same_bytes"]].to_numpy().tolist() == [
-        [str(one), str(copy), True], [str(one), str(near), False], [str(copy), str(near), False]
-    ]  # fmt: skip
+        [str(one), str(copy), True],
+        [str(one), str(near), False],
+        [str(copy), str(near), False],
+    ]
     assert found["shared_lines"].tolist() == pytest.approx([1, 40 / 41, 40 / 41])
     lines = audit_file(one, LexiconSpec(format="", columns=("target", "source")))
     assert lines[0] == f"error: {one} is byte for byte the list {copy}"
@@ -99,8 +110,10 @@ def test_all_that_would_stop_a_strict_list_is_told(tmp_path):
     path = write(tmp_path / "swh-eng.tsv", [("a", "b"), ("", "c"), ("d", ""), ("a", "b"), *((f"s{i}x", f"t{i}y") for i in range(80))])
     lines = audit_file(path)
     assert [line for line in lines if line.startswith("error")] == [
-        f"error: {path}, line 3: empty source", f"error: {path}, line 4: empty target", f"error: {path}, line 5: repeats a = b"
-    ]  # fmt: skip
+        f"error: {path}, line 3: empty source",
+        f"error: {path}, line 4: empty target",
+        f"error: {path}, line 5: repeats a = b",
+    ]
 
 
 def test_formats_are_guessed(tmp_path):

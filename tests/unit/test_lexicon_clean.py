@@ -126,9 +126,7 @@ def test_scripts_are_checked_against_the_majority_or_as_told():
     rows = [("ምቁራጽ", "abandoned"), ("ተዓዊቱ", "won"), ("climate", "weather"), ("24", "day"), ("ሓደጋ", "አደጋ")]
     pairs, changes = clean(table(rows))
     assert pairs["target"].tolist() == ["abandoned", "won"]
-    assert changes["reason"].tolist() == [
-        "source is not written in Ethi", "source is not written in Ethi", "target is not written in Latn"
-    ]  # fmt: skip
+    assert changes["reason"].tolist() == ["source is not written in Ethi", "source is not written in Ethi", "target is not written in Latn"]
     assert clean(table(rows), Rules(source_script="", target_script=""))[0]["line"].tolist() == [1, 2, 3, 4, 5]
     assert clean(table(rows), Rules(source_script="Arab"))[0].empty
 

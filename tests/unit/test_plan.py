@@ -34,8 +34,16 @@ def jobs_of(planned) -> dict[str, int]:
 def test_jobs_counted_by_hand():
     # 2 pairs x (2 layers x 2 ranks + 1 full) = 10 cells; evaluation: one part of adapters, one unquantised baseline, 10 full runs a pair
     assert jobs_of(plan.plan(made())) == {
-        "fetch": 1, "lexicon": 2, "check": 1, "scan": 2, "train": 10, "evaluate": 2 * (1 + 1 + 10), "statistics": 1, "report": 1, "total": 42,
-    }  # fmt: skip
+        "fetch": 1,
+        "lexicon": 2,
+        "check": 1,
+        "scan": 2,
+        "train": 10,
+        "evaluate": 2 * (1 + 1 + 10),
+        "statistics": 1,
+        "report": 1,
+        "total": 42,
+    }
     cut = made(jobs={"seeds_per_job": 4, "adapters_per_job": 15})
     assert jobs_of(plan.plan(cut))["train"] == 10 * 3  # seeds 4 + 4 + 2
     assert jobs_of(plan.plan(cut))["evaluate"] == 2 * (3 + 1 + 10)  # 40 adapters in parts of 15
@@ -114,7 +122,7 @@ def test_snakemake_makes_as_many_jobs(name, tmp_path):
     dry = snakemake("--profile", "profiles/local", "--configfile", file, "-n", "-q", "rules")
     assert dry.returncode == 0, dry.stdout[-3000:]
     counted: dict[str, int] = {}
-    for rule, number in re.findall(r"^(\w+) +(\d+)$", dry.stdout.split("Job stats:")[1].split("\n\n")[0], re.M):
+    for rule, number in re.findall(r"^(\w+) +(\d+)$", dry.stdout.split("Job stats:")[1].split("\n\n")[0], re.MULTILINE):
         stage = rule.split("_")[0]
         counted[stage] = counted.get(stage, 0) + int(number)
     planned = jobs_of(plan.plan(Experiment(load([file]))))

@@ -420,10 +420,16 @@ def test_runs_that_are_the_same_by_construction_are_marked(done):
 def test_best_gives_way_to_the_number_and_every_training_counts_once():
     columns = ["model", "pair", "run", "layer", "placebo_of", "unit", "same_as"]
     rows = [
-        ("m", "p", "a/best", "best", "", "u1", "a/2"), ("m", "p", "a/2", "2", "", "u1", ""), ("m", "p", "b/2", "2", "", "u1", "a/2"),
-        ("m", "p", "a-p/2", "2", "a", "u2", ""), ("m", "p", "b-p/2", "2", "b", "u2", "a-p/2"), ("m", "p", "b-p/best", "best", "b", "u2", "a-p/2"),
-        ("m", "q", "a/2", "2", "", "u1", ""), ("n", "p", "a/best", "best", "", "u1", ""), ("n", "p", "a/output", "output", "", "u3", ""),
-    ]  # fmt: skip
+        ("m", "p", "a/best", "best", "", "u1", "a/2"),
+        ("m", "p", "a/2", "2", "", "u1", ""),
+        ("m", "p", "b/2", "2", "", "u1", "a/2"),
+        ("m", "p", "a-p/2", "2", "a", "u2", ""),
+        ("m", "p", "b-p/2", "2", "b", "u2", "a-p/2"),
+        ("m", "p", "b-p/best", "best", "b", "u2", "a-p/2"),
+        ("m", "q", "a/2", "2", "", "u1", ""),
+        ("n", "p", "a/best", "best", "", "u1", ""),
+        ("n", "p", "a/output", "output", "", "u3", ""),
+    ]
     made = pd.DataFrame(rows, columns=columns)
     for order in (made, made.iloc[::-1].reset_index(drop=True), made.set_axis(range(50, 59))):
         found = mark_same(order.assign(same_as=""))

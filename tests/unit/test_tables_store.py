@@ -17,8 +17,42 @@ from hypothesis import strategies as st
 from tli.io import atomic, store, tables
 from tli.io.tables import compacted, stacked
 
-AWKWARD = ["", " ", " a", "a ", '"', '"quoted"', "'", '""', "NA", "NaN", "nan", "null", "None", "1e5", "007", "1.0", "True", "inf", "#", "\\", "\\N",
-           "ŋoma", "é", "e\u0301", "ngʼombe", "🦓", "\u2028", "\x0b", "\x85", "\ufeff", "a|b", "=1+1", "a,b", "-"]  # fmt: skip
+AWKWARD = [
+    "",
+    " ",
+    " a",
+    "a ",
+    '"',
+    '"quoted"',
+    "'",
+    '""',
+    "NA",
+    "NaN",
+    "nan",
+    "null",
+    "None",
+    "1e5",
+    "007",
+    "1.0",
+    "True",
+    "inf",
+    "#",
+    "\\",
+    "\\N",
+    "ŋoma",
+    "é",
+    "e\u0301",
+    "ngʼombe",
+    "🦓",
+    "\u2028",
+    "\x0b",
+    "\x85",
+    "\ufeff",
+    "a|b",
+    "=1+1",
+    "a,b",
+    "-",
+]
 words = st.one_of(st.sampled_from(AWKWARD), st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\t\r\n\x00"), max_size=12))
 numbers = st.floats(allow_infinity=True, allow_nan=True)
 
@@ -89,11 +123,14 @@ def test_missing_and_unknown_columns_are_refused_and_nothing_is_written(tmp_path
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("t.tsv", b"", "cannot be read"), ("t.tsv", b"a\tb\n\xff\t1\n", "cannot be read"), ("t.parquet", b"PAR1", "cannot be read"),
-        ("t.tsv", b"a\tc\n1\t2\n", "lacks the columns b; it has a, c"), ("t.tsv", b"a\tb\n1\t2\n1\t2\t3\n", "cannot be read"),
+        ("t.tsv", b"", "cannot be read"),
+        ("t.tsv", b"a\tb\n\xff\t1\n", "cannot be read"),
+        ("t.parquet", b"PAR1", "cannot be read"),
+        ("t.tsv", b"a\tc\n1\t2\n", "lacks the columns b; it has a, c"),
+        ("t.tsv", b"a\tb\n1\t2\n1\t2\t3\n", "cannot be read"),
         ("t.tsv", b"a\tb\n1\t2\t3\n", "more cells than the header"),
     ],
-)  # fmt: skip
+)
 def test_a_file_that_is_no_such_table_is_named(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
     with pytest.raises(tables.TableError, match=reason) as error:
@@ -257,9 +294,11 @@ def test_digest_of_a_table_depends_on_cells_and_columns_and_not_on_the_index():
     one = pd.DataFrame({"source": ["a,b", "c"], "target": ["d", "e"]})
     assert store.digest_table(one) == store.digest_table(one.set_axis([5, 9]))
     for other in (
-        one.rename(columns={"source": "form"}), one.iloc[::-1], one.assign(target=["d", "f"]),
+        one.rename(columns={"source": "form"}),
+        one.iloc[::-1],
+        one.assign(target=["d", "f"]),
         pd.DataFrame({"source": ["a", "c"], "target": ["b,d", "e"]}),
-    ):  # fmt: skip
+    ):
         assert store.digest_table(one) != store.digest_table(other)
 
 

@@ -42,9 +42,18 @@ def longer_llama(folder: Path, before: str = "<s>") -> Path:
     tiny.save_tokenizer(folder, before=before)
     torch.manual_seed(0)
     config = LlamaConfig(
-        vocab_size=tiny.VOCABULARY, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, num_key_value_heads=1,
-        max_position_embeddings=512, bos_token_id=1, eos_token_id=2, pad_token_id=3, initializer_range=0.2,
-    )  # fmt: skip
+        vocab_size=tiny.VOCABULARY,
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        max_position_embeddings=512,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=3,
+        initializer_range=0.2,
+    )
     LlamaForCausalLM(config).save_pretrained(folder)
     return folder
 
@@ -275,11 +284,31 @@ def test_the_same_as_the_harness_to_the_last_item(test_data, tmp_path):
         f"dataset_kwargs: {{data_files: {{test: {data}/sw/test.sw.jsonl, validation: {data}/sw/val.sw.jsonl}}, cache_dir: {tmp_path}/cache}}\n"
     )
     subprocess.run(
-        [sys.executable, "-m", "lm_eval", "run", "--model", "hf", "--model_args", f"pretrained={source},dtype=float32", "--tasks",
-         str(tmp_path / "tasks" / "t.yaml"), "--limit", str(limit), "--device", "cpu", "--batch_size", "16", "--log_samples",
-         "--output_path", str(tmp_path / "theirs")],
-        check=True, capture_output=True, env={**os.environ, "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "lm_eval",
+            "run",
+            "--model",
+            "hf",
+            "--model_args",
+            f"pretrained={source},dtype=float32",
+            "--tasks",
+            str(tmp_path / "tasks" / "t.yaml"),
+            "--limit",
+            str(limit),
+            "--device",
+            "cpu",
+            "--batch_size",
+            "16",
+            "--log_samples",
+            "--output_path",
+            str(tmp_path / "theirs"),
+        ],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+    )
     (file,) = (tmp_path / "theirs").rglob("samples_local_sw_*.jsonl")
     theirs = sorted((json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()), key=lambda sample: sample["doc_id"])
     ours = stage(source, tmp_path / "ours", tasks=["xcopa_sw"], source=data, limit=limit)["transfer"]

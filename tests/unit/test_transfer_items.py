@@ -31,11 +31,15 @@ def test_the_demo_items_are_good():
 @pytest.mark.parametrize(
     ("task", "language", "stem"),
     [
-        ("xcopa_sw", "sw", "xcopa_sw"), ("copa", "en", "copa"), ("xnli_en", "en", "xnli_en"), ("afrixnli_swa_prompt_3", "swa", "afrixnli_swa"),
-        ("afrixnli_native_direct_lin", "lin", "afrixnli_lin"), ("afrixnli_translate_swa_prompt_2", "swa", "afrixnli_translate_swa"),
+        ("xcopa_sw", "sw", "xcopa_sw"),
+        ("copa", "en", "copa"),
+        ("xnli_en", "en", "xnli_en"),
+        ("afrixnli_swa_prompt_3", "swa", "afrixnli_swa"),
+        ("afrixnli_native_direct_lin", "lin", "afrixnli_lin"),
+        ("afrixnli_translate_swa_prompt_2", "swa", "afrixnli_translate_swa"),
         ("xstorycloze_sw", "sw", "xstorycloze_sw"),
     ],
-)  # fmt: skip
+)
 def test_names_of_tasks(task, language, stem):
     assert (items.family(task)[1], items.data_name(task)) == (language, stem)
     assert f"task: {task}\n" in items.harness_yaml(task).read_text(encoding="utf-8") + "\n"

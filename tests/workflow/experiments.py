@@ -16,8 +16,13 @@ def snakemake(*arguments: str | Path, cwd: Path = ROOT, env: dict | None = None,
     """Run Snakemake as a user does, from the repository's root; stdout and stderr come together."""
     return subprocess.run(
         [str(Path(sys.executable).parent / "snakemake"), *map(str, arguments)],
-        cwd=cwd, env={**os.environ, **(env or {})}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=timeout,
-    )  # fmt: skip
+        cwd=cwd,
+        env={**os.environ, **(env or {})},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=timeout,
+    )
 
 
 def write_lexicon(path: Path, rows: int = 48, prefix: str = "") -> Path:

@@ -49,7 +49,7 @@ def test_as_a_module_from_a_fresh_folder(tmp_path):
     dry = snakemake("--cores", "1", "alignment_all", "-n", "--quiet", "rules", cwd=tmp_path, env=nowhere)
     assert dry.returncode == 0, dry.stdout[-3000:]
     for rule in ("alignment_lexicon", "alignment_train_lora", "alignment_transfer", "alignment_report", "alignment_all"):
-        assert re.search(rf"^{rule} +\d+$", dry.stdout, re.M), rule
+        assert re.search(rf"^{rule} +\d+$", dry.stdout, re.MULTILINE), rule
     assert "Only 3 seeds: below 5 no claim can rest on them." in dry.stdout and "not present in the Snakefile" not in dry.stdout
     ran = snakemake("--cores", "1", cwd=tmp_path, env=nowhere)
     assert ran.returncode == 0, ran.stdout[-3000:]
@@ -86,7 +86,7 @@ TYPED = {
 
 def commands() -> list[str]:
     """The lines of README's shell blocks, without their comments, in order."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.M | re.S)
+    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     return [typed for block in blocks for line in block.splitlines() if (typed := line.split(" #")[0].strip())]
 
 
@@ -107,9 +107,14 @@ def test_a_newcomer_types_readme_by_the_letter(tmp_path):
     script = "set -ex\n" + "\n".join(TYPED[line] for line in commands() if TYPED[line])
     home = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / ".config"), "EDITOR": "true"}
     done = subprocess.run(
-        ["bash", "-c", script], cwd=clone, env=os.environ | home | {"PYTHONPATH": str(clone / "workflow")},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600,
-    )  # fmt: skip
+        ["bash", "-c", script],
+        cwd=clone,
+        env=os.environ | home | {"PYTHONPATH": str(clone / "workflow")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=600,
+    )
     assert done.returncode == 0, done.stdout[-3000:]
     assert "Traceback" not in done.stdout and "command not found" not in done.stdout
     assert (clone / "results" / "mine" / "report" / "index.html").exists()

@@ -97,8 +97,13 @@ def test_a_job_that_fails_names_its_log_and_a_command_that_can_be_pasted(clone):
 def test_make_run_writes_the_report(clone):
     ran = subprocess.run(
         ["make", "run", "CONFIG=my data/config \u00e9.yaml"],
-        cwd=clone, env={**os.environ, "PYTHONPATH": "workflow"}, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=900,
-    )  # fmt: skip
+        cwd=clone,
+        env={**os.environ, "PYTHONPATH": "workflow"},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=900,
+    )
     assert ran.returncode == 0, ran.stdout[-4000:]
     page = clone / "r\u00e9sultats d'ici" / "report" / "index.html"
     assert page.exists() and f"The report is {page.relative_to(clone)}" in ran.stdout

@@ -20,8 +20,8 @@ pytestmark = pytest.mark.workflow
 
 def jobs_of(text: str) -> dict[str, int]:
     """Job counts of a dry run, by rule, as the table "Job stats" prints them."""
-    table = re.search(r"^Job stats:\njob +count\n[- ]+\n(.*?)\n\n", text, re.M | re.S)
-    return {name: int(n) for name, n in re.findall(r"^(\S+) +(\d+)$", table[1], re.M)} if table else {}
+    table = re.search(r"^Job stats:\njob +count\n[- ]+\n(.*?)\n\n", text, re.MULTILINE | re.DOTALL)
+    return {name: int(n) for name, n in re.findall(r"^(\S+) +(\d+)$", table[1], re.MULTILINE)} if table else {}
 
 
 def test_every_table_is_there_with_its_columns(finished):
@@ -108,8 +108,15 @@ def test_a_new_pair_schedules_its_own_jobs_only(finished, tmp_path):
     assert dry.returncode == 0, dry.stdout[-3000:]
     # Two models: one scan and one evaluation each, four cells each; the old pair's jobs are not among them.
     assert jobs_of(dry.stdout) == {
-        "lexicon": 1, "scan": 2, "train_lora": 8, "evaluate": 2, "statistics": 1, "report": 1, "all": 1, "total": 16,
-    }  # fmt: skip
+        "lexicon": 1,
+        "scan": 2,
+        "train_lora": 8,
+        "evaluate": 2,
+        "statistics": 1,
+        "report": 1,
+        "all": 1,
+        "total": 16,
+    }
     assert re.search(r"wildcards: .*pair=bbb-eng", dry.stdout)
     assert not re.search(r"wildcards: .*pair=aaa-eng", dry.stdout)
 

@@ -34,7 +34,7 @@ def dry_run(config: dict, folder) -> tuple[dict[str, int], float]:
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     assert dry.returncode == 0, dry.stdout[-3000:]
     table = dry.stdout.split("Job stats:")[1].split("\n\n")[0]
-    jobs = {name: int(number) for name, number in re.findall(r"^(\w+) +(\d+)$", table, re.M)}
+    jobs = {name: int(number) for name, number in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
     return jobs, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 

@@ -1,3 +1,5 @@
+"""One job of any rule: what it is called and what it may use come from Snakemake."""
+
 from tli.config import parse
 from tli.experiment import Experiment
 from tli.experiment.job import Job

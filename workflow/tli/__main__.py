@@ -223,7 +223,11 @@ def _audit(chosen: argparse.Namespace) -> int:
         if not (name and equals):
             raise ValueError(f"--option {option}: write it as key=value, such as --option gloss=true")
         options[name] = {"true": True, "false": False}.get(value.lower(), int(value) if value.isdigit() else value)
-    lines = lexicon.audit_file(chosen.file, LexiconSpec(format=chosen.format, columns=columns, options=options), pair)
+    lines = lexicon.audit_file(
+        chosen.file,
+        LexiconSpec(format=chosen.format, columns=tuple(columns) if isinstance(columns, list) else columns, options=options),
+        pair,
+    )
     for line in lines:
         print(line)
     return 1 if any(line.startswith("error") for line in lines) else 0

@@ -6,28 +6,19 @@ What the store holds is not measured again. A new measurement is a probe (tli.pr
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from tli.io import store, tables
 from tli.log import say
 from tli.model.device import device_name
-from tli.model.opened import Opened
+from tli.model.opened import Loaded
 from tli.model.opening import open_model, open_with_head
 from tli.probes.base import Answer, Probe
 from tli.specs import ModelSpec
 from tli.subjects import Subject
-
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """An opened model: without its head where vectors are asked for, with it (`whole`) where probabilities are."""
-
-    opened: Opened
-    whole: Any = None
 
 
 class Bench:
@@ -47,8 +38,8 @@ class Bench:
             if todo:
                 self._open(subject, subjects)
                 self._ask(subject, todo)
-            asking = [probe for probe in self.probes if probe.asks(subject)]
-            yield subject, [store.find(self.units, probe.kind, probe.key(subject)) for probe in asking], len(todo)
+            found = (store.find(self.units, probe.kind, probe.key(subject)) for probe in self.probes if probe.asks(subject))
+            yield subject, [folder for folder in found if folder is not None], len(todo)
 
     def measure_all(self, subjects: Sequence[Subject], log: str) -> dict[str, list[pd.DataFrame]]:
         """Every answer of every subject, by the answer's name, with the columns RUN. `log` begins the lines of the log."""
@@ -64,6 +55,7 @@ class Bench:
         return [probe for probe in asking if store.find(self.units, probe.kind, probe.key(subject)) is None]
 
     def _ask(self, subject: Subject, probes: list[Probe]) -> None:
+        assert self._loaded is not None
         if self._loaded.opened.stream is not None:  # a streamed model's subjects ride through it together
             self._write(subject, probes)
             return

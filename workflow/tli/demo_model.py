@@ -20,6 +20,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -71,7 +72,8 @@ class Concepts:
 
 def _read(words: list[str | os.PathLike]) -> tuple[list[str], dict[str, dict]]:
     """Languages in the order of the lists, and per concept (casefolded target, or what stands in LEARNED): names, category, forms of its rows."""
-    languages, found = [], {}
+    languages: list[str] = []
+    found: dict[str, dict] = {}
     for path in map(Path, words):
         source, _, target = path.stem.partition("-")
         if not target:
@@ -85,7 +87,7 @@ def _read(words: list[str | os.PathLike]) -> tuple[list[str], dict[str, dict]]:
                         raise ValueError(f"{path}, line {line}: {side} {row[side]!r} is empty or a repeat; drop it")
                     seen.add((side, row[side]))
                 row["target"] = LEARNED.get((path.stem, row["source"]), row["target"])
-                new = {"names": {}, "category": row["category"], "forms": set()}
+                new: dict = {"names": {}, "category": row["category"], "forms": set()}
                 concept = found.setdefault(row["target"].casefold(), new)
                 concept["names"].update({source: row["source"], target: row["target"]})
                 alternatives = [form for form in (row["alternatives"] or "").split("|") if form]
@@ -140,7 +142,7 @@ def lines(graph: Concepts, count: int, *, seed: int, tagged: float, related: int
     return [" ".join(words) for words in zip(*parts, strict=True)]
 
 
-def tokenizer(text: list[str], vocabulary: int):
+def tokenizer(text: list[str], vocabulary: int) -> Any:
     """A byte-level BPE tokenizer learned from `text` that puts BOS before every text, as PreTrainedTokenizerFast."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
@@ -159,7 +161,7 @@ def tokenizer(text: list[str], vocabulary: int):
     )
 
 
-def batches(text: list[str], encoder, tokens: int, *, seed: int) -> list[np.ndarray]:
+def batches(text: list[str], encoder: Any, tokens: int, *, seed: int) -> list[np.ndarray]:
     """Token ids of `text`, each line closed by EOS, as arrays (lines, length): lines of one length together."""
     words = sorted({word for line in text for word in line.split(" ")})
     known = {word: ids[1:] for word, ids in zip(words, encoder(words)["input_ids"], strict=True)}  # spaces part tokens
@@ -174,7 +176,7 @@ def batches(text: list[str], encoder, tokens: int, *, seed: int) -> list[np.ndar
     return [made[i] for i in order]
 
 
-def pretrain(model, stream: Iterator[np.ndarray], recipe: Recipe, progress: bool = True) -> None:
+def pretrain(model: Any, stream: Iterator[np.ndarray], recipe: Recipe, progress: bool = True) -> None:
     """Next-token training of `model` in place, `recipe.steps` batches from `stream`, AdamW with a linear decay."""
     import torch
     from tqdm import tqdm
@@ -203,7 +205,7 @@ def pretrain(model, stream: Iterator[np.ndarray], recipe: Recipe, progress: bool
     model.eval()
 
 
-def perplexity(model, held: list[np.ndarray]) -> float:
+def perplexity(model: Any, held: list[np.ndarray]) -> float:
     """Perplexity per token of `model` on batches of whole lines (BOS is given, EOS is predicted)."""
     import torch
 
@@ -252,7 +254,7 @@ def make(
     recipe: Recipe | None = None,
     threads: int = 1,
     progress: bool = True,
-    **changes,
+    **changes: Any,
 ) -> dict[str, float]:
     """Make the demo model from the lists `words` and save it as a Transformers folder at `output`, whole or not at all.
 
@@ -268,14 +270,14 @@ def make(
     recipe = replace(recipe or Recipe(), **changes)
     torch.set_num_threads(threads)
     graph = concepts(words, seed=recipe.seed, relations=recipe.relations)
-    shape = {"tagged": recipe.tagged, "related": recipe.related}
     count = recipe.steps * recipe.tokens_per_step // 6  # a line has more than 6 tokens: enough for all steps
-    text = lines(graph, count, seed=recipe.seed, **shape)
-    fresh = lines(graph, 2000, seed=recipe.seed + 1, **shape)
+    text = lines(graph, count, seed=recipe.seed, tagged=recipe.tagged, related=recipe.related)
+    fresh = lines(graph, 2000, seed=recipe.seed + 1, tagged=recipe.tagged, related=recipe.related)
     encoder = tokenizer(text[:20000], recipe.vocabulary)
     stream = batches(text, encoder, recipe.tokens_per_step, seed=recipe.seed)
 
     torch.manual_seed(recipe.seed)
+    options: dict[str, Any] = {"attn_implementation": "eager"}  # the fastest for lines of nine tokens
     config = LlamaConfig(
         vocab_size=len(encoder),
         hidden_size=recipe.hidden,
@@ -289,9 +291,9 @@ def make(
         eos_token_id=encoder.eos_token_id,
         pad_token_id=encoder.pad_token_id,
         use_cache=False,
-        attn_implementation="eager",  # the fastest for lines of nine tokens
+        **options,
     )
-    model = LlamaForCausalLM(config)
+    model: Any = LlamaForCausalLM(config)
     pretrain(model, iter(stream), recipe, progress)
     model = model.to(torch.bfloat16)
     with atomic.whole(output) as folder:

@@ -71,5 +71,5 @@ VERDICT_TONES = {FAILED: BAD, WORSE: BAD, BELOW_PLACEBO: BAD, BETTER: GOOD}
 
 
 def verdict_tone(verdict: str) -> str:
-    """ "good", "bad" or "open"."""
+    """One of "good", "bad", "open"."""
     return VERDICT_TONES.get(verdict, OPEN)

@@ -83,5 +83,9 @@ def metric_label(name: str) -> str:
 
 
 def arm_label(arm: str, rank: str) -> str:
-    """ "tli, rank 16", or "full-ft" for one that has no rank."""
+    """An arm for people: "tli, rank 16", or "full-ft" for one that has no rank.
+
+    >>> arm_label("tli", "16"), arm_label("full-ft", "full")
+    ('tli, rank 16', 'full-ft')
+    """
     return f"{arm}, rank {rank}" if rank.isdigit() else arm

@@ -8,6 +8,7 @@ was finished before it came is still found.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from math import ceil
@@ -26,7 +27,7 @@ STAGE_VERSIONS = {
     "train": 1,
     "evaluate": 2,
     "transfer": 1,
-    "statistics": 3,
+    "statistics": 4,
     "report": 1,
 }
 
@@ -207,7 +208,7 @@ class Trial:
     def of(self, spec: TrainSpec) -> TrainSpec:
         """How the cell is trained in this trial. An anchor of weight 0 is none, as in the config."""
         changed = replace(spec, learning_rate=self.learning_rate, epochs=self.epochs)
-        if self.weight is None:
+        if self.weight is None or spec.anchor is None:
             return changed
         return replace(changed, anchor=replace(spec.anchor, weight=self.weight) if self.weight else None)
 
@@ -224,7 +225,7 @@ class TuneSpec:
     @property
     def trials(self) -> tuple[Trial, ...]:
         """Every combination, the smaller change of the model first: by rate, then by epochs, then the heavier anchor."""
-        weights = sorted(self.weights, reverse=True) or [None]
+        weights: Sequence[float | None] = sorted(self.weights, reverse=True) or [None]
         return tuple(Trial(*values) for values in product(sorted(self.learning_rates), sorted(self.epochs), weights))
 
 

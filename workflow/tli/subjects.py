@@ -59,8 +59,8 @@ class MapInside:
     def fitted(self, opened: Opened) -> Inside:
         """Fitted once for an opened model, which wears nobody then."""
         if self._made is None or self._made[0] is not opened:
-            sides = (self.vectors.of(opened, forms) for forms in (self.source, self.target))
-            mapping = maps.fit(self.name, *sides, self.hyperparameter)
+            source, target = (self.vectors.of(opened, forms) for forms in (self.source, self.target))
+            mapping = maps.fit(self.name, source, target, self.hyperparameter)
             self._made = opened, Inside(self.vectors.hidden_state, mapping, spared_ids(opened.tokenizer))
         return self._made[1]
 
@@ -104,6 +104,12 @@ class Subject:
         return not self.unit
 
     @property
+    def trained(self) -> Path:
+        """The folder of what was trained; none is asked of a model as it came."""
+        assert self.folder is not None
+        return self.folder
+
+    @property
     def stands_for_its_seed(self) -> bool:
         """With folds: the run of the first one, or the model as it came, judged once for all. Without folds every subject does."""
         return self.fold <= 1 and not (self.is_baseline and self.fold)
@@ -126,7 +132,7 @@ class Subject:
         """How it rides in the reading of a model that is streamed."""
         if self.map_inside:
             return Wanted(hidden_states, inside=self.map_inside.fitted(opened))
-        adapter = None if self.is_baseline else lora.read(opened, self.folder / "adapter")
+        adapter = None if self.is_baseline else lora.read(opened, self.trained / "adapter")
         return Wanted(hidden_states, adapter, merge)
 
     @contextmanager
@@ -141,10 +147,10 @@ class Subject:
             with placed(opened, self.map_inside.fitted(opened)):
                 yield
         elif self.is_full:
-            with replaced_weights(opened, self.folder / "weights" / "model.safetensors"):
+            with replaced_weights(opened, self.trained / "weights" / "model.safetensors"):
                 yield
         else:
-            adapter = lora.read(opened, self.folder / "adapter")
+            adapter = lora.read(opened, self.trained / "adapter")
             with lora.merged(opened, adapter) if merge else lora.applied(opened, adapter):
                 yield
 
@@ -157,5 +163,5 @@ def baseline(model: str, pair: str, name: str, quantized: bool = True, *, seed: 
 def inside(model: str, pair: str, map_inside: MapInside, *, seed: int = -1, fold: int = 0) -> Subject:
     """A map inside the model, as tables name it. With folds there is one for the training pairs of each seed and fold."""
     arm, layer = f"{MAP_PREFIX}{map_inside.name}{MAP_INSIDE}", str(map_inside.vectors.hidden_state)
-    names = {"arm": arm, "layer": layer, "rank": "", "seed": seed, "fold": fold, "run": f"{arm}/layer-{layer}"}
+    names: dict[str, Any] = {"arm": arm, "layer": layer, "rank": "", "seed": seed, "fold": fold, "run": f"{arm}/layer-{layer}"}
     return Subject(model, pair, **names, unit=map_inside.unit, map_inside=map_inside)

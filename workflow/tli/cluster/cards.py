@@ -94,7 +94,7 @@ def torch_build() -> Build | None:
     if place is None or not place.origin:
         return None
     text = (Path(place.origin).parent / "version.py").read_text(encoding="utf-8")
-    said = {name: re.search(rf"^{name}\s*(?::[^=]+)?=\s*['\"]([\d.]+)", text, re.M) for name in ("cuda", "hip")}
+    said = {name: re.search(rf"^{name}\s*(?::[^=]+)?=\s*['\"]([\d.]+)", text, re.MULTILINE) for name in ("cuda", "hip")}
     return Build(metadata.version("torch"), *(match[1] if match else "" for match in said.values()))
 
 

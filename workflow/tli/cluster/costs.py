@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from functools import cached_property
 from math import ceil
+from typing import TYPE_CHECKING
 
 from tli.cluster.machines import (
     CPU_DOUBLE,
@@ -50,7 +51,10 @@ from tli.experiment.job import Job
 from tli.experiment.settings import maps_spec
 from tli.probes.maps import candidate_states, work_of
 from tli.specs import ALL_LINEAR, TrainSpec
-from tli.training.grouping import Shape, cost_of
+from tli.training.grouping import Shape, StepCost, cost_of
+
+if TYPE_CHECKING:
+    from tli.config.keys import Model
 
 IMPORTS_MB = 1500  # Python with torch, transformers, peft and scikit-learn, and what Snakemake itself holds
 CUDA_MB = 2000  # main memory that the GPU's libraries hold
@@ -120,7 +124,7 @@ class Cost:
         return self.given or self.experiment.arms[self.work.arm].training
 
     @property
-    def section(self):
+    def section(self) -> Model:
         return self.experiment.config.models[self.work.model]
 
     @property
@@ -130,7 +134,8 @@ class Cost:
     @cached_property
     def gpus(self) -> int:
         """Cards that the job asks for: none on the processor, one, or for `across_gpus` as many as it fills, two at least where it
-        opens all blocks."""
+        opens all blocks.
+        """
         if not self.on_card or not self.section.across_gpus:
             return int(self.on_card)
         if self.phases:
@@ -158,7 +163,8 @@ class Cost:
     @property
     def streams(self) -> bool:
         """Whether the model goes through one block at a time: by `stream`, or where a card does not hold it. On a processor as much
-        memory is asked for as holds it."""
+        memory is asked for as holds it.
+        """
         stage, stream, transfer = self.work.stage, self.section.stream, self.experiment.config.transfer
         asks_whole = stage == "transfer" and (transfer.tasks or transfer.translate)
         if stage == "train" or asks_whole or self.work.trained_whole or stream == "never":
@@ -213,7 +219,7 @@ class Cost:
             if self.spec.gradient_checkpointing:  # of a block what it was given, and all of one at a time
                 step = step / self.blocks + self._step_tokens * self.blocks * known.hidden_size * itemsize
             if self._anchor == "kl":
-                step += 5 * 4 * self.spec.anchor.tokens_per_step * known.vocabulary
+                step += 5 * 4 * self._anchor_tokens * known.vocabulary
             return step
         if stage in ("check", "transfer"):
             texts = SHIPPED * LONGEST_SENTENCE / 2 * known.vocabulary * (itemsize + 8)
@@ -298,9 +304,15 @@ class Cost:
         return there + (2 - len(self.experiment.texts(self._languages))) * SHIPPED * SENTENCE_TOKENS
 
     @property
+    def _anchor_tokens(self) -> int:
+        """Tokens of running text in a step."""
+        return self.spec.anchor.tokens_per_step if self.spec.anchor else 0
+
+    @property
     def _anchor_text(self) -> float:
         """Tokens of running text that an anchored training may draw."""
-        return text_tokens(self.experiment, list(self.spec.anchor.text) or self._languages, 1 / 3)
+        given = list(self.spec.anchor.text) if self.spec.anchor else []
+        return text_tokens(self.experiment, given or self._languages, 1 / 3)
 
     @property
     def loading(self) -> float:
@@ -329,6 +341,7 @@ class Cost:
     def _tune(self) -> float:
         """Trial after trial, whose seeds may share their passes; an arm's steps are those of its longest trial."""
         tune = self.experiment.arms[self.work.arm].tune
+        assert tune is not None  # a job of trials
         longest = Cost(self.experiment, replace(self.work.trainings, runs=len(tune.seeds)), self.card_gb, self.given)
         share = sum(trial.epochs for trial in tune.trials) / max(tune.epochs)
         return longest.loading + share * longest._train() + self.phases[1].seconds
@@ -379,7 +392,7 @@ class Cost:
         """Adapters and trained weights in turn; the model as it came is embedded once and judged for each seed and fold."""
         config, known, work = self.experiment.config, self.size, self.work
         folds, deals = config.split.folds, len(self.experiment.judged)
-        of_state = figures_seconds(self._pairs / (folds if folds > 1 else 1), known.hidden_size)
+        of_state = figures_seconds(self._pairs / (max(1, folds)), known.hidden_size)
         states = len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
         judged = work.runs - work.baselines + work.baselines * deals
         swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
@@ -403,7 +416,7 @@ class Cost:
     def _step_tokens(self) -> float:
         """Of a step: both sides of the batch, all forms twice where a word is pulled to itself, and the anchor's text."""
         words = 2 * self.spec.batch_size * TOKENS * (2 if self.spec.pulls_own_word else 1)
-        return words + (self.spec.anchor.tokens_per_step if self.spec.anchor else 0)
+        return words + self._anchor_tokens
 
     @property
     def _modules(self) -> int:
@@ -412,7 +425,7 @@ class Cost:
         return len(self.size.sides) if every else len(self.spec.target_modules)
 
     @cached_property
-    def _step(self):
+    def _step(self) -> StepCost:
         """tli.training.grouping's count of a seed's step."""
         known = self.size
         rank = int(self.work.rank) if self.work.rank.isdigit() else 64
@@ -442,8 +455,8 @@ class Cost:
         number = self.together
         step = machine.step(values, self.blocks, number * self._step_tokens, self._modules)
         if head:  # of the anchor's tokens only: forward of both, backward of one
-            step += 6 * head * number * spec.anchor.tokens_per_step / (4 * values * number * self._step_tokens) * step
-            step += 3 * machine.probabilities(number * spec.anchor.tokens_per_step, known.vocabulary)
+            step += 6 * head * number * self._anchor_tokens / (4 * values * number * self._step_tokens) * step
+            step += 3 * machine.probabilities(number * self._anchor_tokens, known.vocabulary)
         return self._anchoring() + ceil(work.runs / number) * every * step + work.runs * 2
 
     def _anchoring(self) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 from tli.cluster.costs import USABLE, Cost
 from tli.cluster.work import Work, works
@@ -121,7 +122,7 @@ def _changes(cost: Cost) -> Iterator[tuple[str, Cost]]:
         yield "across_gpus: true", _with_model(cost, across_gpus=True)
 
 
-def _with_model(cost: Cost, **changes) -> Cost:
+def _with_model(cost: Cost, **changes: Any) -> Cost:
     config, model = cost.experiment.config, cost.work.model
     models = dict(config.models) | {model: config.models[model].model_copy(update=changes)}
     return replace(cost, experiment=Experiment(config.model_copy(update={"models": models})))

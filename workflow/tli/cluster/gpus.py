@@ -83,7 +83,7 @@ def _folder() -> Path:
 
 
 def _take(folder: Path, ids: list[str], wanted: int) -> dict:
-    """id -> its open, locked file, for `wanted` free cards; {} where there are not so many."""
+    """Id -> its open, locked file, for `wanted` free cards; {} where there are not so many."""
     held: dict = {}
     # One job looks at a time, else two that want two cards each could end with one each and wait for ever.
     with (folder / "looking.lock").open("w") as door:

@@ -87,7 +87,7 @@ def figures_seconds(pairs: float, dimensions: int) -> float:
     return 4.7e-10 * pairs**2 * dimensions
 
 
-def maps_seconds(pairs: float, fitted: float, dimensions: int, maps: int, states: int, measured_whole: int, twins: int) -> float:
+def maps_seconds(pairs: float, fitted: float, dimensions: int, maps: int, states: int, measured_whole: float, twins: int) -> float:
     """The free maps of one deal of a list: two singular value decompositions a state (`fitted` x dimensions), and the fits and
     judgements that share them; at `measured_whole` states the whole list too, and the twins of the three paired maps.
     """

@@ -5,6 +5,8 @@ The jobs are those of the rules; the figures are those of tli.cluster.costs, whi
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from tli.cluster import cards, costs, disk
@@ -80,7 +82,7 @@ def _hours(hours: float) -> str:
     return f"{hours:.1f}" if hours >= 1 or not hours else f"{max(hours, 0.01):.2f}"
 
 
-def _row(stage: str, number: int, **values) -> dict:
+def _row(stage: str, number: int, **values: Any) -> dict:
     return dict.fromkeys(COLUMNS, 0) | {"stage": stage, "jobs": number} | values
 
 

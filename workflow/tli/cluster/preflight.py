@@ -93,7 +93,7 @@ def partitions(ask: Callable[..., str | None]) -> pd.DataFrame:
 
 
 def as_minutes(text: str) -> float:
-    """SLURM's [days-][[hours:]minutes:]seconds in minutes; infinity for "infinite"."""
+    """A time as SLURM writes it (`2-12:30:00`, `30:00`, `90`) in minutes; infinity for "infinite"."""
     days, _, clock = text.rpartition("-")
     parts = clock.split(":")
     if not all(part.isdigit() for part in parts):
@@ -102,7 +102,7 @@ def as_minutes(text: str) -> float:
     return int(days or 0) * 1440 + numbers[0] * 60 + numbers[1] + numbers[2] / 60
 
 
-def _partition(resources: dict, ask, table: pd.DataFrame) -> list[Finding]:
+def _partition(resources: dict, ask: Callable[..., str | None], table: pd.DataFrame) -> list[Finding]:
     known = partitions(ask)
     wanted = str(resources.get("slurm_partition") or "")
     names = sorted(set(known["partition"]))
@@ -138,7 +138,7 @@ def _partition(resources: dict, ask, table: pd.DataFrame) -> list[Finding]:
     return found
 
 
-def _offered(resources: dict, ask) -> tuple[list[tuple[str, str]], pd.DataFrame]:
+def _offered(resources: dict, ask: Callable[..., str | None]) -> tuple[list[tuple[str, str]], pd.DataFrame]:
     """(type, number) of the cards of each sort of node in the partition, and all partitions."""
     known = partitions(ask)
     partition = str(resources.get("slurm_partition") or "")
@@ -146,7 +146,7 @@ def _offered(resources: dict, ask) -> tuple[list[tuple[str, str]], pd.DataFrame]
     return [match for gres in mine["gres"] for match in re.findall(r"gpu(?::([^:,()]+))?:(\d+)", gres)], known
 
 
-def _kinds(resources: dict, ask) -> list[str]:
+def _kinds(resources: dict, ask: Callable[..., str | None]) -> list[str]:
     """Types of card that a job may get, by SLURM's names."""
     kind = str(resources.get("gpu_model") or "")
     return [kind] if kind else sorted({name for name, _ in _offered(resources, ask)[0] if name})
@@ -170,7 +170,7 @@ def _torch(experiment: Experiment) -> list[Finding]:
     return [Finding("warning", f"{made}; no driver is seen from here{asked}", "`srun --gpus=1 nvidia-smi` shows that of a compute node")]
 
 
-def _gpu(experiment: Experiment, resources: dict, ask, card: cards.Card | None) -> list[Finding]:
+def _gpu(experiment: Experiment, resources: dict, ask: Callable[..., str | None], card: cards.Card | None) -> list[Finding]:
     if not costs.uses_gpu(experiment):
         return [Finding("ok", "no model asks for a GPU")]
     kind = str(resources.get("gpu_model") or "")
@@ -215,7 +215,7 @@ def _memory_of_cards(experiment: Experiment, card: cards.Card | None) -> list[Fi
     return found or [Finding("ok", f"every job fits a card of {card.gb:.0f} GB ({card.source})")]
 
 
-def _account(resources: dict, ask, told: str) -> list[Finding]:
+def _account(resources: dict, ask: Callable[..., str | None], told: str) -> list[Finding]:
     wanted = str(resources.get("slurm_account") or "")
     accounting = "accounting_storage/none" not in told
     if not accounting:
@@ -239,12 +239,12 @@ def _account(resources: dict, ask, told: str) -> list[Finding]:
     return [Finding("ok", f"account {wanted or accounts[0]}")]
 
 
-def _status(settings: dict, ask, told: str) -> list[Finding]:
+def _status(settings: dict, ask: Callable[..., str | None], told: str) -> list[Finding]:
     """How the executor asks for the state of jobs, and whether the cluster answers long enough."""
     command = settings.get("slurm-status-command", "sacct")
     first = int(settings.get("slurm-init-seconds-before-status-checks", FIRST_LOOK))
-    age = re.search(r"^MinJobAge\s*=\s*(\d+)", told, re.M)
-    age = int(age[1]) if age else 0
+    minimum = re.search(r"^MinJobAge\s*=\s*(\d+)", told, re.MULTILINE)
+    age = int(minimum[1]) if minimum else 0
     accounting = "accounting_storage/none" not in told
     found = [
         Finding(

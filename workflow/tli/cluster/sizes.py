@@ -53,7 +53,8 @@ class Size:
 
     def bytes(self, dtype: str, quantization: str, layers: int | None = None, *, with_head: bool = False) -> float:
         """Bytes of the weights as they are held. In NF4 the matrices of the blocks are (4 bits and a float32 for each 64 values), and
-        embeddings, head and norms stay in `dtype`."""
+        embeddings, head and norms stay in `dtype`.
+        """
         values = self.below(layers) + (self.head if with_head else 0)
         in_4_bits = self.multiplied(layers) if quantization == "nf4" else 0
         return in_4_bits * NF4_BYTES + (values - in_4_bits) * BYTES[dtype]

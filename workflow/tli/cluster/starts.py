@@ -84,7 +84,7 @@ def run_ids(layout: Layout) -> list[str]:
             text = Path(line.split("\t")[-1]).read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        found += re.findall(r"^SLURM run ID: (\S+)$", text, re.M)
+        found += re.findall(r"^SLURM run ID: (\S+)$", text, re.MULTILINE)
     return list(dict.fromkeys(found))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from math import ceil
@@ -44,7 +45,7 @@ class Work:
         if isinstance(job, TrainJob):
             return Work("train", job.model, job.pair, job.layer, job.arm, job.spec.is_full, len(job.members), job.rank)
         if isinstance(job, TuneJob):
-            runs = len(job.tune.trials) * len(job.tune.seeds)
+            runs = len(job.asked.trials) * len(job.asked.seeds)
             return Work("tune", job.model, job.pair, job.layer, job.arm, job.spec.is_full, runs, job.rank)
         if isinstance(job, EvaluateJob | TransferJob):
             part = job.content
@@ -58,7 +59,7 @@ class Work:
                 baselines=len(part.baselines),
                 trained_whole=whole,
             )
-        return Work(job.stage, job.model, getattr(job, "pair", ""))
+        return Work(job.stage, getattr(job, "model", ""), getattr(job, "pair", ""))
 
     @property
     def trainings(self) -> Work:
@@ -118,7 +119,7 @@ def _lines(entry: str) -> int:
 def trained_pairs(experiment: Experiment, pair: str) -> int:
     """Pairs that a run may learn from. With folds the words outside the select split are dealt, and a fold is left out."""
     split, every = lexicon_spec(experiment.config, pair).split, pairs(experiment, pair)
-    of = split.sizes or {name: share * every for name, share in split.shares.items()}
+    of: Mapping[str, float] = split.sizes or {name: share * every for name, share in split.shares.items()}
     if split.folds > 1:
         return ceil((every - of.get("select", 0)) * (1 - 1 / split.folds))
     return ceil(of.get("train", 0))

@@ -6,6 +6,7 @@ import dataclasses
 import itertools
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from tli.config.keys import Arm, Config, Training
 from tli.config.places import Key, Problem, refusal
@@ -68,9 +69,9 @@ def expand_arms(config: Config) -> dict[str, ResolvedArm]:
             for weighted, values in _by_weight(full_name, _values(config, name, parent)):
                 for resolved in _by_budget(weighted, values, config.pooling.train):
                     arms[resolved.name] = resolved
-    for arm in arms.values():
-        if arm.tune and arm.is_placebo:
-            _assert_tuned_with(config, arm, arms[arm.placebo_of])
+    for resolved in arms.values():
+        if resolved.tune and resolved.is_placebo:
+            _assert_tuned_with(config, resolved, arms[resolved.placebo_of])
     return arms
 
 
@@ -86,7 +87,8 @@ def written_at(config: Config, arm: str, name: str) -> Key:
     chain = [entry]
     while parent is not None:
         chain.append(parent)
-        parent = config.arms[parent].like
+        above = config.arms[parent].like
+        parent = None if isinstance(above, list) else above
     for place in chain:
         if name in config.arms[place].model_fields_set:
             return ("arms", place, name)
@@ -95,7 +97,8 @@ def written_at(config: Config, arm: str, name: str) -> Key:
 
 def trials_apart(config: Config) -> list[tuple[str, str, str]]:
     """Where two arms have not equally many trials: (arm, arm, what is said of them), by their entries; of each arm that differs
-    from the first tuned one. Placebos take their arm's choice, and an arm of 0 epochs has none to make."""
+    from the first tuned one. Placebos take their arm's choice, and an arm of 0 epochs has none to make.
+    """
     made: dict[str, tuple[int, int]] = {}
     for name, arm in config.arms.items():
         for parent in arm.like if isinstance(arm.like, list) else [arm.like]:
@@ -236,7 +239,7 @@ def _tuned(config: Config, chain: list[Arm], names: list[str]) -> TuneSpec | Non
             if getattr(tune, key) and key in arm.model_fields_set:
                 raise _refused(config, ("arms", names[place], key), f"{source} tries other values of it; keep one of the two")
 
-    def settled(key: str):
+    def settled(key: str) -> Any:
         arm = next((arm for arm in chain if key in arm.model_fields_set), config.training)
         return getattr(arm, key)
 

@@ -6,7 +6,7 @@ The models below are the one source of the config's reference (config/README.md)
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
@@ -29,6 +29,8 @@ AlphaRule = Annotated[str, Field(pattern=ALPHA_RULE)] | Annotated[float, Field(g
 
 
 class Section(BaseModel):
+    """A part of the config: no unknown key, nothing changed once it is read."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
@@ -124,7 +126,7 @@ class Split(Section):
     )
 
     @model_validator(mode="after")
-    def _adds_up(self):
+    def _adds_up(self) -> Self:
         if self.sizes is None and abs(sum(self.shares.values()) - 1) > 1e-6:
             raise KeyProblem(("shares",), f"the shares add up to {sum(self.shares.values()):g}; they must add up to 1")
         return self
@@ -172,7 +174,7 @@ class Pair(Section):
 
     @model_validator(mode="before")
     @classmethod
-    def _comma_separated_by_its_name(cls, value):
+    def _comma_separated_by_its_name(cls, value: Any) -> Any:
         files = value.get("lexicon") if isinstance(value, dict) else None
         named = [files] if isinstance(files, str) else files
         if not isinstance(named, list) or not named or "format" in value:
@@ -180,7 +182,7 @@ class Pair(Section):
         return value | {"format": "csv"} if all(str(file).lower().endswith(".csv") for file in named) else value
 
     @model_validator(mode="after")
-    def _one_split_a_file(self):
+    def _one_split_a_file(self) -> Self:
         files = 1 if isinstance(self.lexicon, str) else len(self.lexicon)
         if self.splits is not None and len(self.splits) != files:
             raise KeyProblem(("splits",), f"names {len(self.splits)} splits, the lexicon has {files} files; name one for each")
@@ -268,7 +270,7 @@ class Tune(Section):
     )
 
     @model_validator(mode="after")
-    def _tries_something(self):
+    def _tries_something(self) -> Self:
         lists = {name: getattr(self, name) for name in ("learning_rate", "epochs", "weight")}
         if not any(lists.values()):
             raise ValueError("names nothing to try; give learning_rate, epochs or weight a list of values")
@@ -357,7 +359,7 @@ class Arm(Training):
 
     @field_validator("loss_layer", "rank", mode="before")
     @classmethod
-    def _one_is_a_list(cls, value):
+    def _one_is_a_list(cls, value: Any) -> Any:
         return value if isinstance(value, list) else [value]
 
     shuffle_translations: bool = Field(
@@ -390,7 +392,7 @@ class Evaluation(Section):
 
     @field_validator("hidden_states")
     @classmethod
-    def _first_carries_claims(cls, states):
+    def _first_carries_claims(cls, states: Any) -> Any:
         if states[0] == "loss-layer":
             raise ValueError("claims rest on the first one, which must be the same for all runs; put `output` or a number first")
         return states
@@ -456,7 +458,7 @@ class Translate(Section):
 
     @field_validator("shots")
     @classmethod
-    def _distinct(cls, shots):
+    def _distinct(cls, shots: Any) -> Any:
         if len(set(shots)) < len(shots):
             raise ValueError("a number of shots is named twice")
         return shots
@@ -506,7 +508,7 @@ class Text(Section):
     sha256: str = Field("", pattern=CHECKSUM, description="Checksum of an address's file.")
 
     @model_validator(mode="after")
-    def _address_has_a_checksum(self):
+    def _address_has_a_checksum(self) -> Self:
         if self.file.startswith(("http://", "https://")) and not self.sha256:
             raise KeyProblem(
                 ("sha256",), "is missing: an address needs the checksum of its file, so that everyone measures the same text; add it"
@@ -606,18 +608,18 @@ class Config(Section):
 
     @field_validator("seeds")
     @classmethod
-    def _distinct(cls, seeds):
+    def _distinct(cls, seeds: Any) -> Any:
         if isinstance(seeds, list) and len(set(seeds)) < len(seeds):
             raise ValueError(f"{next(seed for seed in seeds if seeds.count(seed) > 1)} is named twice; name each seed once")
         return seeds
 
     @field_validator("text", mode="before")
     @classmethod
-    def _a_path_is_a_file(cls, value):
+    def _a_path_is_a_file(cls, value: Any) -> Any:
         return {key: {"file": one} if isinstance(one, str) else one for key, one in value.items()} if isinstance(value, dict) else value
 
     @model_validator(mode="after")
-    def _one_number_of_folds(self):
+    def _one_number_of_folds(self) -> Self:
         for name, pair in self.pairs.items():
             if pair.split is not None and pair.split.folds != self.split.folds:
                 raise KeyProblem(
@@ -627,8 +629,9 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _anchors_have_text(self):
-        for place, section in {("training",): self.training, **{("arms", name): arm for name, arm in self.arms.items()}}.items():
+    def _anchors_have_text(self) -> Self:
+        sections: dict[tuple[str, ...], Training | Arm] = {("training",): self.training}
+        for place, section in (sections | {("arms", name): arm for name, arm in self.arms.items()}).items():
             if section.anchor is None:
                 continue
             for language in section.anchor.text or sorted({language for pair in self.pairs for language in pair.split("-")}):
@@ -637,7 +640,7 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _parents_exist(self):
+    def _parents_exist(self) -> Self:
         for name, arm in self.arms.items():
             if name == "baseline" or name.startswith("baseline-"):
                 raise KeyProblem(("arms", name), "`baseline` is what the untrained model is called in the tables; rename the arm")

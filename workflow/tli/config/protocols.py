@@ -24,7 +24,7 @@ MODULES = {"q_proj", "v_proj"}
 
 
 def protocol(config: Config) -> str:
-    """ "paper-text", "paper-code", "controlled" (the default, without the traps of the two) or "custom".
+    """One of "paper-text", "paper-code", "controlled" (the default, without the traps of the two) or "custom".
 
     Every arm counts with all that it inherits; zero arms and budgets of pairs do not. An arm that adapts a number of blocks
     below its loss is controlled too, as long as the loss reaches them.

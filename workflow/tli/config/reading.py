@@ -50,7 +50,7 @@ def parse(values: dict, paths: Sequence[str | Path] = ()) -> Config:
     try:
         config = Config.model_validate(with_own_resources(values))
     except ValidationError as error:
-        raise refusal(paths, problems_of(error.errors())) from None
+        raise refusal(paths, problems_of([dict(one) for one in error.errors()])) from None
     if apart := trials_apart(config) if _tunes(config) else []:
         raise refusal(paths, (_uneven(*one, paths) for one in apart))
     config._files = tuple(map(str, paths))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import types
+from collections.abc import Collection, Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import yaml
@@ -72,7 +73,7 @@ def all_keys() -> set[str]:
     return found
 
 
-def _table(section: type[BaseModel], skip: set[str] = frozenset()) -> str:
+def _table(section: type[BaseModel], skip: Collection[str] = ()) -> str:
     rows = ["| key | type | default | meaning | example |", "|---|---|---|---|---|"]
     for name, field in section.model_fields.items():
         if name not in skip:
@@ -81,7 +82,7 @@ def _table(section: type[BaseModel], skip: set[str] = frozenset()) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _kind(annotation: Any, metadata=()) -> str:
+def _kind(annotation: Any, metadata: Sequence[Any] = ()) -> str:
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
         return _kind(inner[0], inner[1:])
@@ -100,7 +101,7 @@ def _kind(annotation: Any, metadata=()) -> str:
     return f"{plain} {bounds}".strip()
 
 
-def _bounds(metadata) -> str:
+def _bounds(metadata: Sequence[Any]) -> str:
     words = []
     for mark in metadata:
         for inner in [mark, *getattr(mark, "metadata", [])]:

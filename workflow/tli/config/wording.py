@@ -18,7 +18,7 @@ SHORT = 60  # characters of a value that are shown
 
 
 def problems_of(errors: list[dict]) -> list[Problem]:
-    """pydantic's errors as problems, one a key: the branches of a union complain each for itself, and the deepest is to the point."""
+    """Pydantic's errors as problems, one a key: the branches of a union complain each for itself, and the deepest is to the point."""
     found: dict[Key, Problem] = {}
     for error in errors:
         problem = _problem(error)
@@ -42,9 +42,11 @@ def _problem(error: dict) -> Problem:
     if is_name and (options := list(_options(wanted))):
         return Problem(key, f"unknown name; {nearest(str(key[-1]), options)}")
     if is_name:
-        what = "the name of a pair, in lower-case letters and digits, is like swh-eng" if key[0] == "pairs" else (
-            "the name becomes part of paths; use lower-case letters, digits and '-'"
-        )  # fmt: skip
+        what = (
+            "the name of a pair, in lower-case letters and digits, is like swh-eng"
+            if key[0] == "pairs"
+            else ("the name becomes part of paths; use lower-case letters, digits and '-'")
+        )
         return Problem(key, f"{what}; rename it")
     if value is None:
         return Problem(key, f"is empty; take the key out, or give it a value, such as {_example(key, wanted)}")
@@ -76,11 +78,13 @@ def _yaml(value: Any) -> str:
 
 
 def _walk(location: tuple) -> tuple[Key, Any, bool]:
-    """pydantic's location -> the user's key, what is wanted there, and whether it is the key's own name that is wrong.
+    """Pydantic's location -> the user's key, what is wanted there, and whether it is the key's own name that is wrong.
 
     pydantic puts the branch of a union into its locations; no user wrote that.
     """
-    key, wanted, above = [], Config, None
+    key: list = []
+    wanted: Any = Config
+    above: Any = None
     union: Any = None  # the union whose branch was the last part
     for part in location:
         wanted = _bare(wanted)

@@ -1,5 +1,6 @@
 """What speaks against believing a design. Said before it runs (`tli plan`, a dry run, the start) from the config and the lists, and
-in the report from what was measured, in the same words."""
+in the report from what was measured, in the same words.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +18,8 @@ Sizes = Mapping[str, int]  # split -> pairs, of one list
 @dataclass(frozen=True)
 class Remark:
     """One remark: a serious one speaks against a claim, a note is to be known. `about` is "model, pair", a model, a pair or "";
-    where the same holds for several of them, all, joined by semicolons."""
+    where the same holds for several of them, all, joined by semicolons.
+    """
 
     about: str
     text: str
@@ -25,21 +27,24 @@ class Remark:
 
 
 def few_seeds(count: int) -> str:
-    """ "" for enough, as from all that follow."""
+    """The doubt in words; "" for enough, as from all that follow."""
     return f"Only {count} seed{'s' * (count > 1)}: below {FEW_SEEDS} no claim can rest on them." if 0 < count < FEW_SEEDS else ""
 
 
 def few_heldout(pairs: int) -> str:
+    """The doubt in words; "" for enough."""
     return f"Only {pairs} held-out pairs: below {FEWEST_QUERIES} the test is underpowered." if pairs < FEWEST_QUERIES else ""
 
 
 def few_select(pairs: int) -> str:
+    """The doubt in words; "" for enough."""
     if pairs >= FEWEST_QUERIES:
         return ""
     return f"The best layer is chosen on {pairs} select pairs: below {FEWEST_QUERIES} the choice is underpowered."
 
 
 def no_placebo(arms: Sequence[str]) -> str:
+    """arms: those without one."""
     return f"No placebo for {', '.join(arms)}: a gain there may come from any training at all." if arms else ""
 
 

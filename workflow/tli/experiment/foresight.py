@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -75,4 +76,5 @@ def _split(experiment: Experiment, pair: str) -> pd.DataFrame:
     path = Path(experiment.layout.lexicon(pair)["pairs"])
     if path.exists():
         return tables.read(path, tables.PAIRS)
-    return lexicon.prepare_union(Job.of(experiment, "lexicon", pair=pair).lists)[pair].pairs
+    job: Any = Job.of(experiment, "lexicon", pair=pair)
+    return lexicon.prepare_union(job.lists)[pair].pairs

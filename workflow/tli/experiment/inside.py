@@ -47,7 +47,7 @@ def maps_inside(
     return found
 
 
-def read_maps_inside(job, layers: int, judged: Sequence[tuple[int, int]]) -> list[Subject]:
+def read_maps_inside(job: Any, layers: int, judged: Sequence[tuple[int, int]]) -> list[Subject]:
     """Those of the job's part; its inputs name the scan's maps and the list."""
     if not job.content.inside:
         return []

@@ -6,6 +6,7 @@ import os
 import re
 from math import ceil
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -36,7 +37,7 @@ def inspect(experiment: Experiment) -> dict[str, dict[str, int]]:
     for model in config.models:
         problems += _model_problems(experiment, model)
     problems += _reach_problems(experiment, min((depth for depth in layers.values() if depth), default=0))
-    union, sizes = lexicon.Union(), {}
+    union, sizes = lexicon.Union(), dict[str, Any]()
     for pair in config.pairs:
         found, wrong = _list(experiment, pair, union)
         problems += wrong
@@ -122,7 +123,8 @@ def _reach_problems(experiment: Experiment, depth: int) -> list[Problem]:
             problems.append(Problem(written_at(config, name, "loss_layer"), text))
         if spec.allow_unreached or spec.is_full:
             continue
-        asked = {"reachable": 0, "all": depth}.get(spec.adapted_blocks, spec.adapted_blocks)
+        named = {"reachable": 0, "all": depth}
+        asked = int(named.get(str(spec.adapted_blocks), spec.adapted_blocks))
         shown = "all blocks" if spec.adapted_blocks == "all" else f"{asked} blocks"
         problems += [
             Problem(

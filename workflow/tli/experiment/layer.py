@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from tli.errors import CellError
 from tli.io import tables
 from tli.specs import TrainSpec
 
 
-def resolve_layer(layer: str, layers: int, choice: str | None) -> int:
+def resolve_layer(layer: str, layers: int, choice: str | os.PathLike | None) -> int:
     """The hidden state of the loss as a number: `best` by the scan's table `choice`, `output` is L. Raises CellError."""
     if layer == "best":
+        if choice is None:
+            raise CellError("loss_layer best: no scan has chosen one yet; run scan first")
         table = tables.read(choice, tables.CHOICE)
         if not len(table):
             raise CellError(
@@ -27,8 +31,8 @@ def resolve_layer(layer: str, layers: int, choice: str | None) -> int:
 
 def adapted_blocks(spec: TrainSpec, loss_layer: int, layers: int, arm: str) -> int:
     """How many blocks carry an adapter. Raises CellError for blocks that the loss cannot reach, unless they are allowed."""
-    asked = {"reachable": loss_layer, "all": layers}.get(spec.adapted_blocks, spec.adapted_blocks)
-    asked = min(int(asked), layers)
+    named = {"reachable": loss_layer, "all": layers}
+    asked = min(int(named.get(str(spec.adapted_blocks), spec.adapted_blocks)), layers)
     if asked > loss_layer and not spec.allow_unreached:
         raise CellError(
             f"arms.{arm}: adapters are asked for on {asked} blocks, but a loss at hs[{loss_layer}] reaches only the first "

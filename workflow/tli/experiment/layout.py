@@ -58,7 +58,8 @@ class Layout:
 
     def scan(self, model: str, pair: str) -> dict[str, str]:
         """Of a model and pair: scan, choice (of `best`), words, tokens, audit (of tokens); of free maps what chose them and, as of runs,
-        similarities and metrics."""
+        similarities and metrics.
+        """
         files = {"scan": "scan.tsv", "choice": "best.tsv", "words": "words.tsv", "tokens": "tokens.tsv", "audit": "audit.tsv"}
         files |= {"maps": "maps.tsv"}
         files |= {"map_similarities": "maps-similarities.parquet", "map_metrics": "maps-metrics.tsv"}

@@ -35,6 +35,7 @@ def model_spec(config: Config, model: str, store: str = "") -> ModelSpec:
 
 
 def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
+    """How a pair's list is prepared and split."""
     section = config.pairs[pair]
     split = section.split or config.split
     columns = tuple(section.columns) if isinstance(section.columns, list) else section.columns
@@ -50,6 +51,7 @@ def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
 
 
 def scan_spec(config: Config) -> ScanSpec:
+    """What a scan asks."""
     return ScanSpec(**config.scan.model_dump(), poolings=tuple(config.pooling.scan))
 
 
@@ -58,11 +60,11 @@ def maps_spec(config: Config) -> MapsSpec:
     folds = config.split.folds > 1
     states = {state for state in config.evaluation.hidden_states if isinstance(state, int)}
     if folds:  # few states are measured then: those that the grid names are among them
-        states |= {state for arm in expand_arms(config).values() for state in map(str, arm.loss_layers) if state.isdigit()}
+        states |= {int(layer) for arm in expand_arms(config).values() for layer in arm.loss_layers if layer.isdigit()}
     return MapsSpec(
         names=tuple(config.maps),
         twins=() if folds else tuple(config.seed_list[:TWINS]),
-        states=tuple(sorted(map(int, states))),
+        states=tuple(sorted(states)),
         csls_k=config.scan.csls_k,
     )
 
@@ -73,6 +75,7 @@ def maps_inside(config: Config) -> tuple[str, ...]:
 
 
 def measure_spec(config: Config) -> MeasureSpec:
+    """What an evaluation asks of words."""
     section = config.evaluation
     return MeasureSpec(
         hidden_states=tuple(section.hidden_states),
@@ -91,6 +94,7 @@ def trial_measure_spec(config: Config) -> MeasureSpec:
 
 
 def transfer_spec(config: Config) -> TransferSpec:
+    """What a transfer job asks."""
     section = config.transfer
     return TransferSpec(
         **section.model_dump(exclude={"tasks", "translate"}), tasks=tuple(section.tasks), translate=translate_spec(section.translate)
@@ -98,10 +102,12 @@ def transfer_spec(config: Config) -> TransferSpec:
 
 
 def translate_spec(section: Translate | None) -> TranslateSpec | None:
+    """What is asked of translation by prompt; None where nothing is."""
     return None if section is None else TranslateSpec(**section.model_dump(exclude={"shots"}), shots=tuple(section.shots))
 
 
 def statistics_spec(config: Config) -> StatisticsSpec:
+    """How results are tested."""
     return StatisticsSpec(**config.statistics.model_dump(), claim_at=config.evaluation.hidden_states[0], pooling=config.pooling.evaluate[0])
 
 

@@ -14,6 +14,8 @@ from tli.subjects import Subject
 
 @dataclass(frozen=True, eq=False)
 class TrainedRun:
+    """A run of the grid and what its training left behind."""
+
     run: GridRun
     record: dict[str, Any]  # what the train stage wrote of it
     folder: str

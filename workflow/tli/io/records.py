@@ -39,6 +39,7 @@ def read_check(path: str | Path) -> CheckRecord:
 
 
 def write_check(record: CheckRecord, path: str | Path) -> None:
+    """Written whole or not at all."""
     write_json(asdict(record), path)
 
 

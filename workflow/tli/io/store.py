@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pandas as pd
+
 from tli.io.atomic import whole
 
 
@@ -47,12 +49,13 @@ def get(store: Path, kind: str, key: dict, build: Callable[[Path], None]) -> tup
         return found, False
     with make(store, kind, key) as folder:
         build(folder)
-    return find(store, kind, key), True
+    return Path(store) / kind / digest(key), True
 
 
 def sweep(store: Path, idle: float = 86_400) -> int:
     """Remove what killed processes left: hidden folders, half written, in which nothing changed for `idle` seconds, and
-    checkpoints of trainings that nobody went on with for thirty times as long. Returns how many."""
+    checkpoints of trainings that nobody went on with for thirty times as long. Returns how many.
+    """
     found = [(folder, idle) for folder in Path(store).glob("*/.*") if folder.is_dir()]
     found += [(folder, 30 * idle) for folder in Path(store).glob("checkpoints/[!.]*")]
     dead = [f for f, limit in found if time.time() - max(p.stat().st_mtime for p in [f, *f.rglob("*")]) > limit]
@@ -80,6 +83,6 @@ def link(unit: Path, output: Path) -> None:
             shutil.copytree(unit, beside)
 
 
-def digest_table(table) -> str:
+def digest_table(table: pd.DataFrame) -> str:
     """Digest of a table's cells and columns, independent of its index."""
     return hashlib.sha256(table.to_csv(index=False).encode()).hexdigest()

@@ -267,7 +267,8 @@ VERDICTS = [
     "gap_same_p",  # adjusted, of TOST: the gap has not changed by more than the margin
     "detectable",  # the smallest change that the whole claim would have found with 80 % power
     "verdict",  # one of facts.VERDICTS
-    "sentence",
+    "in_short",  # the verdict and what the lines under it add: "aligns better, but the model is damaged"
+    "sentence",  # the figures that it rests on
 ]
 VERDICT_LINES = [
     *CELL,
@@ -461,7 +462,8 @@ def stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
 
     Column by column, so that no more than the parts and one column more is held at a time.
     """
-    names, pieces = parts[0].columns, []
+    names = parts[0].columns
+    pieces: list[dict[str, Any]] = []
     while parts:
         part = parts.pop(0)
         if len(part) or (not parts and not pieces):  # text of no rows has no type that could be joined
@@ -486,9 +488,57 @@ def joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
 
 
 TEXT = {
-    "model", "pair", "arm", "layer", "rank", "run", "map", "method", "placebo_of", "baseline", "same_as", "pair_id", "source",
-    "target", "alternatives", "category", "component", "split", "provenance", "pooling", "criterion", "objective", "device",
-    "adapter", "unit", "stage_versions", "side", "form", "task", "language", "item", "test", "level", "family", "metric", "contrast",
-    "note", "direction", "pool", "stratum", "rung", "name", "part", "verdict", "line", "answer", "sentence", "rival", "aligned_id",
-    "reason", "word_form", "unknown_forms",
-}  # fmt: skip
+    "model",
+    "pair",
+    "arm",
+    "layer",
+    "rank",
+    "run",
+    "map",
+    "method",
+    "placebo_of",
+    "baseline",
+    "same_as",
+    "pair_id",
+    "source",
+    "target",
+    "alternatives",
+    "category",
+    "component",
+    "split",
+    "provenance",
+    "pooling",
+    "criterion",
+    "objective",
+    "device",
+    "adapter",
+    "unit",
+    "stage_versions",
+    "side",
+    "form",
+    "task",
+    "language",
+    "item",
+    "test",
+    "level",
+    "family",
+    "metric",
+    "contrast",
+    "note",
+    "direction",
+    "pool",
+    "stratum",
+    "rung",
+    "name",
+    "part",
+    "verdict",
+    "line",
+    "answer",
+    "sentence",
+    "rival",
+    "aligned_id",
+    "reason",
+    "word_form",
+    "unknown_forms",
+    "in_short",
+}

@@ -1,10 +1,10 @@
-"""Word lists: read from many formats, cleaned on the record, audited, split without leaks. No torch.
+r"""Word lists: read from many formats, cleaned on the record, audited, split without leaks. No torch.
 
 spec = LexiconSpec(format="gatitos", columns=("target", "source"))
 raw = read("data/en_ln.tsv", "lin-eng", spec)
 pairs, changes = clean(raw)
 pairs, aside = split(pairs, spec.split)
-print("\\n".join(audit_lines(audit(pairs, changes=changes))))
+print("\n".join(audit_lines(audit(pairs, changes=changes))))
 """
 
 from tli.errors import LexiconError

@@ -82,7 +82,8 @@ def _in_order(division: Division, new_split: Callable[[int], set[str]]) -> tuple
     A pair that shares a form with components of different splits gets a reason and joins none. `new_split` gives the
     split of a component that a pair starts, or an empty set where that is decided later.
 
-    Returns:
+    Returns
+    -------
         pair -> component, component -> its splits (several only where the given splits leak), and the components that hold a
         form of an earlier list.
     """

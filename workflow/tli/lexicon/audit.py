@@ -32,7 +32,8 @@ def audit(
         aside: the pairs that `split` set aside, each with its reason.
         by: what counts as a leak, as in `split`.
 
-    Returns:
+    Returns
+    -------
         "figures": {name: number}; and tables: "duplicates" (the same source and target), "repeated_anchors" (a source
         in several pairs), "shared_translations" (a target form that several sources accept), "cognates", "mixed_scripts",
         "categories", "tokens" (per side, split), "shared_tokens", "splits", "balance" (train against held-out;

@@ -74,7 +74,8 @@ def audit_file(
         tokenize: as for `audit`.
         compare: other lists that this one must not be a copy of (default: the files of equal size beside it).
 
-    Raises:
+    Raises
+    ------
         LexiconError: when the file cannot be read as a word list at all.
     """
     from tqdm import tqdm

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -15,7 +17,7 @@ class Changes:
         self._places = raw[["file", "line"]]
         self._tables: list[pd.DataFrame] = []
 
-    def add(self, rows, action: str, field: str, before, after, reason) -> None:
+    def add(self, rows: Any, action: str, field: str, before: Any, after: Any, reason: Any) -> None:
         """A record for each of `rows` (index of raw); `before`, `after`, `reason`: a text for all, or one for each."""
         rows = pd.Index(rows)
         if not len(rows):

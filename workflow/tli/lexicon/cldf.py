@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from tli.lexicon.forms import fail
 from tli.lexicon.languages import same_language
@@ -25,7 +26,7 @@ def read_cldf(
         ids["target"] = _language_ids(codes, file.target_language, target_id, "target", file.path)
         both = set(ids["source"]) & set(ids["target"])
         if both:
-            raise fail(f"the language {sorted(both)[0]!r} is asked for on both sides", "check the codes", file=file.path)
+            raise fail(f"the language {min(both)!r} is asked for on both sides", "check the codes", file=file.path)
     concepts = _concepts(data)
     forms: dict[str, dict[str, list[tuple[str, int]]]] = {"source": {}, "target": {}}
     side_of = {language: side for side, languages in ids.items() for language in languages}
@@ -54,7 +55,9 @@ def read_cldf(
     return _joined(forms, concepts, origin, file.languages) + empty
 
 
-def _joined(forms, concepts, file, languages) -> list[dict]:
+def _joined(
+    forms: dict[str, dict[str, list[tuple[str, int]]]], concepts: dict[str, tuple[str, str]], file: str, languages: tuple[str, str]
+) -> list[dict]:
     rows = []
     for concept in [*forms["source"], *(name for name in forms["target"] if name not in forms["source"])]:
         named = {side: forms[side].get(concept, []) for side in forms}
@@ -71,7 +74,7 @@ def _joined(forms, concepts, file, languages) -> list[dict]:
     return rows
 
 
-def _open(path):
+def _open(path: str) -> Any:
     from pycldf import Dataset
 
     place = Path(path)
@@ -91,7 +94,7 @@ def _open(path):
     return data
 
 
-def _languages(data) -> dict[str, set[str]]:
+def _languages(data: Any) -> dict[str, set[str]]:
     """Language id -> its codes."""
     codes: dict[str, set[str]] = {}
     if data.get("LanguageTable"):
@@ -118,7 +121,7 @@ def _language_ids(codes: dict[str, set[str]], language: str, told: str | list[st
     return ids
 
 
-def _concepts(data) -> dict[str, tuple[str, str]]:
+def _concepts(data: Any) -> dict[str, tuple[str, str]]:
     """Concept id -> (gloss, semantic field)."""
     if not data.get("ParameterTable"):
         return {}

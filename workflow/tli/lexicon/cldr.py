@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from tli.lexicon.forms import fail
 from tli.lexicon.languages import short
@@ -23,12 +24,12 @@ KINDS = {
 }
 
 
-def _data(locale: str):
+def _data(locale: str) -> Any:
     # A copy of its own: where a locale inherits an alias from the root, Babel writes the resolved names into data that
     # all locales share, so that the next locale asked would answer with this one's months (Babel 2.18).
     from babel import localedata
 
-    return localedata.LocaleDataDict(copy.deepcopy(localedata.load(locale)))
+    return localedata.LocaleDataDict(copy.deepcopy(dict[Any, Any](localedata.load(locale))))
 
 
 def terms(locale: str, kind: str) -> dict[str, str]:
@@ -48,7 +49,7 @@ def terms(locale: str, kind: str) -> dict[str, str]:
     return {name: text for name, text in named.items() if text and root.get(name) != text}
 
 
-def _named(data, kind: str) -> dict[str, str]:
+def _named(data: Any, kind: str) -> dict[str, str]:
     if kind in {"territories", "languages", "scripts"}:
         return {str(name): text for name, text in data[kind].items()}
     if kind == "currencies":

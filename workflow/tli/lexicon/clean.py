@@ -5,6 +5,8 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -53,7 +55,7 @@ class Rules:
     max_characters: int = 200
     strict: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.identical not in {"drop", "keep"}:
             raise fail(f"identical is {self.identical!r}", "use drop or keep")
 
@@ -69,12 +71,14 @@ def clean(raw: pd.DataFrame, rules: Rules | None = None) -> tuple[pd.DataFrame, 
         raw: table of `read` (RAW, `problem`, lemma columns if any).
         rules: see Rules.
 
-    Returns:
+    Returns
+    -------
         pairs: merging.CLEAN (+ lemmas), one row a pair in the order of the input; alternatives '|'-joined; cognate in [0, 1].
         changes: CHANGES; action is changed, dropped or merged. Each raw row is the base of a pair or has a record
         dropped or merged, or both where a cell named several sources.
 
-    Raises:
+    Raises
+    ------
         LexiconError: only for unusable arguments, or if strict.
     """
     rules = rules or Rules()
@@ -109,12 +113,16 @@ def clean(raw: pd.DataFrame, rules: Rules | None = None) -> tuple[pd.DataFrame, 
     return pairs, record
 
 
-def _mapped(column: pd.Series, function: Callable[[str], str]) -> pd.Series:
+def _mapped(column: pd.Series, function: Callable[[str], Any]) -> pd.Series:
     """`function` of each cell, called once for each distinct text."""
     codes, distinct = pd.factorize(column.to_numpy(dtype=object))
     new = np.empty(max(1, len(distinct)), dtype=object)
     new[: len(distinct)] = [function(text) for text in distinct]
     return pd.Series(new[codes], index=column.index, dtype=object)
+
+
+def _joined_parts(marks: str, text: str) -> str:
+    return "\x1f".join(parts(text, marks))
 
 
 def _side(changes: Changes, usable: pd.DataFrame, side: str, language: str, separators: str) -> pd.DataFrame:
@@ -133,12 +141,12 @@ def _side(changes: Changes, usable: pd.DataFrame, side: str, language: str, sepa
         for reason, step in steps:
             column = _step(changes, column, column.index, field, reason, step)
         marks = separators if side == "source" or "|" in separators else separators + "|"  # "|" joins alternatives
-        joined = _mapped(column, lambda text, marks=marks: "\x1f".join(parts(text, marks)))
+        joined = _mapped(column, partial(_joined_parts, marks))
         commas = column.index[_mapped(column, has_comma).astype(bool)] if "," in marks else column.index[:0]
         phrases = commas[usable.loc[commas, "target" if side == "source" else "source"].map(is_phrase).astype(bool)]
         if len(phrases):
             others = marks.replace(",", "")
-            joined[phrases] = _mapped(column[phrases], lambda text, marks=others: "\x1f".join(parts(text, marks)))
+            joined[phrases] = _mapped(column[phrases], partial(_joined_parts, others))
         split = [text.split("\x1f") for text in joined.tolist()]
         counts = np.array([len(forms) for forms in split], dtype=np.int64)
         if field == side:
@@ -163,11 +171,15 @@ def _side(changes: Changes, usable: pd.DataFrame, side: str, language: str, sepa
     return table
 
 
-def _step(changes: Changes, column: pd.Series, rows, field: str, reason: str, step: Callable[[str], str]) -> pd.Series:
+def _step(changes: Changes, column: pd.Series, rows: Any, field: str, reason: str, step: Callable[[str], str]) -> pd.Series:
     new = _mapped(column, step)
     changed = (new != column).to_numpy()
     changes.add(pd.Index(rows)[changed], "changed", field, column[changed], new[changed], reason)
     return new
+
+
+def _in_script(script: str, form: str) -> bool:
+    return in_script(form, script)
 
 
 def _reasons(long: pd.DataFrame, rules: Rules) -> pd.Series:
@@ -184,8 +196,8 @@ def _reasons(long: pd.DataFrame, rules: Rules) -> pd.Series:
         forms = long.loc[reason == "", side]
         script = majority_script(forms.unique().tolist()) if script is None else script
         if script:
-            wrong = _mapped(forms, lambda form, s=script: "" if in_script(form, s) else "x")
-            mark((wrong.reindex(long.index) == "x"), f"{side} is not written in {script}")
+            right = _mapped(forms, partial(_in_script, script)).reindex(long.index)
+            mark(right.isin([False]), f"{side} is not written in {script}")
     if rules.identical == "drop":
         mark(long["source_key"] == long["target_key"], "source and target are the same")
     return reason

@@ -30,10 +30,12 @@ def deal_folds_of_union(lists: Mapping[str, pd.DataFrame], folds: int, seed: int
         by: what joins pairs of different lists; inside a list its column `component` does. Lemmas, which the tables do not
             hold, join pairs of one list only.
 
-    Returns:
+    Returns
+    -------
         name -> fold by pair_id (int64).
 
-    Raises:
+    Raises
+    ------
         LexiconError: fewer than 2 folds, or than components to deal in a list.
     """
     if folds < 2:
@@ -45,7 +47,7 @@ def deal_folds_of_union(lists: Mapping[str, pd.DataFrame], folds: int, seed: int
     counts = np.zeros((group.max(initial=-1) + 1, len(lists)), dtype=np.int64)  # [components, lists]
     np.add.at(counts, (group, column), 1)
     limits = np.array([max(1, LARGE * len(pairs)) for pairs in lists.values()])
-    dealt = (counts <= limits).all(axis=1)
+    dealt = np.asarray((counts <= limits).all(axis=1))
     dealt[group[(table["split"] == "select").to_numpy()]] = False
     for name, number in zip(lists, (counts[dealt] > 0).sum(axis=0)):
         if number < folds:

@@ -25,6 +25,8 @@ LEMMAS = ["source_lemma", "target_lemma"]
 
 
 class Format(NamedTuple):
+    """How files of one format are read."""
+
     reader: Callable[..., list[dict]]
     strict: bool
     about: str
@@ -73,10 +75,12 @@ def read(
         strict: whether an empty cell, a repeated row, a NUL byte, text in another encoding or a line with too few
             columns is an error (default for tsv and csv) or a row to be dropped on the record (the others).
 
-    Returns:
+    Returns
+    -------
         A row an entry: RAW (+ LEMMAS where given) + `problem` ("" for a usable row); `attrs` holds the two languages.
 
-    Raises:
+    Raises
+    ------
         LexiconError: with file, line, reason and mend.
     """
     spec = spec or LexiconSpec()

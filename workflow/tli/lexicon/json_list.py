@@ -29,16 +29,18 @@ def read_json(file: ListFile, *, encoding: str = "utf-8") -> list[dict]:
     for line, _ in lines:
         starts.append(starts[-1] + len(line) + 1)
     keys = _keys(file)
-    rows, given, objects = [], set(), 0
+    given: set[str] = set()
+    rows: list[dict] = []
+    objects = 0
     for place, item in _objects(text, path, starts):
-        line = bisect.bisect_right(starts, place)
+        number = bisect.bisect_right(starts, place)
         if not isinstance(item, dict):
-            rows.append({"source": "", "target": "", "line": line, "problem": "is no object"})
+            rows.append({"source": "", "target": "", "line": number, "problem": "is no object"})
             continue
         objects += 1
         row, problem = _row(item, keys, by_our_names=file.columns is None)
         given |= row.keys()
-        rows.append({"source": "", "target": "", **row, "line": line, "problem": problem})
+        rows.append({"source": "", "target": "", **row, "line": number, "problem": problem})
     missing = [name for name in ("source", "target") if name not in given]
     if objects and missing:
         raise fail(
@@ -89,7 +91,8 @@ def _objects(text: str, path: str, starts: list[int]) -> Iterator[tuple[int, obj
     listed = text[place : place + 1] == "["
     place += listed
     while True:
-        place = _GAP.match(text, place).end()
+        gap = _GAP.match(text, place)
+        place = gap.end() if gap else place
         if place >= len(text):
             if listed:
                 raise fail("the list does not end", "add the missing ]", file=path, line=len(starts) - 1)

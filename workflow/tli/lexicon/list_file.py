@@ -41,10 +41,8 @@ def lines_of(path: str, encoding: str = "utf-8") -> list[tuple[str, str]]:
         text = None
     except LookupError as error:
         raise fail(f"the encoding {encoding!r} is unknown", "use utf-8, latin-1, cp1252, ...", file=path) from error
-    if text is not None:
-        parts = text.split("\n")
-    else:  # some line is wrong: find out which
-        parts = data.split(b"\n")
+    # Where some line is wrong, find out which.
+    parts: list[str] | list[bytes] = text.split("\n") if text is not None else data.split(b"\n")
     if parts and not parts[-1]:
         parts.pop()
     return [_decoded(part, encoding) for part in parts]
@@ -54,12 +52,14 @@ def _decoded(line: str | bytes, encoding: str) -> tuple[str, str]:
     problem = ""
     if isinstance(line, bytes):
         try:
-            line = line.decode(encoding)
+            text = line.decode(encoding)
         except UnicodeDecodeError as error:
-            line, problem = line.decode(encoding, "replace"), f"not {encoding} text at byte {error.start + 1}"
-    if "\0" in line:
-        problem, line = problem or "holds a NUL byte", line.replace("\0", "")
-    return line.rstrip("\r"), problem
+            text, problem = line.decode(encoding, "replace"), f"not {encoding} text at byte {error.start + 1}"
+    else:
+        text = line
+    if "\0" in text:
+        problem, text = problem or "holds a NUL byte", text.replace("\0", "")
+    return text.rstrip("\r"), problem
 
 
 _TITLES = {

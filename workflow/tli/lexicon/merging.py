@@ -25,7 +25,8 @@ def merged(changes: Changes, raw: pd.DataFrame, long: pd.DataFrame, merge: bool)
         long: one row a (source form, translation): row (of raw), part, source, target, source_key, target_key.
         merge: False merges exact repetitions only.
 
-    Returns:
+    Returns
+    -------
         CLEAN (+ lemmas), one row a pair.
     """
     for name in [n for n in ("category", "split", "provenance", "file", "line", *LEMMAS) if n in raw.columns]:

@@ -12,7 +12,7 @@ class Placement:
     lists that share no language) put it on both sides.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._component: dict[str, str] = {}  # form -> a component
         self._list: dict[str, str] = {}  # form -> the first list that has it
         self._joined: dict[str, str] = {}  # component -> the earlier one that it was joined to, or itself

@@ -50,7 +50,7 @@ class Union:
     the lists before it are all that its job has to read.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._prepared: dict[str, Prepared] = {}
         self._links: dict[str, list[list[str]]] = {}
         self._takes_part: dict[str, bool] = {}

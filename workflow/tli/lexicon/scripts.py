@@ -90,6 +90,6 @@ def majority_script(forms: list[str]) -> str:
             counts[script] = counts.get(script, 0) + number
     if not counts:
         return ""
-    if counts.get("Hira", 0) + counts.get("Kana", 0) and max(counts, key=counts.get) in _COMPOUND["Jpan"]:
+    if counts.get("Hira", 0) + counts.get("Kana", 0) and max(counts, key=counts.__getitem__) in _COMPOUND["Jpan"]:
         return "Jpan"
-    return max(sorted(counts), key=counts.get)
+    return max(sorted(counts), key=counts.__getitem__)

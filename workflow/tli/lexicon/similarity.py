@@ -12,6 +12,9 @@ def edit_distance(first: list[str], second: list[str]) -> np.ndarray:
 
     One row of the dynamic programme is an array operation over all pairs whose first word has one length: an insertion
     chain within a row, D[j] = min_k<=j (T[k] + j - k), is a running minimum of T[k] - k.
+
+    >>> edit_distance(["kitten", "maji"], ["sitting", "maji"]).tolist()
+    [3, 0]
     """
     if len(first) != len(second):
         raise ValueError(f"{len(first)} words against {len(second)}: give as many of each")

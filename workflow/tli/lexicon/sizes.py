@@ -18,7 +18,8 @@ def exact_sizes(sizes: np.ndarray, large: np.ndarray, need: dict[str, int], have
         need: split -> pairs still wanted; a split that is not named takes the rest, train before others.
         have: split -> pairs it has already, for the messages.
 
-    Raises:
+    Raises
+    ------
         LexiconError: when the sizes cannot be met, with the nearest that can.
     """
     total = int(sizes.sum())

@@ -48,10 +48,12 @@ def split(
         placement: what the lists before have settled. A component that holds one of their forms has their split and their name
             for it; a pair that would bridge two of their splits is set aside.
 
-    Returns:
+    Returns
+    -------
         The pairs (columns tables.PAIRS, order kept), and the pairs set aside (ASIDE), each with its reason.
 
-    Raises:
+    Raises
+    ------
         LexiconError: a leak, a size that cannot be met (with the nearest), a split left empty (naming the largest
             component), an unknown split.
     """
@@ -129,7 +131,7 @@ def _given(pairs: pd.DataFrame) -> pd.Series:
             f"the split {given[place]!r} of {pairs['source'][place]!r} is not known",
             f"use {', '.join(SPLITS)}, or leave it empty",
             file=str(file),
-            line=line or 0,
+            line=int(line or 0),
         )
     return given
 

@@ -20,21 +20,28 @@ _WORDS_WITH_SLASH = re.compile(r"^[^\W\d_]{2,}(?:/[^\W\d_]{2,})+$")
 _COMMA = re.compile("[,،፣、，]")
 _DIGITS = re.compile(r"\d.\d$")
 _EDGES = re.compile(r"^[\s,،፣、，;|]+|[\s,،፣、，;|]+$")
-_SENTENCE = re.compile(r"[!?…。؟]$|[^\W\d_]{3,}\.$|[,،፣、，]\s*(?:and|or|but|nor)\s", re.I)
+_SENTENCE = re.compile(r"[!?…。؟]$|[^\W\d_]{3,}\.$|[,،፣、，]\s*(?:and|or|but|nor)\s", re.IGNORECASE)
 _ARTICLE = re.compile(r"^(the|an?)\s+(\S+)$", re.IGNORECASE)
-_INFINITIVE = re.compile(r"^to\s+(?!(?:me|you|him|her|it|us|them|the|a|an|this|that|where|which|whom|and)\b)(.+)$", re.I)
+_INFINITIVE = re.compile(r"^to\s+(?!(?:me|you|him|her|it|us|them|the|a|an|this|that|where|which|whom|and)\b)(.+)$", re.IGNORECASE)
 _KEEP_ARTICLE = {"lot", "few", "little", "bit", "while", "same", "most", "more", "one", "other"}
 
 
 def without_control(text: str) -> str:
+    """Without control and invisible characters."""
     return text if text.isascii() and text.isprintable() else _CONTROL.sub("", _INVISIBLE.sub("", text))
 
 
 def single_spaces(text: str) -> str:
+    """Runs of white space become one space; none at the ends."""
     return " ".join(text.split())
 
 
 def without_brackets(text: str) -> str:
+    """Without what stands in brackets.
+
+    >>> without_brackets("bank (of a river)")
+    'bank'
+    """
     if not _BRACKET.search(text):
         return text
     before = None
@@ -45,14 +52,21 @@ def without_brackets(text: str) -> str:
 
 
 def without_number(text: str) -> str:
+    """Without a number or superscript that counts homonyms."""
     return _SUPERSCRIPT.sub("", _NUMBERED.sub("", text))
 
 
 def without_quotes(text: str) -> str:
+    """Without quotes around the whole."""
     return text[1:-1].strip() if len(text) > 2 and _QUOTED.match(text) else text
 
 
 def without_gloss_words(text: str) -> str:
+    """Without the words that a gloss puts before an English noun or verb.
+
+    >>> without_gloss_words("to eat"), without_gloss_words("the moon"), without_gloss_words("a lot")
+    ('eat', 'moon', 'a lot')
+    """
     article = _ARTICLE.match(text)
     if article and article.group(2).casefold() not in _KEEP_ARTICLE:
         return article.group(2)
@@ -61,11 +75,16 @@ def without_gloss_words(text: str) -> str:
 
 
 def without_edges(text: str) -> str:
-    """Without commas, semicolons and bars at its two ends."""
+    """Without commas, semicolons and bars at its two ends.
+
+    >>> without_edges(", water;")
+    'water'
+    """
     return _EDGES.sub("", text)
 
 
 def has_comma(text: str) -> bool:
+    """Whether a comma stands between words."""
     return _COMMA.search(text) is not None
 
 
@@ -80,6 +99,9 @@ def synonyms(text: str) -> list[str]:
     A comma parts nothing inside brackets or quotes or between digits, in a sentence (an end mark, or a comma before a word
     such as "and"), and where a part has more than MOST_WORDS words; the last may have more after two others ("these, those,
     the ones that are meant").
+
+    >>> synonyms("big, large"), synonyms("1,5")
+    (['big', 'large'], ['1,5'])
     """
     pieces, depth, quoted, start = [], 0, False, 0
     for place, character in enumerate(text):

@@ -18,7 +18,7 @@ def _places(header: list[str], file: ListFile) -> dict[str, int]:
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise fail(f"the header names {repeated[0]!r} twice", "rename one of them", file=file.path, line=1)
-    wanted = dict(file.columns or {})
+    wanted = dict(file.columns) if isinstance(file.columns, dict) else {}
     unknown = [name for name in wanted if name not in NAMES]
     if unknown:
         raise fail(
@@ -74,7 +74,8 @@ def _header_problem(cells: list[str], file: ListFile) -> str:
 
 def _header_rows(records: Iterable[Record], file: ListFile) -> list[dict]:
     """Rows of a file with a header (columns: None or a map) or without (columns: a list)."""
-    rows, places, width, exact = [], None, 0, True
+    rows: list[dict] = []
+    places, width, exact = None, 0, True
     if isinstance(file.columns, (list, tuple)):
         places = _order(file)
         width, exact = max(places.values()) + 1, False

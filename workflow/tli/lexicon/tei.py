@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 from xml.etree.ElementTree import Element, ParseError, TreeBuilder
 
 from defusedxml import DefusedXmlException
@@ -41,9 +42,9 @@ TRANSLATIONS = {"trans", "translation", "translationEquivalent"}  # types of <ci
 class _Lines(TreeBuilder):
     """A tree whose elements know the line on which they start."""
 
-    parser = None
+    parser: Any = None
 
-    def start(self, tag, attributes):
+    def start(self, tag: Any, attributes: Any) -> Element:
         element = super().start(tag, attributes)
         element.set("line", str(self.parser.parser.CurrentLineNumber))
         return element
@@ -105,7 +106,8 @@ def _headword_language(root: Element, file: ListFile, headword: str | None) -> s
     if headword is not None:
         codes = [headword]
     else:
-        codes = [form.get(LANGUAGE) for tag in ("form", "orth") for form in root.iter(tag) if form.get(LANGUAGE)][:1]
+        given = (form.get(LANGUAGE) for tag in ("form", "orth") for form in root.iter(tag))
+        codes = [code for code in given if code][:1]
         name = re.match(r"([a-z]{2,3})-([a-z]{2,3})(?![a-z])", Path(file.path).name)
         codes += [name.group(1)] if name else []
     for code in codes:
@@ -168,7 +170,7 @@ def read_tei(file: ListFile, *, headword: str | None = None) -> list[dict]:
 
 def _rows(entry: Element, sides: tuple[str, str], other_language: str, defines: bool) -> list[dict]:
     """The rows of one entry; `sides` of its headword and of its translations, which are in `other_language`."""
-    line = int(entry.get("line"))
+    line = int(entry.attrib["line"])
     heads = [_text(orth) for orth in _descendants(entry, {"orth"})]
     head = heads[0] if heads else ""
     kind = next((_text(pos) for pos in _descendants(entry, {"pos"})), "")
@@ -178,7 +180,7 @@ def _rows(entry: Element, sides: tuple[str, str], other_language: str, defines: 
     for element in _descendants(entry, {"cit", "def"}):
         for text in [element] if element.tag == "def" else _descendants(element, {"quote"}, CLOSED | {"cit"}):
             why = _why_no_translation(element, text, other_language, defines)
-            place = int(text.get("line"))
+            place = int(text.attrib["line"])
             if why:
                 rows.append({sides[0]: head, sides[1]: _text(text), "line": place, "problem": why})
             elif _text(text):

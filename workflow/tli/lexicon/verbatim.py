@@ -22,7 +22,8 @@ def verbatim(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 
     Only a tab or line end inside a string becomes a space, on the record, since no table cell holds one.
 
-    Returns:
+    Returns
+    -------
         pairs: merging.CLEAN (+ lemmas), one row a usable row, in the order of the input.
         changes: CHANGES. What `clean` would have changed, merged or dropped has the action "left"; "dropped" are rows that
         the reader could not use.

@@ -53,9 +53,10 @@ def debiased_cka(x: np.ndarray, y: np.ndarray) -> float:
     n = len(x)
     if n < 4:
         return float("nan")
-    x, y = _centre(x), _centre(y)
-    if x is None or y is None:
+    one, other = _centre(x), _centre(y)
+    if one is None or other is None:
         return float("nan")
+    x, y = one, other
     within = _hsic(x, x), _hsic(y, y)
     if min(within) <= 0:
         return float("nan")
@@ -113,7 +114,7 @@ def _centre(x: np.ndarray) -> np.ndarray | None:
 
 
 def _hsic(x: np.ndarray, y: np.ndarray) -> float:
-    """n (n - 3) times the unbiased HSIC of linear kernels whose diagonals are set to zero."""
+    """N (n - 3) times the unbiased HSIC of linear kernels whose diagonals are set to zero."""
     n = len(x)
     norms_x, norms_y = _dots(x, x), _dots(y, y)
     if n > max(x.shape[1], y.shape[1]):

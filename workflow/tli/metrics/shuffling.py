@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import maximum_bipartite_matching
 
 
-def accepted_cells(accepted, sources: np.ndarray, targets: np.ndarray) -> sparse.csr_array:
+def accepted_cells(accepted: Any, sources: np.ndarray, targets: np.ndarray) -> sparse.csr_array:
     """Bool [len(sources), len(targets)]: which of `targets` is accepted for which of `sources`.
 
     `accepted` is bool [n_source_forms, n_target_forms] (as Candidates holds it); `sources` and `targets` are indices of
@@ -27,7 +29,7 @@ def assigned(sources: np.ndarray, targets: np.ndarray, shape: tuple[int, int]) -
     return cells
 
 
-def derangement(accepted, seed: int) -> np.ndarray:
+def derangement(accepted: Any, seed: int) -> np.ndarray:
     """A random permutation that gives no pair an accepted translation of its own: the placebo's assignment.
 
     `accepted`, bool [n, n], dense or sparse: True where the target of pair j is an accepted translation of the source

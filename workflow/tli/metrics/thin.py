@@ -40,7 +40,7 @@ def thin(vectors: np.ndarray) -> Thin:
 
 
 def centred(vectors: np.ndarray, mean: np.ndarray | float) -> np.ndarray:
-    """x / |x| - mean in float64; a zero vector keeps length 0 before the mean is taken off. ValueError for what is not finite."""
+    """X / |x| - mean in float64; a zero vector keeps length 0 before the mean is taken off. ValueError for what is not finite."""
     vectors = np.array(vectors, np.float64)
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     if not np.isfinite(lengths).all():

@@ -1,0 +1,1 @@
+"""A language model, opened whole or block by block, and what is put on it."""

@@ -26,14 +26,14 @@ def checkpoint_folder(spec: ModelSpec) -> Path | None:
         return None
 
 
-def load_config(spec: ModelSpec):
+def load_config(spec: ModelSpec) -> Any:
     """The model's Transformers config."""
     from transformers import AutoConfig
 
     return AutoConfig.from_pretrained(spec.source, **origin(spec))
 
 
-def load_tokenizer(spec: ModelSpec):
+def load_tokenizer(spec: ModelSpec) -> Any:
     """The model's tokenizer. Raises ModelError where its files are not there or cannot be read."""
     from transformers import AutoTokenizer
 
@@ -55,7 +55,7 @@ def origin(spec: ModelSpec) -> dict[str, Any]:
     return options | {"revision": spec.revision, "local_files_only": os.environ.get("HF_HUB_OFFLINE", "") not in ("", "0")}
 
 
-def is_causal(config) -> bool:
+def is_causal(config: Any) -> bool:
     """True for a decoder that predicts the next token, alone or with parts that see images; False for an encoder such as XLM-R."""
     from transformers.models.auto import modeling_auto as auto
 
@@ -68,23 +68,23 @@ def is_causal(config) -> bool:
     return config.model_type in auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES and config.model_type not in auto.MODEL_FOR_MASKED_LM_MAPPING_NAMES
 
 
-def is_encoder_decoder(config) -> bool:
+def is_encoder_decoder(config: Any) -> bool:
     """T5 and the like: two stacks of blocks, of which the encoder reads words."""
     return bool(getattr(config, "is_encoder_decoder", False))
 
 
-def count_of_blocks(config) -> int:
+def count_of_blocks(config: Any) -> int:
     """L: the blocks of the part that reads text, of an encoder-decoder those of its encoder."""
     encoder = getattr(config, "encoder_layers", None) if is_encoder_decoder(config) else None
     return encoder or config.get_text_config().num_hidden_layers
 
 
-def text_part(model, config):
+def text_part(model: Any, config: Any) -> Any:
     """The part of a model that reads words: of an encoder-decoder its encoder."""
     return model.get_encoder() if is_encoder_decoder(config) else model
 
 
-def whole_class(config):
+def whole_class(config: Any) -> Any:
     """The auto class that opens the model with its head."""
     from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
@@ -94,7 +94,7 @@ def whole_class(config):
     return AutoModelForCausalLM  # code that came with the model is in no mapping
 
 
-def truncated(config, blocks: int):
+def truncated(config: Any, blocks: int) -> Any:
     """A copy of the config that says that the model has so many blocks."""
     config = copy.deepcopy(config)
     text = config.get_text_config()
@@ -107,13 +107,13 @@ def truncated(config, blocks: int):
     return config
 
 
-def signature(auto, config) -> set[str]:
+def signature(auto: Any, config: Any) -> set[str]:
     """Names of the arguments of the class that `auto` takes for this config."""
     kind = auto._model_mapping.get(type(config), None)
-    return set(inspect.signature(kind.__init__).parameters) if isinstance(kind, type) else set()
+    return set(inspect.signature(kind).parameters) if isinstance(kind, type) else set()
 
 
-def stored_form(config) -> str:
+def stored_form(config: Any) -> str:
     """How the checkpoint's weights are stored where it is not plainly: "gptq", "fp8", "bitsandbytes 4 bit"; "" where it is."""
     given = getattr(config, "quantization_config", None) or {}
     given = given if isinstance(given, dict) else given.to_dict()
@@ -123,7 +123,7 @@ def stored_form(config) -> str:
     return method or ("an unnamed quantisation" if given else "")
 
 
-def assert_plain_numbers(source: str, config, stored: dict[str, Stored]) -> None:
+def assert_plain_numbers(source: str, config: Any, stored: dict[str, Stored]) -> None:
     """Raises ModelError for 8-bit numbers whose scales nobody would apply: read as they are, they are other weights."""
     from transformers.quantizers.auto import AUTO_QUANTIZATION_CONFIG_MAPPING
 
@@ -138,9 +138,10 @@ def assert_plain_numbers(source: str, config, stored: dict[str, Stored]) -> None
         )
 
 
-def frame(auto, spec: ModelSpec, config, tables: bool = True):
+def frame(auto: Any, spec: ModelSpec, config: Any, tables: bool = True) -> Any:
     """The model that `auto` (AutoModel, AutoModelForCausalLM) makes of this config, without memory for its weights; buffers are real,
-    and filled as from_pretrained fills them where `tables` are asked for."""
+    and filled as from_pretrained fills them where `tables` are asked for.
+    """
     import torch
     from accelerate import init_empty_weights
 
@@ -161,6 +162,6 @@ def frame(auto, spec: ModelSpec, config, tables: bool = True):
     return model
 
 
-def without_pooler(auto, config) -> dict[str, bool]:
+def without_pooler(auto: Any, config: Any) -> dict[str, bool]:
     """The option that leaves out an encoder's pooler, which is not used and which many checkpoints lack."""
     return {"add_pooling_layer": False} if "add_pooling_layer" in signature(auto, config) else {}

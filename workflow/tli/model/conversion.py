@@ -33,9 +33,10 @@ class Origin:
         return {name: v[0] if isinstance(v, list) else v for name, v in converter.convert(self.target).items()}
 
 
-def origins(model, stored: Mapping[str, Stored]) -> dict[str, tuple[Origin, list[int]]]:
+def origins(model: Any, stored: Mapping[str, Stored]) -> dict[str, tuple[Origin, list[int]]]:
     """Of every parameter and checkpointed buffer of `model` (on the meta device) that the checkpoint gives: what it is made of, and
-    the shape that comes out."""
+    the shape that comes out.
+    """
     import torch
     from transformers.conversion_mapping import get_model_conversion_mapping
     from transformers.core_model_loading import WeightConverter, WeightRenaming, dot_natural_key, rename_source_key
@@ -66,7 +67,7 @@ def origins(model, stored: Mapping[str, Stored]) -> dict[str, tuple[Origin, list
     return result
 
 
-def tied_partner(whole, stored: Iterable[str]) -> str | None:
+def tied_partner(whole: Any, stored: Iterable[str]) -> str | None:
     """The tensor that holds the word embeddings of a model whose head shares them, where only the head's is in the checkpoint.
 
     whole: the model with its head, on the meta device.

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from tli.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
 
 GIVEN = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "CUDA_VISIBLE_DEVICES")  # set where a job was given a card
 NONE = ("", "-1", "NoDevFiles")  # what they hold where it was not
 
 
-def resolve_device(name: str):
+def resolve_device(name: str) -> torch.device:
     """torch.device for "auto", "cpu" or "cuda".
 
     Raises ModelError where a card is asked for, or was given to the job, and torch sees none: on the processor the job would
@@ -49,7 +55,7 @@ def _why_no_card() -> str:
     return f"torch {torch.__version__} (CUDA {torch.version.cuda}) finds no device; does `nvidia-smi` show one in this job?"
 
 
-def device_name(device) -> str:
+def device_name(device: torch.device) -> str:
     """Name of a torch device for people, "CPU" or the GPU's own."""
     if device.type == "cuda":
         import torch
@@ -101,14 +107,14 @@ def _pages_of_files(group: Path) -> int:
         return 0
 
 
-def upload(array, device):
+def upload(array: np.ndarray, device: torch.device) -> torch.Tensor:
     """A numpy array as a tensor where a model computes. The card is not waited for: the driver has copied the array when this returns."""
     import torch
 
     return torch.from_numpy(array).to(device, non_blocking=True)
 
 
-def free_on(device) -> float:
+def free_on(device: torch.device) -> float:
     """Bytes that are free where something computes: on the card, with what torch keeps there for later, or in main memory."""
     if device.type == "cuda":
         import torch

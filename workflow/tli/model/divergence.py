@@ -31,7 +31,7 @@ def head(whole: Any, opened: Opened, states: Any) -> Any:
 
     base = opened.base
 
-    def given(*args, **kwargs):
+    def given(*args: Any, **kwargs: Any) -> Any:
         output = BaseModelOutputWithPastAndCrossAttentions(last_hidden_state=states[None])
         output.router_logits = None  # mixtures of experts hand them on
         return output
@@ -134,7 +134,7 @@ def compare_streamed(
     base = [number for number, rider in enumerate(riders) if rider is None]
 
     def take(place: int, rows: packing.Rows, state: int, values: Any) -> None:
-        """place 0 is the base: it rides first, and its states are there when another's come."""
+        """Place 0 is the base: it rides first, and its states are there when another's come."""
         flat = values.flatten(0, 1)
         after = [flat[torch.from_numpy(at).to(flat.device)] for at in rows.places]
         if not place:
@@ -152,9 +152,10 @@ def compare_streamed(
     return found
 
 
-def _wanted(opened: Opened, rider: Adapter | Inside) -> Wanted:
-    is_map = isinstance(rider, Inside)
-    return Wanted([opened.layers], None if is_map else rider, inside=rider if is_map else None)
+def _wanted(opened: Opened, rider: Adapter | Inside | None) -> Wanted:
+    if isinstance(rider, Inside):
+        return Wanted([opened.layers], inside=rider)
+    return Wanted([opened.layers], rider)
 
 
 def _gathered(states: Sequence[Any], owners: np.ndarray, places: np.ndarray, device: Any) -> Any:

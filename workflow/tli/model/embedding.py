@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +42,12 @@ class Embedded:
 
 
 def embed(
-    opened: Opened, words: list[str], hidden_states: list[int], poolings: list[str], tokens_per_batch: int | None = None, progress=None
+    opened: Opened,
+    words: list[str],
+    hidden_states: list[int],
+    poolings: list[str],
+    tokens_per_batch: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Embedded:
     """Embed `words` in order, each distinct word once and without padding (see tli.model.packing).
 
@@ -51,7 +58,12 @@ def embed(
 
 
 def embed_all(
-    opened: Opened, words: list[str], wanted: list[Wanted], poolings: list[str], tokens_per_batch: int | None = None, progress=None
+    opened: Opened,
+    words: list[str],
+    wanted: list[Wanted],
+    poolings: list[str],
+    tokens_per_batch: int | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> list[Embedded]:
     """The same words through several models that share the base: each entry of `wanted` has its adapter and its states.
 
@@ -71,7 +83,9 @@ def embed_all(
     return [into.in_order(distinct, words) for into in gathered]
 
 
-def _run(opened: Opened, laid: list[packing.Rows], into: Gathered, hidden_states: list[int], progress) -> None:
+def _run(
+    opened: Opened, laid: list[packing.Rows], into: Gathered, hidden_states: list[int], progress: Callable[[int], None] | None
+) -> None:
     import torch
 
     done = 0
@@ -121,7 +135,7 @@ class Gathered:
         self.other_norms = {h: np.empty(self._others[-1], np.float32) for h in hidden_states}
         self._mixes: dict[int, tuple] = {}
 
-    def add(self, rows: packing.Rows, hidden_state: int, values) -> None:
+    def add(self, rows: packing.Rows, hidden_state: int, values: Any) -> None:
         """Take in one hidden state [rows, width, hidden] of one pass. A pass may come again; it counts once."""
         import torch
 

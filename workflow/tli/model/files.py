@@ -154,7 +154,7 @@ def check_folder(folder: Path) -> dict:
         without = [k for k in sorted(blocks) if k < layers and (stem, suffix) not in blocks[k]]
         if 0 < len(without) <= layers // 2 and len(blocks) > 1:
             lacking.append(f"{stem}.{without[0]}.{suffix}")
-    tied = bool(config.get("tie_word_embeddings", LLAMA_NAMES.get(family, False)))
+    tied = bool(config.get("tie_word_embeddings", LLAMA_NAMES.get(str(family), False)))
     if family in LLAMA_NAMES and any(name.startswith("model.layers.") for name in tensors):
         headed = any("CausalLM" in a for a in config.get("architectures") or [])
         shared = {"model.embed_tokens.weight", "lm_head.weight"}
@@ -196,7 +196,8 @@ def product(shape: list[int]) -> int:
 
 def identity(folder: Path) -> str:
     """A digest that changes when the model does: config, tokenizer, and of each weight file the header, the size and,
-    above 64 MiB, sixteen spread samples instead of every byte."""
+    above 64 MiB, sixteen spread samples instead of every byte.
+    """
     folder = Path(folder)
     total = hashlib.sha256()
     for file in sorted([*folder.glob("*.json"), *folder.glob("*.model"), *folder.glob("*.txt"), *folder.glob("*.safetensors")]):

@@ -12,7 +12,8 @@ from tli.model.opened import Opened
 
 def save_weights(opened: Opened, folder: Path, dtype: str, names: Collection[str]) -> None:
     """Write the parameters of these names below the head into `folder`/model.safetensors, in `dtype`: the type in which the baseline is
-    measured too."""
+    measured too.
+    """
     import torch
     from safetensors.torch import save_file
 

@@ -66,10 +66,10 @@ def placed(opened: Opened, inside: Inside) -> Iterator[None]:
         raise ModelError(f"a map inside the model at hs[{inside.hidden_state}]: no block takes it; there are {len(opened.blocks)}")
     seen: list[Any] = []
 
-    def keep_ids(module, args, kwargs):
+    def keep_ids(module: Any, args: tuple, kwargs: dict) -> None:
         seen[:] = [kwargs["input_ids"] if "input_ids" in kwargs else args[0]]
 
-    def replace(module, args, kwargs):
+    def replace(module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict] | None:
         if inside.paused:
             return None
         if args:

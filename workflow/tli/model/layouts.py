@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from typing import Any
 
 from tli.errors import ModelError
 from tli.log import say
@@ -113,7 +114,7 @@ def _tried(opened: Opened, layout: str, words: list[Tokens]) -> bool:
     return fits
 
 
-def relative_error(laid, alone, word: Tokens) -> float:
+def relative_error(laid: Any, alone: Any, word: Tokens) -> float:
     """The worst of a word's own tokens: distance of its state [tokens, hidden] from the one computed alone, by its norm.
 
     BOS is left out: where it is an attention sink, its norm would hide all else.

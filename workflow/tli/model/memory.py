@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeVar
 
 from tli.errors import ModelError
@@ -77,7 +78,7 @@ class Room:
             if len(parts) > 1:
                 waiting += parts[::-1]
                 continue
-            _, reason = attempt(lambda piece=piece: do(piece))
+            _, reason = attempt(partial(do, piece))
             if reason:
                 can_be_cut = len(split(piece, max(1, size(piece) // 2))) > 1
                 self._halve(size(piece), reason, can_be_cut)
@@ -87,7 +88,7 @@ class Room:
         """What do(n) gives, n = `size` or as much as fits, halved from it. Raises ModelError where `least` does not fit either."""
         while True:
             n = min(size, self.at_once or size)
-            result, reason = attempt(lambda n=n: do(n))
+            result, reason = attempt(partial(do, n))
             if not reason:
                 return result
             self._halve(n, reason, n > least)

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from tli.errors import ModelError
 from tli.log import say
 from tli.model.opened import is_transposed
+
+if TYPE_CHECKING:
+    import torch
 
 SHARE = 0.9  # of the weights of the blocks; with fewer in 4 bits the model is none in 4 bits
 RAW = {"MambaMixer", "FalconMambaMixer"}  # their forward multiplies with the weight of a module that it does not call
@@ -39,14 +43,14 @@ class Coverage:
         return self.weights * BYTES + (self.others + self.rest) * itemsize
 
 
-def is_quantizable(module) -> bool:
+def is_quantizable(module: Any) -> bool:
     """What bitsandbytes replaces by 4 bits; a class of its own that derives from Linear is not."""
     import torch
 
     return type(module) is torch.nn.Linear or is_transposed(module)
 
 
-def coverage(model, blocks) -> Coverage:
+def coverage(model: Any, blocks: Any) -> Coverage:
     """The rule applied to a model, whose weights may be on the meta device; `blocks` is its list of blocks."""
     within = {id(module) for module in blocks.modules()}
     left_out = [re.compile(rf"(^|\.){re.escape(part)}(\.|$)") for part in getattr(model, "_keep_in_fp32_modules", None) or ()]
@@ -85,7 +89,7 @@ def assert_covered(covered: Coverage, source: str) -> None:
     say(f"NF4: {covered.share:.1%} of the weights of the blocks of {source} are held in 4 bits{note}")
 
 
-def rounded(weight, module):
+def rounded(weight: torch.Tensor, module: Any) -> torch.Tensor:
     """The values that NF4 keeps of a linear module's weight: bitsandbytes' blocks of 64, no double quantisation."""
     from bitsandbytes import functional
 
@@ -95,24 +99,26 @@ def rounded(weight, module):
     return values.T if is_transposed(module) else values
 
 
-def replaced(parameter, weight):
+def replaced(parameter: Any, weight: torch.Tensor) -> Any:
     """A 4-bit parameter like `parameter` that holds `weight`, rounded anew."""
     from bitsandbytes.nn import Params4bit
 
     options = {name: value for name, value in parameter.__dict__.items() if not name.startswith("_") and name != "data"}
-    return Params4bit(weight, **options | {"bnb_quantized": False, "requires_grad": False}).to(parameter.device)
+    made: Any = Params4bit(weight, **options | {"bnb_quantized": False, "requires_grad": False})
+    return made.to(parameter.device)
 
 
-def dequantized(parameter):
+def dequantized(parameter: Any) -> torch.Tensor:
     """The values of a 4-bit parameter, in the type the model had before."""
     from bitsandbytes import functional
 
     return functional.dequantize_4bit(parameter.data, parameter.quant_state)
 
 
-def guard_cpu(model) -> None:
-    """bitsandbytes repacks 4-bit layers on CPUs with AVX512-BF16 at the first eval forward; from then on the outputs are
-    off and LoRA gets no gradient, without an error. In place."""
+def guard_cpu(model: Any) -> None:
+    """Bitsandbytes repacks 4-bit layers on CPUs with AVX512-BF16 at the first eval forward; from then on the outputs are
+    off and LoRA gets no gradient, without an error. In place.
+    """
     for module in model.modules():
         if type(module).__name__ == "Linear4bit":
             module.support_avx512bf16_for_cpu = False

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tli.errors import ModelError
 from tli.model.memory import Room
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass
@@ -31,7 +34,7 @@ class Opened:
         """The devices that hold its weights: several where it is spread over cards. Of a streamed model the one that it computes on."""
         return list({p.device: None for p in self.base.parameters() if not p.is_meta}) or [self.device]
 
-    def beside(self, module):
+    def beside(self, module: Any) -> torch.device:
         """The device of a module's weight: what is computed with it belongs there."""
         return self.device if module.weight.is_meta else module.weight.device
 
@@ -40,7 +43,7 @@ class Opened:
         return self.rooms.setdefault(what, Room(what))
 
     @property
-    def dtype(self):
+    def dtype(self) -> torch.dtype:
         """Type of the hidden states."""
         return self.base.dtype
 
@@ -49,7 +52,15 @@ class Opened:
         return self.base.config.get_text_config().hidden_size
 
 
-def find_blocks(base, layers: int):
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """An opened model: without its head where vectors are asked for, with it (`whole`) where probabilities are."""
+
+    opened: Opened
+    whole: Any = None
+
+
+def find_blocks(base: Any, layers: int) -> Any:
     """The list of blocks: the ModuleList of `layers` modules that holds the most parameters, of the part that reads text.
 
     Found by shape and not by name, so that it serves Llama's `layers`, GPT-2's `h` and BERT's `encoder.layer` alike.
@@ -65,7 +76,7 @@ def find_blocks(base, layers: int):
 
 
 @contextmanager
-def replaced_forward(module, forward: Callable) -> Iterator[None]:
+def replaced_forward(module: Any, forward: Callable) -> Iterator[None]:
     """Within the block the module's forward is this one; afterwards what it was, with what accelerate may have put around it."""
     before = module.__dict__.get("forward")
     module.forward = forward
@@ -77,18 +88,18 @@ def replaced_forward(module, forward: Callable) -> Iterator[None]:
             module.forward = before
 
 
-def is_transposed(module) -> bool:
+def is_transposed(module: Any) -> bool:
     """GPT-2's Conv1D keeps its weight as [in, out]."""
     return type(module).__name__ == "Conv1D"
 
 
-def is_linear(module) -> bool:
+def is_linear(module: Any) -> bool:
     """A matrix product with or without a bias, whatever its weights are held in."""
     import torch
 
     return isinstance(module, torch.nn.Linear) or is_transposed(module)
 
 
-def sides(module) -> tuple[int, int]:
+def sides(module: Any) -> tuple[int, int]:
     """Width of what goes into a linear module, and of what comes out."""
     return tuple(module.weight.shape) if is_transposed(module) else (module.in_features, module.out_features)

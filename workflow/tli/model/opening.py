@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tli.errors import ModelError
@@ -58,7 +59,10 @@ def open_model(spec: ModelSpec, blocks: int | None = None, *, quantized: bool = 
         config = truncated(config, blocks)
     source = None
     if streams:
-        base, source = open_streamed(spec, config, checkpoint_folder(spec), quantized)
+        folder = checkpoint_folder(spec)
+        if folder is None:
+            raise ModelError(f"{spec.source}: only a model whose files are on disk is streamed; fetch it first, or set stream: never")
+        base, source = open_streamed(spec, config, folder, quantized)
     else:
         base = _load(AutoModel, spec, config, quantized, headless=True, times=times)
         base = text_part(base, config)
@@ -68,7 +72,7 @@ def open_model(spec: ModelSpec, blocks: int | None = None, *, quantized: bool = 
     return Opened(base, blocks_of_base, tokenizer, layers, prefix, device, stream=source, word_form=spec.word_form)
 
 
-def _prefix_of(base, spec: ModelSpec, config) -> str:
+def _prefix_of(base: Any, spec: ModelSpec, config: Any) -> str:
     """How the names of the whole model's tensors of `base` begin. What a class says of itself (base_model_prefix) is not always true."""
     auto = whole_class(config)
     if type(config) not in auto._model_mapping:  # code that came with the model is in no mapping
@@ -85,7 +89,7 @@ def streamed(spec: ModelSpec, *, quantized: bool = True) -> bool:
     return folder is not None and must_stream(spec, load_config(spec), folder, quantized and spec.quantization == "nf4")
 
 
-def open_whole(spec: ModelSpec, times: float = 1.5):
+def open_whole(spec: ModelSpec, times: float = 1.5) -> tuple[Any, Any]:
     """The whole causal model with its head, for perplexity and for tasks: (model, tokenizer). Raises ModelError.
 
     times: as for `open_model`.
@@ -115,7 +119,7 @@ def open_with_head(spec: ModelSpec, *, streams: bool) -> tuple[Any, Opened]:
     return whole, below_head(whole, tokenizer, spec.word_form)
 
 
-def below_head(whole, tokenizer, word_form: str = "alone") -> Opened:
+def below_head(whole: Any, tokenizer: Any, word_form: str = "alone") -> Opened:
     """The part of a whole causal model below its head; adapters or weights put on it work in the whole model.
 
     word_form: how it is fed words, where it is; running text knows no such thing.
@@ -126,34 +130,37 @@ def below_head(whole, tokenizer, word_form: str = "alone") -> Opened:
     return Opened(base, find_blocks(base, layers), tokenizer, layers, name + ".", device, word_form=word_form)
 
 
-def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool, times: float):
+def _load(auto: Any, spec: ModelSpec, config: Any, quantized: bool, headless: bool, times: float) -> Any:
     import torch
     from safetensors import SafetensorError
 
-    device, covered = resolve_device(spec.device), None
+    device = resolve_device(spec.device)
     folder, form = checkpoint_folder(spec), stored_form(config)
     if folder is not None and any(folder.glob("*.safetensors")):
         assert_plain_numbers(spec.source, config, {} if form else read_tensors(folder))
     options: dict[str, Any] = {"dtype": getattr(torch, spec.dtype), "use_safetensors": True, "output_loading_info": True}
+    in_nf4: Coverage | None = None
     rounds = quantized and spec.quantization == "nf4" and not getattr(config, "quantization_config", None)
     spreads = spec.across_gpus and device.type == "cuda"
-    if rounds or spreads:
+
+    def covered() -> Coverage:
         empty = frame(auto, spec, config, tables=False)
-        covered = coverage(empty, find_blocks(text_part(empty, config), count_of_blocks(config)))
+        return coverage(empty, find_blocks(text_part(empty, config), count_of_blocks(config)))
+
     if device.type == "cuda":
         in_4_bits = rounds or form == "bitsandbytes 4 bit"
-        options["device_map"] = _device_map(covered, in_4_bits, options["dtype"].itemsize, times) if spreads else {"": 0}
-    covered = covered if rounds else None
+        options["device_map"] = _device_map(covered(), in_4_bits, options["dtype"].itemsize, times) if spreads else {"": 0}
     if rounds:
         from transformers import BitsAndBytesConfig
 
-        assert_covered(covered, spec.source)
+        in_nf4 = covered()
+        assert_covered(in_nf4, spec.source)
         options["quantization_config"] = BitsAndBytesConfig(
             load_in_4bit=True,
             bnb_4bit_quant_type="nf4",
             bnb_4bit_compute_dtype=options["dtype"],
             # Said here, since Transformers by itself leaves out the last module of what it opens: in a truncated model another one.
-            llm_int8_skip_modules=list(covered.outside),
+            llm_int8_skip_modules=list(in_nf4.outside),
         )
     if headless:
         options |= without_pooler(auto, config)
@@ -178,10 +185,10 @@ def _load(auto, spec: ModelSpec, config, quantized: bool, headless: bool, times:
             "filled with random numbers. Copy the model again, or ask its author for the complete checkpoint"
         )
     guard_cpu(model)
-    if covered is not None:
+    if in_nf4 is not None:
         converted = {name for name, module in model.named_modules() if type(module).__name__ == "Linear4bit"}
-        if converted != covered.inside:
-            odd = sorted(converted ^ covered.inside)
+        if converted != in_nf4.inside:
+            odd = sorted(converted ^ in_nf4.inside)
             raise ModelError(
                 f"{spec.source}: {len(odd)} modules are in 4 bits or not against the rule, {odd[0]} first; set quantization: none, and "
                 "please report it with the model's config.json"
@@ -201,7 +208,7 @@ def _device_map(covered: Coverage, in_4_bits: bool, itemsize: int, times: float)
     return "auto"
 
 
-def _take_from_head(model, spec: ModelSpec, config, folder, missing: set[str]) -> None:
+def _take_from_head(model: Any, spec: ModelSpec, config: Any, folder: Path, missing: set[str]) -> None:
     """Where a model's head shares the word embeddings, and the head's are those in the checkpoint, they are the embeddings. In place."""
     import torch
     from safetensors import safe_open

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from tli.model.device import upload
 from tli.model.memory import Room
+
+if TYPE_CHECKING:
+    import torch
 
 ROW = 64  # tokens in a row: attention within a row costs this much a token, little beside a block's matrix products
 
@@ -49,14 +53,18 @@ def pack(words: Sequence[tuple[int, ...]], width: int = ROW) -> Rows:
     ids[flat] = np.fromiter((token for word in words for token in word), np.int64, total)
     positions[flat] = inside
     owner[flat] = np.repeat(np.arange(len(words)), lengths)
-    ids, positions, owner = (a.reshape(row + 1, width) for a in (ids, positions, owner))
-    mask = (owner[:, :, None] == owner[:, None, :]) & np.tri(width, dtype=bool)
-    return Rows(ids, positions, mask, list(range(len(words))), np.split(flat, np.cumsum(lengths)[:-1]))
+    shape = (row + 1, width)
+    of = owner.reshape(shape)
+    mask = (of[:, :, None] == of[:, None, :]) & np.tri(width, dtype=bool)
+    return Rows(ids.reshape(shape), positions.reshape(shape), mask, list(range(len(words))), np.split(flat, np.cumsum(lengths)[:-1]))
 
 
 def share(words: Sequence[tuple[int, ...]], tokens_per_pass: int = 8192, width: int = ROW) -> list[Rows]:
     """Distinct words in as many passes as `tokens_per_pass` asks for; within a row, equal beginnings are laid once."""
     rows: list[list[tuple[int, list[int]]]] = []  # per row: (word, its columns)
+    ids: list[int]
+    parents: list[int]
+    seen: dict[tuple[int, ...], int]
     ids, parents, seen = [], [], {}  # of the row under way: its tokens, the column before each in its word, the prefixes
     content: list[tuple[list[int], list[int]]] = []
     for number in sorted(range(len(words)), key=lambda i: words[i]):
@@ -66,7 +74,7 @@ def share(words: Sequence[tuple[int, ...]], tokens_per_pass: int = 8192, width: 
             ids, parents, seen = [], [], {}
             rows.append([])
             content.append((ids, parents))
-        columns = []
+        columns: list[int] = []
         for n in range(1, len(word) + 1):
             column = seen.get(word[:n])
             if column is None:
@@ -145,7 +153,7 @@ def each_that_fits(room: Room, passes: Iterable[Rows], do: Callable[[Rows], None
     room.each(passes, do, lambda rows: rows.ids.size, cut)
 
 
-def inputs(rows: Rows, device, dtype) -> dict:
+def inputs(rows: Rows, device: torch.device, dtype: torch.dtype) -> dict:
     """The keyword arguments of a Transformers model for these rows.
 
     A mask of three dimensions becomes the additive one [rows, 1, width, width] that every attention of Transformers takes.

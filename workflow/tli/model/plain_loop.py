@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tli.errors import ModelError
 from tli.log import say
 from tli.model import packing
@@ -62,10 +64,10 @@ def counts_later(opened: Opened, word: Tokens) -> bool:
     """
     seen: dict = {}
 
-    def before(block, args, kwargs):
+    def before(block: Any, args: tuple, kwargs: dict) -> None:
         seen[0] = (args[0] if args else kwargs["hidden_states"]).float().cpu().clone()
 
-    def after(block, args, output):
+    def after(block: Any, args: tuple, output: Any) -> None:
         seen[1] = (output[0] if isinstance(output, tuple) else output).float().cpu().clone()
 
     block = opened.blocks[0]

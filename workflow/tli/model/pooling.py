@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -24,7 +25,7 @@ class Tokens:
     last: int  # the word's own tokens are ids[first:last]
 
 
-def tokenize(tokenizer, words: list[str], form: str = "alone") -> list[Tokens]:
+def tokenize(tokenizer: Any, words: list[str], form: str = "alone") -> list[Tokens]:
     """Token ids of each word as the tokenizer makes them, with the place of the word's own tokens.
 
     What the tokenizer adds is found by comparing with and without special tokens; nothing is assumed of it. form: one of
@@ -47,7 +48,7 @@ def tokenize(tokenizer, words: list[str], form: str = "alone") -> list[Tokens]:
     return result
 
 
-def own_tokens(tokenizer, words: list[str], form: str) -> list[list[int]]:
+def own_tokens(tokenizer: Any, words: list[str], form: str) -> list[list[int]]:
     """The ids of each word's own tokens, as in `tokenize`; [] for a word without any."""
     if not words:
         return []
@@ -57,7 +58,7 @@ def own_tokens(tokenizer, words: list[str], form: str) -> list[list[int]]:
     return [ids[space:] for ids, space in zip(inside, _spaces(tokenizer, inside), strict=True)]
 
 
-def after_space(tokenizer, words: list[str]) -> list[list[int]]:
+def after_space(tokenizer: Any, words: list[str]) -> list[list[int]]:
     """The ids of each word in a text in which another word and a space go before it, without that other word's.
 
     A tokenizer that puts the space itself (SentencePiece's prefix) or knows none (WordPiece) so gives what it gives alone, and no
@@ -73,13 +74,12 @@ def after_space(tokenizer, words: list[str]) -> list[list[int]]:
         for i, ids in zip(left, whole, strict=True):
             if ids[: len(before)] == before:
                 result[i] = ids[len(before) :]
-    melted = next((word for word, ids in zip(words, result, strict=True) if ids is None), None)
-    if melted is not None:
+    for melted in (word for word, ids in zip(words, result, strict=True) if ids is None):
         raise EmbedError(f"the word {melted!r} shares a token with what goes before it in a text; set word_form: alone for this model")
-    return result
+    return [ids for ids in result if ids is not None]
 
 
-def _spaces(tokenizer, words: list[list[int]]) -> list[int]:
+def _spaces(tokenizer: Any, words: list[list[int]]) -> list[int]:
     """1 for each word whose first token is the space alone, and not all there is; else 0."""
     first = {ids[0] for ids in words if len(ids) > 1}
     blank = {token for token in first if not tokenizer.decode([token]).strip()}

@@ -6,6 +6,7 @@ import shutil
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 from tli.io import store
 from tli.log import say
@@ -33,9 +34,10 @@ def reopened(spec: ModelSpec, folder: Path | None) -> ModelSpec:
     return spec if written is None else replace(spec, source=str(written / "model"), revision=None)
 
 
-def write(spec: ModelSpec, folder: Path | None, whole_model) -> None:
+def write(spec: ModelSpec, folder: Path | None, whole_model: Any) -> None:
     """Write `whole_model`, opened in NF4 with its head, with the tokenizer's files of `folder`, in place of what was written
-    before. A full disk costs speed, not the run."""
+    before. A full disk costs speed, not the run.
+    """
     if spec.quantization != "nf4" or folder is None or not spec.store:
         return
     try:
@@ -45,5 +47,5 @@ def write(spec: ModelSpec, folder: Path | None, whole_model) -> None:
                     (unit / "model").mkdir(exist_ok=True)
                     shutil.copyfile(file, unit / "model" / file.name)
             whole_model.save_pretrained(str(unit / "model"), max_shard_size="2GB")
-    except Exception as error:  # noqa: BLE001 (whatever the libraries raise here, the run can do without)
+    except Exception as error:
         say(f"NF4 weights are not kept, every job rounds the model anew ({error})")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tli.errors import ModelError
 from tli.model.opened import Opened
@@ -41,7 +42,7 @@ def capture(opened: Opened, indices: list[int]) -> Iterator[dict]:
             handle.remove()
 
 
-def checked(opened: Opened, index: int, state):
+def checked(opened: Opened, index: int, state: Any) -> Any:
     """A hidden state as it was captured. Raises ModelError where it is not [rows, tokens, hidden]."""
     if state.ndim != 3:
         raise ModelError(
@@ -56,22 +57,22 @@ def checked(opened: Opened, index: int, state):
     return state
 
 
-def _keep_input(opened, states, index):
-    def hook(module, args, kwargs):
+def _keep_input(opened: Opened, states: dict[int, Any], index: int) -> Callable:
+    def hook(module: Any, args: tuple, kwargs: dict) -> None:
         states[index] = checked(opened, index, args[0] if args else kwargs["hidden_states"])
 
     return hook
 
 
-def _keep_output(opened, states, index):
-    def hook(module, args, output):
+def _keep_output(opened: Opened, states: dict[int, Any], index: int) -> Callable:
+    def hook(module: Any, args: tuple, output: Any) -> None:
         states[index] = checked(opened, index, output[0] if isinstance(output, tuple) else output)
 
     return hook
 
 
-def _keep_last(opened, states, index):
-    def hook(module, args, output):
+def _keep_last(opened: Opened, states: dict[int, Any], index: int) -> Callable:
+    def hook(module: Any, args: tuple, output: Any) -> None:
         states[index] = checked(opened, index, output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0])
 
     return hook

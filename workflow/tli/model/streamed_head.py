@@ -17,7 +17,8 @@ from tli.specs import ModelSpec
 
 def framed(spec: ModelSpec, opened: Opened) -> Any:
     """The whole causal model around the streamed `opened`, without memory for its head. Raises ModelError where the checkpoint
-    lacks a tensor of the head."""
+    lacks a tensor of the head.
+    """
     config, source = load_config(spec), opened.stream
     whole = frame(whole_class(config), spec, config, tables=False).eval().requires_grad_(False)
     there, tied, name = origins(whole, source.stored), getattr(whole, "all_tied_weights_keys", None) or {}, path_below_head(whole)

@@ -112,7 +112,7 @@ class _Call:
     first: Any  # hs[0]
     arguments: list[tuple[tuple, dict]]  # of each block, all but the states
 
-    def run(self, opened: Opened, index: int, states):
+    def run(self, opened: Opened, index: int, states: Any) -> Any:
         args, kwargs = self.arguments[index]
         output = opened.blocks[index](states, *args, **kwargs)
         return output[0] if isinstance(output, tuple) else output
@@ -128,7 +128,7 @@ def _record(opened: Opened, rows: packing.Rows) -> _Call:
     arguments: list[tuple[tuple, dict]] = []
     first: list = []
 
-    def note(index, args, kwargs):
+    def note(index: int, args: tuple, kwargs: dict) -> Any:
         kwargs = dict(kwargs)
         states = args[0] if args else kwargs.pop("hidden_states")
         if not first:
@@ -138,7 +138,7 @@ def _record(opened: Opened, rows: packing.Rows) -> _Call:
 
     if opened.stream.outputs is None:
 
-        def stop(index, args, kwargs):
+        def stop(index: int, args: tuple, kwargs: dict) -> None:
             note(index, args, kwargs)
             raise _Stop
 
@@ -148,17 +148,18 @@ def _record(opened: Opened, rows: packing.Rows) -> _Call:
         with loaded(opened, 0):
             output = opened.blocks[0](first[0], *args, **kwargs)
             opened.stream.outputs = len(output) if isinstance(output, tuple) else 0
-        arguments.clear(), first.clear()
+        arguments.clear()
+        first.clear()
     with _replaced(opened, lambda *call: _wrap(opened, note(*call))):
         _forward(opened, given)
     return _Call(first[0], arguments)
 
 
-def _finish(opened: Opened, rows: packing.Rows, states):
+def _finish(opened: Opened, rows: packing.Rows, states: Any) -> Any:
     """hs[L]: what the model makes of its last block's output."""
     end = len(opened.blocks) - 1
 
-    def pass_on(index, args, kwargs):
+    def pass_on(index: int, args: tuple, kwargs: dict) -> Any:
         return _wrap(opened, states if index == end else args[0] if args else kwargs["hidden_states"])
 
     with _replaced(opened, pass_on):
@@ -166,11 +167,11 @@ def _finish(opened: Opened, rows: packing.Rows, states):
     return output.last_hidden_state if hasattr(output, "last_hidden_state") else output[0]
 
 
-def _forward(opened: Opened, given: dict):
+def _forward(opened: Opened, given: dict) -> Any:
     return opened.base(**given, **({"use_cache": False} if opened.prefix else {}))
 
 
-def _wrap(opened: Opened, states):
+def _wrap(opened: Opened, states: Any) -> Any:
     return (states, *[None] * (opened.stream.outputs - 1)) if opened.stream.outputs else states
 
 

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
@@ -50,12 +51,12 @@ class TokenFacts:
         return len(self.unknown) / max(1, self.forms)
 
 
-def token_facts(tokenizer, forms: Iterable[str], word_form: str) -> TokenFacts:
+def token_facts(tokenizer: Any, forms: Iterable[str], word_form: str) -> TokenFacts:
     """What `tokenizer` makes of the distinct `forms`, fed as `word_form`. Raises EmbedError where it cannot be fed so."""
     return _both(tokenizer, forms, word_form)[word_form]
 
 
-def _both(tokenizer, forms: Iterable[str], used: str, both: bool = True) -> dict[str, TokenFacts]:
+def _both(tokenizer: Any, forms: Iterable[str], used: str, both: bool = True) -> dict[str, TokenFacts]:
     """`token_facts` by word form: of the one that is `used`, then of the other, if it is to be had. Raises EmbedError as they do."""
     forms = list(dict.fromkeys(forms))
     own = {used: own_tokens(tokenizer, forms, used)}
@@ -87,7 +88,7 @@ def _facts(pieces: Pieces, forms: list[str], own: list[list[int]], unknown_ids: 
 class Pieces:
     """A tokenizer's tokens as text, each looked up once."""
 
-    def __init__(self, tokenizer):
+    def __init__(self, tokenizer: Any) -> None:
         self.tokenizer = tokenizer
         self._names: dict[int, str] = {}
         self._parts: dict[int, bool] = {}
@@ -111,7 +112,7 @@ class Pieces:
         return self._names[token]
 
 
-def tokens_table(tokenizer, pairs: pd.DataFrame, pair: str, used: str, both: bool = True) -> pd.DataFrame:
+def tokens_table(tokenizer: Any, pairs: pd.DataFrame, pair: str, used: str, both: bool = True) -> pd.DataFrame:
     """tables.TOKENS without the model's name: each side of a list in the form that is `used`, and with `both` in the other one.
 
     pairs: columns source, target. Raises EmbedError where the tokenizer cannot be fed words in the form that is used; the other is
@@ -170,7 +171,7 @@ def _some(shown: str, count: int) -> str:
     return forms + (", ..." if count > MOST_SHOWN else "")
 
 
-def _decoded(tokenizer, ids: list[list[int]]) -> list[str]:
+def _decoded(tokenizer: Any, ids: list[list[int]]) -> list[str]:
     return tokenizer.batch_decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False) if ids else []
 
 
@@ -179,9 +180,10 @@ def _letters(text: str) -> int:
     return sum(map(str.isalnum, text if text.isascii() else unicodedata.normalize("NFKD", text)))
 
 
-def _unknown_ids(tokenizer) -> set[int]:
+def _unknown_ids(tokenizer: Any) -> set[int]:
     """Ids that stand for what is not in the vocabulary: as the tokenizer names it, and as its model does where that is silent."""
-    ids, backend = {tokenizer.unk_token_id}, getattr(tokenizer, "backend_tokenizer", None)
+    backend: Any = getattr(tokenizer, "backend_tokenizer", None)
+    ids = {tokenizer.unk_token_id}
     model = getattr(backend, "model", None)
     if name := getattr(model, "unk_token", None):
         ids.add(tokenizer.convert_tokens_to_ids(name))

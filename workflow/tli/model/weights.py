@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tli.errors import ModelError
 from tli.model import files
@@ -18,6 +18,9 @@ from tli.model.nf4 import assert_covered, coverage, rounded
 from tli.model.opened import Opened, find_blocks
 from tli.model.packing import Rows
 from tli.specs import ModelSpec
+
+if TYPE_CHECKING:
+    import torch
 
 AHEAD = 2**22  # bytes read at a time; asking Linux for a block ahead (posix_fadvise) was tried, and it read a part of it
 
@@ -35,7 +38,7 @@ class Source:
     outputs: int | None = None  # how many values a block of this architecture returns as a tuple; 0: the states alone
 
 
-def must_stream(spec: ModelSpec, config, folder: Path | None, nf4: bool) -> bool:
+def must_stream(spec: ModelSpec, config: Any, folder: Path | None, nf4: bool) -> bool:
     """Whether the model is to be streamed: by `stream` (always, never), or where free memory is below 1.2 x its weights."""
     import torch
 
@@ -57,7 +60,7 @@ def must_stream(spec: ModelSpec, config, folder: Path | None, nf4: bool) -> bool
     return 1.2 * values * itemsize > free
 
 
-def open_streamed(spec: ModelSpec, config, folder: Path, quantized: bool):
+def open_streamed(spec: ModelSpec, config: Any, folder: Path, quantized: bool) -> tuple[Any, Source]:
     """The model's frame, without its weights: (base, Source). Every tensor is looked up now. Raises ModelError."""
     from transformers import AutoModel
 
@@ -93,7 +96,7 @@ def open_streamed(spec: ModelSpec, config, folder: Path, quantized: bool):
     return base, source
 
 
-def _place_buffers(base, source: Source, device) -> None:
+def _place_buffers(base: Any, source: Source, device: torch.device) -> None:
     """Buffers stay in memory: those that are part of the checkpoint from there, tables that are computed as they are."""
     with reader(source) as read:
         for path, module in base.named_modules():
@@ -104,7 +107,7 @@ def _place_buffers(base, source: Source, device) -> None:
                     module._buffers[name] = value.to(device)
 
 
-def tied_partner_of(spec: ModelSpec, config, stored: dict[str, files.Stored]) -> str | None:
+def tied_partner_of(spec: ModelSpec, config: Any, stored: dict[str, files.Stored]) -> str | None:
     """The tensor of the head that stands for the word embeddings too, where the model shares them; see `tied_partner`."""
     auto = whole_class(config)
     return tied_partner(frame(auto, spec, config, tables=False), stored) if type(config) in auto._model_mapping else None
@@ -156,7 +159,7 @@ def _read_through(source: Source, place: files.Stored, scratch: memoryview) -> N
 
 
 @contextmanager
-def filled(module, tensors: dict) -> Iterator[None]:
+def filled(module: Any, tensors: dict) -> Iterator[None]:
     """Within the block, these tensors are in the places of a module's parameters of these names."""
     before = _fill(module, tensors)
     try:
@@ -165,7 +168,7 @@ def filled(module, tensors: dict) -> Iterator[None]:
         _fill(module, before)
 
 
-def _fill(module, tensors: dict) -> dict:
+def _fill(module: Any, tensors: dict) -> dict:
     """Put these tensors in the places of a module's parameters; returns what was there."""
     import torch
 
@@ -181,20 +184,21 @@ def _fill(module, tensors: dict) -> dict:
 @contextmanager
 def reader(source: Source) -> Iterator[Callable]:
     """Within the block, read(parameter) gives a tensor, read(parameter, rows) some of its rows. Files are closed at its end, so that
-    what was mapped counts no more."""
+    what was mapped counts no more.
+    """
     from safetensors import safe_open
 
     with ExitStack() as stack:
         handles: dict[str, Any] = {}
         converted: dict[str, Any] = {}  # what the last converter gave, often several parameters
 
-        def opened(tensor: str):
+        def opened(tensor: str) -> Any:
             file = source.stored[tensor].file
             if file not in handles:
                 handles[file] = stack.enter_context(safe_open(str(source.folder / file), "pt"))
             return handles[file]
 
-        def read(name: str, rows=None):
+        def read(name: str, rows: Any = None) -> torch.Tensor:
             import torch
 
             origin = source.origins[name]

@@ -26,6 +26,10 @@ class Answer:
     columns: tuple[str, ...]
 
 
+def _no_list(seed: int, fold: int) -> pd.DataFrame:
+    raise ValueError("a probe asks for pairs, and its job reads no list")
+
+
 @dataclass(frozen=True, eq=False)
 class Setting:
     """What probes are made from: the model, the list, and what is asked of them."""
@@ -37,7 +41,7 @@ class Setting:
     measure: MeasureSpec = field(default_factory=MeasureSpec)
     transfer: TransferSpec = field(default_factory=TransferSpec)
     texts: dict[str, tuple[TextSpec, str]] = field(default_factory=dict)  # language -> running text and the file where it lies
-    splits: Callable[[int, int], pd.DataFrame] | None = None  # the pairs with the splits of a seed and fold, columns tables.PAIRS
+    splits: Callable[[int, int], pd.DataFrame] = _no_list  # the pairs with the splits of a seed and fold, columns tables.PAIRS
     has_folds: bool = False
     states: dict[str, list[int]] = field(default_factory=dict)  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
@@ -74,7 +78,7 @@ class Probe:
         raise NotImplementedError
 
     def prepare(self, loaded: Any, subjects: Sequence[Subject]) -> None:
-        """Called once for each opened form (tli.bench.Loaded), with the subjects that will be measured on it."""
+        """Called once for each opened form (tli.model.opened.Loaded), with the subjects that will be measured on it."""
 
     def measure(self, loaded: Any, subject: Subject, folder: Path) -> None:
         """Write the answers into `folder`. The model wears the subject, unless it is streamed."""

@@ -38,7 +38,7 @@ def data_digest(task: str, source: str, question_from: str | None, num_fewshot: 
     return digest(content)
 
 
-def build(task: str, source: str, question_from: str | None, num_fewshot: int, folder: Path):
+def build(task: str, source: str, question_from: str | None, num_fewshot: int, folder: Path) -> Any:
     """The harness's task object, with its items loaded. `folder` takes the written files and must outlive the object.
 
     Raises ItemError: items that are not on disk, where the source is the hub and the hub is switched off; distinct items
@@ -140,7 +140,7 @@ def _write_local(task: str, own: Path, source: str, question_from: str | None, n
     folder.mkdir(parents=True, exist_ok=True)
     settings = load_yaml(own, resolve_func=False)
     scored = settings.get("test_split") or settings.get("validation_split")
-    splits = {"training_split": None, "validation_split": None, "test_split": None, "fewshot_split": None}
+    splits: dict[str, str | None] = {"training_split": None, "validation_split": None, "test_split": None, "fewshot_split": None}
     splits["test_split" if settings.get("test_split") else "validation_split"] = scored
     files = {scored: _write_rows(items.read_items(task, source, question_from), folder / f"{task}.jsonl")}
     if num_fewshot:
@@ -158,7 +158,7 @@ def _write_rows(rows: list[dict], path: Path) -> str:
     return str(path)
 
 
-def _replace_questions(task, question_from: str) -> None:
+def _replace_questions(task: Any, question_from: str) -> None:
     questions = items.read_questions(question_from)
     split = task.config.test_split or task.config.validation_split
 

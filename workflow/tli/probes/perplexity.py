@@ -30,8 +30,8 @@ def shipped_sentences(language: str) -> list[str]:
     return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
 
 
-def perplexity(model, tokenizer, sentences: list[str], room: Room | None = None) -> tuple[float, int]:
-    """exp of the mean negative log-probability per token, and the number of tokens predicted.
+def perplexity(model: Any, tokenizer: Any, sentences: list[str], room: Room | None = None) -> tuple[float, int]:
+    """Exp of the mean negative log-probability per token, and the number of tokens predicted.
 
     model: a whole causal model. Each sentence stands by itself after BOS, in one batch or in what `room` allows; without a BOS its first token is
     given and not predicted. Uniform guessing has the size of the vocabulary. inf where the model gives no finite number.

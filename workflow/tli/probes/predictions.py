@@ -43,7 +43,7 @@ class Predictions:
         self._texts |= dict.fromkeys(texts)
 
     def prepare(self, loaded: Any, subjects: Sequence[Subject]) -> None:
-        """Called by every probe for each opened model (tli.bench.Loaded), with the subjects that will be measured on it."""
+        """Called by every probe for each opened model (tli.model.opened.Loaded), with the subjects that will be measured on it."""
         if self._loaded() is loaded:
             return
         self._loaded, self._known = weakref.ref(loaded), {}

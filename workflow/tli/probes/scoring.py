@@ -13,6 +13,7 @@ import pandas as pd
 
 from tli.io import tables
 from tli.log import say
+from tli.model.opened import Loaded
 from tli.probes import harness
 from tli.probes.base import Answer, Probe, Setting
 from tli.probes.harness import depends_on
@@ -23,7 +24,7 @@ ITEMS = [name for name in tables.TRANSFER if name not in tables.RUN]
 VALUES = [name for name in tables.GENERATION if name not in tables.RUN]
 
 
-def harness_model(model, tokenizer, *, batch_size: int, add_bos: bool):
+def harness_model(model: Any, tokenizer: Any, *, batch_size: int, add_bos: bool) -> Any:
     """The harness's model object around `model`; adapters put on the model later count.
 
     add_bos: whether BOS stands before each prompt, whatever the tokenizer does by itself. Log-probabilities are taken in
@@ -35,7 +36,7 @@ def harness_model(model, tokenizer, *, batch_size: int, add_bos: bool):
     return HFLM(pretrained=model, tokenizer=tokenizer, batch_size=batch_size, add_bos_token=add_bos, softmax_dtype="float32")
 
 
-def settle_bos(tokenizer, add_bos: bool) -> None:
+def settle_bos(tokenizer: Any, add_bos: bool) -> None:
     """Make the tokenizer put BOS, and nothing else, around a text where `add_bos` is asked for; in place.
 
     The harness asks the tokenizer for its special tokens and takes what comes: one that adds none gives no BOS, one that
@@ -55,12 +56,12 @@ def settle_bos(tokenizer, add_bos: bool) -> None:
         raise ValueError("transfer.add_bos: this model's tokenizer cannot be made to put BOS before a text; set it to false")
 
 
-def _is_bos_only(tokenizer) -> bool:
+def _is_bos_only(tokenizer: Any) -> bool:
     plain = tokenizer.encode("a", add_special_tokens=False)
     return tokenizer.encode("a") == [tokenizer.bos_token_id, *plain]
 
 
-def evaluated(lm, task, limit: int | None = None) -> dict[str, Any]:
+def evaluated(lm: Any, task: Any, limit: int | None = None) -> dict[str, Any]:
     """What the harness's `evaluate` finds, with its samples.
 
     It is the part of `simple_evaluate` that scores: the rest of it lists the machine's packages for its own record at each call,
@@ -75,7 +76,7 @@ def evaluated(lm, task, limit: int | None = None) -> dict[str, Any]:
     return evaluate(lm, {"tasks": {task.config.task: task}}, limit=limit, bootstrap_iters=0, log_samples=True)
 
 
-def score(lm, task, limit: int | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
+def score(lm: Any, task: Any, limit: int | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Score a task object of `tasks.build` as the harness's `simple_evaluate` does: tables of items and of other metrics.
 
     items (columns ITEMS; empty for a task without choices): margin is the log-probability of the right choice minus that
@@ -97,7 +98,7 @@ def score(lm, task, limit: int | None = None) -> tuple[pd.DataFrame, pd.DataFram
     return pd.DataFrame(columns=ITEMS), pd.DataFrame(rows, columns=VALUES)
 
 
-def _item(sample: dict[str, Any], task) -> dict:
+def _item(sample: dict[str, Any], task: Any) -> dict:
     choices = task.doc_to_choice(sample["doc"])
     logs = np.array([float(log) for log, _ in sample["filtered_resps"][: len(choices)]])
     gold = task.doc_to_text(sample["doc"]) if task.multiple_input else sample["target"]
@@ -126,7 +127,7 @@ class Harness:
     _whole: Any = None
     _model: Any = None
 
-    def around(self, loaded) -> Any:
+    def around(self, loaded: Loaded) -> Any:
         """The harness's model object; made anew for another opened model."""
         if self._whole is not loaded.whole:
             self._whole = loaded.whole
@@ -176,7 +177,7 @@ class TaskProbe(Probe):
         quantization = self.quantization if subject.quantized else "none"
         return self.depends | {"quantization": quantization, "unit": subject.unit, "task": self.task}
 
-    def measure(self, loaded, subject: Subject, folder: Path) -> None:
+    def measure(self, loaded: Loaded, subject: Subject, folder: Path) -> None:
         if self._task is None:
             self._task = self.build(self.task)
         lm = self.harness.around(loaded)

@@ -33,10 +33,14 @@ FAMILIES = (
     Family("copa", r"copa", "en", ("premise", "choice1", "choice2", "question", "label"), (0, 1), False),
     Family("xnli", r"xnli_(?P<language>[a-z]+)", "", ("premise", "hypothesis", "label"), NLI_LABELS, True),
     Family(
-        "afrixnli", r"afrixnli_(?:(?:translate|en_direct|native_direct|manual_direct|manual_translate)_)?(?P<language>[a-z]{3})(?:_prompt_\d)?",
-        "", ("premise", "hypothesis", "label"), NLI_LABELS, True,
+        "afrixnli",
+        r"afrixnli_(?:(?:translate|en_direct|native_direct|manual_direct|manual_translate)_)?(?P<language>[a-z]{3})(?:_prompt_\d)?",
+        "",
+        ("premise", "hypothesis", "label"),
+        NLI_LABELS,
+        True,
     ),
-)  # fmt: skip
+)
 
 
 def family(task: str) -> tuple[Family | None, str]:
@@ -129,7 +133,7 @@ def read_items(task: str, source: str, question_from: str | None = None, example
 
 
 def read_questions(path: str) -> dict[str, tuple[str, int | None]]:
-    """idx -> (question, label) of XCOPA's English file; where it has no idx, the line's place from 0. Raises ItemError."""
+    """Idx -> (question, label) of XCOPA's English file; where it has no idx, the line's place from 0. Raises ItemError."""
     if not Path(path).is_file():
         raise ItemError(f"transfer.question_from: {path} is not there; give XCOPA's English file, or leave the key out")
     questions = {}
@@ -171,7 +175,7 @@ def _item(row: dict, found: Family, path: Path, line: int, place: int) -> dict:
     return item
 
 
-def _label(value, labels: tuple, path: Path, line: int) -> int:
+def _label(value: object, labels: tuple, path: Path, line: int) -> int:
     text = str(value).strip()
     if not isinstance(value, bool) and text in map(str, range(len(labels))):
         return int(text)
@@ -230,7 +234,7 @@ def harness_yaml(task: str) -> Path:
     from importlib.util import find_spec
 
     spec = find_spec("lm_eval")
-    if spec is None:
+    if spec is None or not spec.submodule_search_locations:
         raise ItemError("the package lm_eval is not installed; install what environment.yml names")
     root = Path(spec.submodule_search_locations[0]) / "tasks"
     found, _ = family(task)
@@ -244,6 +248,10 @@ def harness_yaml(task: str) -> Path:
 
 def _near(task: str, folder: Path) -> str:
     """The tasks of a folder of the harness that are called much like this one, as a question; "" where there are none."""
-    names = {name.decode() for path in folder.rglob("*.yaml") for name in re.findall(rb"^task:\s*[\"']?([\w.-]+)", path.read_bytes(), re.M)}
+    names = {
+        name.decode()
+        for path in folder.rglob("*.yaml")
+        for name in re.findall(rb"^task:\s*[\"']?([\w.-]+)", path.read_bytes(), re.MULTILINE)
+    }
     near = difflib.get_close_matches(task, names, n=3)
     return f"did you mean {' or '.join(near)}? " if near else ""

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,11 +35,11 @@ class Direction:
     def name(self) -> str:
         return f"{self.source}-{self.target}"
 
-    def forms(self, row) -> tuple[str, str]:
+    def forms(self, row: Any) -> tuple[str, str]:
         """The word that is asked, and its answer, of a row of tables.PAIRS."""
         return (row.target, row.source) if self.backwards else (row.source, row.target)
 
-    def links(self, row) -> Iterator[tuple[str, str]]:
+    def links(self, row: Any) -> Iterator[tuple[str, str]]:
         """(word, accepted answer) of all that the row says."""
         for target in (row.target, *alternatives(row.alternatives)):
             yield (target, row.source) if self.backwards else (row.source, target)
@@ -89,7 +91,7 @@ def items_of(pairs: pd.DataFrame, wording: Wording, shots: int, choices: int) ->
         others = _like_length(order, place[key(answer)], choices, right)
         if not others:
             continue
-        offered = sorted([key(answer), *others], key=lambda form, word=word: _digest(f"{key(word)}\t{form}"))
+        offered = sorted([key(answer), *others], key=partial(_drawn, key(word)))
         shown = _shots(trained, wording, word, right, shots)
         items.append(
             {
@@ -142,6 +144,10 @@ def _shots(trained: list[tuple[str, str]], wording: Wording, word: str, right: M
     raise ItemError(
         f"transfer.translate.shots: {shots} training pairs are to stand before {word!r}, and the list has {len(shown)} that may; ask for fewer"
     )
+
+
+def _drawn(word: str, form: str) -> bytes:
+    return _digest(f"{word}\t{form}")
 
 
 def _digest(text: str) -> bytes:

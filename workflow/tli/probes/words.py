@@ -17,7 +17,7 @@ from tli.lexicon.audit import COGNATE
 from tli.metrics.projection import project
 from tli.model.device import free_memory
 from tli.model.embedding import Embedded, embed, embed_all
-from tli.model.opened import Opened
+from tli.model.opened import Loaded, Opened
 from tli.model.pooling import tokenize
 from tli.model.streaming import Wanted
 from tli.probes.base import Answer, Probe, Setting
@@ -38,7 +38,13 @@ class Figures:
 
 
 def measure(
-    opened: Opened, listed: Listed, hidden_states: Sequence[int], poolings: Sequence[str], *, k: int = 10, progress=None
+    opened: Opened,
+    listed: Listed,
+    hidden_states: Sequence[int],
+    poolings: Sequence[str],
+    *,
+    k: int = 10,
+    progress: Callable[[int], None] | None = None,
 ) -> Figures:
     """Embed the forms of a list on an opened model, then take `figures_of` them."""
     return figures_of(embed(opened, listed.forms, list(hidden_states), list(poolings), progress=progress), listed, opened.layers, k)
@@ -113,7 +119,8 @@ def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) 
 @dataclass(eq=False)
 class WordsProbe(Probe):
     """The words of a list at hidden states: every pair, every figure, its strata, for some subjects their projections, and what a
-    free map adds that is fitted to the subject's own vectors of the select pairs."""
+    free map adds that is fitted to the subject's own vectors of the select pairs.
+    """
 
     spec: MeasureSpec
     model: ModelSpec
@@ -170,7 +177,7 @@ class WordsProbe(Probe):
     def _similarity(self) -> np.ndarray | None:
         return similarity_of(self.splits(-1, 0))
 
-    def prepare(self, loaded, subjects: Sequence[Subject]) -> None:
+    def prepare(self, loaded: Loaded, subjects: Sequence[Subject]) -> None:
         self._base, self._read = None, {}
         self._waiting = list(subjects) if loaded.opened.stream is not None else []
 
@@ -186,8 +193,8 @@ class WordsProbe(Probe):
         held = 2 * len(self._read_forms) * states * len(self.spec.poolings) * opened.hidden_size * 4  # and what is made of them
         once = once[: max(1, int(free_memory() / 2 / held))]
         wanted = {one.unit: one.wanted(opened, self.states[one.run], self.spec.merge) for one in once}
-        if states := {state for one in once if one.map_inside for state in self.states[one.run]}:
-            wanted[TARGETS] = Wanted(sorted(states))
+        if below := {state for one in once if one.map_inside for state in self.states[one.run]}:
+            wanted[TARGETS] = Wanted(sorted(below))
         embedded = embed_all(opened, self._read_forms, list(wanted.values()), list(self.spec.poolings))
         self._read = dict(zip(wanted, embedded, strict=True))
         self._waiting = [one for one in waiting if one.unit not in self._read]
@@ -197,7 +204,7 @@ class WordsProbe(Probe):
         listed = self._listed(subject.seed, subject.fold)
         return listed.candidates.forms if subject.is_baseline else listed.forms
 
-    def measure(self, loaded, subject: Subject, folder: Path) -> None:
+    def measure(self, loaded: Loaded, subject: Subject, folder: Path) -> None:
         listed = self._listed(subject.seed, subject.fold)
         embedded = self._vectors(loaded, subject)
         if subject.is_baseline and listed.forms != listed.candidates.forms:
@@ -210,8 +217,8 @@ class WordsProbe(Probe):
         if self._projected_pairs(subject):
             first = self.states[subject.run][0], self.spec.poolings[0]
             asked = np.sort(np.unique(np.concatenate([pool.pairs for pool in listed.pools])))
-            sides = (side[asked] for side in result.vectors[first])
-            maps = project(*sides, listed.pairs.iloc[asked].reset_index(drop=True), self.spec.projected_pairs)
+            source, target = (side[asked] for side in result.vectors[first])
+            maps = project(source, target, listed.pairs.iloc[asked].reset_index(drop=True), self.spec.projected_pairs)
             maps.insert(0, "hidden_state", first[0])
             maps.to_parquet(folder / "projections.parquet", index=False)
 
@@ -225,7 +232,7 @@ class WordsProbe(Probe):
             made.rows.to_parquet(folder / "mapped.parquet", index=False)
             made.fits.to_parquet(folder / "fits.parquet", index=False)
 
-    def _vectors(self, loaded, subject: Subject) -> Embedded:
+    def _vectors(self, loaded: Loaded, subject: Subject) -> Embedded:
         if loaded.opened.stream is not None:
             if subject.unit not in self._read:
                 self._read = {}  # before others come

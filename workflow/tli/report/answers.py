@@ -68,7 +68,7 @@ def before(report: ReportInput, model: str, pair: str) -> str:
     scan = pd.DataFrame()
     if place is not None:
         scan = rows(report.tables.scan, model=model, pair=pair, **place.heldout).set_index("hidden_state")
-    if scan.empty or place.hidden_state not in scan.index:
+    if place is None or scan.empty or place.hidden_state not in scan.index:
         return "Not scanned yet."
     row = scan.loc[place.hidden_state]
     spelling = f", {share(row['string_p_at_1'])} by spelling" if pd.notna(row["string_p_at_1"]) else ""
@@ -101,7 +101,11 @@ def worth(report: ReportInput, model: str, pair: str, verdict: dict | None) -> s
     placebo = f", {share(verdict['placebo'])} with the placebo" if pd.notna(verdict["placebo"]) else ""
     text = f"{verdict['cell']}: {share(verdict['before'])} before, {share(verdict['after'])} after{placebo}: {verdict['verdict']}."
     line = _line(report, verdict, BEATS_MAP)
-    rival = rows(report.tables.others.get("rivals", pd.DataFrame(columns=["map", "value"])), **Cell.of(verdict).columns) if line else []
+    rival = (
+        rows(report.tables.others.get("rivals", pd.DataFrame(columns=["map", "value"])), **Cell.of(verdict).columns)
+        if line
+        else pd.DataFrame()
+    )
     named = f" ({rival['map'].iloc[0]})" if len(rival) else ""
     if line:
         answers_of = {YES: "Training beats it", NO: "It does better", NOT_DECIDED: "Which is better is not decided"}

@@ -27,7 +27,6 @@ from tli.report.sentences import experiment_size, same_runs, transfer_sentences
 from tli.report.sheets import BESIDE_PUBLISHED, Kind, Sheet, sheets
 from tli.report.translation import translated
 from tli.report.warnings import warnings
-from tli.statistics.lines import in_short
 
 FIRST_IN_PAGE = 1_500_000  # characters of the first screens' figures; later ones lie beside the page
 FIGURES_IN_PAGE = 3_000_000  # of the other figures
@@ -136,12 +135,7 @@ def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
         tone = verdict_tone(row["verdict"])
         if tone == GOOD and not set(under["answer"]).isdisjoint({NO, NOT_DECIDED}):
             tone = BAD if NO in set(under["answer"]) else OPEN
-        short = in_short(row["verdict"], under)
-        sentence = str(row["sentence"]).replace(f" In short: {short}.", "")  # the heading says it
-        told.append(
-            {**row, "cell": cell.name, "metric_label": metric_label(row["metric"]), "tone": tone, "lines": measured}
-            | {"in_short": short, "sentence": sentence}
-        )
+        told.append({**row, "cell": cell.name, "metric_label": metric_label(row["metric"]), "tone": tone, "lines": measured})
     return told
 
 

@@ -87,7 +87,7 @@ class Drawing:
         return derived.with_words(derived.paired(self.tables.similarities, self.runs, cell, self.place), self.tables.pairs)
 
     def _of_words(self) -> str:
-        if self.words.empty:
+        if self.cell is None or self.words.empty:
             return "Not evaluated."
         counts = self.words["split"].value_counts()
         split = ", ".join(f"n = {counts[s]} {name}" for s, name in (("train", "train"), ("heldout", "held-out")) if s in counts)

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tli.labels import metric_label
 from tli.report import figures, style, svg
@@ -16,6 +17,9 @@ from tli.report.input import ReportInput
 from tli.report.names import FIGURES, figure_name
 from tli.report.numbers import signed
 from tli.report.selection import first_verdicts
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CAPTIONS = Path(__file__).resolve().parents[2] / "report"
 WIDE = 760  # pixels: a figure beside which words would have too little room
@@ -78,7 +82,7 @@ def picture(drawing: Drawing, key: str, title: str, folder: Path, room: Room) ->
     alt = f"{title}, {drawing.model}, {drawing.pair}. {drawn.counts} The figures behind it are in the tables."
     text = svg.written(marked(drawn.figure, drawing.report.experiment.model(drawing.model).demo), name, folder)
     width = re.search(r'style="width:(\d+)px"', text)
-    is_wide = bool(width) and int(width.group(1)) > WIDE
+    is_wide = width is not None and int(width.group(1)) > WIDE
     return _placed(Picture(name, title, text, caption(key), drawn.counts, alt, is_wide), folder, room)
 
 
@@ -89,7 +93,7 @@ def _placed(made: Picture, folder: Path, room: Room) -> Picture:
 
 
 @style.styled
-def marked(figure, is_demo: bool):
+def marked(figure: Figure, is_demo: bool) -> Figure:
     """Write "demo model" into the figure of a demo, so that it cannot travel as a claim about a real model."""
     if is_demo and figure.axes:
         figure.supxlabel(

@@ -12,6 +12,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import pandas as pd
 
@@ -30,7 +31,7 @@ TRANSFER_CELLS = [
 STAGE_SECONDS = ["stage", "seconds", "gpu_seconds"]
 
 
-def _table(*columns: str):
+def _table(*columns: str) -> Any:
     """A field for a table with these columns; without rows unless it is given."""
     return field(default_factory=lambda: pd.DataFrame(columns=list(columns)), metadata={"columns": columns})
 
@@ -67,7 +68,7 @@ class Tables:
     gains: pd.DataFrame = _table()
     others: Mapping[str, pd.DataFrame] = field(default_factory=dict)  # shown as they are
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for one in dataclasses.fields(self):
             lacking = [name for name in one.metadata.get("columns", ()) if name not in getattr(self, one.name).columns]
             if lacking:
@@ -213,7 +214,7 @@ class Experiment:
         )
 
 
-def _model(name: str, settings, check: dict | None) -> Model:
+def _model(name: str, settings: Any, check: dict | None) -> Model:
     about = settings.demo, settings.source, settings.revision or "", settings.quantization, settings.dtype, settings.word_form
     given = Model(name, *about)
     if check is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from tli.labels import metric_label
@@ -132,5 +134,5 @@ def _numbers(values: pd.Series) -> str:
     return " or ".join(map(_number, sorted(set(values.dropna().astype(float))))) or "?"
 
 
-def _number(value) -> str:
+def _number(value: Any) -> str:
     return f"{float(value):g}" if value is not None and pd.notna(value) else "?"

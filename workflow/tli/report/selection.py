@@ -58,11 +58,15 @@ class Endpoint:
 
 
 def layer_name(layer: str) -> str:
-    """A loss layer as the config asks for it, in words."""
+    """A loss layer as the config asks for it, in words.
+
+    >>> layer_name("best"), layer_name("6")
+    ('the best layer', 'hs[6]')
+    """
     return {"best": "the best layer", "output": "the output"}.get(layer, f"hs[{layer}]")
 
 
-def rows(frame: pd.DataFrame, **values) -> pd.DataFrame:
+def rows(frame: pd.DataFrame, **values: object) -> pd.DataFrame:
     """The rows whose columns have the given values; a value None is not asked for."""
     for column, value in values.items():
         if value is not None:
@@ -106,10 +110,14 @@ def endpoint(tables: Tables, model: str, pair: str) -> Endpoint | None:
 
 
 def by_place(values: Iterable, order: Iterable[str]) -> list[str]:
-    """Distinct values, those of `order` first and in its order, numbers by size, the rest by name."""
+    """Distinct values, those of `order` first and in its order, numbers by size, the rest by name.
+
+    >>> by_place(["16", "4", "tli", "placebo"], ["tli", "placebo"])
+    ['tli', 'placebo', '4', '16']
+    """
     order = list(order)
 
-    def place(value: str):
+    def place(value: str) -> tuple[int, float, str]:
         known = order.index(value) if value in order else len(order)
         return (known, float(value) if value.replace(".", "", 1).isdigit() else float("inf"), value)
 

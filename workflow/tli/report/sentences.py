@@ -74,7 +74,7 @@ def _tasks(cell: pd.DataFrame, report: ReportInput) -> Iterator[TaskRow]:
 
 
 def claim(row: dict, report: ReportInput) -> str:
-    """ "lower", "higher", or why neither is claimed: what is too few, or what change would have been found."""
+    """Either "lower", "higher", or why neither is claimed: what is too few, or what change would have been found."""
     if "no claim" in row["sentence"]:
         return f"no claim, {row['items']:.0f} items and {row['seeds']:.0f} seeds are too few"
     if row[report.experiment.claims.adjusted] <= report.experiment.claims.alpha:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
@@ -220,6 +221,10 @@ BESIDE_PUBLISHED = ("table-1", "table-2")
 MORE = ("generation", "transfer_cells")  # tables of the contract without words of their own
 
 
+def _as_it_is(frame: pd.DataFrame, report: ReportInput) -> pd.DataFrame:
+    return frame
+
+
 def sheets(report: ReportInput) -> Iterator[Sheet]:
     """Every table of the report, in the order of the page, made one by one. Those without rows are left out."""
     yield from (sheet for sheet in _every(report) if len(sheet.frame))
@@ -234,5 +239,5 @@ def _every(report: ReportInput) -> Iterator[Sheet]:
         yield Sheet(name, kind, kind.rows(report))
     others = {**report.tables.others, **{name: getattr(report.tables, name) for name in MORE}}
     for name in sorted(others):  # what a later stage adds is shown without a word changed here
-        kind = Kind(name.replace("_", " ").capitalize(), lambda report, name=name: others[name])
+        kind = Kind(name.replace("_", " ").capitalize(), partial(_as_it_is, others[name]))
         yield Sheet(name.replace("_", "-"), kind, others[name])

@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
 
 from tli.report.selection import BASELINE as BASELINE_NAME
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 INK, PAPER = "#1b1c1d", "#fefdfc"
 BLUE, GREEN, PURPLE, SKY, OLIVE, VIOLET = "#0072B2", "#00916A", "#B8639A", "#2B93C9", "#7C7C00", "#8A6BD1"
@@ -97,7 +101,7 @@ def styled(draw: Callable) -> Callable:
     """Decorate a figure function: all that it draws has this style."""
 
     @functools.wraps(draw)
-    def drawn(*arguments, **more):
+    def drawn(*arguments: Any, **more: Any) -> Any:
         import matplotlib
 
         with matplotlib.rc_context(settings()):
@@ -106,7 +110,7 @@ def styled(draw: Callable) -> Callable:
     return drawn
 
 
-def new(width: float, height: float, rows: int = 1, columns: int = 1, **more):
+def new(width: float, height: float, rows: int = 1, columns: int = 1, **more: Any) -> tuple[Figure, Any]:
     """A figure of `width` by `height` inches and its axes; it needs no screen and no pyplot. For functions that are `styled`."""
     from matplotlib.figure import Figure
 
@@ -115,7 +119,7 @@ def new(width: float, height: float, rows: int = 1, columns: int = 1, **more):
 
 
 @styled
-def nothing(text: str):
+def nothing(text: str) -> Figure:
     """A small figure that says why there is nothing to draw."""
     figure, axes = new(6, 1)
     axes.axis("off")

@@ -65,7 +65,7 @@ def text(context: dict[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _safe(value) -> str:
+def _safe(value: object) -> str:
     """Text that Markdown shows as it is."""
     text = " ".join(str(value).split())
     for character, instead in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "\\|"), ("*", "\\*"), ("_", "\\_"), ("`", "\\`")):

@@ -36,8 +36,8 @@ def written(figure: Figure, name: str, folder: Path) -> str:
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
             told = telling.with_ids(figure)
-            if figure.get_layout_engine() is not None:
-                figure.get_layout_engine().execute(figure)
+            if (engine := figure.get_layout_engine()) is not None:
+                engine.execute(figure)
             figure.set_layout_engine("none")  # the layout is found once, not for each of the two files
             figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
             figure.savefig(folder / f"{name}.png", dpi=150, facecolor="white", metadata={"Software": None})
@@ -46,8 +46,8 @@ def written(figure: Figure, name: str, folder: Path) -> str:
     text = stream.getvalue()
     text = text[text.index("<svg") :]
     text = telling.written_in(telling.styled_once(text), told)
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    text = re.sub(r"<style[^>]*>.*?</style>", "", text, count=1, flags=re.S)
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r"<style[^>]*>.*?</style>", "", text, count=1, flags=re.DOTALL)
     text = text.replace(style.INK, "currentColor").replace(style.PAPER, "var(--paper)")
     text = re.sub(r'\b(?:d|x|y|transform|points)="[^"]*"', lambda at: re.sub(r"(\d+\.\d\d)\d+", r"\1", at[0]), text)
     family = re.search(r"font-family: ([^;\"]+);", text)
@@ -64,7 +64,8 @@ def written(figure: Figure, name: str, folder: Path) -> str:
 
 def for_page(svg: str, name: str) -> str:
     """Make an SVG's ids its own (a short prefix made from `name`), let it shrink with the page, and hide it from screen
-    readers (the figure around it carries the alternative text)."""
+    readers (the figure around it carries the alternative text).
+    """
     own = f"f{zlib.crc32(name.encode()):x}"
     svg = re.sub(r'\bid="(?!p[0-9a-f]|m[0-9a-f])[^"]*"', "", svg)  # only clip paths and markers are referred to
     svg = re.sub(r'\bid="([^"]+)"', rf'id="{own}-\1"', svg)

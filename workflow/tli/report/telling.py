@@ -57,7 +57,7 @@ def _placed(artist: Artist) -> np.ndarray:
     """Which of an artist's marks have a place, booleans [marks]; of what is no row of points none is asked."""
     points = artist.get_xydata() if hasattr(artist, "get_xydata") else artist.get_offsets() if hasattr(artist, "get_offsets") else []
     points = np.ma.filled(np.ma.asarray(points, float), np.nan).reshape(-1, 2)
-    return np.isfinite(points).all(axis=1)
+    return np.asarray(np.isfinite(points).all(axis=1))
 
 
 MARK = re.compile(r"<use [^>]*/>")
@@ -71,7 +71,7 @@ def written_in(text: str, told: dict[str, Told]) -> str:
         if start < 0:
             continue
         end = _end_of_group(text, start)
-        group = re.sub(r"<defs>.*?</defs>", lambda at: at[0].replace("<path", "<PATH"), text[start:end], flags=re.S)
+        group = re.sub(r"<defs>.*?</defs>", lambda at: at[0].replace("<path", "<PATH"), text[start:end], flags=re.DOTALL)
         mark = MARK if "<use " in group else PATH
         count, several = len(mark.findall(group)), len(what.arms) > 1
         if count in (len(what.tips), len(what.arms)) and (what.tips or several):

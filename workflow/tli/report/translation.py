@@ -33,9 +33,9 @@ def translated(report: ReportInput) -> list[Translated]:
     for model, pair in report.groups:
         cell = first_cell(report.tables.cells, report.experiment, model, pair)
         of_cell = rows(report.tables.translation, **cell.columns) if cell is not None else pd.DataFrame()
-        if len(of_cell):
+        if cell is not None and len(of_cell):
             asked = of_cell.groupby(["metric", "direction", "shots"], sort=True)
-            told.append(Translated(cell, tuple(_row(metric, *place, part) for (metric, *place), part in asked)))
+            told.append(Translated(cell, tuple(_row(metric, direction, shots, part) for (metric, direction, shots), part in asked)))
     return told
 
 

@@ -66,7 +66,7 @@ def _name(setting: str) -> str:
 
 
 def _chosen(tried_of_arm: pd.DataFrame, chosen: pd.DataFrame) -> str:
-    """ "learning rate 0.0002", or "learning rate 0.0002 (4 of 5 cells), learning rate 0.0008 (1 of 5)"."""
+    """What was chosen: "learning rate 0.0002", or "learning rate 0.0002 (4 of 5 cells), learning rate 0.0008 (1 of 5)"."""
     tuned = [name for name in SETTINGS if tried_of_arm[name].nunique() > 1] or ["learning_rate"]
     words = chosen.apply(lambda row: ", ".join(SETTINGS[name].format(float(row[name])) for name in tuned), axis=1)
     counts = words.value_counts(sort=False)

@@ -55,9 +55,9 @@ def _all(report: ReportInput) -> Iterator[Remark]:
         ]
         yield from (Remark(about, text) for text in serious)
         yield from (Remark(about, text, is_serious=False) for text in [*_choice(tables, model, pair), *_unreached(tables, model, pair)])
-    for model in experiment.models:
-        if model.is_bare and rows(tables.scan, model=model.name)["sink_ratio"].max() > SINK_LIMIT:
-            yield Remark(model.name, BARE)
+    for about_model in experiment.models:
+        if about_model.is_bare and rows(tables.scan, model=about_model.name)["sink_ratio"].max() > SINK_LIMIT:
+            yield Remark(about_model.name, BARE)
     yield from (Remark("", text, is_serious=False) for text in edges(tables.trials))
     for line in report.audit:
         severity = line.severity.lower()

@@ -28,7 +28,8 @@ def announce_run(experiment: Experiment) -> None:
     config, runs, cells = experiment.config, experiment.runs, len(experiment.cells)
     if experiment.trains_nothing:
         looked = f"{_count(len(config.models), 'model')}, {_count(len(config.pairs), 'pair')}"
-        return _say(f"{config.title}: scan only, nothing is trained ({looked}); results in {config.results}/")
+        _say(f"{config.title}: scan only, nothing is trained ({looked}); results in {config.results}/")
+        return
     _say(
         f"{config.title}: {_count(len(runs), 'run')} in {_count(cells, 'cell')} ({_count(len(config.models), 'model')}, {_count(len(config.pairs), 'pair')}, "
         f"{len(experiment.arms)} arms, {len(config.seed_list)} seeds); results in {config.results}/"
@@ -70,7 +71,7 @@ def conclude_run(experiment: Experiment, has_judged: bool = True) -> None:
         demo = any(model.demo for model in config.models.values())
         for _, row in tables.read(verdicts).iterrows():
             cell = ", ".join([row["model"], row["pair"], row["arm"], f"layer {row['layer']}", f"rank {row['rank']}"])
-            _say(f"{'demo model, ' if demo else ''}{cell}: {row['sentence']}")
+            _say(f"{'demo model, ' if demo else ''}{cell}: {row['in_short']}. {row['sentence']}")
     report = Path(layout.page()["page"])
     if report.exists():
         _say(f"The report is {report}")
@@ -117,7 +118,7 @@ def explain(config: Config, log: str) -> None:
         text = Path(log).read_text(encoding="utf-8", errors="replace")
     except OSError:
         text = ""
-    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: (.+?)(?: \(check log file.*)?$", text, re.M)
+    failed = re.findall(r"^Error in rule (\S+):\n(?:    .*\n)*?    log: (.+?)(?: \(check log file.*)?$", text, re.MULTILINE)
     for rule, path in dict.fromkeys(failed):
         _say(f"The rule {rule} failed; its log is {path}. What it says last:")
         try:

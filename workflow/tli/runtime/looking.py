@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from tli import lexicon
 from tli.cluster import costs
@@ -36,7 +37,7 @@ def experiment_of(model: str, files: list[str], pair: str = "", results: str = "
             raise ConfigError(f"{file}: there is no such list; give the file with the translation pairs")
     size = sum(path.stat().st_size for path in Path(model).glob("*.safetensors"))
     local = Path(model).is_dir()
-    sections = {
+    sections: dict[str, Any] = {
         "title": f"{name} and {pair}, before any training",
         "question": "Does the model align the words of the two languages, where inside, and what would be left for a training to gain?",
         "models": {name: {"source": model, "dtype": "float32" if local and size < SMALL else "bfloat16"}},

@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
+from typing import TextIO
 
 from tli import log as log_lines
 from tli.cluster.gpus import own
@@ -78,7 +80,7 @@ def wrapped(stage: str, name: str, *, log: str = "", threads: int = 1, gpus: int
         sys.exit(1)
 
 
-def _report(error: BaseException, stage: str, name: str, log: str, terminal) -> None:
+def _report(error: BaseException, stage: str, name: str, log: str, terminal: TextIO) -> None:
     """The traceback into the log, one line and where to look onto the terminal; also when the disk is full."""
     foreseen = isinstance(error, (ValueError, OSError, Ended, KeyboardInterrupt))
     with suppress(OSError):
@@ -120,7 +122,7 @@ def _disk_is_full(error: BaseException) -> bool:
 def _termination_raises() -> Iterator[None]:
     """Within the block SIGTERM raises, so that what was begun is cleaned up before the process ends."""
 
-    def ended(number, frame):
+    def ended(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the cleaning
         raise Ended(143)
 
@@ -136,7 +138,8 @@ def _termination_raises() -> Iterator[None]:
 
 def forget_tokens() -> None:
     """Take access tokens out of this process's environment: compute jobs need none, and with --verbose the executor's job
-    step would print its whole environment into SLURM's log."""
+    step would print its whole environment into SLURM's log.
+    """
     for key in [key for key in os.environ if re.search(r"(TOKEN|SECRET|PASSWORD)$", key)]:
         del os.environ[key]
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -28,6 +29,9 @@ from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, prediction, write_matrix
 from tli.training.checkpoint import Checkpoint
 from tli.training.trainer import Trainer
+
+if TYPE_CHECKING:
+    import torch
 
 MATRIX_SENTENCES = 400  # that the gradients' matrix is made from
 OFF = 0.2  # by how much the matrix may misjudge KL
@@ -111,15 +115,16 @@ class Cell:
         lacking = [member for member in self.members if self.unit(member) is None]
         if lacking and trainer is None:
             self.assert_known()
-        if lacking and (trainer is None or not trainer.can_turn_to(self.spec)):
-            trainer = self.trainer()
-        elif lacking:
-            trainer.turn_to(self.spec, self.anchoring())
-        if lacking and self.job.experiment.config.jobs.seeds_together and trainer.trains_together:
-            trainer.prepare(lacking, progress)
+        if lacking:
+            if trainer is None or not trainer.can_turn_to(self.spec):
+                trainer = self.trainer()
+            else:
+                trainer.turn_to(self.spec, self.anchoring())
+            if self.job.experiment.config.jobs.seeds_together and trainer.trains_together:
+                trainer.prepare(lacking, progress)
         for number, member in enumerate(self.members, 1):
             place, checkpoint = f"{member} ({number} of {len(self.members)})", self.checkpoint(member)
-            if member in lacking:
+            if trainer is not None and member in lacking:
                 say(f"{self.job.stage}: {place}, loss at hs[{self.loss_layer}], {len(self.trained(member))} pairs")
                 self.train(trainer, member, checkpoint)
             else:
@@ -198,7 +203,7 @@ def _hold_against_kl(ratio: float) -> None:
 class _Progress:
     """A line for every fifth of a training, with the mean loss since the line before: a batch of one pair has none."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.losses: list[float] = []
 
     def __call__(self, step: int, steps: int, loss: float) -> None:
@@ -213,7 +218,7 @@ class _Progress:
 progress = _Progress()
 
 
-def _peak(device) -> int:
+def _peak(device: torch.device) -> int:
     if device.type == "cuda":
         import torch
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -96,7 +97,9 @@ def not_numbers(folder: Path | None, values: int = 2**24) -> str:
     """
     from safetensors import safe_open
 
-    for name, place in files.read_tensors(folder).items() if folder else ():
+    if folder is None:
+        return ""
+    for name, place in files.read_tensors(folder).items():
         with safe_open(str(Path(folder) / place.file), "pt") as stored:
             part, rows = stored.get_slice(name), place.shape[0] if place.shape else 0
             step = max(1, values * rows // max(1, files.product(place.shape)))
@@ -106,7 +109,7 @@ def not_numbers(folder: Path | None, values: int = 2**24) -> str:
     return ""
 
 
-def tokens_of_sentences(model: str, tokenizer, word_form: str) -> dict[str, dict]:
+def tokens_of_sentences(model: str, tokenizer: Any, word_form: str) -> dict[str, dict]:
     """What the tokenizer makes of the words of the shipped sentences, fed alone and as after a space; the lists' own the scan tells.
 
     Returns language -> word form -> {"forms", "words", "tokens", "fertility", "one_token", "cut_otherwise", ...} (tables.TOKENS).
@@ -124,7 +127,7 @@ def tokens_of_sentences(model: str, tokenizer, word_form: str) -> dict[str, dict
     return found
 
 
-def _is_finite(values) -> bool:
+def _is_finite(values: Any) -> bool:
     import torch
 
     if values.dtype.itemsize < 2:  # torch orders no 8-bit numbers
@@ -132,13 +135,12 @@ def _is_finite(values) -> bool:
     return all(end.isfinite().item() for end in torch.aminmax(values))
 
 
-def perplexity_of_sentences(model: str, whole_model, tokenizer) -> dict[str, dict]:
+def perplexity_of_sentences(model: str, whole_model: Any, tokenizer: Any) -> dict[str, dict]:
     """Perplexity on the shipped sentences, by language: a checkpoint with a random head is told by it before hours are spent.
 
     Returns language -> {"perplexity", "tokens", "uniform"}; warns where the model is hardly better than guessing in all.
     """
-
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for language in sorted(path.stem for path in SENTENCES.glob("*.txt")):
         sentences = shipped_sentences(language)
         value, tokens = perplexity(whole_model, tokenizer, sentences)

@@ -41,7 +41,7 @@ def run(job: EvaluateJob) -> dict:
     ]
     states = {subject.run: states_of(spec.hidden_states, check.layers, asked) for subject in subjects}
     for subject in read_maps_inside(job, check.layers, judged):
-        at = subject.map_inside.vectors.hidden_state
+        at = int(subject.layer)  # where the map stands
         states[subject.run] = [state for state in states_of(spec.hidden_states, check.layers, [at]) if state >= at]
         subjects += [subject] if states[subject.run] else []  # below it the model is as it came
     subjects += [one.subject for one in trained]

@@ -23,7 +23,7 @@ def newest_commit(source: str) -> str:
     from huggingface_hub import HfApi
 
     with _from_the_hub(source):
-        return HfApi().model_info(source).sha
+        return HfApi().model_info(source).sha or ""
 
 
 @contextmanager

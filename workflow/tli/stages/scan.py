@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -148,7 +149,7 @@ def _told(tokens: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["severity", "text"])
 
 
-def token_audit(tokenizer, pairs: pd.DataFrame, word_form: str = "alone") -> pd.DataFrame:
+def token_audit(tokenizer: Any, pairs: pd.DataFrame, word_form: str = "alone") -> pd.DataFrame:
     """The lines of the lexicon's audit that need a tokenizer: tokens a form, pairs that share a token."""
 
     def own_tokens(forms: list[str]) -> list[list[int]]:

@@ -28,13 +28,14 @@ def run(job: TrainJob) -> dict:
         say(f"train: as the trials of {job.experiment.arms[job.arm].tuned_as} chose: {described(job.tune, cell.spec)}")
     trainer = cell.fill()
     for member in job.members:
-        hand_over(cell, member)
+        hand_over(cell, member, Path(job.folder(member.seed, member.fold)))
     return {"word_form": cell.model.word_form} | ({"device": device_name(trainer.opened.device)} if trainer else {})
 
 
-def hand_over(cell: Cell, member: Member) -> None:
+def hand_over(cell: Cell, member: Member, output: Path) -> None:
     """Copy the unit to the run's folder."""
-    unit, output = cell.unit(member), Path(cell.job.folder(member.seed, member.fold))
+    unit = cell.unit(member)
+    assert unit is not None  # it was trained just now, or before
     for item in sorted(unit.iterdir()):
         if item.name == "weights":
             store.link(item, output / item.name)  # as large as the model: never twice on the disk

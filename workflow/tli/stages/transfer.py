@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -50,6 +51,7 @@ def run(job: TransferJob) -> dict:
         subjects += [baseline(job.model, job.pair, name, quantized=name == BASELINE, seed=seed, fold=fold) for name, seed, fold in judged]
     subjects += [read_trained(job.layout, run).subject for run in job.content.runs]
     with tempfile.TemporaryDirectory(prefix="tli-transfer-") as scratch:
+        lists: dict[str, Any] = {"splits": Splits.read(job.inputs).of} if spec.translate else {}
         setting = Setting(
             model=job.model_spec,
             check=check,
@@ -57,7 +59,7 @@ def run(job: TransferJob) -> dict:
             scratch=Path(scratch),
             transfer=spec,
             texts=job.texts,
-            splits=Splits.read(job.inputs).of if spec.translate else None,
+            **lists,
             has_folds=job.experiment.has_folds,
         )
         probes = [probe for kind in PROBES["transfer"] for probe in kind.of(setting)]

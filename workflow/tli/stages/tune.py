@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -24,7 +25,7 @@ from tli.log import say, warn
 from tli.metrics.trial_choice import choose_trial, is_at_the_edge
 from tli.model.device import device_name
 from tli.probes.words import WordsProbe, states_of
-from tli.specs import Member, Trial
+from tli.specs import Member, TrainSpec, Trial
 from tli.stages.cell import Cell
 from tli.subjects import Subject
 
@@ -61,7 +62,7 @@ class _Tried:
     def subject(self) -> Subject:
         job, full = self.cell.job, self.cell.spec.is_full
         run = f"{job.arm}/layer-{job.layer}/rank-{job.rank}/trial-{self.number}/seed-{self.member.seed}"
-        names = {"model": job.model, "pair": job.pair, "arm": job.arm, "layer": job.layer, "rank": job.rank}
+        names: dict[str, Any] = {"model": job.model, "pair": job.pair, "arm": job.arm, "layer": job.layer, "rank": job.rank}
         return Subject(
             **names, seed=self.member.seed, fold=0, run=run, unit=self.unit, folder=self.folder, is_full=full, quantized=not full
         )
@@ -89,10 +90,10 @@ class _Tuning:
         self.asked = pairs[pairs["split"] == "select"].reset_index(drop=True)
         if self.asked.empty:
             raise CellError(f"arms.{job.arm}.tune: {job.pair} has no select pairs to choose by; give split.shares.select a share")
-        members = [Member(seed) for seed in job.tune.seeds]
+        members = [Member(seed) for seed in job.asked.seeds]
         units = Path(job.layout.store) / "train"
         self.tried: list[_Tried] = []
-        for number, trial in enumerate(job.tune.trials, 1):
+        for number, trial in enumerate(job.asked.trials, 1):
             cell = Cell(job, trial.of(job.spec), members, Splits(pairs))
             digests = [store.digest(cell.key(member)) for member in members]
             self.tried += [_Tried(number, trial, cell, *one, units / one[1]) for one in zip(members, digests, strict=True)]
@@ -117,7 +118,7 @@ class _Tuning:
         for number in trials:
             todo = [one for one in self.tried if one.number == number and not self._is_done(one)]
             say(
-                f"tune: trial {number} of {len(trials)}: {described(self.job.tune, self._spec(number))}; {len(todo)} seeds to train or measure"
+                f"tune: trial {number} of {len(trials)}: {described(self.job.asked, self._spec(number))}; {len(todo)} seeds to train or measure"
             )
             if todo:
                 cell = Cell(self.job, todo[0].cell.spec, [one.member for one in todo], todo[0].cell.splits)
@@ -127,7 +128,7 @@ class _Tuning:
         gc.collect()  # the weights go before the whole model comes
         return facts
 
-    def _spec(self, number: int):
+    def _spec(self, number: int) -> TrainSpec:
         return next(one.cell.spec for one in self.tried if one.number == number)
 
     def measured(self) -> pd.DataFrame:
@@ -160,7 +161,7 @@ def _say_what_was_chosen(job: TuneJob, table: pd.DataFrame, best: int) -> None:
     for number, rows in table.groupby("trial"):
         row = rows.iloc[0]
         settings = f"learning rate {row['learning_rate']:g}, {row['epochs']} epochs" + (
-            f", weight {row['weight']:g}" if job.tune.weights else ""
+            f", weight {row['weight']:g}" if job.asked.weights else ""
         )
         failed = f", {rows['failed'].sum()} of {len(rows)} failed" if rows["failed"].any() else ""
         say(
@@ -169,6 +170,6 @@ def _say_what_was_chosen(job: TuneJob, table: pd.DataFrame, best: int) -> None:
     chosen = table[table["trial"] == best].iloc[0]
     if chosen["failed"]:
         warn(f"arms.{job.arm}: every trial failed; its runs are trained with the smallest change")
-    for name, values in (("learning_rate", job.tune.learning_rates), ("epochs", job.tune.epochs), ("weight", job.tune.weights)):
+    for name, values in (("learning_rate", job.asked.learning_rates), ("epochs", job.asked.epochs), ("weight", job.asked.weights)):
         if is_at_the_edge(list(values), chosen[name]):
             warn(f"arms.{job.arm}.tune.{name}: {chosen[name]:g} is at the edge of what was tried; a better value may lie beyond")

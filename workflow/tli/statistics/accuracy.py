@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +56,7 @@ def english_task(about: pd.DataFrame) -> dict[str, str]:
     about: index task, column language. Tasks are kin when their names agree once the language is cut off, xcopa counting as copa.
     """
 
-    def stem(task):
+    def stem(task: str) -> str:
         language = about.loc[task, "language"]
         return re.sub(rf"_{re.escape(str(language))}(?=_|$)", "", task).replace("xcopa", "copa")
 
@@ -63,7 +65,7 @@ def english_task(about: pd.DataFrame) -> dict[str, str]:
     return {task: theirs[stem(task)] for task in others if stem(task) in theirs}
 
 
-def _trained(runs: pd.DataFrame, columns) -> pd.DataFrame:
+def _trained(runs: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     """The runs that count and have items in `columns` (names: model, pair, run), with their baseline there too."""
     there = set(columns)
     counting = comparing.counted(runs)
@@ -77,7 +79,7 @@ def _trained(runs: pd.DataFrame, columns) -> pd.DataFrame:
     return counting
 
 
-def _items(matrix: pd.DataFrame, task: str, run) -> tuple[np.ndarray, np.ndarray]:
+def _items(matrix: pd.DataFrame, task: str, run: Any) -> tuple[np.ndarray, np.ndarray]:
     after, before = matrix[run.name].to_numpy(float), matrix[run.base].to_numpy(float)
     if (np.isfinite(after) != np.isfinite(before)).any():
         raise TableError(f"statistics: transfer task {task}: {run.run} and {run.baseline} have different items")
@@ -85,7 +87,7 @@ def _items(matrix: pd.DataFrame, task: str, run) -> tuple[np.ndarray, np.ndarray
     return before[here], after[here]
 
 
-def _per_run(correct, about, runs, spec) -> pd.DataFrame:
+def _per_run(correct: dict[str, pd.DataFrame], about: pd.DataFrame, runs: pd.DataFrame, spec: StatisticsSpec) -> pd.DataFrame:
     rows = []
     for task, matrix in correct.items():
         chance = float(about.loc[task, "chance"])
@@ -118,7 +120,9 @@ def _per_run(correct, about, runs, spec) -> pd.DataFrame:
     return adjust_families(pd.DataFrame(rows, columns=PER_RUN))[PER_RUN]
 
 
-def _gaps(correct, aligned, scored, english, spec) -> pd.DataFrame:
+def _gaps(
+    correct: dict[str, pd.DataFrame], aligned: pd.DataFrame, scored: pd.DataFrame, english: dict[str, str], spec: StatisticsSpec
+) -> pd.DataFrame:
     rows = []
     for task, theirs in sorted(english.items()):
         if task not in correct or theirs not in correct:
@@ -153,20 +157,20 @@ def _gaps(correct, aligned, scored, english, spec) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=GAPS)
 
 
-def _aligned(aligned: pd.DataFrame, task: str, theirs: str):
+def _aligned(aligned: pd.DataFrame, task: str, theirs: str) -> tuple[bool, list, list]:
     """Whether the tasks share aligned_id's, and the items of both in the same order."""
     one, two = (aligned[(aligned["task"] == name) & (aligned["aligned_id"].fillna("") != "")] for name in (task, theirs))
     joined = one.merge(two, on="aligned_id", suffixes=("", "_english")).drop_duplicates("aligned_id").sort_values("aligned_id")
     return bool(len(joined)), joined["item"].tolist(), joined["item_english"].tolist()
 
 
-def _accuracies(correct: dict[str, pd.DataFrame]):
+def _accuracies(correct: dict[str, pd.DataFrame]) -> Iterator[tuple]:
     """(measure, task, [right or wrong by item and run], nothing to take off)."""
     for task, matrix in correct.items():
         yield "accuracy", task, matrix, None
 
 
-def _worst_prompts(correct: dict[str, pd.DataFrame]):
+def _worst_prompts(correct: dict[str, pd.DataFrame]) -> Iterator[tuple]:
     """The same of the prompt that each run does worst on, for tasks asked in several prompts."""
     prompts: dict[str, list[pd.DataFrame]] = {}
     for task, matrix in correct.items():
@@ -181,7 +185,7 @@ def _worst_prompts(correct: dict[str, pd.DataFrame]):
             yield "worst prompt accuracy", WORST + base, table.set_axis(pd.Index(list(chosen), tupleize_cols=False), axis=1), None
 
 
-def _transfer_gaps(correct: dict[str, pd.DataFrame], aligned: pd.DataFrame, english: dict[str, str]):
+def _transfer_gaps(correct: dict[str, pd.DataFrame], aligned: pd.DataFrame, english: dict[str, str]) -> Iterator[tuple]:
     """English minus target: item by item where the items are aligned, else two tables of items."""
     for task, theirs in sorted(english.items()):
         if task in correct and theirs in correct:
@@ -196,7 +200,7 @@ def _difference(matrix: pd.DataFrame | None, cell: pd.DataFrame, contrast: str) 
     """Seeds, and both sides [2, seeds, items] of one contrast on the items that all have; None without any."""
     if matrix is None:
         return None
-    there, sides = set(matrix.columns), {}
+    there, sides = set(matrix.columns), dict[int, np.ndarray]()
     for run in cell.itertuples(index=False):
         names = [(run.model, run.pair, getattr(run, side)) for side in RUNS_OF[contrast]]
         if all(name in there for name in names):
@@ -243,10 +247,10 @@ def _cells(measures: list, about: pd.DataFrame, runs: pd.DataFrame, spec: Statis
     return table[CELLS]
 
 
-def _detectable(grid: np.ndarray, row, spec: StatisticsSpec) -> float:
+def _detectable(grid: np.ndarray, row: Any, spec: StatisticsSpec) -> float:
     if row.zero or min(grid.shape) < 2:
         return float("nan")
-    design = power.Design(*grid.shape, family=max(row.family_size, 1), with_placebo=False)
+    design = power.Design(len(grid), grid.shape[1], family=max(row.family_size, 1), with_placebo=False)
     return power.detectable(power.components([grid]), design, spec.alpha)
 
 
@@ -256,8 +260,8 @@ def _trends(measures: list, runs: pd.DataFrame, spec: StatisticsSpec) -> pd.Data
     for head, by_rank in ranks.lines(ranks.points(runs), runs):
         for measure, task, matrix, minus in measures:
             for contrast in CONTRASTS if minus is None else ():
-                parts = {rank: _difference(matrix, cell, contrast) for rank, cell in by_rank.items()}
-                parts = {rank: part for rank, part in parts.items() if part is not None}
+                found = {rank: _difference(matrix, cell, contrast) for rank, cell in by_rank.items()}
+                parts = {rank: part for rank, part in found.items() if part is not None}
                 if len({part[1].shape[2] for part in parts.values()}) != 1:
                     continue
                 differences = {rank: (seeds, both[0] - both[1]) for rank, (seeds, both) in parts.items()}

@@ -31,7 +31,8 @@ ON_SELECT, ON_TRAIN = "select pairs", "training pairs"  # what the map on the mo
 @dataclass(frozen=True, eq=False)
 class Added:
     """One cell at one hidden state beside a rival: both sides of the primary endpoint [seeds, words], on the held-out words that
-    every seed has."""
+    every seed has.
+    """
 
     cell: tuple
     control: bool
@@ -50,7 +51,7 @@ class Added:
 
     @property
     def pairs(self) -> str:
-        """ "41 select pairs"."""
+        """How many pairs it was fitted to: "41 select pairs"."""
         return f"{self.fitted:g} {self.rival}" if np.isfinite(self.fitted) else self.rival
 
 

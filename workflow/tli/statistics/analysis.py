@@ -18,7 +18,8 @@ from tli.statistics.comparing import MEASURES
 from tli.statistics.crossed import crossed, equivalence, one
 from tli.statistics.families import adjust_families
 from tli.statistics.inputs import Measured
-from tli.statistics.lines import Evidence, headline, verdict_lines
+from tli.statistics.lines import Evidence, verdict_lines
+from tli.statistics.units import Sheet
 from tli.statistics.word_figures import NAMES
 
 OVER_RANKS = ("gap", "mrr", "cosine")  # beside the primary endpoint
@@ -61,7 +62,6 @@ def analyse(
     judged = verdicts.cases(gathered.claims, gathered.members, measured, spec)
     lines = verdict_lines(judged, evidence, spec)
     by_cell = dict(list(lines.groupby(tables.CELL, sort=False)))
-    headlines = {c.claim.cell: headline(c.verdict, by_cell.get(c.claim.cell)) for c in judged if c.verdict in facts.ROSE}
     over_units = cells.finished(gathered.tests, spec.pooling)
     per_run = comparing.compared(measured.runs, measured.metrics, PLACE, [*MEASURES, "n"])
     word_gains = pd.concat(gathered.gains, ignore_index=True)[GAINS] if gathered.gains else pd.DataFrame(columns=GAINS)
@@ -75,7 +75,7 @@ def analyse(
     ]
     return {
         "tests": _tests(parts, spec),
-        "verdicts": verdicts.table(judged, headlines, spec),
+        "verdicts": verdicts.table(judged, by_cell, spec),
         "lines": lines,
         "power": verdicts.power_table(judged, spec),
         "words": gains.which_words_gain(word_gains, measured.pairs, alpha=spec.alpha),
@@ -93,7 +93,9 @@ def judge_cells(measured: Measured, spec: StatisticsSpec) -> pd.DataFrame:
     return verdicts.table(judged, {}, spec)
 
 
-def gather(measured: Measured, spec: StatisticsSpec, progress=None, only_claims: bool = False) -> Gathered:
+def gather(
+    measured: Measured, spec: StatisticsSpec, progress: Callable[[int, int], None] | None = None, only_claims: bool = False
+) -> Gathered:
     """One pass over the sheets, each of which is dropped before the next is built."""
     gathered = Gathered()
     members = gathered.members = comparing.members(measured.runs)
@@ -128,7 +130,7 @@ def gather(measured: Measured, spec: StatisticsSpec, progress=None, only_claims:
     return gathered
 
 
-def _claims(gathered: Gathered, sheet, members: pd.DataFrame, spec: StatisticsSpec, place: str, pools: tuple[str, str]) -> None:
+def _claims(gathered: Gathered, sheet: Sheet, members: pd.DataFrame, spec: StatisticsSpec, place: str, pools: tuple[str, str]) -> None:
     for cell, of_cell in cells.cells_of(sheet, members[~members["control"]]):
         if sheet.pool == pools[0] and "heldout" in sheet.splits:
             gathered.claims[cell] = cells.claim_of(sheet, cell, of_cell, spec.primary, spec.alpha)
@@ -159,19 +161,21 @@ def _tests(parts: list[pd.DataFrame], spec: StatisticsSpec) -> pd.DataFrame:
     return adjust_families(table.fillna({"family": "", "note": "", "pool": "", "fold": 0}), fixed)[tables.TESTS]
 
 
-def _equivalences(sheet, members: pd.DataFrame, spec: StatisticsSpec) -> list[dict]:
+def _equivalences(sheet: Sheet, members: pd.DataFrame, spec: StatisticsSpec) -> list[dict]:
     """TOST of the crossed test: does a cell gain as much on held-out as on trained words, to within the margin?"""
     margin, rows = spec.equivalence_margin, []
+    if margin is None:
+        return []
     about = {"test": "TOST over seeds and units", "level": "exploratory", "family": f"equivalence: {spec.primary}", "seed": -1}
     about |= {"metric": spec.primary, "split": "heldout - train", "contrast": "held-out gain - train gain"}
     note = f"margin +- {margin:g}; low and high are the 90 % interval that lies within it if equivalent"
     for cell, of_cell in cells.cells_of(sheet, members[~members["control"]]):
         heldout, train = (Difference.of(sheet, of_cell, facts.AFTER_BEFORE, split) for split in ("heldout", "train"))
         both = np.intersect1d(heldout.seeds, train.seeds)
-        grids = [part.table(spec.primary, both) for part in (heldout, train)]
-        if not all(grid.size for grid in grids):
+        of_heldout, of_train = (part.table(spec.primary, both) for part in (heldout, train))
+        if not of_heldout.size or not of_train.size:
             continue
-        test = one(crossed(*grids, alpha=0.10))
+        test = one(crossed(of_heldout, of_train, alpha=0.10))
         p = equivalence(test, margin)
         figures = {name: test[name] for name in ("units", "df", "estimate", "low", "high", "statistic")}
         figures |= {"n": test["seeds"], "p": p, "log10_p": np.log10(p) if p > 0 else -np.inf, "note": test["note"] or note}

@@ -6,9 +6,14 @@ for this training (the language-as-fixed-effect fallacy: Coleman 1964; Clark 197
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tli.statistics.paired import ROUNDING, log10_p_of_t
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 NAME = "quasi-t over seeds and units"
 NO_CHANGE = "no change at all"
@@ -17,7 +22,7 @@ MISSING = "a value is missing"
 TOO_SMALL = "fewer than two seeds or units"
 
 
-def crossed(differences, minus=None, alpha: float = 0.05) -> dict[str, np.ndarray]:
+def crossed(differences: ArrayLike, minus: ArrayLike | None = None, alpha: float = 0.05) -> dict[str, np.ndarray]:
     """Is the mean of `differences` other than 0 for other seeds and other units? Two-sided.
 
     differences: shape (S, U) or (S, U, tests): seed s, unit u; a unit of several words enters as their sum over the mean size

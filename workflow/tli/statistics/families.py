@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from tli import facts
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 METHODS = {"holm": "holm", "benjamini-hochberg": "fdr_bh", "benjamini-yekutieli": "fdr_by"}  # the config's name: statsmodels' name
 
 
-def adjust(p, method: str = "holm") -> np.ndarray:
-    """Adjusted p's by one of METHODS; NaN is left out and stays NaN. Raises ValueError for a method that is not known."""
+def adjust(p: ArrayLike, method: str = "holm") -> np.ndarray:
+    """Adjusted p's by one of METHODS; NaN is left out and stays NaN. Raises ValueError for a method that is not known.
+
+    >>> adjust([0.01, 0.04, float("nan"), 0.03]).tolist()
+    [0.03, 0.06, nan, 0.06]
+    """
     from statsmodels.stats.multitest import multipletests
 
     if method not in METHODS:

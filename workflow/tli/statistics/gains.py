@@ -56,7 +56,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.divide(np.where(there, values, 0.0).sum(0), count, out=np.full(values.shape[1], np.nan), where=count > 0)
 
 
-def which_words_gain(gains: pd.DataFrame, pairs: pd.DataFrame, split="heldout", alpha=0.05) -> pd.DataFrame:
+def which_words_gain(gains: pd.DataFrame, pairs: pd.DataFrame, split: str = "heldout", alpha: float = 0.05) -> pd.DataFrame:
     """WORDS: after ~ before + category + covariates on seed averages; one row a cell, condition, measure and term.
 
     Ordinary least squares with errors clustered by component (t with clusters - 1 degrees of freedom); below LEAST_CLUSTERS

@@ -88,6 +88,7 @@ class Scored:
 
 
 def need(name: str, table: pd.DataFrame, columns: list[str]) -> None:
+    """Raises TableError where the table lacks one of the columns."""
     without = {"fold", *tables.POOLS, *tables.POOL_ROWS}  # what a table of one pool, or without folds, may lack
     missing = [column for column in columns if column not in table.columns and column not in without]
     if missing:

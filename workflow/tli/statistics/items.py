@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from tli.statistics.paired import UNDEFINED, bca_means
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 BLANK = UNDEFINED + "the baseline is not above chance"
 
 
-def mcnemar_exact(before_correct, after_correct) -> dict:
+def mcnemar_exact(before_correct: ArrayLike, after_correct: ArrayLike) -> dict:
     """McNemar's exact test (binomial on the items that change): gained, lost, p (two-sided), log10_p, note."""
     from scipy import special
 
@@ -23,7 +29,9 @@ def mcnemar_exact(before_correct, after_correct) -> dict:
     return {"gained": gained, "lost": lost, "p": 10.0**log10_p, "log10_p": log10_p, "note": note}
 
 
-def paired_bootstrap_accuracy(before_correct, after_correct, times=2000, seed=0, alpha=0.05) -> dict:
+def paired_bootstrap_accuracy(
+    before_correct: ArrayLike, after_correct: ArrayLike, times: int = 2000, seed: int = 0, alpha: float = 0.05
+) -> dict:
     """Change in accuracy with its percentile interval over resampled items: n, before, after, change, low, high.
 
     For right / wrong items the resampled change hangs only on how many gained and lost ones are drawn, so the counts are drawn
@@ -43,7 +51,7 @@ def paired_bootstrap_accuracy(before_correct, after_correct, times=2000, seed=0,
     return {"n": n, "before": before.mean(), "after": after.mean(), "change": d.mean(), "low": float(low), "high": float(high)}
 
 
-def smallest_detectable_accuracy_change(n: int, discordant=None, alpha=0.05, power=0.8) -> float:
+def smallest_detectable_accuracy_change(n: int, discordant: float | None = None, alpha: float = 0.05, power: float = 0.8) -> float:
     """Smallest change in accuracy that McNemar's test on n items finds with `power`, as a share of n.
 
     discordant: share of the items that change either way. Normal form of Connor (1987): z_a sqrt(q) + z_b sqrt(q - d^2)
@@ -56,7 +64,7 @@ def smallest_detectable_accuracy_change(n: int, discordant=None, alpha=0.05, pow
         return float("nan")
     a, b = stats.norm.isf(alpha / 2), stats.norm.isf(1 - power)
 
-    def excess(d, q):
+    def excess(d: float, q: float) -> float:
         return d * np.sqrt(n) - a * np.sqrt(q) - b * np.sqrt(max(q - d * d, 0.0))
 
     if discordant and excess(discordant, discordant) >= 0:
@@ -64,15 +72,19 @@ def smallest_detectable_accuracy_change(n: int, discordant=None, alpha=0.05, pow
     return float(optimize.brentq(lambda d: excess(d, d), 1e-12, 1.0)) if excess(1.0, 1.0) > 0 else 1.0
 
 
-def accuracy_interval(right: float, n: int, alpha=0.05) -> tuple[float, float]:
-    """Wilson's interval of an accuracy of `right` out of n."""
+def accuracy_interval(right: float, n: int, alpha: float = 0.05) -> tuple[float, float]:
+    """Wilson's interval of an accuracy of `right` out of n.
+
+    >>> [round(bound, 3) for bound in accuracy_interval(8, 10)]
+    [0.49, 0.943]
+    """
     from statsmodels.stats.proportion import proportion_confint
 
     low, high = proportion_confint(right, n, alpha=alpha, method="wilson")
     return float(low), float(high)
 
 
-def retention(after: float, before: float, chance: float, n: int, alpha=0.05) -> tuple[float, str]:
+def retention(after: float, before: float, chance: float, n: int, alpha: float = 0.05) -> tuple[float, str]:
     """(after - chance) / (before - chance) and a note: NaN unless the baseline's lower bound (Wilson) is above chance."""
     if not np.isfinite(chance):
         return float("nan"), UNDEFINED + "the task has no chance level"
@@ -81,7 +93,9 @@ def retention(after: float, before: float, chance: float, n: int, alpha=0.05) ->
     return float((after - chance) / (before - chance)), ""
 
 
-def gap_interval(accuracies, paired: bool, times=2000, seed=0, alpha=0.05):
+def gap_interval(
+    accuracies: Sequence[ArrayLike], paired: bool, times: int = 2000, seed: int = 0, alpha: float = 0.05
+) -> tuple[float, float, float, float, float]:
     """Change of the transfer gap (English - target accuracy) with its bootstrap interval: gap before, after, change, low, high.
 
     accuracies: arrays of right / wrong by item, English after, target after, English before, target before. paired: item i is the same in both languages, and items are drawn together;
@@ -100,7 +114,7 @@ def gap_interval(accuracies, paired: bool, times=2000, seed=0, alpha=0.05):
     return before, after, after - before, float(low), float(high)
 
 
-def _draws(d: np.ndarray, times: int, random) -> np.ndarray:
+def _draws(d: np.ndarray, times: int, random: np.random.Generator) -> np.ndarray:
     """Bootstrap means of d, from the counts of its distinct values."""
     values, counts = np.unique(d, return_counts=True)
     return random.multinomial(len(d), counts / len(d), size=times) @ values / len(d)

@@ -63,7 +63,7 @@ def judge(figures: Figures, rules: Rules) -> str:
     alpha = rules.alpha
     change, against, placebo = figures["change"], figures["against_placebo"], figures["placebo_change"]
     has_placebo = figures.placebo_seeds is not None
-    seeds = min(figures.seeds, figures.placebo_seeds) if has_placebo else figures.seeds
+    seeds = figures.seeds if figures.placebo_seeds is None else min(figures.seeds, figures.placebo_seeds)
     above_placebo = against.rose(alpha, corrected=False)
     claimed = figures.p_family <= alpha
     fits = {

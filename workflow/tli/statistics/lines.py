@@ -13,10 +13,10 @@ import pandas as pd
 from tli import facts
 from tli.io import tables
 from tli.specs import StatisticsSpec
+from tli.statistics.case import Case
 from tli.statistics.crossed import crossed, equivalence, one
 from tli.statistics.families import adjust
 from tli.statistics.inputs import need
-from tli.statistics.verdicts import Case
 
 EVIDENCE = [*tables.CELL, "seed", "unit", "difference", "size"]
 
@@ -87,9 +87,9 @@ def table_of(rows: pd.DataFrame, margin: float) -> np.ndarray:
 def _answer(cell: tuple, evidence: Evidence | None, spec: StatisticsSpec) -> dict:
     answer = dict(zip(tables.CELL, cell, strict=True)) | {"answer": facts.NOT_MEASURED, "part": "", "seeds": 0, "units": 0}
     answer |= dict.fromkeys(("margin", "estimate", "low", "high", "p", "p_same", "same_within"), float("nan"))
-    rows = evidence.table if evidence is not None else pd.DataFrame()
-    if len(rows):
-        rows = rows[(rows[tables.CELL] == list(cell)).all(axis=1)]
+    if evidence is None or evidence.table.empty:
+        return answer
+    rows = evidence.table[(evidence.table[tables.CELL] == list(cell)).all(axis=1)]
     if not len(rows):
         return answer
     tests = _tests(rows, evidence.margin, spec)
@@ -178,7 +178,7 @@ HEADLINES = {
 
 
 def in_short(verdict: str, lines: pd.DataFrame | None) -> str:
-    """ "aligns better, but a free map does better, and the model is damaged": the verdict and what stands under it."""
+    """As in "aligns better, but a free map does better, and the model is damaged": the verdict and what stands under it."""
     answers = _answers(lines)
     by_answer = {
         answer: [HEADLINES[line][answer] for line in answers if answers[line] == answer]
@@ -188,13 +188,11 @@ def in_short(verdict: str, lines: pd.DataFrame | None) -> str:
     return verdict + (f", {' and '.join(good)}" if good else "") + (f", but {', and '.join(bad)}" if bad else "")
 
 
-def headline(verdict: str, lines: pd.DataFrame | None) -> str:
-    """ "In short: aligns better, but a free map does better, and the model is damaged." and what of it was not measured."""
-    answers, text = _answers(lines), in_short(verdict, lines)
-    unmeasured = [line for line in facts.LINES if answers.get(line) == facts.NOT_MEASURED]
-    parts = [f"In short: {text}."] if text != verdict else []
-    parts += [f"Not measured: whether it {', '.join(unmeasured)}."] if unmeasured else []
-    return " ".join(parts)
+def unmeasured(lines: pd.DataFrame | None) -> str:
+    """What of the lines was not measured, in a sentence: "Not measured: whether it leaves the model whole."; "" where all was."""
+    answers = _answers(lines)
+    names = [line for line in facts.LINES if answers.get(line) == facts.NOT_MEASURED]
+    return f"Not measured: whether it {', '.join(names)}." if names else ""
 
 
 def _answers(lines: pd.DataFrame | None) -> dict[str, str]:

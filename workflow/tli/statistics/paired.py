@@ -5,7 +5,12 @@ Where differences do not vary, no test of them is defined: its statistic, p and 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 UNDEFINED = "undefined: "
 ROUNDING = 1e-7  # of float32, in which the cosines are: differences below it are none
@@ -13,7 +18,7 @@ NO_VARIANCE = UNDEFINED + "the differences do not vary"
 TOO_FEW = UNDEFINED + "fewer than two differences"
 
 
-def log10_p_of_t(t, df):
+def log10_p_of_t(t: ArrayLike, df: ArrayLike) -> Any:
     """log10 of the two-sided p of a t statistic, exact also where p itself is below the smallest float.
 
     p = I_x(df / 2, 1 / 2), x = df / (df + t^2); where that underflows, the continued fraction of the incomplete beta
@@ -35,7 +40,7 @@ def log10_p_of_t(t, df):
     return result if result.ndim else float(result)
 
 
-def _beta_fraction(a, b, x, steps=300):
+def _beta_fraction(a: np.ndarray, b: float, x: np.ndarray, steps: int = 300) -> np.ndarray:
     """1 / (1 + d1 / (1 + d2 / (1 + ...))) of DLMF 8.17.22, from the tail upwards."""
     tail = np.ones_like(x)
     for m in range(steps, 0, -1):
@@ -48,7 +53,7 @@ def _beta_fraction(a, b, x, steps=300):
     return 1 / tail
 
 
-def t_of_differences(differences, alpha=0.05) -> dict[str, np.ndarray]:
+def t_of_differences(differences: ArrayLike, alpha: float = 0.05) -> dict[str, np.ndarray]:
     """One-sample t of every column of `differences` (replicates x tests) against 0, two-sided.
 
     Returns arrays, one value a column: n, df, estimate, sd, low, high (1 - alpha interval), statistic, p, log10_p, dz, note.
@@ -87,7 +92,7 @@ def t_of_differences(differences, alpha=0.05) -> dict[str, np.ndarray]:
     }
 
 
-def paired_t(before, after, alpha=0.05) -> dict:
+def paired_t(before: ArrayLike, after: ArrayLike, alpha: float = 0.05) -> dict:
     """Paired t test of after - before over words, as the paper makes it: n, df, estimate, sd, low, high, statistic, p, ...
 
     before, after: one value a word, shape (n,), or (n, tests) for many tests at once. Also `dz` (mean difference over the
@@ -108,7 +113,9 @@ def resamples(size: int, times: int, random: np.random.Generator) -> np.ndarray:
     return random.multinomial(size, np.full(size, 1 / size), size=times).astype(float)
 
 
-def bca_means(differences, times=2000, random=None, alpha=0.05) -> tuple[np.ndarray, np.ndarray]:
+def bca_means(
+    differences: ArrayLike, times: int = 2000, random: np.random.Generator | None = None, alpha: float = 0.05
+) -> tuple[np.ndarray, np.ndarray]:
     """BCa bootstrap interval of the mean of every column (Efron 1987): arrays low, high; NaN where it does not vary.
 
     All columns share the resamples, so that one matrix product serves them; for a mean, the jackknife's acceleration has a
@@ -139,7 +146,7 @@ def bca_means(differences, times=2000, random=None, alpha=0.05) -> tuple[np.ndar
     return np.where(still, np.nan, ends[0]), np.where(still, np.nan, ends[1])
 
 
-def wilcoxon(differences) -> dict[str, np.ndarray]:
+def wilcoxon(differences: ArrayLike) -> dict[str, np.ndarray]:
     """Wilcoxon signed-rank test of every column (zeros dropped; normal approximation): statistic, p, log10_p, note."""
     from scipy import special, stats
 
@@ -155,7 +162,7 @@ def wilcoxon(differences) -> dict[str, np.ndarray]:
     return {"statistic": statistic, "p": 2 * special.ndtr(-np.abs(z)), "log10_p": np.minimum(log10_p, 0.0), "note": note}
 
 
-def equivalence(differences, margin: float) -> dict:
+def equivalence(differences: ArrayLike, margin: float) -> dict:
     """TOST (Schuirmann 1987): is the mean difference within +- margin? p is the larger of the two one-sided ones."""
     from scipy import stats
 
@@ -172,7 +179,7 @@ def equivalence(differences, margin: float) -> dict:
     return {**one, "statistic": nearer / error, "p": p, "log10_p": np.log10(p) if p > 0 else -np.inf}
 
 
-def smallest_detectable(sd: float, n: int, family_size=1, alpha=0.05, power=0.8) -> float:
+def smallest_detectable(sd: float, n: int, family_size: int = 1, alpha: float = 0.05, power: float = 0.8) -> float:
     """Smallest true mean that a two-sided one-sample t over n replicates of standard deviation `sd` finds with `power`.
 
     Noncentral t at the level alpha / family_size (the first step of Holm). NaN below two replicates.

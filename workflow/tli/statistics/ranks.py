@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -39,7 +41,7 @@ def points(runs: pd.DataFrame) -> pd.DataFrame:
     return table[here].assign(log_rank=np.log2(numeric[here].astype(float)))
 
 
-def lines(table: pd.DataFrame, runs: pd.DataFrame):
+def lines(table: pd.DataFrame, runs: pd.DataFrame) -> Iterator[tuple[dict, dict]]:
     """Yield (columns of RANKS that tell a line, its rows of `points` by log2 rank) for every line of two ranks or more."""
     for key, line in table.groupby(LINE, sort=True):
         if line["log_rank"].nunique() < 2:
@@ -86,7 +88,7 @@ def trends_of_sheet(sheet: Sheet, table: pd.DataFrame, runs: pd.DataFrame, measu
     return rows
 
 
-def alpha_rule(runs: pd.DataFrame, names, model: str, pair: str) -> str:
+def alpha_rule(runs: pd.DataFrame, names: Iterable[str], model: str, pair: str) -> str:
     """How alpha goes with the rank over these runs, in words."""
     rows = runs[(runs["model"] == model) & (runs["pair"] == pair) & runs["run"].isin(set(names))]
     alpha, rank = rows["alpha"].astype(float), pd.to_numeric(rows["rank"], errors="coerce")

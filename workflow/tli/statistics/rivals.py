@@ -33,8 +33,8 @@ RANKED = {  # a metric that spelling has: the columns that its ranks stand in fo
     "csls_p_at_1": "csls_target_rank",
 }
 PLUS_MAP = " + map"  # of a rung: with a map of its own, fitted to select pairs
-RUNGS = ("before", "spelling", "shuffled map", "map", "map at its own state", "map inside", "control", "arm")
-RUNGS = (*RUNGS, *(rung + PLUS_MAP for rung in ("before", "control", "arm")))
+_MEASURED = ("before", "spelling", "shuffled map", "map", "map at its own state", "map inside", "control", "arm")
+RUNGS = (*_MEASURED, *(rung + PLUS_MAP for rung in ("before", "control", "arm")))
 
 
 @dataclass(frozen=True, eq=False)
@@ -110,9 +110,10 @@ def ladder(measured: Measured, mapped: Mapped, spec: StatisticsSpec, on_select: 
                 layer = own_states[sheet.model, sheet.pair, name]
                 place = {"hidden_state": int(layer) if layer.isdigit() else np.nan}
             rows += [row | place for row in _row(sheet, rung, name, layer, of_rung, spec)]
-    for sheet in (on_select or OnSelect.none()).sheets(measured):
+    beside = on_select or OnSelect.none()
+    for sheet in beside.sheets(measured):
         for rung, name, layer, of_rung in _rungs(sheet, members, baselines) if sheet.hidden_state == states.get(sheet.model) else ():
-            rows += [row | {"fitted": on_select.fitted(sheet)} for row in _row(sheet, rung + PLUS_MAP, name, layer, of_rung, spec)]
+            rows += [row | {"fitted": beside.fitted(sheet)} for row in _row(sheet, rung + PLUS_MAP, name, layer, of_rung, spec)]
     table = pd.DataFrame(rows, columns=tables.LADDER)
     order = table["rung"].map({name: number for number, name in enumerate(RUNGS)})
     return table.assign(_order=order).sort_values(["model", "pair", "_order"], kind="stable").drop(columns="_order").reset_index(drop=True)
@@ -134,7 +135,7 @@ def _row(sheet: Sheet, rung: str, name: str, layer: str, of_rung: pd.DataFrame, 
     yield place | about | found | {"seeds": 0 if of_units else test["seeds"]}
 
 
-def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]):
+def _rungs(sheet: Sheet, members: pd.DataFrame, baselines: set[str]) -> Iterator[tuple[str, str, str, pd.DataFrame]]:
     """(rung, name, layer, rows with seed, fold and run) of everything that a sheet holds."""
     by_run: dict[str, list[tuple[int, int]]] = {}
     for run, seed, fold in sheet.rows:

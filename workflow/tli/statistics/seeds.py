@@ -5,6 +5,8 @@ Such a test speaks of these very words: its replicate is the seed. It drives no 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import pandas as pd
 
@@ -44,7 +46,7 @@ def tests_over_seeds(compared: pd.DataFrame, alpha: float = 0.05) -> pd.DataFram
     return table
 
 
-def _tested(differences: np.ndarray, alpha: float):
+def _tested(differences: np.ndarray, alpha: float) -> Iterator[pd.DataFrame]:
     there = np.isfinite(differences)
     for pattern in np.unique(there, axis=1).T:  # figures that lack the same seeds are tested together
         figures = np.flatnonzero((there == pattern[:, None]).all(0))

@@ -8,31 +8,36 @@ from tli import facts
 from tli.facts import FEWEST_QUERIES
 from tli.labels import metric_label
 from tli.specs import StatisticsSpec
+from tli.statistics.case import Case
 
 SCOPE = "over other seeds and held-out words, with this training list"
 HITS = ("p_at_1", "p_at_5", "csls_p_at_1", "mexa", "mrr")  # metrics that cannot rise above 1
 
 
 def number(value: float) -> str:
+    """A value with three decimals."""
     return f"{value:.3f}" if math.isfinite(value) else "not measured"
 
 
 def signed(value: float) -> str:
+    """A difference with its sign."""
     return f"{value:+.3f}" if math.isfinite(value) else "not measured"
 
 
 def probability(p: float) -> str:
+    """A p value."""
     if not math.isfinite(p):
         return "not measured"
     return f"{p:.3f}" if p >= 0.001 else f"{p:.1e}"
 
 
 def count(many: int, what: str) -> str:
+    """As in "1 seed", "5 seeds"."""
     return f"{many} {what}{'' if many == 1 else 's'}"
 
 
 def interval(test: dict, alpha: float) -> str:
-    """ "+0.314 (95 % interval +0.262 to +0.366)"; without an interval it says why there is none."""
+    """As in "+0.314 (95 % interval +0.262 to +0.366)"; without an interval it says why there is none."""
     if not math.isfinite(test["estimate"]):
         return "not measured"
     if not math.isfinite(test["low"]):
@@ -40,11 +45,11 @@ def interval(test: dict, alpha: float) -> str:
     return f"{signed(test['estimate'])} ({100 * (1 - alpha):g} % interval {signed(test['low'])} to {signed(test['high'])})"
 
 
-def verdict(case, headline: str, spec: StatisticsSpec) -> str:
-    """The sentences of one cell; case: verdicts.Case, judged. headline: what the lines under it add, "" where it did not rise."""
+def verdict(case: Case, unmeasured: str, spec: StatisticsSpec) -> str:
+    """The sentences of one cell; case: case.Case, judged. unmeasured: which lines under it were not measured, "" where it did not rise."""
     name = metric_label(spec.primary)
     parts = [OPENINGS[case.verdict](case, name, spec)]
-    parts.append(headline)
+    parts.append(unmeasured)
     if case.verdict != facts.FAILED:
         parts.append(_figures(case, spec))
         parts += _asides(case, name, spec)
@@ -56,7 +61,7 @@ def verdict(case, headline: str, spec: StatisticsSpec) -> str:
     return " ".join(part for part in parts if part)
 
 
-def _figures(case, spec: StatisticsSpec) -> str:
+def _figures(case: Case, spec: StatisticsSpec) -> str:
     means, counts, alpha = case.claim.means, case.claim.counts, spec.alpha
     text = f"Held-out, {case.claim.place}, {case.claim.pool} pool: {number(means.get('before', math.nan))} before, "
     text += f"{number(means.get('after', math.nan))} after"
@@ -71,7 +76,7 @@ def _figures(case, spec: StatisticsSpec) -> str:
     return text + f"Intervals are {SCOPE}, not adjusted."
 
 
-def _asides(case, name: str, spec: StatisticsSpec) -> list[str]:
+def _asides(case: Case, name: str, spec: StatisticsSpec) -> list[str]:
     """What a reader of the figures has to know beside them."""
     counts, parts = case.claim.counts, []
     other = case.test("p_at_1")["estimate"]
@@ -94,7 +99,7 @@ def _asides(case, name: str, spec: StatisticsSpec) -> list[str]:
     return parts
 
 
-def _detectable(case, name: str, spec: StatisticsSpec) -> str:
+def _detectable(case: Case, name: str, spec: StatisticsSpec) -> str:
     design = f"With {count(case.about['seeds'], 'seed')}, {count(case.claim.counts.get('units', 0), 'unit')} and a family of {case.family_size}, "
     if not math.isfinite(case.detectable):
         return ""
@@ -104,14 +109,14 @@ def _detectable(case, name: str, spec: StatisticsSpec) -> str:
     return design + f"a rise of {number(case.detectable)} or more would have been found with {100 * facts.POWER:.0f} % power."
 
 
-def _too_few(case, name, spec):
+def _too_few(case: Case, name: str, spec: StatisticsSpec) -> str:
     counts = f"{count(case.about['seeds'], 'seed')}, {count(case.claim.counts.get('units', 0), 'unit')} of held-out words"
     if case.has_placebo:
         counts += f", {count(case.about['placebo_seeds'], 'seed')} with a placebo"
     return f"No claim: {counts}; a claim needs at least {spec.minimum_seeds} seeds and {spec.minimum_units} units."
 
 
-def _like_placebo(case, name, spec):
+def _like_placebo(case: Case, name: str, spec: StatisticsSpec) -> str:
     against = case.test("against_placebo")
     text = f"{name} rose; that it rose more than with shuffled translations is not shown"
     if math.isfinite(against["high"]):
@@ -119,14 +124,14 @@ def _like_placebo(case, name, spec):
     return text + ": no effect of the true translations is claimed."
 
 
-def _memorised(case, name, spec):
+def _memorised(case: Case, name: str, spec: StatisticsSpec) -> str:
     return (
         f"{name} rose on the trained words ({signed(case.test('train_change')['estimate'])}), and by more than on held-out ones, "
         "on which no rise is shown."
     )
 
 
-def _alike(case, name, spec):
+def _alike(case: Case, name: str, spec: StatisticsSpec) -> str:
     means = case.claim.means
     return (
         f"All cosines rose alike: translations {number(means['cosine_before'])} to {number(means['cosine_after'])}, mismatched pairs "
@@ -135,7 +140,7 @@ def _alike(case, name, spec):
     )
 
 
-def _nothing(case, name, spec):
+def _nothing(case: Case, name: str, spec: StatisticsSpec) -> str:
     change = case.test("change")
     if change["estimate"] < 0 and change["p"] <= spec.alpha < case.adjusted.get("change", math.nan):
         return f"{name} fell, but not after correction (p {probability(change['p'])}, adjusted {probability(case.adjusted['change'])})."
@@ -146,7 +151,7 @@ def _nothing(case, name, spec):
     return f"No change of {name} is shown."
 
 
-def _harms(case, name, spec):
+def _harms(case: Case, name: str, spec: StatisticsSpec) -> str:
     harm = signed(case.test("placebo_change")["estimate"])
     return f"{name} is higher than with shuffled translations, but only because those harm it ({harm}); against before, no gain is shown."
 

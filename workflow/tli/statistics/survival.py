@@ -121,8 +121,8 @@ def sentences(table: pd.DataFrame, spec: StatisticsSpec) -> list[str]:
     texts = []
     for row in table.to_dict("records"):
         cell = tuple(row[name] for name in key)
-        others = (contrasts.get(name, {}).get(cell) for name in (AT_LOSS, AGAINST))
-        texts.append(_sentence(row, *others, spec) if row["contrast"] == AT_OUTPUT and not row["control"] else "")
+        at_loss, against = (contrasts.get(name, {}).get(cell) for name in (AT_LOSS, AGAINST))
+        texts.append(_sentence(row, at_loss, against, spec) if row["contrast"] == AT_OUTPUT and not row["control"] else "")
     return texts
 
 

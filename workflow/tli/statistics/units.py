@@ -57,8 +57,9 @@ class Sheet:
         columns = (members[name] for name in ("seed", "fold", "run", *sides))
         by_seed: dict[int, list[np.ndarray]] = {}
         for seed, fold, run, first, second in zip(*columns, strict=True):
-            places = [self.row(name, seed, fold) for name in (run, first, second)]
-            if None in places:
+            found = [self.row(name, seed, fold) for name in (run, first, second)]
+            places = [row for row in found if row is not None]
+            if len(places) < len(found):
                 continue
             both = self.values[places[1:]]
             by_seed.setdefault(seed, []).append(np.where((self.split[places[0]] == number)[None, :, None], both, np.nan))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import numpy as np
 import pandas as pd
 
@@ -11,52 +9,18 @@ from tli import facts
 from tli.io import tables
 from tli.specs import StatisticsSpec
 from tli.statistics import comparing, power, sentences
-from tli.statistics.cells import EMPTY, CellClaim
+from tli.statistics.case import Case
+from tli.statistics.cells import CellClaim
 from tli.statistics.columns import POWER
 from tli.statistics.crossed import NAME, equivalence
 from tli.statistics.families import adjust
 from tli.statistics.inputs import Measured
 from tli.statistics.judging import CONTRASTS, Figure, Figures, Rules, judge
-
-
-@dataclass
-class Case:
-    """A cell on its way to a verdict: its claim, what the grid says of it, and its adjusted p's."""
-
-    claim: CellClaim
-    about: dict  # seeds, loss_layer, placebo_seeds (None without a placebo), failed, also
-    adjusted: dict[str, float] = field(default_factory=dict)
-    family_size: int = 0
-    p_family: float = float("nan")
-    detectable: float = float("nan")
-    gap_same: float = float("nan")
-    described: dict = field(default_factory=dict)
-    verdict: str = ""
-
-    def test(self, name: str) -> dict:
-        return self.claim.tests.get(name, EMPTY)
-
-    @property
-    def has_placebo(self) -> bool:
-        return self.about["placebo_seeds"] is not None
-
-    @property
-    def p(self) -> float:
-        """The claim's p: the larger of both contrasts', that of after - before without a placebo."""
-        both = [self.test("change")["p"], self.test("against_placebo")["p"]]
-        return float(max(both)) if self.has_placebo and np.isfinite(both).all() else float("nan") if self.has_placebo else both[0]
-
-    def counts_as_one(self, rules: Rules) -> str:
-        """Why no claim can be made of it, so that its p counts as 1; "" otherwise."""
-        counts, seeds = self.claim.counts, self.about["seeds"]
-        seeds = min(seeds, self.about["placebo_seeds"]) if self.has_placebo else seeds
-        if self.about["failed"]:
-            return "failed"
-        few = seeds < rules.minimum_seeds or counts.get("units", 0) < rules.minimum_units
-        return facts.TOO_FEW if few else "" if np.isfinite(self.p) else "not measured"
+from tli.statistics.lines import in_short, unmeasured
 
 
 def family_name(primary: str) -> str:
+    """The name of the confirmatory family."""
     return f"confirmatory: {primary}, held-out"
 
 
@@ -147,12 +111,12 @@ def confirmatory_rows(judged: list[Case], spec: StatisticsSpec, pooling: str, st
 ADJUSTED = ("family_size", *facts.CORRECTIONS.values())
 
 
-def table(judged: list[Case], headlines: dict[tuple, str], spec: StatisticsSpec) -> pd.DataFrame:
-    """VERDICTS of tli.io.tables. headlines: for every cell that rose, its verdict with the lines under it."""
-    return pd.DataFrame([_flat(case, headlines.get(case.claim.cell, ""), spec) for case in judged], columns=tables.VERDICTS)
+def table(judged: list[Case], lines: dict[tuple, pd.DataFrame], spec: StatisticsSpec) -> pd.DataFrame:
+    """VERDICTS of tli.io.tables. lines: for every cell that rose, the lines under its verdict (VERDICT_LINES)."""
+    return pd.DataFrame([_flat(case, lines.get(case.claim.cell), spec) for case in judged], columns=tables.VERDICTS)
 
 
-def _flat(case: Case, headline: str, spec: StatisticsSpec) -> dict:
+def _flat(case: Case, lines: pd.DataFrame | None, spec: StatisticsSpec) -> dict:
     counts, means = case.claim.counts, case.claim.means
     row = dict(zip(tables.CELL, case.claim.cell, strict=True)) | {
         "loss_layer": case.about["loss_layer"],
@@ -167,7 +131,8 @@ def _flat(case: Case, headline: str, spec: StatisticsSpec) -> dict:
         "detectable": case.detectable,
         "gap_same_p": case.gap_same,
         "verdict": case.verdict,
-        "sentence": sentences.verdict(case, headline, spec),
+        "in_short": in_short(case.verdict, lines),
+        "sentence": sentences.verdict(case, unmeasured(lines), spec),
     }
     row |= {name: means.get(name, np.nan) for name in ("before", "after", "placebo")}
     for name in ("change", "against_placebo"):

@@ -5,6 +5,9 @@ Labelled "within one run"; it drives no verdict.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import Any
+
 import numpy as np
 import pandas as pd
 
@@ -50,7 +53,9 @@ def finished(blocks: list[pd.DataFrame], pooling: str) -> pd.DataFrame:
     return table.assign(level=LEVEL, contrast=facts.AFTER_BEFORE, pooling=pooling)
 
 
-def _by_words(sides, in_split: np.ndarray, figure: np.ndarray):
+def _by_words(
+    sides: Sequence[tuple[int | None, int | None]], in_split: np.ndarray, figure: np.ndarray
+) -> Iterator[tuple[list[int], np.ndarray, np.ndarray]]:
     """Yield (places in `sides`, after, before [words, runs]): runs with equally many words go together."""
     groups: dict[int, list] = {}
     for place, (run, baseline) in enumerate(sides):
@@ -64,7 +69,7 @@ def _by_words(sides, in_split: np.ndarray, figure: np.ndarray):
         yield list(places), np.column_stack(after), np.column_stack(before)
 
 
-def _tests(before: np.ndarray, after: np.ndarray, measure: str, bootstrap: int, alpha: float):
+def _tests(before: np.ndarray, after: np.ndarray, measure: str, bootstrap: int, alpha: float) -> Iterator[pd.DataFrame]:
     d = after - before
     t = paired_t(before, after, alpha)
     yield _block("paired t over words", measure, t, t["note"])
@@ -80,11 +85,11 @@ def _tests(before: np.ndarray, after: np.ndarray, measure: str, bootstrap: int, 
     yield _block("share of pairs that gain", "", {**shared, **blank, "estimate": share, "sd": np.nan}, "share only")
 
 
-def _block(test: str, measure: str, values: dict, note) -> pd.DataFrame:
+def _block(test: str, measure: str, values: dict, note: Any) -> pd.DataFrame:
     block = pd.DataFrame({**{k: v for k, v in values.items() if k != "note"}}).assign(test=test)
     block["family"] = f"{LEVEL}: {test}, {measure}" if measure else ""
     note = np.broadcast_to(np.asarray(note, object), len(block))
-    block["note"] = [text if text else NOTE for text in note]
+    block["note"] = [text or NOTE for text in note]
     for name in ("low", "high", "dz", "d_av"):
         if name not in block:
             block[name] = np.nan

@@ -64,16 +64,19 @@ class Anchor:
         self.packed = is_exact(opened, "pack", self.sentences)
         self.before = divergence.last_states(opened, [one.ids for one in self.sentences], self.state)  # on the CPU: a step needs few
         self.head = whole.get_output_embeddings().weight.detach().clone() if spec.metric == "kl" and _is_tied(whole) else None
-        self.matrix = read_matrix(anchoring.matrix, opened.device) if spec.metric == "gradient-weighted" else None
+        self.matrix: Any = None
+        if spec.metric == "gradient-weighted":
+            assert anchoring.matrix is not None  # whoever trains so has made it
+            self.matrix = read_matrix(anchoring.matrix, opened.device)
 
     def draws(self, seed: int, done: int = 0) -> Iterator[np.ndarray]:
         """The sentences of each step after `done`, in an order that comes from the seed alone; all before one comes again."""
         return islice(self._draws(seed), done, None)
 
     def _draws(self, seed: int) -> Iterator[np.ndarray]:
-        order, waiting = np.random.default_rng([seed, 16]), []
+        order, waiting = np.random.default_rng([seed, 16]), list[int]()
         while True:
-            drawn, tokens = [], 0
+            drawn, tokens = list[int](), 0
             while tokens < self.spec.tokens_per_step and len(drawn) < len(self.sentences):
                 waiting = waiting or order.permutation(len(self.sentences)).tolist()
                 drawn.append(waiting.pop())
@@ -81,7 +84,7 @@ class Anchor:
             yield np.array(drawn)
 
     def penalty(self, states: dict[int, Any], places: Sequence[np.ndarray], drawn: np.ndarray) -> Any:
-        """weight x the mean over the tokens of the drawn sentences, with gradient.
+        """Weight x the mean over the tokens of the drawn sentences, with gradient.
 
         states: hidden state -> [rows, width, hidden] of the pass; places: of each drawn sentence's tokens in it, flat.
         """
@@ -163,7 +166,7 @@ def gradient_matrix(
 
 
 def predicted_kl(matrix: Any, changes: Any) -> Any:
-    """d' M d / 2 of each change d [..., hidden] at the matrix's hidden state: KL at the output, nats, if it stood alone and were small."""
+    """D' M d / 2 of each change d [..., hidden] at the matrix's hidden state: KL at the output, nats, if it stood alone and were small."""
     return (changes @ matrix.to(changes.dtype) * changes).sum(-1) / 2
 
 
@@ -199,7 +202,7 @@ def prediction(whole: Any, opened: Opened, layer: int, sentences: Sequence[str],
 def changed(opened: Opened, layer: int, added: Any) -> Iterator[None]:
     """Within the block, `added` [rows, tokens, hidden] is added to hs[layer] of each pass. Not for hs[L], which no block reads."""
 
-    def bend(module, args, kwargs):
+    def bend(module: Any, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
         if args:
             return (args[0] + added, *args[1:]), kwargs
         return args, kwargs | {"hidden_states": kwargs["hidden_states"] + added}
@@ -212,6 +215,7 @@ def changed(opened: Opened, layer: int, added: Any) -> Iterator[None]:
 
 
 def write_matrix(matrix: Any, folder: Path) -> None:
+    """As safetensors in `folder`."""
     from safetensors.torch import save_file
 
     save_file({"matrix": matrix.contiguous()}, str(folder / MATRIX))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from tli.model.pooling import Tokens, mix, tokens_of, weights
 from tli.model.states import capture, run
 from tli.specs import TrainSpec
 from tli.training.anchor import Anchor
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Batches:
@@ -40,7 +43,7 @@ class Batches:
         forms = [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
         return forms * 2 if self.pulls_own_word else forms
 
-    def embed(self, layer: int, rows: np.ndarray):
+    def embed(self, layer: int, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Pooled float32 vectors of anchors and positives at hs[layer], with gradient: two [anchors, hidden].
 
         Both sides share one forward pass (see `pooled_states`).
@@ -50,7 +53,7 @@ class Batches:
         return pooled[:half], pooled[half:]
 
     def right(self, rows: np.ndarray, spec: TrainSpec) -> np.ndarray:
-        """bool [anchors, anchors]: which positives of the batch are no negatives."""
+        """Bool [anchors, anchors]: which positives of the batch are no negatives."""
         if self.pulls_own_word:
             both = np.r_[rows, rows + len(self)]
             return self.accepted[np.ix_(both, both)]
@@ -71,7 +74,7 @@ class Anchored:
         return self.anchor.penalty(states, places, self.drawn[member])
 
 
-def pooled_states(opened: Opened, words: list[Tokens], layer: int, pooling: str, packed: bool = False):
+def pooled_states(opened: Opened, words: list[Tokens], layer: int, pooling: str, packed: bool = False) -> torch.Tensor:
     """Pooled float32 vectors [words, hidden] at hs[layer], with gradient, from one forward pass.
 
     packed: end to end, where that is exact for the model; else padded on the right.
@@ -113,7 +116,7 @@ def losses(
     spec: TrainSpec,
     lay: Callable | None = None,
     anchored: Anchored | None = None,
-):
+) -> torch.Tensor:
     """The loss of each member's batch, [members], with gradient, from one forward pass.
 
     lay: called with the places of each member's words and the number of tokens before they are run, packed; without it there is
@@ -123,7 +126,7 @@ def losses(
 
     from tli.training import objective
 
-    def loss(pooled, accepted):
+    def loss(pooled: Any, accepted: torch.Tensor) -> torch.Tensor:
         options = {"margin": spec.margin, "temperature": spec.temperature}
         return objective.loss(spec.objective, pooled[0], pooled[1], accepted, **options)[0]
 
@@ -143,7 +146,7 @@ def losses(
             lay([laid.places[mine] for mine in of_members], laid.ids.size)
 
     flat = [word for mine in words for word in mine]
-    packed = lay is not None or (batches[0].packed and anchored.anchor.packed)
+    packed = lay is not None or (batches[0].packed and (anchored is None or anchored.anchor.packed))
     extra = () if anchored is None else (anchored.anchor.state,)
     pooled, states, laid = passed(batches[0].opened, flat, (layer, *extra), batches[0].pooling, packed, places)
     pairs = torch.stack([pooled[mine][:count] for mine in of_members]) if anchored else pooled

@@ -12,9 +12,13 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tli.io.atomic import whole
 from tli.log import say
+
+if TYPE_CHECKING:
+    import torch
 
 
 @dataclass
@@ -29,7 +33,7 @@ class Checkpoint:
     def due(self) -> bool:
         return bool(self.minutes) and time.monotonic() - self.written >= 60 * self.minutes
 
-    def save(self, trainable: dict, optimizer, losses: list[float], rates: list[float], seconds: float) -> None:
+    def save(self, trainable: dict, optimizer: torch.optim.Optimizer, losses: list[float], rates: list[float], seconds: float) -> None:
         """Write, whole, where the run stands after len(losses) steps. A file a parameter: main memory holds a copy of one at a time.
 
         Where it cannot be written (a full disk) the training goes on without.
@@ -42,7 +46,7 @@ class Checkpoint:
             say(f"train: the checkpoint cannot be written ({error}); training goes on")
         self.written = time.monotonic()
 
-    def _write(self, trainable: dict, optimizer, losses: list[float], rates: list[float], seconds: float) -> None:
+    def _write(self, trainable: dict, optimizer: torch.optim.Optimizer, losses: list[float], rates: list[float], seconds: float) -> None:
         import torch
         from safetensors.torch import save_file
 
@@ -65,7 +69,7 @@ class Checkpoint:
             record = {"key": self.key, "names": list(trainable), "losses": losses, "learning_rates": rates, "seconds": seconds}
             (beside / "state.json").write_text(json.dumps(record | {"scalars": scalars}), encoding="utf-8")
 
-    def load(self, trainable: dict, optimizer) -> dict | None:
+    def load(self, trainable: dict, optimizer: torch.optim.Optimizer) -> dict | None:
         """Put weights, optimiser and random numbers as they were. Returns losses, learning_rates, seconds; None without one.
 
         A checkpoint that cannot be read, or of another run, counts as none, and nothing is changed.
@@ -92,7 +96,7 @@ class Checkpoint:
         return {key: record[key] for key in ("losses", "learning_rates", "seconds")}
 
     @staticmethod
-    def _put(trainable: dict, optimizer, files: list, scalars: dict) -> None:
+    def _put(trainable: dict, optimizer: torch.optim.Optimizer, files: list, scalars: dict) -> None:
         import torch
 
         *parameters, random = files

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from tli.specs import TrainSpec
 from tli.training.anchor import Anchor
 from tli.training.batches import Anchored, Batches, losses
 from tli.training.checkpoint import Checkpoint
+
+if TYPE_CHECKING:
+    import torch
 
 
 class Trainable(Protocol):
@@ -192,7 +195,7 @@ def _training(trained: Trainable) -> Iterator[None]:
             trained.opened.base.eval()
 
 
-def _scheduler(optimizer, steps: int, spec: TrainSpec, done: int):
+def _scheduler(optimizer: torch.optim.Optimizer, steps: int, spec: TrainSpec, done: int) -> torch.optim.lr_scheduler.LambdaLR:
     import torch
 
     for group in optimizer.param_groups:
@@ -215,16 +218,16 @@ def _assert_moved(trained: Trainable, before: dict[str, Any], outcomes: list[Out
     for number, (outcome, seed) in enumerate(zip(outcomes, seeds, strict=True)):
         if not any(loss > 0 and rate > 0 for loss, rate in zip(outcome.losses, outcome.learning_rates, strict=True)):
             continue
-        pick = (lambda p, number=number: p[number]) if trained.members > 1 else (lambda p: p)
-        if all(torch.equal(pick(value), pick(trained.parameters[name].detach())) for name, value in before.items()):
+        mine: Any = number if trained.members > 1 else slice(None)
+        if all(torch.equal(value[mine], trained.parameters[name].detach()[mine]) for name, value in before.items()):
             raise TrainingError(f"seed {seed}: training moved no weight although its loss was above zero; the gradient does not arrive")
 
 
-def optimizer_of(parameters: list, spec: TrainSpec):
+def optimizer_of(parameters: list, spec: TrainSpec) -> torch.optim.Optimizer:
     """AdamW as the spec asks for it."""
     import torch
 
-    options = {"lr": spec.learning_rate, "weight_decay": spec.weight_decay}
+    options: dict[str, Any] = {"lr": spec.learning_rate, "weight_decay": spec.weight_decay}
     if spec.optimizer == "adamw-8bit":
         import bitsandbytes
 

@@ -75,7 +75,7 @@ def without_negative(accepted: torch.Tensor) -> int:
     return int((accepted | eye).all(dim=1).sum())
 
 
-def _cosines(anchors, positives, accepted) -> tuple[torch.Tensor, torch.Tensor]:
+def _cosines(anchors: torch.Tensor, positives: torch.Tensor, accepted: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Cosines [b, b] in float32 or finer, whatever autocast says, and the mask with its diagonal."""
     size = len(anchors)
     if anchors.shape != positives.shape or anchors.ndim != 2 or accepted.shape != (size, size):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,7 +57,7 @@ def choose(
     seed: int,
     margins: np.ndarray | None = None,
     vectors: np.ndarray | None = None,
-    exclude: np.ndarray = (),
+    exclude: Sequence[int] | np.ndarray = (),
 ) -> np.ndarray:
     """Indices [budget] of the pairs to train on, of `n`, none of `exclude` (those of earlier rounds); order of choice.
 
@@ -97,16 +98,16 @@ def _spread(vectors: np.ndarray, budget: int, free: np.ndarray, rng: np.random.G
     vectors = vectors / np.where(norms > 0, norms, 1)
     distance = np.full(len(vectors), np.inf)
     for index in np.flatnonzero(~free):
-        distance = np.minimum(distance, _distance(vectors, index))
-    chosen = []
+        distance = np.minimum(distance, _distance(vectors, int(index)))
+    chosen: list[int] = []
     while len(chosen) < budget:
         weight = np.where(free, distance, 0.0)
         if not np.isfinite(weight).all() or not weight.sum() > 0:  # the first of all, or only repeats are left
             weight = free.astype(float)
-        index = int(rng.choice(len(vectors), p=weight / weight.sum()))
-        chosen.append(index)
-        free[index] = False
-        distance = np.minimum(distance, _distance(vectors, index))
+        drawn = int(rng.choice(len(vectors), p=weight / weight.sum()))
+        chosen.append(drawn)
+        free[drawn] = False
+        distance = np.minimum(distance, _distance(vectors, drawn))
     return np.array(chosen)
 
 

@@ -36,7 +36,8 @@ def no_progress(step: int, steps: int, loss: float) -> None:
 
 def times_weights(spec: TrainSpec) -> float:
     """The card's memory that a training takes, as a multiple of its weights: those and what passes through them, or where they are
-    trained themselves also their gradients and AdamW's two moments."""
+    trained themselves also their gradients and AdamW's two moments.
+    """
     if not spec.is_full:
         return 2.0
     return 3.5 if spec.optimizer == "adamw-8bit" else 5.0
@@ -76,9 +77,8 @@ class Trainer:
         if spec.gradient_checkpointing:
             self.opened.base.gradient_checkpointing_enable({"use_reentrant": False})
         self.task = self._task(anchoring)
-        self.shape = None
-        if not spec.is_full:
-            self.shape = lora.LoraShape(spec.rank, spec.alpha, spec.dropout, spec.target_modules, self.blocks)
+        rank, alpha = spec.rank or 0, spec.alpha or 0.0  # none of a full fine-tuning, which asks for no shape
+        self.shape = lora.LoraShape(rank, alpha, spec.dropout, spec.target_modules, self.blocks)
         self._weights: AllWeights | None = None
         self._choices: dict[Member, np.ndarray] = {}
         self._expected: list[Member] = []
@@ -96,7 +96,8 @@ class Trainer:
 
     def turn_to(self, spec: TrainSpec, anchoring: Anchoring | None = None) -> None:
         """Go on with other settings of the cell on the same weights; each run is what it is on weights opened anew."""
-        self.spec, self.task = spec, None
+        self.spec = spec
+        del self.task  # its anchor holds states of the model: the old one goes before the new one comes
         self.task = self._task(anchoring)
         self._choices, self._expected, self._ready = {}, [], {}
         self.__dict__.pop("seeds_at_a_time", None)
@@ -203,7 +204,12 @@ class Trainer:
         return self._record(folder, member, outcome, sum(p.numel() for p in weights.parameters.values()))
 
     def _outcome(
-        self, trained: loop.Trainable, batches: Batches, seed: int, progress, checkpoint: Checkpoint | None = None
+        self,
+        trained: loop.Trainable,
+        batches: Batches,
+        seed: int,
+        progress: Callable[[int, float], None],
+        checkpoint: Checkpoint | None = None,
     ) -> loop.Outcome:
         """What came of one run, a failed one too. Raises TrainingError where the card's memory does not hold a step of it."""
 
@@ -322,7 +328,8 @@ class Trainer:
     @contextmanager
     def _trained_on(self, rows: np.ndarray, member: Member) -> Iterator[loop.Trainable]:
         """Within the block the model is trained on `rows` of the train split with their own translations: a placebo learns from
-        the same words as its arm. Afterwards it is as it was. A training that fails leaves the model at its start."""
+        the same words as its arm. Afterwards it is as it was. A training that fails leaves the model at its start.
+        """
         batches, seed = self._batches(rows, member, plain=True), member.seed
         if self.spec.is_full:
             weights = self._all_weights()

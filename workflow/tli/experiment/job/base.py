@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tli.errors import ConfigError
 from tli.experiment import Experiment
 from tli.experiment import settings as specs_of
 from tli.specs import STAGE_VERSIONS, ModelSpec, plain
+
+if TYPE_CHECKING:
+    from tli.experiment.layout import Layout
 
 Paths = dict[str, Any]  # a name -> a path, or a list of paths
 JOBS: dict[str, type[Job]] = {}  # by kind; each class enters itself
@@ -60,7 +63,7 @@ class Job:
         return ".".join(map(str, self.names.values())) or "all"
 
     @property
-    def layout(self):
+    def layout(self) -> Layout:
         return self.experiment.layout
 
     @property
@@ -102,6 +105,8 @@ class Job:
 
 @dataclass(frozen=True, eq=False)
 class OfModel(Job):
+    """A job on one model."""
+
     model: str
 
     @property
@@ -111,7 +116,7 @@ class OfModel(Job):
     @property
     def list_files(self) -> Paths:
         """The pairs of the job's list, and with folds their deal."""
-        files = self.layout.lexicon(self.pair)
+        files = self.layout.lexicon(self.names["pair"])
         return {name: files[name] for name in (["pairs", "folds"] if self.experiment.has_folds else ["pairs"])}
 
     @property

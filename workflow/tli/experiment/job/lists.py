@@ -15,6 +15,8 @@ from tli.specs import LexiconSpec, TextSpec, plain
 
 @dataclass(frozen=True, eq=False)
 class FetchModelJob(OfModel):
+    """A model of the hub, brought to the disk."""
+
     kind: ClassVar[str] = "fetch-model"
     stage: ClassVar[str] = "fetch"
 
@@ -29,6 +31,8 @@ class FetchModelJob(OfModel):
 
 @dataclass(frozen=True, eq=False)
 class FetchListJob(Job):
+    """A file of a lexicon, brought from its address."""
+
     pair: str
     number: int | str  # of the file among the lexicon's
     kind: ClassVar[str] = "fetch-list"
@@ -55,6 +59,8 @@ class FetchListJob(Job):
 
 @dataclass(frozen=True, eq=False)
 class FetchTextJob(Job):
+    """Running text of a language, brought from its address."""
+
     language: str
     kind: ClassVar[str] = "fetch-text"
     stage: ClassVar[str] = "fetch"
@@ -79,6 +85,8 @@ class FetchTextJob(Job):
 
 @dataclass(frozen=True, eq=False)
 class FetchTasksJob(Job):
+    """The items of the tasks, brought from the hub."""
+
     kind: ClassVar[str] = "fetch-tasks"
     stage: ClassVar[str] = "fetch"
 
@@ -97,6 +105,8 @@ class FetchTasksJob(Job):
 
 @dataclass(frozen=True, eq=False)
 class LexiconJob(Job):
+    """A list, prepared, audited and split."""
+
     pair: str
     kind: ClassVar[str] = "lexicon"
     stage: ClassVar[str] = "lexicon"

@@ -13,7 +13,7 @@ from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
 from tli.io import store
 from tli.metrics.choice import choice_pooling
-from tli.specs import MapsSpec, MeasureSpec, Member, TextSpec, TrainSpec, TuneSpec, plain
+from tli.specs import MapsSpec, MeasureSpec, Member, ScanSpec, TextSpec, TrainSpec, TransferSpec, TuneSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,12 +41,14 @@ class CheckJob(OfModel):
 
 @dataclass(frozen=True, eq=False)
 class ScanJob(OfModel):
+    """A model and a list at every hidden state, and the free maps."""
+
     pair: str
     kind: ClassVar[str] = "scan"
     stage: ClassVar[str] = "scan"
 
     @property
-    def spec(self):
+    def spec(self) -> ScanSpec:
         return specs_of.scan_spec(self.experiment.config)
 
     @property
@@ -101,7 +103,8 @@ class OfCell(OfModel):
     @property
     def numbers(self) -> list[str]:
         """For `best`, the layers that the arm lists by number: a job of `best` waits for theirs, since it may be one of them, and what
-        is finished is not done twice."""
+        is finished is not done twice.
+        """
         layers = self.experiment.arms[self.arm].loss_layers if self.layer == "best" else ()
         return [layer for layer in layers if layer.isdigit()]
 
@@ -151,6 +154,12 @@ class TuneJob(OfCell):
     @property
     def name(self) -> str:
         return self.cell
+
+    @property
+    def asked(self) -> TuneSpec:
+        """What is tried; an arm without trials has no such job."""
+        assert self.tune is not None
+        return self.tune
 
     @property
     def measure(self) -> MeasureSpec:
@@ -234,8 +243,14 @@ class TrainJob(OfCell):
 
 @dataclass(frozen=True, eq=False)
 class MeasuringJob(OfModel):
+    """A part of the baselines and runs of a model and pair, measured on one opened model."""
+
     pair: str
     part: str
+
+    @property
+    def spec(self) -> MeasureSpec | TransferSpec:
+        raise NotImplementedError
 
     @property
     def content(self) -> Part:
@@ -258,7 +273,8 @@ class MeasuringJob(OfModel):
     @property
     def trained(self) -> list[str]:
         """What the runs left behind. Their record stands for an adapter and its losses too: a grid of 10,000 runs would else have
-        40,000 inputs to look at."""
+        40,000 inputs to look at.
+        """
         place = self.model, self.pair
         records = [self.layout.record(*place, run.run) for run in self.content.runs]
         return records + [self.layout.weights(*place, run.run) for run in self.content.runs if run.is_full]
@@ -287,11 +303,13 @@ class MeasuringJob(OfModel):
 
 @dataclass(frozen=True, eq=False)
 class EvaluateJob(MeasuringJob):
+    """Their words."""
+
     kind: ClassVar[str] = "evaluate"
     stage: ClassVar[str] = "evaluate"
 
     @property
-    def spec(self):
+    def spec(self) -> MeasureSpec:
         return specs_of.measure_spec(self.experiment.config)
 
     @property
@@ -314,11 +332,13 @@ class EvaluateJob(MeasuringJob):
 
 @dataclass(frozen=True, eq=False)
 class TransferJob(MeasuringJob):
+    """Their tasks, running text and translation."""
+
     kind: ClassVar[str] = "transfer"
     stage: ClassVar[str] = "transfer"
 
     @property
-    def spec(self):
+    def spec(self) -> TransferSpec:
         return specs_of.transfer_spec(self.experiment.config)
 
     @property

@@ -8,11 +8,13 @@ from typing import Any, ClassVar
 from tli.experiment import settings as specs_of
 from tli.experiment.job.base import Job, Paths
 from tli.io import store
-from tli.specs import plain
+from tli.specs import StatisticsSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
 class OfEverything(Job):
+    """A job that there is once."""
+
     @property
     def log(self) -> str:
         return self.layout.log(self.stage)
@@ -30,11 +32,13 @@ class OfEverything(Job):
 
 @dataclass(frozen=True, eq=False)
 class StatisticsJob(OfEverything):
+    """What can be claimed."""
+
     kind: ClassVar[str] = "statistics"
     stage: ClassVar[str] = "statistics"
 
     @property
-    def spec(self):
+    def spec(self) -> StatisticsSpec:
         return specs_of.statistics_spec(self.experiment.config)
 
     @property
@@ -64,6 +68,8 @@ class StatisticsJob(OfEverything):
 
 @dataclass(frozen=True, eq=False)
 class ReportJob(OfEverything):
+    """The page, its figures and tables."""
+
     kind: ClassVar[str] = "report"
     stage: ClassVar[str] = "report"
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from tli.errors import ModelError
 from tli.model.lora.adapter import A, Adapter, B, LoraShape, target_names
@@ -66,7 +67,7 @@ def read(opened: Opened, folder: Path) -> Adapter:
     config = json.loads((Path(folder) / "adapter_config.json").read_text(encoding="utf-8"))
     file = Path(folder) / "adapter_model.safetensors"
     stored = load_file(str(file))
-    rank, shapes, cards = config["r"], {}, {}
+    rank, shapes, cards = config["r"], dict[str, tuple](), dict[str, Any]()
     blocks = config["layers_to_transform"]
     for name in config["target_modules"] if blocks is None else target_names(opened, tuple(config["target_modules"]), len(blocks)):
         module = opened.base.get_submodule(name)

@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from tli.model.device import upload
 from tli.model.lora.adapter import Adapter, LoraShape, products
 from tli.model.opened import Opened
+
+if TYPE_CHECKING:
+    import torch
 
 
 @contextmanager
@@ -30,13 +33,13 @@ def applied(opened: Opened, adapter: Adapter, block: int | None = None) -> Itera
 def _hook(update: Callable, like: Any, scaling: float) -> Callable:
     """A forward hook that adds scaling * update(x), x in the adapter's type, and rounds once to the module's."""
 
-    def add(module, args, output):
+    def add(module: Any, args: tuple, output: Any) -> torch.Tensor:
         return (output + update(args[0].to(like.dtype)) * scaling).to(output.dtype)
 
     return add
 
 
-def _update(x, a, b):
+def _update(x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
     return x @ a.mT @ b.mT
 
 
@@ -86,14 +89,14 @@ class Stack:
                 hooks.callback(module.register_forward_hook(hook).remove)
             yield
 
-    def _of_one(self, x, a, b):
+    def _of_one(self, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         from torch.nn import functional
 
         if self.training and self.dropout:
             x = functional.dropout(x, self.dropout, training=True)
         return functional.linear(functional.linear(x, a[0]), b[0])
 
-    def _of_members(self, x, a, b):
+    def _of_members(self, x: torch.Tensor, a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         import torch
 
         gather, scatter = self._places[x.device]
@@ -103,7 +106,7 @@ class Stack:
         update = torch.bmm(torch.bmm(mine, a.mT), b.mT).flatten(0, 1).index_select(0, scatter)
         return update.view(*x.shape[:-1], -1)
 
-    def _dropout_factors(self, x):
+    def _dropout_factors(self, x: torch.Tensor) -> torch.Tensor:
         """Dropout's factors, drawn by each member's own generator for its own tokens only."""
         import torch
 
@@ -122,7 +125,8 @@ class Stack:
         gradients = [p.grad for p in self.parameters.values() if p.grad is not None]
         if gradients:
             card = gradients[0].device
-            norm = torch.sqrt(sum(g.flatten(1).pow(2).sum(1).to(card) for g in gradients))
+            squares: Any = sum(g.flatten(1).pow(2).sum(1).to(card) for g in gradients)
+            norm = torch.sqrt(squares)
             factor = (largest / (norm + 1e-6)).clamp(max=1.0)
             for gradient in gradients:
                 gradient.mul_(factor.to(gradient.device).view(-1, *[1] * (gradient.ndim - 1)))

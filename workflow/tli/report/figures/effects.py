@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -9,6 +11,9 @@ from tli.facts import AFTER_BEFORE, REAL_PLACEBO
 from tli.report import style
 from tli.report.selection import baselines, by_place, layer_name, rows
 from tli.report.telling import tell
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CONTRASTS = [  # filled and open: colours belong to the arms
     (AFTER_BEFORE, "change", style.INK, "o"),
@@ -18,7 +23,7 @@ FOREST_ROWS = 40
 
 
 @style.styled
-def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", width: float = 7.6):
+def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", width: float = 7.6) -> Figure:
     """Each row's change from before to after and its difference from the placebo, with 95 % intervals over other seeds and held-out words.
 
     Draws change, change_low, change_high and against_placebo, against_placebo_low, against_placebo_high of `verdicts` (and switches by its arm), one
@@ -49,7 +54,7 @@ def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", 
 
 
 @style.styled
-def heat(verdicts: pd.DataFrame, arm: str):
+def heat(verdicts: pd.DataFrame, arm: str) -> Figure:
     """Layer x rank: mean over the seeds of after - before and of real - placebo for one arm, each cell with its figure."""
     shown = rows(verdicts, arm=arm)
     layers = by_place(shown["layer"], ["best"])
@@ -78,7 +83,7 @@ def heat(verdicts: pd.DataFrame, arm: str):
 
 
 @style.styled
-def rank_gain(changes: pd.DataFrame, colours: dict[str, str], metric: str = "csls_p_at_1", label: str = "CSLS P@1"):
+def rank_gain(changes: pd.DataFrame, colours: dict[str, str], metric: str = "csls_p_at_1", label: str = "CSLS P@1") -> Figure:
     """Change of `metric` by rank: a point is a seed, the line joins the seeds' means; one panel per loss layer.
 
     Draws <metric>_change of `changes`, whose rows are runs of one model and pair on one split, hidden state and pooling.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,6 +10,10 @@ import pandas as pd
 from tli.report import style
 from tli.report.selection import layer_name
 from tli.report.telling import tell
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 LADDER_ROWS = 44
 MARKS = {  # rung: its mark
@@ -28,7 +32,7 @@ MARKS = {  # rung: its mark
 
 
 @style.styled
-def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1", is_small: bool = False):
+def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1", is_small: bool = False) -> Figure:
     """Each rung's figure on held-out words with its 95 % interval; the line stands at the best map's figure at the same state.
 
     Draws value, low and high of `table` (LADDER, one model and pair), in its order; at most LADDER_ROWS rows. is_small: as one of
@@ -73,7 +77,7 @@ def _told_apart(table: pd.DataFrame) -> tuple[bool, bool]:
     return len(ranks) > 1, trained["layer"].nunique() > 1
 
 
-def _named(row, with_rank: bool = True, with_layer: bool = True) -> str:
+def _named(row: Any, with_rank: bool = True, with_layer: bool = True) -> str:
     if row.rung.removesuffix(" + map") in ("arm", "control"):
         name = row.name if with_rank else row.name.partition(", ")[0]
         name += f", {layer_name(row.layer)}" if with_layer else ""
@@ -94,14 +98,16 @@ def _arm(row: Any) -> str:
     return str(row.name).partition(", ")[0] if row.rung.removesuffix(" + map") in ("arm", "control") else ""
 
 
-def _colour(row, colours: dict[str, str]) -> str:
+def _colour(row: Any, colours: dict[str, str]) -> str:
     if row.rung.removesuffix(" + map") in ("arm", "control"):
         return colours.get(row.name.partition(", ")[0], style.BLUE)
     return {"before": style.BASELINE, "spelling": style.BASELINE, "shuffled map": style.ORANGE}.get(row.rung, style.GREEN)
 
 
 @style.styled
-def harm_gain(front: pd.DataFrame, ladder: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1", is_small: bool = False):
+def harm_gain(
+    front: pd.DataFrame, ladder: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1", is_small: bool = False
+) -> Figure:
     """What a training gives against what it costs: the figure on held-out words over the rise of cross-entropy, both with intervals.
 
     Draws value, low, high, rise, rise_low, rise_high and margin of `front` (derived.front, one model and pair); at a rise of 0
@@ -153,7 +159,7 @@ def harm_gain(front: pd.DataFrame, ladder: pd.DataFrame, colours: dict[str, str]
 NAME_HEIGHT = 0.045  # of a name in a figure of four inches, as a share of the axis from 0 to 1
 
 
-def _name_marks(axes, front: pd.DataFrame, colours: dict[str, str], small: bool) -> None:
+def _name_marks(axes: Axes, front: pd.DataFrame, colours: dict[str, str], small: bool) -> None:
     """The names beside their marks: to the left of what lies far right, one below the other where marks crowd."""
     told_apart = _told_apart(front)
     for left, part in front.groupby(front["rise"] > 1):

@@ -14,11 +14,12 @@ from tli.report.selection import clean_pooling, rows, with_bos
 from tli.report.telling import tell
 
 if TYPE_CHECKING:
+    from matplotlib.figure import Figure
     from matplotlib.lines import Line2D
 
 
 @style.styled
-def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str, split: str = "heldout"):
+def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str, split: str = "heldout") -> Figure:
     """Cosine of translations and of wrong pairs, retrieval, and sink ratio by hidden state, for each pooling.
 
     Draws columns cosine, mismatched, csls_p_at_1 and sink_ratio of `scan`; the hidden state that the select split chose is
@@ -93,7 +94,7 @@ def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str,
 
 
 @style.styled
-def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFrame, metric: str = "csls_p_at_1"):
+def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFrame, metric: str = "csls_p_at_1") -> Figure:
     """Were the words aligned before training, and where: retrieval by hidden state beside chance, spelling and a free map.
 
     scan: held-out words in one pool and pooling, by hidden state; its columns `metric`, chance, string_p_at_1, cosine and mismatched are
@@ -147,4 +148,4 @@ def _tell(line: Line2D, what: str) -> None:
         values = np.asarray(line.get_ydata(), float)
         tell(line, f"{what}: {np.nanmean(values):.3f}")
     else:
-        tell(line, [f"hs[{state:.0f}], {what}: {value:.3f}" for state, value in line.get_xydata()])
+        tell(line, [f"hs[{state:.0f}], {what}: {value:.3f}" for state, value in np.asarray(line.get_xydata(), float)])

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
 from tli.report import style
 from tli.report.telling import tell
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 NAMED_PAIRS = 36
 
 
 @style.styled
-def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: str = "heldout", most: int = NAMED_PAIRS):
+def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: str = "heldout", most: int = NAMED_PAIRS) -> Figure:
     """Words of both sides before and after, each translation pair joined by a line, the words written beside the points.
 
     `before` and `after` are rows of the projections table (columns side, pair_id, split, form, x, y) for one run and hidden
@@ -34,7 +40,7 @@ def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: st
         target = frame[frame["side"] == "target"].drop_duplicates("pair_id").set_index("pair_id")
         both = source.index.intersection(target.index)
         ends = np.stack([source.loc[both, ["x", "y"]].to_numpy(float), target.loc[both, ["x", "y"]].to_numpy(float)], axis=1)
-        axes.add_collection(LineCollection(ends, colors=style.INK, linewidths=0.7, alpha=0.45, label="pairs"))
+        axes.add_collection(LineCollection(list(ends), colors=style.INK, linewidths=0.7, alpha=0.45, label="pairs"))
         (sources,) = axes.plot(source["x"], source["y"], "o", color=style.INK, ms=4.5, label="source language", ls="none")
         (targets,) = axes.plot(target["x"], target["y"], "^", color=style.VERMILLION, ms=4.5, label="target language", ls="none")
         tell(sources, source["form"].astype(str))
@@ -55,7 +61,7 @@ def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: st
     return figure
 
 
-def name_points(axes, words: pd.DataFrame) -> None:
+def name_points(axes: Axes, words: pd.DataFrame) -> None:
     """Write each word beside its point where it covers no other word or point; the place is the first of eight that is free."""
     points = axes.transData.transform(words[["x", "y"]].to_numpy(float))
     frame = axes.get_window_extent()

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pandas as pd
 
 from tli.report import style
 from tli.report.selection import by_place, layer_name
 from tli.report.telling import tell
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @style.styled
-def training_curves(losses: pd.DataFrame, colours: dict[str, str]):
+def training_curves(losses: pd.DataFrame, colours: dict[str, str]) -> Figure:
     """Loss by optimiser step: a thin line is a seed (running mean over a twentieth of the steps), the thick one their mean.
 
     `losses` holds the runs of one model and pair at one rank; one panel per loss layer, at most four.

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from tli.report import style
 from tli.report.selection import baselines, by_place
 from tli.report.telling import tell
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @style.styled
-def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]):
+def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]) -> Figure:
     """Change of accuracy on each task: a point is a seed, the bar their mean; the baseline's accuracy and chance stand in
     the row's name. Draws `change` of derived.accuracies, for one model and pair.
     """
@@ -55,7 +60,7 @@ def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]):
 
 
 @style.styled
-def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]):
+def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]) -> Figure:
     """Change of accuracy by LoRA rank, a panel a task: a point is a seed, the large mark their mean with its 95 % t interval.
 
     Draws `change` of derived.accuracies, for one model, pair and loss layer.
@@ -82,7 +87,7 @@ def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]):
                 (points,) = axes.plot(np.full(len(values), at), values, mark, **style.dots(colours[arm]), ms=4, label="_")
                 named = zip(of_rank["seed"], values, strict=True)
                 tell(points, [f"{arm}, rank {rank}, seed {seed}: {value:+.3f}" for seed, value in named], arm)
-                half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+                half = special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
                 bars = axes.errorbar(
                     at, values.mean(), half, fmt=mark, color=colours[arm], ms=7, mec=style.INK, mew=0.6, capsize=2, label=arm
                 )
@@ -100,7 +105,7 @@ def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]):
 
 
 @style.styled
-def transfer_against_gain(accuracies: pd.DataFrame, gains: pd.DataFrame, colours: dict[str, str], metric: str, label: str):
+def transfer_against_gain(accuracies: pd.DataFrame, gains: pd.DataFrame, colours: dict[str, str], metric: str, label: str) -> Figure:
     """Change of accuracy against the change of `metric` on held-out pairs, a panel a task: a point is a run.
 
     Draws `change` of derived.accuracies and <metric>_change of derived.changes, joined by run.
@@ -143,6 +148,6 @@ def _panels(tasks: list[str]) -> tuple:
     return figure, list(grid.flat[: len(tasks)])
 
 
-def _legend(figure, panels: list) -> None:
+def _legend(figure: Figure, panels: list) -> None:
     handles = {label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)}
     figure.legend(handles.values(), handles.keys(), loc="outside upper center", ncols=min(4, len(handles)))

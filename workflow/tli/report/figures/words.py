@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -10,9 +12,12 @@ from tli.report import style
 from tli.report.selection import baselines
 from tli.report.telling import tell
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 
 @style.styled
-def before_after(real: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, str]):
+def before_after(real: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, str]) -> Figure:
     """Every pair of words before (x) and after (y), as cosine and as gap; above the diagonal is a gain.
 
     `real` and `placebo` are tables of derived.with_words; draws cosine_before, cosine_after, gap_before, gap_after. One column of
@@ -50,7 +55,7 @@ def before_after(real: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, s
 
 
 @style.styled
-def gap_against_cosine(changes: pd.DataFrame, colours: dict[str, str]):
+def gap_against_cosine(changes: pd.DataFrame, colours: dict[str, str]) -> Figure:
     """Each run: how much all cosines of translations rose (x) and how much the gap to wrong pairs rose (y).
 
     On the horizontal line right translations and wrong pairs rose alike: nothing was learned about meaning. On the diagonal
@@ -95,7 +100,7 @@ def gap_against_cosine(changes: pd.DataFrame, colours: dict[str, str]):
 
 
 @style.styled
-def gained_and_lost(words: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, str], most: int = 12):
+def gained_and_lost(words: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, str], most: int = 12) -> Figure:
     """The held-out pairs that gained and lost most in gap: a line from before (open) to after (filled), placebo as a diamond.
 
     `words` is a table of derived.paired with source and target; draws gap_before and gap_after of the `most` best and worst.
