@@ -52,7 +52,7 @@ def test_the_sign_answers_whether_it_beats_a_map(measured, mean, answer):
     table, verdict = answers(measured, evidence(facts.BEATS_MAP, mean))
     row = table.loc[facts.BEATS_MAP]
     assert row.answer == answer and f": {answer} (" in row.sentence and "60 units, 5 seeds" in row.sentence
-    assert lines.HEADLINES[facts.BEATS_MAP][answer] in verdict.sentence
+    assert lines.HEADLINES[facts.BEATS_MAP][answer] in verdict.in_short
 
 
 @pytest.mark.parametrize("rise, answer", [(0.0, facts.YES), (0.3, facts.NO), (0.05, facts.NOT_DECIDED)])

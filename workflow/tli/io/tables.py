@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -411,18 +411,19 @@ def read(
     *,
     compact: bool = False,
     only: Mapping[str, Collection[Any]] | None = None,
+    keep: Callable[[pd.DataFrame], pd.Series] | None = None,
 ) -> pd.DataFrame:
     """Read a table; names, labels and the columns in `text` stay text, even where they look like numbers or "NA".
 
     compact: text as categories, so that a name that stands in a million rows is held once. only: of a Parquet file the rows whose
-    columns have one of these values. Raises TableError when the file is missing, is no table, or lacks one of `columns`.
+    columns have one of these values. keep: of a TSV file that is read compact, which rows; asked of some at a time. Raises TableError when the file is missing, is no table, or lacks one of `columns`.
     """
     try:
         if str(path).endswith(".parquet"):
             table = pd.read_parquet(path, filters=[(name, "in", sorted(values)) for name, values in only.items()] if only else None)
             table = compacted(table) if compact else table
         else:
-            table = _read_tsv(path, text, compact)
+            table = _read_tsv(path, text, compact, keep)
     except (OSError, ValueError) as error:
         raise TableError(f"{path}: cannot be read as a table ({error})") from error
     missing = [name for name in columns or [] if name not in table.columns]
@@ -431,14 +432,16 @@ def read(
     return table
 
 
-def _read_tsv(path: str | os.PathLike, text: Sequence[str], compact: bool) -> pd.DataFrame:
+def _read_tsv(
+    path: str | os.PathLike, text: Sequence[str], compact: bool, keep: Callable[[pd.DataFrame], pd.Series] | None
+) -> pd.DataFrame:
     header = pd.read_csv(path, sep="\t", nrows=0, quoting=csv.QUOTE_NONE).columns
     kinds = {name: str for name in header if name in TEXT or name in text}
     missing = {name: [] if name in kinds else ["", "nan", "NaN"] for name in header}
     how = {"sep": "\t", "quoting": csv.QUOTE_NONE, "dtype": kinds, "keep_default_na": False, "na_values": missing}
     if compact:
         with pd.read_csv(path, **how, chunksize=ROWS_AT_ONCE) as chunks:
-            parts = [compacted(part) for part in chunks if _is_table(part)]
+            parts = [compacted(part[keep(part)] if keep else part) for part in chunks if _is_table(part)]
         return stacked(parts) if parts else pd.DataFrame(columns=header)
     table = pd.read_csv(path, **how)
     _is_table(table)

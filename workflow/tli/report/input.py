@@ -9,7 +9,7 @@ After that nothing is asked whether it is there: every table has its contract's 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -259,6 +259,7 @@ class ReportInput:
     audit: tuple[AuditLine, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
     missing: tuple[str, ...] = ()  # what a partial grid lacks, in words; not empty makes a report that says so first
+    within_runs: Callable[[], pd.DataFrame] | None = None  # reads the tests within runs; without it they are among tables.tests
 
     @classmethod
     def of(

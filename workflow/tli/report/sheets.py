@@ -111,7 +111,7 @@ KINDS = {
     ),
     "tests-within-runs": Kind(
         "Tests within one run",
-        lambda report: rows(report.tables.tests, level=WITHIN_RUN),
+        lambda report: report.within_runs() if report.within_runs else rows(report.tables.tests, level=WITHIN_RUN),
         "The paper's kind of test, over the words of one run. They carry no verdict.",
         "Paired t over words, Wilcoxon; intervals by t and bootstrap.",
         main="test model pair arm layer rank seed split hidden_state metric n estimate low high statistic p log10_p",

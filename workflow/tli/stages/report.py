@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import replace
+from functools import partial as partial_of
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from tli.experiment import Experiment
 from tli.experiment.job import ReportJob
 from tli.experiment.registering import held_against
 from tli.experiment.results import Place, finished, read_measured, read_similarities
+from tli.facts import PAIRED_T, WITHIN_RUN
 from tli.io import tables
 from tli.io.provenance import commit, read_records, stage_seconds
 from tli.io.records import read_json
@@ -47,7 +49,10 @@ def write_report(experiment: Experiment, partial: bool = False) -> list[str]:
         missing=tuple(missing),
     )
     words = read_similarities(experiment.layout, _evaluated(experiment), shown_runs(made))
-    made = replace(made, tables=replace(made.tables, similarities=words))
+    tests = experiment.layout.statistics()["tests"]
+    within = partial_of(_within_runs, tests) if "tests" in read else None
+    made = replace(made, tables=replace(made.tables, similarities=words), within_runs=within)
+    read.clear()
     build(made, folder)
     say(f"report: {folder}/index.html" + (f"; missing: {'; '.join(missing)}" if missing else ""))
     return missing
@@ -84,12 +89,24 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
         missing.append(f"runs: {measured} of {len(experiment.runs)} measured, {trained} trained")
     for name, path in ({} if experiment.trains_nothing else layout.statistics()).items():
         if Path(path).exists() or not partial:
-            read[name] = tables.read(path, compact=name in LONG)
+            read[name] = tables.read(path, compact=name in LONG, keep=_read_at_once if name == "tests" else None)
     if partial and not experiment.trains_nothing and not Path(layout.statistics()["verdicts"]).exists():
         missing.append("statistics: no verdict yet")
     if config.transfer.tasks:
         read |= _transfer(experiment)
+        places = [(*key, part) for key in both for part in experiment.parts("transfer", *key)]
+        if left := len(places) - len(finished(layout, places, "transfer", "transfer")) if partial else 0:
+            missing.append(f"tasks: {left} of {len(places)} parts not finished")
     return read, missing
+
+
+def _read_at_once(tests: pd.DataFrame) -> pd.Series:
+    """Of the tests those that more than their own table shows; those within one run are far more, and are read when that is written."""
+    return (tests["level"] != WITHIN_RUN) | ((tests["test"] == PAIRED_T) & (tests["metric"] == "cosine"))
+
+
+def _within_runs(path: str) -> pd.DataFrame:
+    return tables.read(path, compact=True, keep=lambda tests: tests["level"] == WITHIN_RUN)
 
 
 def _transfer(experiment: Experiment) -> dict[str, pd.DataFrame]:

@@ -60,8 +60,8 @@ def run(job: StatisticsJob) -> dict:
         items = pd.concat([tables.read(path, tables.TRANSFER) for path in job.inputs["transfer"]], ignore_index=True)
         for name, table in statistics.transfer(statistics.Scored(items, measured["runs"]), job.spec).items():
             tables.write(table, layout.transfer_statistics(name))
-    for sentence in results["verdicts"]["sentence"]:
-        say(f"statistics: {sentence}")
+    for short, sentence in results["verdicts"][["in_short", "sentence"]].itertuples(index=False):
+        say(f"statistics: {short}. {sentence}")
     return {}
 
 
