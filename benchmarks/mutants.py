@@ -43,7 +43,16 @@ SWAPS = {
     ast.BitAnd: ast.BitOr,
     ast.BitOr: ast.BitAnd,
 }
-NAMES = {"min": "max", "max": "min", "any": "all", "all": "any", "mean": "sum", "isfinite": "isnan", "cumsum": "cumprod", "argsort": "argmax"}
+NAMES = {
+    "min": "max",
+    "max": "min",
+    "any": "all",
+    "all": "any",
+    "mean": "sum",
+    "isfinite": "isnan",
+    "cumsum": "cumprod",
+    "argsort": "argmax",
+}
 
 
 def places(tree: ast.AST) -> list[tuple[int, str]]:

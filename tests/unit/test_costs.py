@@ -239,10 +239,9 @@ def test_seeds_in_turn_cost_as_many_times_one_and_together_less():
 
 
 def test_steps_are_counted_as_the_training_counts_them(tmp_path):
-    from tli.training.loop import steps_of
 
     sized = made(split={"sizes": {"train": 623, "select": 74, "heldout": 63}})
-    assert steps(sized, "tli", "swh-eng") == steps_of(623, sized.arms["tli"].training)
+    assert steps(sized, "tli", "swh-eng") == sized.arms["tli"].training.steps(623)
     folded = made(split={"sizes": {"train": 623, "select": 74, "heldout": 63}, "folds": 5})
     assert trained_pairs(folded, "swh-eng") == 549  # four fifths of 623 + 63
     chosen = made(arms={name: {"select": {"strategy": name, "budget": 80}} for name in ("random", "uncertainty")})

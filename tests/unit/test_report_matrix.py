@@ -36,7 +36,7 @@ def made_up(change: np.ndarray, trained: tuple[str, ...] = NAMES, lists: tuple[s
     cells = [(pair, on, change[i, j]) for (i, pair), (j, on) in itertools.product(enumerate(trained), enumerate(lists))]
     table = pd.DataFrame(cells, columns=["pair", "on", "change"])
     decided = np.where(table["change"] > 0.1, facts.HELPED, np.where(table["change"] < -0.1, facts.HURT, facts.UNDECIDED))
-    table = table.assign(own=table["pair"] == table["on"], status=decided, verdict=decided, control=False)
+    table = table.assign(own=table["pair"] == table["on"], trained_on=table["pair"], status=decided, verdict=decided, control=False)
     table.loc[(table["pair"] == TOO_FEW[0]) & (table["on"] == TOO_FEW[1]), ["status", "verdict"]] = facts.TOO_FEW
     table = table.assign(change_low=table["change"] - 0.05, change_high=table["change"] + 0.05, against_placebo=table["change"] / 2)
     about = {"model": "model-1", "arm": "tli", "layer": "2", "rank": "16", "loss_layer": 2, "hidden_state": 4, "pool": tables.UNTRAINED}

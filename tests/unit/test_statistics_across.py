@@ -124,6 +124,20 @@ def test_families_are_one_a_model_and_arm_whatever_layers_and_ranks_there_are():
     assert "18 tests of model-1, tli (3 pairs trained on x 3 lists measured x 2 ranks)" in text and "beside the confirmatory one" in text
 
 
+def test_a_joint_training_is_one_row_and_its_lists_are_its_own():
+    """It stands in the tables under each of its pairs; counted twice it would be two of the family's tests."""
+    measured = tables_of(Lists(only_measured=("lin-eng", "fra-eng"), gains={("swh-eng", "swh-eng"): 0.4, ("swh-eng", "lin-eng"): 0.4}), 0)
+    runs = measured.runs.assign(trained_on="swh-eng + lin-eng")
+    rows = measured.similarities
+    twice = pd.concat([rows, rows[rows["pair"] != ""].assign(pair="lin-eng")], ignore_index=True)
+    joint = matrix(Across(twice, pd.concat([runs, runs.assign(pair="lin-eng")]), measured.pairs), StatisticsSpec())
+    alone = matrix(measured, StatisticsSpec())
+    pd.testing.assert_frame_equal(joint.drop(columns=["trained_on", "own"]), alone.drop(columns=["trained_on", "own"]))
+    assert dict(zip(joint["on"], joint["own"], strict=True)) == {"swh-eng": True, "lin-eng": True, "fra-eng": False}
+    wanted = "Trained on swh-eng and lin-eng, tli helped its own lin-eng and its own swh-eng, and is not decided on fra-eng."
+    assert row_sentence(of(joint, arm="tli")) == wanted
+
+
 def test_too_few_and_failed_count_in_the_family_and_decide_nothing():
     world = Lists(gains=OWN, seeds=4)
     made = matrix_of(world, 0)
@@ -207,7 +221,7 @@ def test_the_stage_adds_its_table_and_leaves_every_other_to_the_last_byte(models
 
 def row_of(**status_of: str) -> pd.DataFrame:
     """A row of the matrix trained on `own`."""
-    about = {"pair": "own", "arm": "tli", "control": False, "against_placebo": 0.1}
+    about = {"pair": "own", "trained_on": "own", "arm": "tli", "control": False, "against_placebo": 0.1}
     return pd.DataFrame([{**about, "on": on.replace("_", "-"), "own": on == "own", "status": status} for on, status in status_of.items()])
 
 

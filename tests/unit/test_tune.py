@@ -376,7 +376,7 @@ def test_best_waits_for_the_trials_of_the_layers_that_are_listed(tmp_path):
     experiment = config_of(tmp_path, f"  tli: {{loss_layer: [best, 2], {RATES}}}\n")
     job = Job.of(experiment, "tune", model="m", pair="swh-eng", arm="tli", layer="best", rank="16")
     assert job.inputs["listed"] == [experiment.layout.trials("m", "swh-eng", ("tli", "2", "16"))]
-    assert job.inputs["choice"] == experiment.layout.scan("m", "swh-eng")["choice"]
+    assert job.inputs["choice"] == [experiment.layout.scan("m", "swh-eng")["choice"]]
 
 
 # --- what is told ---------------------------------------------------------------------------------------------------

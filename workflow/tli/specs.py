@@ -183,6 +183,14 @@ class TrainSpec:
     pooling: str = "no-bos"
     positives: str = added("translation")  # or "own-word"
     anchor: AnchorSpec | None = added(None)
+    train_on: tuple[str, ...] = added(())  # the pairs of a joint training, in the config's order; none: the run's own
+    mix: str = added("by-size")  # or "even": how their batches are mixed
+    negatives: str = added("own-list")  # or "across": batches of one list, or of all
+
+    @property
+    def is_joint(self) -> bool:
+        """One training on several lists."""
+        return len(self.train_on) > 1
 
     @property
     def pulls_own_word(self) -> bool:
@@ -194,9 +202,15 @@ class TrainSpec:
         """All weights are trained, not adapters."""
         return self.method == "full"
 
-    def steps(self, pairs: int) -> int:
-        """Optimizer steps of a run on so many pairs: epochs x batches, the last batch of an epoch may be smaller."""
-        return self.epochs * ceil(pairs / self.batch_size)
+    def steps(self, *pairs: int) -> int:
+        """Optimizer steps of a run on lists of so many pairs: epochs x batches, the last batch of a list may be smaller.
+
+        `mix: even`: an epoch is as many batches of each list as the largest one has.
+        """
+        counts = [max(pairs)] * len(pairs) if self.mix == "even" else list(pairs)
+        if self.negatives == "across":
+            return self.epochs * ceil(sum(counts) / self.batch_size)
+        return self.epochs * sum(ceil(count / self.batch_size) for count in counts)
 
 
 @dataclass(frozen=True)

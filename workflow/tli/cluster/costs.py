@@ -133,7 +133,7 @@ class Cost:
 
     @property
     def on_card(self) -> bool:
-        return self.section.device != "cpu"
+        return self.section.device != "cpu" and not self.work.is_taken
 
     @cached_property
     def gpus(self) -> int:
@@ -268,6 +268,8 @@ class Cost:
     @property
     def memory_mb(self) -> int:
         """Main memory to ask for, MB. With a card the weights only pass through it."""
+        if self.work.is_taken:
+            return IMPORTS_MB
         if self.phases:
             return max(phase.memory_mb for phase in self.phases)
         known, held = self.size, self._weights
@@ -326,7 +328,8 @@ class Cost:
     def _anchor_text(self) -> float:
         """Tokens of running text that an anchored training may draw."""
         given = list(self.spec.anchor.text) if self.spec.anchor else []
-        return text_tokens(self.experiment, given or self._languages, 1 / 3)
+        lists = self.experiment.arms[self.work.arm].lists(self.work.pair)
+        return text_tokens(self.experiment, given or [one for pair in lists for one in pair.split("-")], 1 / 3)
 
     @property
     def loading(self) -> float:
@@ -339,6 +342,8 @@ class Cost:
     @property
     def seconds(self) -> float:
         """Seconds that the job is expected to take."""
+        if self.work.is_taken:
+            return START + self.work.runs
         if self.phases:
             return self._tune()
         return (
@@ -359,7 +364,8 @@ class Cost:
         assert tune is not None  # a job of trials
         longest = Cost(self.experiment, replace(self.work.trainings, runs=len(tune.seeds)), self.card_gb, self.given)
         share = sum(trial.epochs for trial in tune.trials) / max(tune.epochs)
-        return longest.loading + share * longest._train() + self.phases[1].seconds
+        lists = self.experiment.arms[self.work.arm].lists(self.work.pair)
+        return longest.loading + share * longest._train() + len(lists) * self.phases[1].seconds
 
     @property
     def _stored(self) -> float:

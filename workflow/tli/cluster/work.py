@@ -38,12 +38,14 @@ class Work:
     rank: str = ""
     baselines: int = 0  # of `runs`, models as they came
     trained_whole: int = 0  # of `runs`, those whose weights take the place of the model's
+    is_taken: bool = False  # a training job that takes the runs of a joint training from its first pair's
 
     @staticmethod
     def of(job: Job) -> Work:
         """The work of a job of the stages check to transfer."""
         if isinstance(job, TrainJob):
-            return Work("train", job.model, job.pair, job.layer, job.arm, job.spec.is_full, len(job.members), job.rank)
+            names = job.model, job.pair, job.layer, job.arm
+            return Work("train", *names, job.spec.is_full, len(job.members), job.rank, is_taken=job.takes)
         if isinstance(job, TuneJob):
             runs = len(job.asked.trials) * len(job.asked.seeds)
             return Work("tune", job.model, job.pair, job.layer, job.arm, job.spec.is_full, runs, job.rank)
@@ -77,7 +79,17 @@ def works(experiment: Experiment) -> dict[str, list[Work]]:
     """Every model job of the grid, by stage in the order of the run."""
     config, folds = experiment.config, experiment.config.split.folds
     training = [
-        Work("train", cell.model, cell.pair, cell.layer, cell.arm, cell.is_full, len(chunk) * folds, cell.rank)
+        Work(
+            "train",
+            cell.model,
+            cell.pair,
+            cell.layer,
+            cell.arm,
+            cell.is_full,
+            len(chunk) * folds,
+            cell.rank,
+            is_taken=cell.pair != experiment.arms[cell.arm].lists(cell.pair)[0],
+        )
         for cell in experiment.cells
         for chunk in experiment.seed_chunks
     ]
@@ -141,8 +153,8 @@ def asked_across(experiment: Experiment, pair: str) -> tuple[int, int]:
 def steps(experiment: Experiment, arm: str, pair: str) -> int:
     """Optimizer steps of one run, with the trainings by which `uncertainty` chooses its pairs."""
     spec = experiment.arms[arm].training
-    trained = min(spec.select.budget, trained_pairs(experiment, pair)) if spec.select else trained_pairs(experiment, pair)
-    once = spec.epochs * ceil(trained / spec.batch_size)
+    trained = [trained_pairs(experiment, one) for one in experiment.arms[arm].lists(pair)]
+    once = spec.steps(*(min(spec.select.budget, pairs) if spec.select else pairs for pairs in trained))
     rounds = spec.select.rounds if spec.select and spec.select.strategy == "uncertainty" else 1
     return ceil(once * (rounds + 1) / 2)
 

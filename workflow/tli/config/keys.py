@@ -388,6 +388,25 @@ class Arm(Training):
         "and no pair is pushed apart. It needs a dropout above 0.",
         examples=["own-word"],
     )
+    train_on: list[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")]] | None = Field(
+        None,
+        min_length=1,
+        description="Train one adapter on the lists of these pairs together, and measure it on each of them; left empty, an adapter for each "
+        "pair of the config. `best` is then the hidden state with the highest mean over the lists, a placebo shuffles within each list, an "
+        "anchor reads the text of all their languages. With one pair the arm is trained on that one alone.",
+        examples=[["swh-eng", "lin-eng"]],
+    )
+    mix: Literal["by-size", "even"] = Field(
+        "by-size",
+        description="With `train_on`: an epoch is every list once (`by-size`), or as many batches of each list as the largest has, the "
+        "smaller ones repeated (`even`). The lists take turns in proportion to their batches.",
+        examples=["even"],
+    )
+    negatives: Literal["own-list", "across"] = Field(
+        "own-list",
+        description="With `train_on`: a batch is of one list, so that a word's negatives are of its own list; or of all lists (`across`).",
+        examples=["across"],
+    )
 
 
 class Evaluation(Section):
@@ -705,6 +724,17 @@ class Config(Section):
                 if parent not in self.arms:
                     others = [other for other in self.arms if other != name]
                     raise KeyProblem(("arms", name, "like"), f"names {parent!r}, which is no arm here; {nearest(parent, others)}")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_exist(self) -> Self:
+        for name, arm in self.arms.items():
+            lists = arm.train_on or []
+            for number, pair in enumerate(lists):
+                if pair not in self.pairs:
+                    raise KeyProblem(("arms", name, "train_on", number), f"{pair!r} is no pair here; {nearest(pair, self.pairs)}")
+                if pair in lists[:number]:
+                    raise KeyProblem(("arms", name, "train_on", number), f"{pair!r} is named twice; name each pair once")
         return self
 
     @property

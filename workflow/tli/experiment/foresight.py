@@ -33,7 +33,7 @@ def foresight(experiment: Experiment) -> list[str]:
     )
     lines = [f"power of the whole claim, variances {source}:"]
     lists = _Lists(experiment)
-    for pair in experiment.trained_pairs:
+    for pair in _measured(experiment):
         try:
             lines += [f"  {pair}: {sentence}" for sentence in _designs(experiment, lists, pair)]
         except TliError as error:
@@ -44,7 +44,7 @@ def foresight(experiment: Experiment) -> list[str]:
 def planned(experiment: Experiment) -> list[str]:
     """What the planned design will find, a sentence for each list that can be read."""
     sentences, lists = list[str](), _Lists(experiment)
-    for pair in experiment.trained_pairs if _cells(experiment) else ():
+    for pair in _measured(experiment):
         with suppress(TliError):
             sentences.append(f"{pair}: {_designs(experiment, lists, pair)[0]}")
     return sentences
@@ -66,6 +66,12 @@ def _designs(experiment: Experiment, lists: _Lists, pair: str) -> list[str]:
 def _cells(experiment: Experiment) -> set[tuple[str, str, str, str, str]]:
     """The family: the cells that carry a claim."""
     return {(run.model, run.pair, run.arm, run.layer, run.rank) for run in experiment.runs if not run.control}
+
+
+def _measured(experiment: Experiment) -> list[str]:
+    """The pairs of which a claim is made: an arm may be trained on some of them only."""
+    cells = _cells(experiment)
+    return [pair for pair in experiment.config.pairs if any(cell[1] == pair for cell in cells)]
 
 
 def _earlier(experiment: Experiment) -> Path:

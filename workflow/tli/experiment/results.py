@@ -31,7 +31,10 @@ def read_measured(layout: Layout, places: Iterable[Place], without: Collection[s
     if twice.any():
         row = read["metrics"][twice].iloc[0]
         raise TableError(f"{files[0]['metrics']} and other parts hold the run {row['run']} of {row['model']}, {row['pair']} twice")
-    return read | {"runs": mark_same(read["runs"])}
+    runs = read["runs"]
+    if "trained_on" not in runs:  # measured before there were joint trainings
+        runs = runs.assign(trained_on=runs["pair"])
+    return read | {"runs": mark_same(runs)}
 
 
 def read_similarities(layout: Layout, places: Iterable[Place], runs: Mapping[tuple[str, str], Collection[str]]) -> pd.DataFrame:

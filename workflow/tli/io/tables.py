@@ -141,6 +141,7 @@ RUNS = GRID + [
     "alpha",
     "dropout",
     "anchor_weight",  # NaN without an anchor
+    "trained_on",  # the pairs on whose lists it was trained, joined by " + "
     "adapted_blocks",  # how many blocks carry an adapter
     "trainable_parameters",
     "reached_parameters",  # those that the loss can reach, measured
@@ -385,8 +386,9 @@ LADDER = [
 ]
 MATRIX = [  # a cell of a cross-pair matrix: what the adapters that were trained on `pair` do to the list `on`
     *CELL,
+    "trained_on",  # the pair; of a joint training, which has one row, all of its pairs, joined by " + "
     "on",
-    "own",  # the list is the one that was trained on
+    "own",  # the list is one that was trained on
     "control",
     "loss_layer",
     "hidden_state",
@@ -584,6 +586,7 @@ TEXT = {
     "reason",
     "word_form",
     "unknown_forms",
+    "trained_on",
     "status",
     "in_short",
 }

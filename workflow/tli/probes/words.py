@@ -20,7 +20,7 @@ from tli.model.embedding import Embedded, embed, embed_all
 from tli.model.opened import Loaded, Opened
 from tli.model.pooling import tokenize
 from tli.model.streaming import Wanted
-from tli.probes.base import Answer, Probe, Setting
+from tli.probes.base import Answer, Probe, Setting, TrainedElsewhere, nothing_elsewhere
 from tli.probes.listed import Listed, similarity_of
 from tli.probes.select_maps import measure_select_maps
 from tli.specs import STAGE_VERSIONS, MeasureSpec, ModelSpec
@@ -128,6 +128,7 @@ class WordsProbe(Probe):
     splits: Callable[[int, int], pd.DataFrame]  # the pairs with the splits of a seed and fold, columns tables.PAIRS
     states: Mapping[str, Sequence[int]]  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
+    elsewhere: TrainedElsewhere = nothing_elsewhere
     kind: ClassVar[str] = "evaluate"
     knows_languages: ClassVar[bool] = True
     answers: ClassVar[dict[str, Answer]] = {
@@ -146,10 +147,11 @@ class WordsProbe(Probe):
     @classmethod
     def of(cls, setting: Setting) -> list[WordsProbe]:
         identity = setting.check.identity
-        return [cls(setting.measure, setting.model, identity, setting.splits, setting.states, setting.projected)]
+        return [cls(setting.measure, setting.model, identity, setting.splits, setting.states, setting.projected, setting.elsewhere)]
 
     def key(self, subject: Subject) -> dict:
-        return {
+        elsewhere = self.elsewhere(subject.seed, subject.fold)
+        key = {
             "version": STAGE_VERSIONS["evaluate"],
             "identity": self.identity,
             "dtype": self.model.dtype,
@@ -163,6 +165,7 @@ class WordsProbe(Probe):
             "projected": self._projected_pairs(subject),
             **self.model.word_key,
         } | ({"select_maps": list(self.spec.select_maps)} if self.spec.select_maps else {})
+        return key | ({"trained_elsewhere": sorted(elsewhere)} if elsewhere else {})
 
     @cache  # noqa: B019 (it lives as long as the job)
     def _digest(self, seed: int, fold: int) -> str:
@@ -171,7 +174,8 @@ class WordsProbe(Probe):
     @cache  # noqa: B019
     def _listed(self, seed: int, fold: int) -> Listed:
         """A fold's adapter is measured in its own pool only; whoever has no fold in the whole list too."""
-        return Listed.of(self.splits(seed, fold), self._similarity, whole_list=not fold)
+        pairs, elsewhere = self.splits(seed, fold), self.elsewhere(seed, fold)
+        return Listed.of(pairs, self._similarity, whole_list=not fold, elsewhere=elsewhere)
 
     @cached_property
     def _similarity(self) -> np.ndarray | None:

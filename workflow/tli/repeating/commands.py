@@ -37,7 +37,7 @@ def _repeat(chosen: argparse.Namespace) -> int:
         if chosen.output:
             raise TliError(f"{chosen.folder} is written already; to repeat its run leave --output out")
         found = repeat(chosen.folder, chosen.profile)
-        print("\n".join(told(found, [])))
+        print("\n".join(told(found)))
         print(f"every figure: {chosen.folder}/comparison.tsv")
         return 0 if agree(found) else 1
     if not chosen.output:

@@ -102,8 +102,8 @@ def _flat(value: Any, name: str = "") -> dict[str, str]:
     return {name: json.dumps(value, ensure_ascii=False)}
 
 
-def told(table: pd.DataFrame, settings: list[str], most: int = 20) -> list[str]:
-    """The comparison in lines for a terminal: the counts, what disagrees first, and what was different about the runs."""
+def told(table: pd.DataFrame, settings: list[str] | None = None, most: int = 20) -> list[str]:
+    """The comparison in lines for a terminal: the counts, what disagrees first, and what was different about the runs, where that is known."""
     counts = table["grade"].value_counts()
     lines = [f"{len(table)} figures are compared:"]
     lines += [f"  {counts[grade]:6d} agree {grade}" for grade in (SAME, CLOSE, WITHIN) if grade in counts]
@@ -119,11 +119,10 @@ def told(table: pd.DataFrame, settings: list[str], most: int = 20) -> list[str]:
     if spread.notna().any() and spread.max() > 0:
         row = table.loc[spread.idxmax()]
         lines.append(f"The largest difference is {spread.max():.3g}: {row['table']}, {row['key'].replace('|', ', ')}, {row['figure']}")
-    lines += (
-        ["The runs differ in:", *(f"  {line}" for line in settings)]
-        if settings
-        else ["The runs were asked the same, with the same versions."]
-    )
+    if settings:
+        lines += ["The runs differ in:", *(f"  {line}" for line in settings)]
+    elif settings is not None:
+        lines.append("The runs were asked the same, with the same versions.")
     return lines
 
 

@@ -146,6 +146,7 @@ class Arm:
     name: str
     layers: tuple[str, ...] = ("best", "output")
     ranks: tuple[str, ...] = ()
+    train_on: tuple[str, ...] = ()  # the pairs of a joint training
 
 
 @dataclass(frozen=True)
@@ -210,7 +211,9 @@ class Experiment:
             models=tuple(_model(name, settings, checks.get(name)) for name, settings in config.models.items()),
             pairs=tuple(config.pairs),
             families={name: pair.family for name, pair in config.pairs.items() if pair.family},
-            arms=tuple(Arm(name, arm.loss_layers, tuple(map(str, arm.ranks))) for name, arm in expand_arms(config).items()),
+            arms=tuple(
+                Arm(name, arm.loss_layers, tuple(map(str, arm.ranks)), arm.training.train_on) for name, arm in expand_arms(config).items()
+            ),
             seeds=tuple(config.seed_list),
             claims=Claims(config.statistics.primary, config.statistics.correction, config.statistics.alpha),
             first_items=config.transfer.limit if config.transfer.tasks else None,

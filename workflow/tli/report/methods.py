@@ -10,6 +10,7 @@ import pandas as pd
 from tli.labels import metric_label
 from tli.report.glossary import REFERENCES
 from tli.report.input import Model, ReportInput
+from tli.report.sentences import joint_arms
 from tli.report.tuning import tuning_sentences
 
 PROTOCOLS = {
@@ -48,6 +49,7 @@ def paragraph(report: ReportInput) -> str:
             f"{_numbers(real['epochs'])} epochs, batches of {_number(first['batch_size'])} and "
             f"{_number(first['warmup_steps'])} warm-up steps."
         )
+    parts += joint_arms(report)
     parts += tuning_sentences(tables.trials, folds=bool((runs["fold"] > 0).any()))
     count = len(experiment.seeds)
     if count:

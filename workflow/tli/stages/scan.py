@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tli import lexicon, metrics
-from tli.experiment.folds import Splits
+from tli.experiment.elsewhere import Elsewhere
 from tli.experiment.job import ScanJob
 from tli.io import store, tables
 from tli.io.records import read_check
@@ -36,8 +36,8 @@ def run(job: ScanJob) -> dict:
     Raises EmbedError, before the model is opened, where its tokenizer does not know most of the forms of a side.
     """
     spec, names = job.spec, {"model": job.model, "pair": job.pair}
-    splits = Splits.read(job.inputs)
-    pairs, word_form = splits.pairs, job.model_spec.word_form
+    elsewhere = Elsewhere.read(job)
+    pairs, word_form = elsewhere.own.pairs, job.model_spec.word_form
     tokens = tokens_table(load_tokenizer(job.model_spec), pairs, job.pair, word_form)
     assert_known(tokens, job.model)
     tables.write(tokens.assign(model=job.model), job.outputs["tokens"], tables.TOKENS)
@@ -45,7 +45,7 @@ def run(job: ScanJob) -> dict:
     states = list(range(opened.layers + 1))
     say(f"scan: {len(pairs)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(spec.poolings)}")
     compare_with_plain_loop(opened, list(dict.fromkeys([*pairs["source"], *pairs["target"]])), states)
-    listed = words.Listed.of(pairs, words.similarity_of(pairs))
+    listed = words.Listed.of(pairs, words.similarity_of(pairs), elsewhere=elsewhere.of(-1, 0))
     embedded = embed(opened, listed.forms, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded"))
     result = words.figures_of(embedded, listed, opened.layers, spec.csls_k)
     rows, figures = (table[table["pool"] == tables.WHOLE_LIST] for table in (result.rows, result.figures))
@@ -63,15 +63,16 @@ def run(job: ScanJob) -> dict:
         say("scan: no select split (or a single block), so no best hidden state is chosen")
     facts = {"device": device_name(opened.device), "word_form": word_form}
     del opened, result  # the maps need the vectors alone
-    _write_maps(job, _Maps(job, embedded, splits, choice, listed))
+    _write_maps(job, _Maps(job, embedded, choice, listed, elsewhere))
     return facts
 
 
 class _Maps:
     """The free maps of a list: of each seed and fold, from the store where they are finished."""
 
-    def __init__(self, job: ScanJob, embedded: Embedded, splits: Splits, choice: pd.DataFrame, listed: words.Listed):
-        self.job, self.embedded, self.splits, self.spec = job, embedded, splits, job.maps
+    def __init__(self, job: ScanJob, embedded: Embedded, choice: pd.DataFrame, listed: words.Listed, elsewhere: Elsewhere):
+        self.job, self.embedded, self.splits, self.spec = job, embedded, elsewhere.own, job.maps
+        self.elsewhere = elsewhere.of
         self.pooling = choice_pooling(job.spec)
         self.layers = max(state for state, _ in embedded.vectors)
         self.best = int(choice.loc[choice["chosen"], "hidden_state"].iloc[0]) if len(choice) else None
@@ -94,7 +95,7 @@ class _Maps:
 
     def folder(self, seed: int, fold: int) -> Path:
         """The unit of the store."""
-        pairs = self.splits.of(seed, fold)
+        pairs, elsewhere = self.splits.of(seed, fold), self.elsewhere(seed, fold)
         asked = self.asked(pairs, seed, fold)
         key = {
             "version": STAGE_VERSIONS["scan"],
@@ -104,13 +105,13 @@ class _Maps:
             "asked": plain(asked) | {"full": sorted(asked.full)},
             "pairs": store.digest_table(pairs),
             **self.job.model_spec.word_key,
-        }
+        } | ({"trained_elsewhere": sorted(elsewhere)} if elsewhere else {})
 
         def build(folder: Path) -> None:
             say(
                 f"scan: {len(asked.names)} free maps at {len(asked.states)} hidden states" + (f", seed {seed}, fold {fold}" if fold else "")
             )
-            listed = words.Listed.of(pairs, self.similarity, whole_list=not fold)
+            listed = words.Listed.of(pairs, self.similarity, whole_list=not fold, elsewhere=elsewhere)
             mapped = maps.measure_maps(self.vectors, listed, asked)
             mapped.curve.to_parquet(folder / "curve.parquet", index=False)
             mapped.rows.to_parquet(folder / "rows.parquet", index=False)

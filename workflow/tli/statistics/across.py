@@ -24,6 +24,7 @@ from tli.statistics.inputs import Measured, need
 from tli.statistics.units import sheets
 from tli.statistics.verdicts import about, find_power, judge_family
 
+JOINED = " + "  # between the pairs of a joint training, in RUNS' trained_on
 PARTS = {"": "estimate", "_low": "low", "_high": "high"}  # what follows the name of a contrast: the figure of its test
 BEFORE = {"t_": "statistic", "df_": "df", "p_": "p"}  # what stands before it
 
@@ -48,18 +49,27 @@ class Across:
     @property
     def named_runs(self) -> pd.DataFrame:
         """The runs under names that are one for all pairs."""
-        named = {name: _of_pair(self.runs["pair"], self.runs[name]) for name in ("run", "same_as")}
-        return self.runs.assign(**named, baseline=_of_pair("", self.runs["baseline"]))
+        runs = self.runs[
+            self.runs["pair"] == _trained_on(self.runs).str.partition(JOINED)[0]
+        ]  # a joint training stands under each of its pairs
+        named = {name: _of_pair(runs["pair"], runs[name]) for name in ("run", "same_as")}
+        return runs.assign(**named, baseline=_of_pair("", runs["baseline"]), trained_on=_trained_on(runs))
 
 
 @dataclass(frozen=True)
 class OnList:
     """A cell of the grid on a list."""
 
+    trained_on: str
     on: str
     hidden_state: int
     control: bool
     case: Case
+
+    @property
+    def own(self) -> bool:
+        """Whether the list is one that was trained on."""
+        return self.on in self.trained_on.split(JOINED)
 
     @property
     def family(self) -> tuple[str, str]:
@@ -88,6 +98,12 @@ def matrix(measured: Across, spec: StatisticsSpec, progress: Callable[[int, int]
     return table.sort_values([*tables.CELL, "on"], kind="stable", ignore_index=True)
 
 
+def _trained_on(runs: pd.DataFrame) -> pd.Series:
+    """The pairs of each run's training, joined by JOINED."""
+    named = runs["trained_on"].fillna("").astype(str)
+    return named.where(named != "", runs["pair"].astype(str))
+
+
 def _of_pair(pair: pd.Series | str, run: pd.Series) -> pd.Series:
     """Names of runs that are one for all pairs: with the pair trained on before them; "" stays."""
     run = run.fillna("").astype(str)
@@ -99,6 +115,7 @@ def _on_lists(across: Across, spec: StatisticsSpec, progress: Callable | None) -
     runs, pairs, rows = across.named_runs, across.pairs, across.similarities
     cells = list(comparing.members(runs).groupby(tables.CELL, sort=True))
     by_pair = {key: (part, comparing.counted(part)) for key, part in runs.groupby(["model", "pair"])}
+    trained_on = runs.drop_duplicates(tables.CELL).set_index(tables.CELL)["trained_on"].to_dict()
     rows = rows[rows["split"] == "heldout"]
     asked = rows[rows["pooling"] == spec.pooling]
     if asked.empty and len(rows):
@@ -118,7 +135,7 @@ def _on_lists(across: Across, spec: StatisticsSpec, progress: Callable | None) -
                     continue
                 claim = claim_of(sheet, cell, of_cell, spec.primary, spec.alpha)
                 case = Case(claim, about(of_cell, claim, *by_pair[cell[:2]]))
-                yield OnList(str(on), sheet.hidden_state, bool(of_cell["control"].iloc[0]), case)
+                yield OnList(trained_on[cell], str(on), sheet.hidden_state, bool(of_cell["control"].iloc[0]), case)
         if progress is not None:
             progress(done, len(lists))
 
@@ -126,7 +143,7 @@ def _on_lists(across: Across, spec: StatisticsSpec, progress: Callable | None) -
 def _row(one: OnList, spec: StatisticsSpec) -> dict:
     case, counts = one.case, one.case.claim.counts
     row = dict(zip(tables.CELL, case.claim.cell, strict=True))
-    row |= {"on": one.on, "own": one.on == row["pair"], "control": one.control, "loss_layer": case.about["loss_layer"]}
+    row |= {"trained_on": one.trained_on, "on": one.on, "own": one.own, "control": one.control, "loss_layer": case.about["loss_layer"]}
     row |= {"hidden_state": one.hidden_state, "pool": case.claim.pool, "metric": spec.primary, "seeds": case.about["seeds"]}
     row |= {name: counts[name] for name in ("folds", "words", "units")}
     row |= {name: case.claim.means.get(name, np.nan) for name in ("before", "after", "placebo")}

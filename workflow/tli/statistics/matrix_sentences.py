@@ -26,19 +26,21 @@ def row_sentence(row: pd.DataFrame) -> str:
     first = row.iloc[0]
     row = row.sort_values("own", ascending=False, kind="stable")
     by_status = {status: row[row["status"] == status] for status in WORDS if (row["status"] == status).any()}
-    parts = [f"{WORDS[status]} {_lists(part, status, len(row))}" for status, part in by_status.items()]
+    parts = [f"{WORDS[status]} {_lists(part, status, row)}" for status, part in by_status.items()]
     unsure = facts.HELPED in by_status and not first["control"] and row["against_placebo"].isna().all()
     beside = " (no placebo: that the true translations did it cannot be claimed)" if unsure else ""
-    return f"Trained on {first['pair']}, {first['arm']} {_joined(parts)}{beside}."
+    trained_on = _listing(str(first["trained_on"]).split(" + "))
+    return f"Trained on {trained_on}, {first['arm']} {_joined(parts)}{beside}."
 
 
-def _lists(part: pd.DataFrame, status: str, of: int) -> str:
-    names = ["its own list" if own else on for on, own in zip(part["on"], part["own"], strict=True)]
+def _lists(part: pd.DataFrame, status: str, row: pd.DataFrame) -> str:
+    of, called = len(row), "its own {}" if row["own"].sum() > 1 else "its own list"
+    names = [called.format(on) if own else str(on) for on, own in zip(part["on"], part["own"], strict=True)]
     if status in (facts.HELPED, facts.HURT) or len(names) <= NAMED:
         return _listing(names)
     if len(names) == of:
         return f"any of the {of} lists" if status == facts.UNDECIDED else f"all {of} lists"
-    own = ["its own list"] if part["own"].any() else []
+    own = names[: int(part["own"].sum())]
     return _listing([*own, f"{len(names) - len(own)} others"])
 
 

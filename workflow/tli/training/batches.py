@@ -57,7 +57,8 @@ class Batches:
         if self.pulls_own_word:
             both = np.r_[rows, rows + len(self)]
             return self.accepted[np.ix_(both, both)]
-        return self.accepted[np.ix_(rows, rows)] if spec.mask_false_negatives else np.eye(len(rows), dtype=bool)
+        # a pair that stands twice in a batch of several lists is no negative of itself
+        return self.accepted[np.ix_(rows, rows)] if spec.mask_false_negatives else rows[:, None] == rows[None, :]
 
 
 @dataclass(frozen=True)
