@@ -29,10 +29,20 @@ def verdicts_of(grid: pd.DataFrame) -> pd.DataFrame:
     cells = grid[~grid.control].drop_duplicates(tables.CELL)[tables.CELL].reset_index(drop=True)
     random = np.random.default_rng(1)
     numbers = [
-        c for c in tables.VERDICTS if c not in cells and c not in ("metric", "verdict", "sentence", "loss_layer", "seeds", "heldout_pairs")
+        c
+        for c in tables.VERDICTS
+        if c not in cells and c not in ("metric", "verdict", "in_short", "sentence", "loss_layer", "seeds", "heldout_pairs")
     ]
     cells = cells.assign(**{name: random.random(len(cells)) for name in numbers})
-    cells = cells.assign(metric="csls_p_at_1", loss_layer=2, seeds=5, heldout_pairs=63, verdict="no detectable effect", sentence="Nothing.")
+    cells = cells.assign(
+        metric="csls_p_at_1",
+        loss_layer=2,
+        seeds=5,
+        heldout_pairs=63,
+        verdict="no detectable effect",
+        in_short="no detectable effect",
+        sentence="Nothing.",
+    )
     return cells[tables.VERDICTS]
 
 

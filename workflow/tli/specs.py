@@ -29,7 +29,7 @@ STAGE_VERSIONS = {
     "evaluate": 2,
     "across": 1,
     "transfer": 1,
-    "statistics": 3,
+    "statistics": 4,
     "report": 1,
 }
 
