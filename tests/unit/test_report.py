@@ -507,6 +507,37 @@ def test_a_second_report_is_the_same_and_takes_the_place_of_the_first(made, undr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "index.html", "summary.md", "tables"]
 
 
+def test_what_is_measured_and_not_tested_is_told_as_that(made, undrawn, tmp_path):
+    """Evaluation finished, statistics not: no verdict, no claim that nothing was trained, and the plain means of the seeds."""
+    given = {name: frame for name, frame in made.items() if name not in ("verdicts", "transfer", "perplexity")}
+    none_of_second = {name: given[name][given[name]["pair"] != "pair-2"] for name in ("runs", "metrics", "similarities")}
+    report.build(ReportInput(EXPERIMENT, Tables.of({**given, **none_of_second}), missing=("statistics: no verdict yet",)), tmp_path)
+    text = " ".join("".join(Page((tmp_path / "index.html").read_text(encoding="utf-8")).text).split())
+    place = made["metrics"].query("split == 'heldout' and hidden_state == 4 and pair == 'pair-1'")
+    after = place[(place.arm == "tli") & (place.layer == "best")]["csls_p_at_1"]
+    before = place[place.run == "baseline"]["csls_p_at_1"].iloc[0]
+    assert f"{100 * before:.0f} % before, {100 * after.mean():.0f} % after, mean of {len(after)} seeds; not tested yet" in text
+    assert "pair-1: not tested yet" in text and "no run is measured yet" in text and "Nothing was trained" not in text
+
+
+def test_tests_within_runs_may_be_read_when_their_table_is_written(made, undrawn, tmp_path):
+    every = synthetic.analyse(made)["tests"]
+    path = tmp_path / "tests.tsv"
+    tables.write(every, path)
+    few = tables.read(path, compact=True, keep=lambda part: part["level"] != "within one run")
+    later = ReportInput(
+        EXPERIMENT,
+        Tables(tests=few),
+        within_runs=lambda: tables.read(path, compact=True, keep=lambda part: part["level"] == "within one run"),
+    )
+    at_once = ReportInput(EXPERIMENT, Tables(tests=tables.read(path)))
+    for one, folder in ((later, "a"), (at_once, "b")):
+        report.build(one, tmp_path / folder)
+    for name in ("tests", "tests-within-runs"):
+        written = [(tmp_path / folder / "tables" / f"{name}.tsv").read_bytes() for folder in "ab"]
+        assert written[0] == written[1] and len(written[0].splitlines()) > 100
+
+
 def test_what_a_page_has_no_room_for_lies_beside_it_with_all_its_rows(made, undrawn, monkeypatch, tmp_path):
     monkeypatch.setattr(context, "TABLE_IN_PAGE", 20_000)
     monkeypatch.setattr(context, "CELLS_IN_PAGE", 10_000)

@@ -13,6 +13,7 @@ const textOf = (mark) => {
 };
 
 let told = null;
+let byKey = false; // such a tip goes along when its place scrolls
 const hide = () => {
   told?.classList.remove("told");
   told = null;
@@ -24,14 +25,19 @@ const tell = (mark, x, y) => {
   mark.classList.add("told");
   tip.textContent = textOf(mark);
   tip.hidden = false;
+  put(x, y);
+};
+const put = (x, y) => {
   const size = tip.getBoundingClientRect();
   tip.style.left = `${Math.max(4, Math.min(x + 12, innerWidth - size.width - 8))}px`;
   tip.style.top = `${y + 16 + size.height > innerHeight ? y - size.height - 10 : y + 16}px`;
 };
 document.addEventListener("pointerover", (event) => {
   const mark = event.target.closest?.(".drawn use, .drawn path");
-  if (mark && textOf(mark)) tell(mark, event.clientX, event.clientY);
-  else if (told) hide();
+  if (mark && textOf(mark)) {
+    byKey = false;
+    tell(mark, event.clientX, event.clientY);
+  } else if (told && !byKey) hide();
 });
 document.addEventListener("keydown", (event) => {
   const place = document.activeElement;
@@ -43,11 +49,17 @@ document.addEventListener("keydown", (event) => {
   const to = from < 0 ? 0 : (from + (event.key === "ArrowRight" ? 1 : marks.length - 1)) % marks.length;
   marks[to].scrollIntoView({ block: "nearest", inline: "nearest" });
   const box = marks[to].getBoundingClientRect();
+  byKey = true;
   tell(marks[to], box.right, box.bottom);
   event.preventDefault();
 });
 document.addEventListener("focusout", hide);
-addEventListener("scroll", hide, { passive: true });
+addEventListener("scroll", () => {
+  if (!told) return;
+  const box = told.getBoundingClientRect();
+  if (byKey) put(box.right, box.bottom);
+  else hide();
+}, { passive: true, capture: true });
 
 const SVG = "http://www.w3.org/2000/svg";
 const swatch = (group) => { // the arm's own mark, or a line where it has none
