@@ -7,7 +7,7 @@ PROFILE ?= profiles/local
 SCRATCH ?= benchmarks/scratch
 export PYTHONPATH := workflow
 
-.PHONY: run test test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-statistics bench-gpu demo-model docs hooks release-check profile clean help
+.PHONY: run test test-random mutants test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-report bench-statistics bench-languages bench-gpu demo-model docs hooks release-check profile clean help
 
 run: .venv/ready ## run the workflow (the demo; CONFIG=my.yaml for yours) and write the report
 	@echo "== running the workflow on $(CONFIG)"
@@ -15,14 +15,15 @@ run: .venv/ready ## run the workflow (the demo; CONFIG=my.yaml for yours) and wr
 	@$(BIN)/snakemake --profile "$(PROFILE)" --configfile "$(CONFIG)"
 	@echo "== next, in this shell: source .venv/bin/activate   (it finds tli and snakemake; README.md goes on from there)"
 
-# The tests of the workflow and of the page mostly wait for processes of their own: they go beside the unit tests, and are told after them.
-test: .venv/ready ## run the quick tests (TESTS=tests/unit for some of them)
+test: .venv/ready ## run the quick tests, in two processes (TESTS=tests/unit for some of them), and tell the slowest twenty
 	@echo "== running the tests"
-	@if [ -n "$(TESTS)" ]; then exec $(BIN)/python -m pytest -q --durations=20 $(TESTS); fi; \
-	log=$$(mktemp) && trap 'rm -f "$$log"' EXIT; \
-	$(BIN)/python -m pytest -q --durations=20 tests/workflow tests/browser > "$$log" 2>&1 & beside=$$!; \
-	$(BIN)/python -m pytest -q --durations=20 tests/unit tests/gpu tests/slurm; first=$$?; \
-	echo "== the tests of the workflow and of the page"; wait $$beside; second=$$?; cat "$$log"; exit $$((first || second))
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --durations=20 $(TESTS)
+
+test-random: .venv/ready ## the unit tests in an order drawn anew: none may rest on another
+	@$(BIN)/python -m pytest -q -n 2 -o addopts="-ra --strict-markers" tests/unit
+
+mutants: .venv/ready ## plant 40 faults into metrics, statistics and splits, one at a time, and tell what no test notices (an hour)
+	@$(BIN)/python benchmarks/mutants.py
 
 test-slow: .venv/ready ## run the slow tests too
 	@$(BIN)/python -m pytest -q --slow $(TESTS)
@@ -45,8 +46,14 @@ bench-8b: .venv/ready ## scan, train and evaluate at the shape of an 8B Llama; w
 bench-maps: .venv/ready ## six free maps at every hidden state of an 8B's shape
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/maps.py --write
 
+bench-report: .venv/ready ## the report of 600 cells: seconds, memory, size, and how soon it opens in Chromium
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/report_scale.py --write
+
 bench-statistics: .venv/ready ## the statistics of a large grid: 3 models, 5 pairs, 20 cells, 10 seeds, 5 folds, 700 words
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/statistics_scale.py --write
+
+bench-languages: .venv/ready ## config/languages.yaml on the demo model: LISTS=FOLDER with the lists of GATITOS
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/languages.py "$(LISTS)"
 
 bench-gpu: .venv/ready ## the same on a GPU
 	@$(BIN)/python benchmarks/gpu.py --scratch "$(SCRATCH)"

@@ -19,7 +19,6 @@ sys.path.insert(0, str(ROOT / "workflow"))
 from tli.model.pooling import tokens_of
 from tli.specs import AnchorSpec, Member, ModelSpec, TrainSpec
 from tli.training import anchor as anchors
-from tli.training.loop import steps_of
 from tli.training.trainer import Trainer, no_progress
 
 SHAPES = ("demo", "32", "8b")
@@ -95,7 +94,7 @@ def measure(shape: str, chosen: argparse.Namespace, scratch: Path) -> list[dict]
     for trainer in trainers.values():
         run(trainer)
     seconds = interleaved({way: lambda trainer=trainer: run(trainer) for way, trainer in trainers.items()}, chosen.rounds)
-    steps = steps_of(len(table), TrainSpec(epochs=1))
+    steps = TrainSpec(epochs=1).steps(len(table))
     seconds = {way: [value / steps for value in values] for way, values in seconds.items()}
     words = sum(len(one.ids) for one in tokens_of(trainers["plain"].opened, [*table["source"], *table["target"]])) / steps
     return [

@@ -172,6 +172,7 @@ def _runs(names, layers, ranks, arms, seeds, with_placebo, zero, best, depth):
                                 "alpha": 2.0 * size,
                                 "dropout": 0.05,
                                 "anchor_weight": np.nan,
+                                "trained_on": pair,
                                 "adapted_blocks": loss_layer,
                                 "trainable_parameters": 1024 * size * loss_layer,
                                 "reached_parameters": 1024 * size * loss_layer,

@@ -159,6 +159,14 @@ MUSEUM = {  # what it is: (the config, its message); {here} is the folder
         HEAD + "seeds: []\n",
         "my.yaml, line 3: seeds: is empty; write it such as seeds: 10",
     ),
+    "a rate tried twice": (
+        HEAD + "arms:\n  tli:\n    loss_layer: 2\n    tune:\n      epochs: [2]\n      learning_rate: [1.0e-4, 1.0e-4]\n",
+        "my.yaml, line 8: arms.tli.tune.learning_rate: names 0.0001 twice; equal trials are one trial: name each value once",
+    ),
+    "a number of shots twice": (
+        HEAD + "transfer:\n  translate:\n    shots: [0, 5, 0]\n",
+        "my.yaml, line 5: transfer.translate.shots: 0 is named twice; name each number of shots once",
+    ),
     "a seed named twice": (
         HEAD + "seeds: [1, 2, 1]\n",
         "my.yaml, line 3: seeds: 1 is named twice; name each seed once",

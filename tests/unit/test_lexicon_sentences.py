@@ -12,7 +12,6 @@ import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from several_lists import SeveralLists, pairs_table
 
 from tli import lexicon, metrics

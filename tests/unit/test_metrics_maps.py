@@ -102,6 +102,15 @@ def test_shuffled_twins_are_at_chance(name):
     assert low <= total <= high
 
 
+def test_two_pairs_are_enough_and_one_is_not():
+    source, target = np.array([[1.0, 0.0], [0.0, 1.0]]), np.array([[0.0, 1.0], [-1.0, 0.0]])  # a quarter turn
+    for name in ("centring", "procrustes"):
+        made = maps.fit(name, source, target, MIDDLE[name])
+        assert np.isfinite(made.source.apply(source)).all(), name
+        with pytest.raises(ValueError, match="at least 2"):
+            maps.fit(name, source[:1], target[:1], MIDDLE[name])
+
+
 @pytest.mark.parametrize("twin", [False, True])
 def test_fewer_pairs_than_dimensions_need_the_least_rotation(twin):
     """d 1024, n 190, near enough for raw retrieval: the library's rotation scrambles what no pair fixes."""

@@ -210,7 +210,7 @@ def test_steps_are_those_that_are_made(models, pairs, batch, epochs):
     seen = []
     batches = Batches(opened, *assignments(TRAIN[:pairs], False, 0), "no-bos")
     (outcome,) = loop.train(stack, [batches], [1], loop.Task(settings, 1), lambda step, loss: seen.append(step))
-    assert seen == list(range(1, loop.steps_of(pairs, settings) + 1)) and len(outcome.losses) == len(seen)
+    assert seen == list(range(1, settings.steps(pairs) + 1)) and len(outcome.losses) == len(seen)
 
 
 def test_seeds_do_not_depend_on_their_order_or_company(models, tmp_path):

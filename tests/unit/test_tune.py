@@ -345,7 +345,7 @@ def test_unequal_trials_are_refused_with_both_places(tmp_path, other, told):
         ),
         (f"  tli: {{{RATES}}}\n  p: {{like: tli, shuffle_translations: true, {RATES}}}", r"arms\.p\.tune: a placebo is trained with"),
         ("  tli: {tune: {seeds: 3}}", "names nothing to try"),
-        ("  tli: {tune: {epochs: [2, 2]}}", "epochs names a value twice"),
+        ("  tli: {tune: {epochs: [2, 2]}}", "epochs: names 2 twice"),
     ],
 )
 def test_what_contradicts_itself_is_refused(tmp_path, arms, message):
@@ -376,7 +376,7 @@ def test_best_waits_for_the_trials_of_the_layers_that_are_listed(tmp_path):
     experiment = config_of(tmp_path, f"  tli: {{loss_layer: [best, 2], {RATES}}}\n")
     job = Job.of(experiment, "tune", model="m", pair="swh-eng", arm="tli", layer="best", rank="16")
     assert job.inputs["listed"] == [experiment.layout.trials("m", "swh-eng", ("tli", "2", "16"))]
-    assert job.inputs["choice"] == experiment.layout.scan("m", "swh-eng")["choice"]
+    assert job.inputs["choice"] == [experiment.layout.scan("m", "swh-eng")["choice"]]
 
 
 # --- what is told ---------------------------------------------------------------------------------------------------

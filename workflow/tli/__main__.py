@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tli import __version__
-from tli.config import load, parse
+from tli.config import load
 from tli.errors import ConfigError, TliError
 from tli.experiment import Experiment
 from tli.experiment.inspect import inspect
 from tli.experiment.job import JOBS, Job
-from tli.io.records import read_json
+from tli.experiment.remembered import remembered
+from tli.publishing.commands import add_publishing
+from tli.repeating.commands import add_repeating
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -97,6 +99,8 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("results", help="the results folder")
     report.add_argument("--partial", action="store_true", help="make do with what is finished and say what is missing")
     report.add_argument("--config", nargs="+", help="config file of the run; by default the one that the results remember")
+    add_repeating(add)
+    add_publishing(add)
     demo = add("demo", _demo, "Make the demo model again from resources/demo.", config=False)
     demo.add_argument("--output", default="resources/demo/model")
     demo.add_argument("--text", default="resources/demo/text", help="folder of the running text")
@@ -245,13 +249,12 @@ def _audit(chosen: argparse.Namespace) -> int:
 def _report(chosen: argparse.Namespace) -> None:
     from tli.stages.report import write_report
 
-    remembered = Path(chosen.results) / "provenance" / "config.json"
-    if not Path(chosen.results).is_dir():
+    if chosen.config and not Path(chosen.results).is_dir():
         raise TliError(f"{chosen.results} is no folder; give the results folder of a run")
-    if not chosen.config and not remembered.exists():
-        raise TliError(f"{chosen.results} does not remember its config; name it: --config FILE")
-    config = load(chosen.config) if chosen.config else parse(read_json(remembered, "the config of the run"))
-    experiment = Experiment(config.model_copy(update={"results": chosen.results}))
+    if chosen.config:
+        experiment = Experiment(load(chosen.config).model_copy(update={"results": chosen.results}))
+    else:
+        experiment = remembered(chosen.results)
     for line in write_report(experiment, partial=chosen.partial):
         print(f"missing: {line}")
 

@@ -14,6 +14,7 @@ from itertools import product
 from math import ceil
 from typing import Any
 
+WORD = "{word}"  # where a template has the word
 ALL_LINEAR = "all-linear"  # as target module: every matrix of a block
 
 # Raised when a stage gives other results than before from the same inputs; docs/decisions/ says when and why.
@@ -29,7 +30,7 @@ STAGE_VERSIONS = {
     "evaluate": 2,
     "across": 1,
     "transfer": 1,
-    "statistics": 3,
+    "statistics": 4,
     "report": 1,
 }
 
@@ -106,6 +107,36 @@ class LexiconSpec:
 
 
 @dataclass(frozen=True)
+class TemplateSpec:
+    """The frames in which the words of a pair are fed too: `source[i]` and `target[i]` belong together."""
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    averaged: bool = False  # a word's vectors over its frames become one; else each template has figures of its own
+
+    @property
+    def carry_claims(self) -> bool:
+        """Whether the user put a frame first. With WORD first, claims rest on the words alone, as without templates."""
+        return self.source[0] != WORD
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What stands after a pooling's name in tables, "no-bos@2": the template's number, or that it is the mean of all."""
+        return ("@mean",) if self.averaged else tuple(f"@{number}" for number in self.numbers)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The templates that are read beside the words by themselves, counted from 1; the mean is over all."""
+        both = enumerate(zip(self.source, self.target, strict=True), 1)
+        return tuple(number for number, sides in both if self.averaged or sides != (WORD, WORD))
+
+    @property
+    def first(self) -> TemplateSpec:
+        """What the first of `names` needs."""
+        return self if self.averaged else TemplateSpec(self.source[:1], self.target[:1])
+
+
+@dataclass(frozen=True)
 class ScanSpec:
     """What the scan measures and how it chooses `best`."""
 
@@ -114,6 +145,7 @@ class ScanSpec:
     best_at_most: int | None = None
     csls_k: int = 10
     bootstrap: int = 1000
+    templates: TemplateSpec | None = added(None)
 
 
 @dataclass(frozen=True)
@@ -185,6 +217,15 @@ class TrainSpec:
     pooling: str = "no-bos"
     positives: str = added("translation")  # or "own-word"
     anchor: AnchorSpec | None = added(None)
+    templates: bool = added(False)  # words are fed in the frames of each pair's TemplateSpec, drawn for each step
+    train_on: tuple[str, ...] = added(())  # the pairs of a joint training, in the config's order; none: the run's own
+    mix: str = added("by-size")  # or "even": how their batches are mixed
+    negatives: str = added("own-list")  # or "across": batches of one list, or of all
+
+    @property
+    def is_joint(self) -> bool:
+        """One training on several lists."""
+        return len(self.train_on) > 1
 
     @property
     def pulls_own_word(self) -> bool:
@@ -196,9 +237,15 @@ class TrainSpec:
         """All weights are trained, not adapters."""
         return self.method == "full"
 
-    def steps(self, pairs: int) -> int:
-        """Optimizer steps of a run on so many pairs: epochs x batches, the last batch of an epoch may be smaller."""
-        return self.epochs * ceil(pairs / self.batch_size)
+    def steps(self, *pairs: int) -> int:
+        """Optimizer steps of a run on lists of so many pairs: epochs x batches, the last batch of a list may be smaller.
+
+        `mix: even`: an epoch is as many batches of each list as the largest one has.
+        """
+        counts = [max(pairs)] * len(pairs) if self.mix == "even" else list(pairs)
+        if self.negatives == "across":
+            return self.epochs * ceil(sum(counts) / self.batch_size)
+        return self.epochs * sum(ceil(count / self.batch_size) for count in counts)
 
 
 @dataclass(frozen=True)
@@ -254,6 +301,7 @@ class MeasureSpec:
     projected_pairs: int = 80
     csls_k: int = 10
     select_maps: tuple[str, ...] = added(())  # fitted to each subject's vectors of the select pairs; the best by cross-validation
+    templates: TemplateSpec | None = added(None)
 
 
 @dataclass(frozen=True)

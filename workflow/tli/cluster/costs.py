@@ -41,17 +41,19 @@ from tli.cluster.work import (
     answers,
     asked_across,
     depth,
-    form_tokens,
+    fed_tokens,
+    frame_tokens,
     is_of_sentences,
     pairs,
     steps,
     text_tokens,
     trained_pairs,
     translation,
+    ways_of_feeding,
 )
 from tli.experiment import Experiment
 from tli.experiment.job import Job
-from tli.experiment.settings import maps_spec
+from tli.experiment.settings import maps_spec, template_spec, training_templates
 from tli.probes.maps import candidate_states, work_of
 from tli.specs import ALL_LINEAR, TrainSpec
 from tli.training.grouping import Shape, StepCost, cost_of
@@ -136,7 +138,7 @@ class Cost:
 
     @property
     def on_card(self) -> bool:
-        return self.section.device != "cpu"
+        return self.section.device != "cpu" and not self.work.is_taken
 
     @cached_property
     def gpus(self) -> int:
@@ -232,11 +234,11 @@ class Cost:
             texts = SHIPPED * LONGEST_SENTENCE / 2 * known.vocabulary * (itemsize + 8)
             tasks = self.experiment.config.transfer.batch_size * LONGEST_ITEM * known.vocabulary * (itemsize + 8)
             return 0 if self.streams else max(texts, tasks if stage == "transfer" and self.experiment.config.transfer.tasks else 0)
-        tokens = min(self._pass, max(ROW, 2 * NEW_TOKENS * self._pairs))
+        tokens = min(self._pass, max(ROW, *self._fed))
         states = known.layers + 1 if stage == "scan" else 2
         held = tokens * (3 * known.widest * itemsize + 8 * known.hidden_size)
         if self.streams:
-            return held + min(self.work.runs * self._states, STATES)
+            return held + min(self.work.runs * max(self._states), STATES)
         return held + tokens * states * known.hidden_size * itemsize
 
     @property
@@ -245,9 +247,19 @@ class Cost:
         return PASS if self.on_card else min(PASS, max(256, 2**25 / (self.size.widest * BYTES[self.dtype])))
 
     @property
-    def _states(self) -> float:
-        """Bytes of the hidden states of all words, at one depth."""
-        return 2 * NEW_TOKENS * self._pairs * self.size.hidden_size * BYTES[self.dtype]
+    def _fed(self) -> tuple[float, float]:
+        """Tokens of the job's list: of its words by themselves, and in templates."""
+        return max((fed_tokens(self.experiment, name) for name in self._lists), default=(0.0, 0.0))
+
+    @property
+    def _ways(self) -> int:
+        """How many figures the list has at a hidden state and pooling."""
+        return max((ways_of_feeding(self.experiment, name) for name in self._lists), default=1)
+
+    @property
+    def _states(self) -> list[float]:
+        """Bytes of the hidden states of all words at one depth: of those by themselves, then in templates. Each is read by itself."""
+        return [tokens * self.size.hidden_size * BYTES[self.dtype] for tokens in self._fed]
 
     @property
     def _vectors(self) -> float:
@@ -255,9 +267,11 @@ class Cost:
         config, known, stage = self.experiment.config, self.size, self.work.stage
         words, itemsize = 2 * self._pairs, BYTES[self.dtype]
         if stage == "scan":
-            return 2.5 * words * (known.layers + 1) * len(config.pooling.scan) * known.hidden_size * 4
+            vectors = words * (known.layers + 1) * len(config.pooling.scan) * known.hidden_size * 4
+            return (2.5 + 2 * self._read_in_templates) * vectors
         if stage == "evaluate":
             vectors = words * len(config.evaluation.hidden_states) * len(config.pooling.evaluate) * known.hidden_size * 4
+            vectors *= 1 + self._read_in_templates
             return vectors * (1.5 + (self.work.runs if self.streams else 1))  # subjects of a streamed model ride through it together
         if stage == "across":
             judged = self._judged * sum(asked for asked, _ in self._columns)
@@ -271,6 +285,8 @@ class Cost:
     @property
     def memory_mb(self) -> int:
         """Main memory to ask for, MB. With a card the weights only pass through it."""
+        if self.work.is_taken:
+            return IMPORTS_MB
         if self.phases:
             return max(phase.memory_mb for phase in self.phases)
         known, held = self.size, self._weights
@@ -302,20 +318,22 @@ class Cost:
         """Pairs of the job's list, of the longest one for a job of no list; of all lists that it measures, those that compete."""
         if self.work.stage == "across":
             return sum(competing for _, competing in self._columns)
-        names = [self.work.pair] if self.work.pair else list(self.experiment.config.pairs)
-        return max((pairs(self.experiment, name) for name in names), default=0)
+        return max((pairs(self.experiment, name) for name in self._lists), default=0)
+
+    @property
+    def _lists(self) -> list[str]:
+        return [self.work.pair] if self.work.pair else list(self.experiment.config.pairs)
+
+    @property
+    def _read_in_templates(self) -> int:
+        """Templates in which the words are read, averaged or not."""
+        found = (template_spec(self.experiment.config, name) for name in self._lists)
+        return max((len(made.numbers) for made in found if made), default=0)
 
     @cached_property
     def _columns(self) -> list[tuple[int, int]]:
         """Of each list of `evaluation.on` the pairs that are asked, and those that compete."""
         return [asked_across(self.experiment, pair) for pair in self.experiment.lists_measured]
-
-    @cached_property
-    def _list_tokens(self) -> int:
-        """Tokens of the forms of the job's list, or of all lists that it measures."""
-        names = self.experiment.lists_measured if self.work.stage == "across" else [self.work.pair]
-        counts = [competing for _, competing in self._columns] if self.work.stage == "across" else [self._pairs]
-        return sum(2 * count * form_tokens(self.experiment, name) for name, count in zip(names, counts, strict=True))
 
     @property
     def _languages(self) -> list[str]:
@@ -336,7 +354,8 @@ class Cost:
     def _anchor_text(self) -> float:
         """Tokens of running text that an anchored training may draw."""
         given = list(self.spec.anchor.text) if self.spec.anchor else []
-        return text_tokens(self.experiment, given or self._languages, 1 / 3)
+        lists = self.experiment.arms[self.work.arm].lists(self.work.pair)
+        return text_tokens(self.experiment, given or [one for pair in lists for one in pair.split("-")], 1 / 3)
 
     @property
     def loading(self) -> float:
@@ -349,6 +368,8 @@ class Cost:
     @property
     def seconds(self) -> float:
         """Seconds that the job is expected to take."""
+        if self.work.is_taken:
+            return START + self.work.runs
         if self.phases:
             return self._tune()
         return (
@@ -369,7 +390,8 @@ class Cost:
         assert tune is not None  # a job of trials
         longest = Cost(self.experiment, replace(self.work.trainings, runs=len(tune.seeds)), self.card_gb, self.given)
         share = sum(trial.epochs for trial in tune.trials) / max(tune.epochs)
-        return longest.loading + share * longest._train() + self.phases[1].seconds
+        lists = self.experiment.arms[self.work.arm].lists(self.work.pair)
+        return longest.loading + share * longest._train() + len(lists) * self.phases[1].seconds
 
     @property
     def _stored(self) -> float:
@@ -389,16 +411,16 @@ class Cost:
 
     def _words(self, subjects: int) -> float:
         """Push the words of a list through the model, for each of so many subjects."""
-        known, tokens = self.size, self._list_tokens
-        once = self.machine.forward(known.multiplied(), known.layers, tokens, self._pass)
+        known = self.size
+        once = sum(self.machine.forward(known.multiplied(), known.layers, tokens, self._pass) for tokens in self._fed if tokens)
         if not self.streams:
             return subjects * once
-        readings = ceil(subjects * self._states / STATES)
+        readings = sum(ceil(subjects * states / STATES) for states in self._states)
         return subjects * once + readings * sum(known.blocks) * BYTES[self.section.dtype] / READING
 
     def _scan(self) -> float:
         config, known = self.experiment.config, self.size
-        figures = (known.layers + 1) * len(config.pooling.scan) * figures_seconds(self._pairs, known.hidden_size)
+        figures = self._ways * (known.layers + 1) * len(config.pooling.scan) * figures_seconds(self._pairs, known.hidden_size)
         return self._words(1) + figures + self._maps()
 
     def _maps(self) -> float:
@@ -418,7 +440,7 @@ class Cost:
         config, known, work = self.experiment.config, self.size, self.work
         folds = config.split.folds
         of_state = figures_seconds(self._pairs / (max(1, folds)), known.hidden_size)
-        states = len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
+        states = self._ways * len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
         swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
         return self._words(work.runs) + self._judged * (1 + states * of_state) + swapped
 
@@ -458,7 +480,10 @@ class Cost:
     @property
     def _step_tokens(self) -> float:
         """Of a step: both sides of the batch, all forms twice where a word is pulled to itself, and the anchor's text."""
-        words = 2 * self.spec.batch_size * TOKENS * (2 if self.spec.pulls_own_word else 1)
+        lists = self.experiment.arms[self.work.arm].lists(self.work.pair)
+        made = training_templates(self.experiment.config, self.spec, lists).values()
+        frames = max((sum(map(frame_tokens, (*one.source, *one.target))) / len(one.source) for one in made), default=0.0)
+        words = self.spec.batch_size * (2 * TOKENS + frames) * (2 if self.spec.pulls_own_word else 1)
         return words + self._anchor_tokens
 
     @property

@@ -11,9 +11,10 @@ from pathlib import Path
 from tli.cluster.sizes import size
 from tli.experiment import Experiment
 from tli.experiment.job import AcrossJob, EvaluateJob, Job, TrainJob, TransferJob, TuneJob
-from tli.experiment.settings import lexicon_spec
+from tli.experiment.settings import lexicon_spec, template_spec
 from tli.lexicon.formats import FORMATS, units_of
 from tli.probes.task_items import HUB, find_file
+from tli.specs import WORD
 
 TOKENS, NEW_TOKENS = 5, 3  # of a word, with BOS; where BOS and equal beginnings are computed once
 SENTENCES, SENTENCE_TOKENS, BYTES_A_TOKEN = 1000, 30, 3  # of running text that is not here; of a sentence; of UTF-8 a token
@@ -39,12 +40,14 @@ class Work:
     rank: str = ""
     baselines: int = 0  # of `runs`, models as they came
     trained_whole: int = 0  # of `runs`, those whose weights take the place of the model's
+    is_taken: bool = False  # a training job that takes the runs of a joint training from its first pair's
 
     @staticmethod
     def of(job: Job) -> Work:
         """The work of a job of the stages check to transfer."""
         if isinstance(job, TrainJob):
-            return Work("train", job.model, job.pair, job.layer, job.arm, job.spec.is_full, len(job.members), job.rank)
+            names = job.model, job.pair, job.layer, job.arm
+            return Work("train", *names, job.spec.is_full, len(job.members), job.rank, is_taken=job.takes)
         if isinstance(job, TuneJob):
             runs = len(job.asked.trials) * len(job.asked.seeds)
             return Work("tune", job.model, job.pair, job.layer, job.arm, job.spec.is_full, runs, job.rank)
@@ -78,7 +81,17 @@ def works(experiment: Experiment) -> dict[str, list[Work]]:
     """Every model job of the grid, by stage in the order of the run."""
     config, folds = experiment.config, experiment.config.split.folds
     training = [
-        Work("train", cell.model, cell.pair, cell.layer, cell.arm, cell.is_full, len(chunk) * folds, cell.rank)
+        Work(
+            "train",
+            cell.model,
+            cell.pair,
+            cell.layer,
+            cell.arm,
+            cell.is_full,
+            len(chunk) * folds,
+            cell.rank,
+            is_taken=cell.pair != experiment.arms[cell.arm].lists(cell.pair)[0],
+        )
         for cell in experiment.cells
         for chunk in experiment.seed_chunks
     ]
@@ -122,6 +135,25 @@ def form_tokens(experiment: Experiment, pair: str) -> int:
     return SENTENCE_TOKENS if is_of_sentences(experiment, pair) else NEW_TOKENS
 
 
+def fed_tokens(experiment: Experiment, pair: str) -> tuple[float, float]:
+    """Tokens of a list that is fed once: every pair by itself, and in all of its templates, whose frames are read with each word."""
+    made, every = template_spec(experiment.config, pair), pairs(experiment, pair)
+    frames = [(made.source[number - 1], made.target[number - 1]) for number in made.numbers] if made else []
+    one = form_tokens(experiment, pair)
+    return 2 * one * every, every * sum(2 * one + sum(map(frame_tokens, sides)) for sides in frames)
+
+
+def frame_tokens(template: str) -> float:
+    """Tokens of a template beside the word's."""
+    return len(template.replace(WORD, "").encode()) / BYTES_A_TOKEN
+
+
+def ways_of_feeding(experiment: Experiment, pair: str) -> int:
+    """How many figures a list has at a hidden state and pooling: by itself, and in each template or averaged over them."""
+    made = template_spec(experiment.config, pair)
+    return 1 + (len(made.names) if made else 0)
+
+
 @cache
 def _lines(entry: str) -> int:
     try:
@@ -153,8 +185,8 @@ def asked_across(experiment: Experiment, pair: str) -> tuple[int, int]:
 def steps(experiment: Experiment, arm: str, pair: str) -> int:
     """Optimizer steps of one run, with the trainings by which `uncertainty` chooses its pairs."""
     spec = experiment.arms[arm].training
-    trained = min(spec.select.budget, trained_pairs(experiment, pair)) if spec.select else trained_pairs(experiment, pair)
-    once = spec.epochs * ceil(trained / spec.batch_size)
+    trained = [trained_pairs(experiment, one) for one in experiment.arms[arm].lists(pair)]
+    once = spec.steps(*(min(spec.select.budget, pairs) if spec.select else pairs for pairs in trained))
     rounds = spec.select.rounds if spec.select and spec.select.strategy == "uncertainty" else 1
     return ceil(once * (rounds + 1) / 2)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from tli.config.joint import joint_keys
 from tli.config.keys import Arm, Config, Training
 from tli.config.places import Key, Problem, refusal
 from tli.errors import ConfigError
@@ -27,6 +28,7 @@ class ResolvedArm:
     training: TrainSpec  # its layer, rank and alpha are those of no cell yet; what is tuned is that of its dearest trial
     placebo_of: str = ""  # the arm whose placebo this is
     tune: TuneSpec | None = None  # what is tried first; a placebo has its arm's
+    train_on: tuple[str, ...] = ()  # the pairs that it is trained for, of several together; none: each pair of the config
 
     @property
     def is_placebo(self) -> bool:
@@ -46,6 +48,14 @@ class ResolvedArm:
     def rank_names(self) -> tuple[str, ...]:
         """The ranks as paths and tables name them; full fine-tuning has none and is called `full`."""
         return ("full",) if self.training.is_full else tuple(dict.fromkeys(map(str, self.ranks)))
+
+    def lists(self, pair: str) -> tuple[str, ...]:
+        """The pairs on whose lists a run of this pair is trained; the first one's run is the one that is trained."""
+        return self.train_on or (pair,)
+
+    def is_of(self, pair: str) -> bool:
+        """Whether it has runs of this pair."""
+        return pair in self.lists(pair)
 
     def cell(self, layer: str, rank: str) -> TrainSpec:
         """How the cell of this loss layer and rank is trained."""
@@ -161,7 +171,8 @@ def _resolved(name: str, values: dict, budget: int | None, pooling: str) -> Reso
     values = dict(values)
     select = values.pop("select")
     chosen = SelectSpec(select.strategy, budget, select.rounds) if select is not None and budget is not None else None
-    outside = {key: values.pop(key) for key in ("loss_layer", "rank", "alpha", "placebo_of", "like", "tune")}
+    outside = {key: values.pop(key) for key in ("loss_layer", "rank", "alpha", "placebo_of", "like", "tune", "train_on")}
+    together = outside["train_on"] if len(outside["train_on"]) > 1 else ()  # on one list it is the plain run, and has its unit
     modules, anchor = values["target_modules"], values.pop("anchor")
     values["target_modules"] = (modules,) if isinstance(modules, str) else tuple(modules)
     if anchor is not None and anchor.weight:  # with weight 0 it is the plain run, and has the plain run's unit
@@ -171,9 +182,10 @@ def _resolved(name: str, values: dict, budget: int | None, pooling: str) -> Reso
         loss_layers=tuple(dict.fromkeys(map(str, outside["loss_layer"]))),
         ranks=tuple(outside["rank"]),
         alpha=outside["alpha"],
-        training=TrainSpec(**values, select=chosen, pooling=pooling, layer="", rank=None, alpha=None),
+        training=TrainSpec(**values, train_on=together, select=chosen, pooling=pooling, layer="", rank=None, alpha=None),
         placebo_of=outside["placebo_of"],
         tune=outside["tune"],
+        train_on=outside["train_on"],
     )
 
 
@@ -207,6 +219,7 @@ def _values(config: Config, name: str, parent: str | None) -> dict:
                 ("arms", name, "positives"),
                 "own-word needs a dropout above 0: without it a word is the same vector twice; set dropout",
             )
+    values |= joint_keys(config, chain, seen, values)
     values["placebo_of"] = ""
     if values["shuffle_translations"]:
         values["placebo_of"] = next((s for s in seen[1:] if not config.arms[s].shuffle_translations), "")

@@ -10,7 +10,8 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from tli.config.places import KeyProblem, nearest
+from tli.config.places import Key, KeyProblem, nearest
+from tli.config.templates import assert_template, assert_templates_fit
 
 SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
 ALPHA_RULE = r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$"
@@ -202,6 +203,13 @@ class Pair(Section):
         return self
 
     split: Split | None = Field(None, description="Another split for this pair than the general one.")
+    family: str = Field(
+        "",
+        max_length=40,
+        description="The family of languages, for people: where pairs name one, the cross-pair matrix is ordered by it and its sentences "
+        "count within and between families. It changes no figure.",
+        examples=["Bantu"],
+    )
 
 
 class PoolingChoice(Section):
@@ -215,6 +223,27 @@ class PoolingChoice(Section):
     )
     train: Pooling = Field("no-bos", description="Pooling of the training loss.")
     evaluate: list[Pooling] = Field(["no-bos"], min_length=1, description="Poolings of the evaluation; the first carries the claims.")
+    templates: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Annotated[list[str], Field(min_length=1)]] = Field(
+        {},
+        description="Neutral frames by language, equally many in each: scan and evaluation feed every word in them too, and pool over the "
+        "word's own tokens. `{word}` alone is what is measured anyway. Template 2 of one language belongs to template 2 of the other. A "
+        "causal model sees only what stands before the word. With `{word}` first, claims rest on the words alone and the frames stand beside "
+        "them; with a frame first they rest on that.",
+        examples=[{"swh": ["{word}", "Neno {word} lina maana"], "eng": ["{word}", "The word {word} means"]}],
+    )
+    over_templates: Literal["separate", "averaged"] = Field(
+        "separate",
+        description="`separate`: each template has figures of its own, as pooling `no-bos@2`; `averaged`: a word's vectors over all its "
+        "templates become one (`no-bos@mean`), on which the claims rest where a frame stands first.",
+    )
+
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _hold_the_word(cls, templates: Any) -> Any:
+        for language, texts in templates.items() if isinstance(templates, dict) else ():
+            for place, text in enumerate(texts if isinstance(texts, list) else ()):
+                assert_template((language, place), text)
+        return templates
 
 
 class Scan(Section):
@@ -289,7 +318,8 @@ class Tune(Section):
             raise ValueError("names nothing to try; give learning_rate, epochs or weight a list of values")
         for name, values in lists.items():
             if len(set(values)) < len(values):
-                raise ValueError(f"{name} names a value twice; equal trials are one trial")
+                twice = next(value for value in values if values.count(value) > 1)
+                raise KeyProblem((name,), f"names {twice:g} twice; equal trials are one trial: name each value once")
         return self
 
 
@@ -340,6 +370,12 @@ class Training(Section):
     )
     select: Selection | None = Field(None, description="Train on some of the pairs only, chosen by a strategy.")
     anchor: Anchor | None = Field(None, description="Hold the model to its own running text (the third that is kept apart).")
+    templates: bool = Field(
+        False,
+        description="Feed the words of each batch in `pooling.templates`: for every step the seed draws one template for all anchors and one "
+        "for all positives, so that a frame never tells which translation is right.",
+        examples=[True],
+    )
     tune: Tune | None = Field(
         None,
         description="Fair tuning: choose learning rate, epochs or the anchor's weight by the primary endpoint on the select split, for each "
@@ -385,6 +421,25 @@ class Arm(Training):
         "the words of both languages stand in the batch, and no word's translation is a negative: nothing is pulled across the languages "
         "and no pair is pushed apart. It needs a dropout above 0.",
         examples=["own-word"],
+    )
+    train_on: list[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")]] | None = Field(
+        None,
+        min_length=1,
+        description="Train one adapter on the lists of these pairs together, and measure it on each of them; left empty, an adapter for each "
+        "pair of the config. `best` is then the hidden state with the highest mean over the lists, a placebo shuffles within each list, an "
+        "anchor reads the text of all their languages. With one pair the arm is trained on that one alone.",
+        examples=[["swh-eng", "lin-eng"]],
+    )
+    mix: Literal["by-size", "even"] = Field(
+        "by-size",
+        description="With `train_on`: an epoch is every list once (`by-size`), or as many batches of each list as the largest has, the "
+        "smaller ones repeated (`even`). The lists take turns in proportion to their batches.",
+        examples=["even"],
+    )
+    negatives: Literal["own-list", "across"] = Field(
+        "own-list",
+        description="With `train_on`: a batch is of one list, so that a word's negatives are of its own list; or of all lists (`across`).",
+        examples=["across"],
     )
 
 
@@ -492,7 +547,8 @@ class Translate(Section):
     @classmethod
     def _distinct(cls, shots: Any) -> Any:
         if len(set(shots)) < len(shots):
-            raise ValueError("a number of shots is named twice")
+            twice = next(number for number in shots if shots.count(number) > 1)
+            raise ValueError(f"{twice} is named twice; name each number of shots once")
         return shots
 
 
@@ -701,6 +757,14 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _templates_fit(self) -> Self:
+        trained_in: list[Key] = [("training",)] if self.training.templates else []
+        trained_in += [("arms", name) for name, arm in self.arms.items() if arm.templates]
+        spaced = next((name for name, model in self.models.items() if model.word_form == "leading-space"), None)
+        assert_templates_fit(self.pooling.templates, self.pairs, trained_in, spaced)
+        return self
+
+    @model_validator(mode="after")
     def _parents_exist(self) -> Self:
         for name, arm in self.arms.items():
             if name == "baseline" or name.startswith("baseline-"):
@@ -710,6 +774,17 @@ class Config(Section):
                 if parent not in self.arms:
                     others = [other for other in self.arms if other != name]
                     raise KeyProblem(("arms", name, "like"), f"names {parent!r}, which is no arm here; {nearest(parent, others)}")
+        return self
+
+    @model_validator(mode="after")
+    def _lists_exist(self) -> Self:
+        for name, arm in self.arms.items():
+            lists = arm.train_on or []
+            for number, pair in enumerate(lists):
+                if pair not in self.pairs:
+                    raise KeyProblem(("arms", name, "train_on", number), f"{pair!r} is no pair here; {nearest(pair, self.pairs)}")
+                if pair in lists[:number]:
+                    raise KeyProblem(("arms", name, "train_on", number), f"{pair!r} is named twice; name each pair once")
         return self
 
     @property

@@ -15,6 +15,7 @@ from tli.config.keys import ALL
 from tli.experiment.grid import BASELINE, GridRun, expand, folds_of, table_of, trained_pairs
 from tli.experiment.layout import Layout
 from tli.experiment.settings import maps_inside, model_spec, text_specs
+from tli.lexicon import before
 from tli.specs import ModelSpec, TextSpec
 
 
@@ -97,6 +98,12 @@ class Experiment:
         """Whether there is anything for the stage across to do."""
         return bool(self.arms and self.lists_measured)
 
+    @property
+    def matrices(self) -> list[tuple[str, str]]:
+        """Every model and arm of which a cross-pair matrix is drawn."""
+        arms = [arm.name for arm in self.arms.values() if not arm.is_control] if self.measures_across else []
+        return [(model, arm) for model in self.config.models for arm in arms]
+
     @cached_property
     def cells(self) -> list[GridRun]:
         """The first seed's run of every cell."""
@@ -104,8 +111,11 @@ class Experiment:
 
     @cached_property
     def tuned_cells(self) -> list[GridRun]:
-        """The first seed's run of every cell that has trials of its own: a placebo takes its arm's choice."""
-        return [run for run in self.cells if self.arms[run.arm].tune and not run.placebo_of]
+        """The first seed's run of every cell that has trials of its own: a placebo takes its arm's choice, and the other pairs of a joint
+        training that of the first one.
+        """
+        arms = self.arms
+        return [run for run in self.cells if arms[run.arm].tune and not run.placebo_of and run.pair == arms[run.arm].lists(run.pair)[0]]
 
     @cached_property
     def _by_model_pair(self) -> dict[tuple[str, str], list[GridRun]]:
@@ -163,6 +173,26 @@ class Experiment:
     def layers_asked(self) -> list[str]:
         """Every loss layer of the grid as text, in the config's order."""
         return list(dict.fromkeys(layer for arm in self.arms.values() for layer in arm.loss_layers))
+
+    def trained_with(self, pair: str) -> list[str]:
+        """The other pairs on whose lists some run of this pair is trained, in the config's order."""
+        together = {other for arm in self.arms.values() if arm.is_of(pair) for other in arm.lists(pair)}
+        return [other for other in self.config.pairs if other in together and other != pair]
+
+    def may_leak_to(self, pair: str) -> list[str]:
+        """Those of `trained_with` that may train a form which this pair holds out: a list that was split beside this one does not."""
+        splits = {name: section.split or self.config.split for name, section in self.config.pairs.items()}
+        unions = {name: split.union for name, split in splits.items()}
+
+        def together(other: str) -> bool:
+            beside = other in before(unions, pair) or pair in before(unions, other)
+            return beside and splits[pair].leaks == splits[other].leaks == "error"
+
+        return [other for other in self.trained_with(pair) if not together(other)]
+
+    def chosen_by(self, pair: str) -> list[tuple[str, ...]]:
+        """For each `best` of this pair's runs, the lists that choose it; each once."""
+        return list(dict.fromkeys(arm.lists(pair) for arm in self.arms.values() if arm.is_of(pair) and "best" in arm.loss_layers))
 
     @property
     def numbers_asked(self) -> list[int]:

@@ -122,7 +122,8 @@ def _foreseen(experiment: Experiment, lists: Mapping[str, Sizes]) -> Iterator[Re
             yield from _remarks(pair, few_across(sizes["across"]))
         if pair not in experiment.trained_pairs:
             continue
-        yield from _remarks(pair, few_heldout(sizes["heldout"]), *(_of_training(arm, sizes["train"]) for arm in arms.values()))
+        trained = [(arm, [lists[one]["train"] for one in arm.lists(pair) if one in lists]) for arm in arms.values() if arm.is_of(pair)]
+        yield from _remarks(pair, few_heldout(sizes["heldout"]), *(_of_training(*one) for one in trained))
         if uses_best:
             yield from (Remark(one.about, one.text, is_serious=False) for one in _remarks(pair, few_select(sizes["select"])))
 
@@ -132,15 +133,22 @@ def _remarks(about: str, *texts: str) -> Iterator[Remark]:
 
 
 def _twins(arms: list[ResolvedArm]) -> Iterator[str]:
-    """Arms all of whose cells are cells of an arm before them."""
+    """Arms all of whose cells are cells of an arm before them, which has runs of all their pairs."""
     cells = [{arm.cell(layer, rank) for layer in arm.loss_layers for rank in arm.rank_names} for arm in arms]
+
+    def repeats(number: int, before: int) -> bool:
+        pairs, others = arms[number].train_on, arms[before].train_on
+        return cells[number] <= cells[before] and (not others or bool(pairs) and set(pairs) <= set(others))
+
     for number, arm in enumerate(arms):
-        if other := next((arms[before] for before in range(number) if cells[number] <= cells[before]), None):
+        if other := next((arms[before] for before in range(number) if repeats(number, before)), None):
             yield twins(other.name, arm.name)
 
 
-def _of_training(arm: ResolvedArm, trained: int) -> str:
+def _of_training(arm: ResolvedArm, trained: Sequence[int]) -> str:
+    """trained: pairs of each of its lists."""
     spec = arm.training
     if spec.select is not None:
-        trained = min(trained, spec.select.budget)
-    return large_batch(arm.name, spec.batch_size, trained) or short_warm_up(arm.name, spec.steps(trained), spec.warmup_steps)
+        trained = [min(pairs, spec.select.budget) for pairs in trained]
+    fewest = sum(trained) if spec.negatives == "across" else min(trained)
+    return large_batch(arm.name, spec.batch_size, fewest) or short_warm_up(arm.name, spec.steps(*trained), spec.warmup_steps)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import pandas as pd
 
 from tli.errors import TableError
@@ -21,6 +23,12 @@ class Splits:
         """From the paths `pairs` and, with folds, `folds`."""
         pairs = tables.read(files["pairs"], tables.PAIRS)
         return cls(pairs, tables.read(files["folds"], tables.FOLDS) if "folds" in files else None)
+
+    @classmethod
+    def read_lists(cls, pairs: Sequence[str], files: Mapping[str, Sequence[str]]) -> dict[str, Splits]:
+        """Of several pairs, from the paths `pairs` and, with folds, `folds`, one for each pair."""
+        names = [name for name in ("pairs", "folds") if name in files]
+        return {pair: cls.read({name: files[name][number] for name in names}) for number, pair in enumerate(pairs)}
 
     def of(self, seed: int, fold: int) -> pd.DataFrame:
         """The pairs with the splits of this run: the words of its fold are held out, the other dealt ones are trained on.

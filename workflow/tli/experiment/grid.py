@@ -65,6 +65,7 @@ def expand(config: Config, arms: dict[str, ResolvedArm] | None = None) -> list[G
         for model in config.models
         for pair in trained_pairs(config)
         for arm in arms.values()
+        if arm.is_of(pair)
         for layer in arm.loss_layers
         for rank in arm.rank_names
         for seed in config.seed_list

@@ -176,7 +176,7 @@ def _list(experiment: Experiment, pair: str, union: lexicon.Union) -> tuple[dict
     if len(raw) > LONG_LIST:
         return {}, problems
     try:
-        split = union.add(pair, files, spec)[0]
+        split = union.add(pair, files, spec, raw)[0]
     except LexiconError as error:
         key = ((*place, "split") if section.split else ("split",)) + (("sizes",) if spec.split.sizes else ())
         return {}, [*problems, Problem(key, f"{pair}: {error}")]

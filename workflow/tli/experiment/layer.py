@@ -2,31 +2,45 @@
 
 from __future__ import annotations
 
-import os
+from collections.abc import Sequence
+
+import pandas as pd
 
 from tli.errors import CellError
 from tli.io import tables
 from tli.specs import TrainSpec
 
 
-def resolve_layer(layer: str, layers: int, choice: str | os.PathLike | None) -> int:
-    """The hidden state of the loss as a number: `best` by the scan's table `choice`, `output` is L. Raises CellError."""
+def resolve_layer(layer: str, layers: int, choices: Sequence[str]) -> int:
+    """The hidden state of the loss as a number: `best` by the scan's tables `choice`, `output` is L. Raises CellError.
+
+    choices: of each list that is trained on. Of several it is the state with the highest mean of the criterion over the lists, ties
+    to the lower one, as of one.
+    """
     if layer == "best":
-        if choice is None:
+        scanned = [tables.read(path, tables.CHOICE) for path in choices]
+        if not scanned:
             raise CellError("loss_layer best: no scan has chosen one yet; run scan first")
-        table = tables.read(choice, tables.CHOICE)
-        if not len(table):
+        if not all(map(len, scanned)):
             raise CellError(
                 "loss_layer best: there is nothing to choose from, since the lexicon has no select split or the model has fewer "
                 "than two blocks; give the lexicon a select split, or name the layer by number"
             )
-        return int(table.loc[table["chosen"], "hidden_state"].iloc[0])
+        if len(scanned) > 1:
+            return best_of(scanned)
+        return int(scanned[0].loc[scanned[0]["chosen"], "hidden_state"].iloc[0])
     number = layers if layer == "output" else int(layer)
     if number > layers:
         raise CellError(f"loss_layer {number}: this model has hs[0] to hs[{layers}]")
     if number == 0:
         raise CellError("loss_layer 0: hs[0] are the embeddings; no block lies below, so no adapter can learn")
     return number
+
+
+def best_of(scanned: Sequence[pd.DataFrame]) -> int:
+    """The hidden state with the highest mean value over tables.CHOICE of several lists; equal means (12 digits) go to the lower one."""
+    values = pd.concat([table.set_index("hidden_state")["value"] for table in scanned], axis=1).mean(axis=1, skipna=False)
+    return int(values.sort_index().round(12).fillna(float("-inf")).idxmax())
 
 
 def adapted_blocks(spec: TrainSpec, loss_layer: int, layers: int, arm: str) -> int:

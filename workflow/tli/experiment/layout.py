@@ -24,6 +24,7 @@ STATISTICS = (
     "ladder",
     "harm",
     "translation",
+    "templates",
     "power",
     "words",
     "ranks",
@@ -118,6 +119,10 @@ class Layout:
     def statistics(self) -> dict[str, str]:
         """The tables of the statistics."""
         return {name: f"{self.results}/statistics/{name}.tsv" for name in STATISTICS}
+
+    def matrix(self) -> str:
+        """The table of the cross-pair matrix; there where adapters were measured on the lists of `evaluation.on`."""
+        return f"{self.results}/statistics/across.tsv"
 
     def transfer_statistics(self, name: str) -> str:
         """A table of the transfer's statistics; there where tasks were scored."""

@@ -57,17 +57,15 @@ class Union:
         self._prepared: dict[str, Prepared] = {}
         self._links: dict[str, list[list[str]]] = {}
         self._takes_part: dict[str, bool] = {}  # of those that are trained on
+        self._placed: tuple[list[str], Placement] = ([], Placement())  # lists, and what they have settled
 
-    def add(self, pair: str, files: Sequence[str], spec: LexiconSpec) -> Prepared:
-        """Read, clean and split a list; one that fails leaves nothing behind.
+    def add(self, pair: str, files: Sequence[str], spec: LexiconSpec, raw: pd.DataFrame | None = None) -> Prepared:
+        """Read, clean and split a list; one that fails leaves nothing behind. raw: what reading the files gave, where that is known.
 
         Raises LexiconError as `prepare`; a leak between lists is one where the file's own split column makes it.
         """
-        placement = Placement()
-        for other in before(self._takes_part | {pair: spec.split.union}, pair):
-            earlier = self._prepared[other].pairs
-            placement.add(other, self._links[other], earlier["component"].tolist(), earlier["split"].tolist())
-        rows, changes = cleaned(read(files, pair, spec), spec)
+        placement = self._placement(before(self._takes_part | {pair: spec.split.union}, pair))
+        rows, changes = cleaned(read(files, pair, spec) if raw is None else raw, spec)
         repeats = "keep" if spec.is_verbatim else "set aside"
         if not spec.train:
             lists = (self._prepared[name].pairs for name in self._takes_part)
@@ -83,6 +81,17 @@ class Union:
             changes = pd.concat([changes, records.assign(action="leaks", field="pair", file=pair, line=0, after="")], ignore_index=True)
         self._prepared[pair], self._links[pair], self._takes_part[pair] = Prepared(pairs, aside, changes[CHANGES]), links, spec.split.union
         return self._prepared[pair]
+
+    def _placement(self, names: list[str]) -> Placement:
+        """What these lists have settled, in their order. It grows with the lists: twenty of them are not taken in anew for each."""
+        placed, placement = self._placed
+        if placed != names[: len(placed)]:
+            placed, placement = [], Placement()
+        for name in names[len(placed) :]:
+            pairs = self._prepared[name].pairs
+            placement.add(name, self._links[name], pairs["component"].tolist(), pairs["split"].tolist())
+        self._placed = names, placement
+        return placement
 
     def prepared(self, pair: str) -> Prepared:
         """A list that was added."""

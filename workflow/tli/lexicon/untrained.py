@@ -29,5 +29,6 @@ def askable(keys: pd.DataFrame, split: pd.Series | None, trained: frozenset[str]
 
     split: None for a list that nobody trains on; none of its rows is anything but held out.
     """
-    free = ~keys.isin(trained).any(axis=1).to_numpy()
+    both = zip(keys["source"].tolist(), keys["target"].tolist(), strict=True)  # a column's own isin takes a hundred times as long
+    free = np.array([source not in trained and target not in trained for source, target in both], bool)
     return free if split is None else free & (split == "heldout").to_numpy()

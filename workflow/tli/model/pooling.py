@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from tli.errors import EmbedError
 from tli.model import packing
+from tli.model.framed import Fed, Framed, locate
 from tli.model.opened import Opened
 
 POOLINGS = ("no-bos", "with-bos", "last-token", "weighted-mean")
@@ -24,6 +26,7 @@ class Tokens:
     ids: tuple[int, ...]
     first: int
     last: int  # the word's own tokens are ids[first:last]
+    frame: tuple[int, ...] = ()  # places of the tokens of a text around it (tli.model.framed), which are in no pooling
 
 
 def tokenize(tokenizer: Any, words: list[str], form: str = "alone") -> list[Tokens]:
@@ -87,16 +90,27 @@ def _spaces(tokenizer: Any, words: list[list[int]]) -> list[int]:
     return [int(len(ids) > 1 and ids[0] in blank) for ids in words]
 
 
-def tokens_of(opened: Opened, words: list[str], form: str = "") -> list[Tokens]:
-    """`tokenize` by the model's tokenizer, whose ids must all have an embedding and stand at a position that the model knows.
+def tokens_of(opened: Opened, words: Sequence[Fed], form: str = "") -> list[Tokens]:
+    """Tokens of the words by the model's tokenizer, whose ids must all have an embedding and stand at a position that the model knows.
 
     Raises EmbedError: nothing is cut off, since a sentence without its end is another sentence.
 
-    form: by default the one in which the model is fed words.
+    form: of those that stand by themselves, as in `tokenize`; by default the one in which the model is fed words.
     """
-    tokens = tokenize(opened.tokenizer, words, form or opened.word_form)
+    alone = [word for word in words if not isinstance(word, Framed)]
+    inside = locate(opened.tokenizer, [word for word in words if isinstance(word, Framed)])
+    if not inside:
+        tokens = tokenize(opened.tokenizer, alone, form or opened.word_form)
+    else:
+        by_themselves = iter(tokenize(opened.tokenizer, alone, form or opened.word_form) if alone else [])
+        in_frames = (Tokens(one.ids, one.first, one.last, one.frame) for one in inside)
+        tokens = [next(in_frames if isinstance(word, Framed) else by_themselves) for word in words]
     rows, longest = opened.base.get_input_embeddings().weight.shape[0], longest_input(opened)
-    too_long = [(len(token.ids), word) for word, token in zip(words, tokens, strict=True) if len(token.ids) > longest]
+    too_long = [
+        (len(token.ids), word.text if isinstance(word, Framed) else word)
+        for word, token in zip(words, tokens, strict=True)
+        if len(token.ids) > longest
+    ]
     if too_long:
         count, word = max(too_long)
         shown = word if len(word) <= SHOWN else f"{word[:SHOWN]}..."
@@ -128,6 +142,7 @@ def weights(tokens: list[Tokens], pooling: str, width: int) -> np.ndarray:
     for row, word in zip(result, tokens, strict=True):
         if pooling == "with-bos":
             row[: len(word.ids)] = 1
+            row[list(word.frame)] = 0
         elif pooling == "no-bos":
             row[word.first : word.last] = 1
         elif pooling == "last-token":

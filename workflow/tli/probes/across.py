@@ -138,13 +138,23 @@ class AcrossProbe(Probe):
         rows, figures = column.figures(vectors, self.spec.csls_k)
         state = self.together.hidden_state
         place = {"on": self.on, "hidden_state": state, "pooling": self.spec.pooling}
-        ordered = [name for name in tables.ACROSS if name not in tables.RUN]
-        _small(rows).assign(**place)[ordered].to_parquet(folder / "rows.parquet", index=False)
-        ordered = [name for name in tables.ACROSS_METRICS if name not in tables.RUN]
-        figures.assign(**place, normed=state == self.layers)[ordered].to_parquet(folder / "figures.parquet", index=False)
+        _write(rows, tables.ACROSS, place, folder / "rows.parquet", _SMALL)
+        _write(figures, tables.ACROSS_METRICS, place | {"normed": state == self.layers}, folder / "figures.parquet")
 
 
-def _small(rows: pd.DataFrame) -> pd.DataFrame:
-    """Ranks as int32, cosines (which are computed in float32) and their means as float32: a large matrix has millions of rows."""
-    kinds = {"float64": "float32", "int64": "int32"}
-    return rows.astype({name: kinds[str(kind)] for name, kind in rows.dtypes.items() if str(kind) in kinds})
+# Ranks as int32, cosines (which are computed in float32) and their means as float32: a large matrix has millions of rows.
+_SMALL: dict[np.dtype, type] = {np.dtype("float64"): np.float32, np.dtype("int64"): np.int32}
+
+
+def _write(table: pd.DataFrame, columns: list[str], place: dict, path: Path, kinds: dict[np.dtype, type] | None = None) -> None:
+    """A unit's table, without the run's names: of thousands of small ones pandas' own writing would be most of the work."""
+    import pyarrow
+    from pyarrow import parquet
+
+    arrays = {}
+    for name in columns:
+        if name in tables.RUN:
+            continue
+        values = np.full(len(table), place[name]) if name in place else table[name].to_numpy()
+        arrays[name] = values.astype((kinds or {}).get(values.dtype, values.dtype)) if name not in place else values
+    parquet.write_table(pyarrow.table(arrays), path, write_statistics=False, store_schema=False)

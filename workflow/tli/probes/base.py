@@ -27,6 +27,14 @@ class Answer:
     columns: tuple[str, ...]
 
 
+TrainedElsewhere = Callable[[int, int], frozenset[str]]  # of a seed and fold: forms of the list that are trained through another alone
+
+
+def nothing_elsewhere(seed: int, fold: int) -> frozenset[str]:
+    """No list is trained on together with this one."""
+    return frozenset()
+
+
 def _no_list(seed: int, fold: int) -> pd.DataFrame:
     raise ValueError("a probe asks for pairs, and its job reads no list")
 
@@ -43,6 +51,7 @@ class Setting:
     transfer: TransferSpec = field(default_factory=TransferSpec)
     texts: dict[str, tuple[TextSpec, str]] = field(default_factory=dict)  # language -> running text and the file where it lies
     splits: Callable[[int, int], pd.DataFrame] = _no_list  # the pairs with the splits of a seed and fold, columns tables.PAIRS
+    elsewhere: TrainedElsewhere = nothing_elsewhere
     has_folds: bool = False
     states: dict[str, list[int]] = field(default_factory=dict)  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA

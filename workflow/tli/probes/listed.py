@@ -19,16 +19,24 @@ class Listed:
     candidates: metrics.Candidates
     pools: tuple[metrics.Pool, ...]
     similarity: np.ndarray | None = None  # how alike its forms are spelt (metrics.baselines.similarity_matrix)
+    elsewhere: frozenset[str] = frozenset()  # forms that a run trains through another list alone
 
     @classmethod
-    def of(cls, pairs: pd.DataFrame, similarity: np.ndarray | None = None, *, whole_list: bool = True) -> Listed:
+    def of(
+        cls,
+        pairs: pd.DataFrame,
+        similarity: np.ndarray | None = None,
+        *,
+        whole_list: bool = True,
+        elsewhere: frozenset[str] = frozenset(),
+    ) -> Listed:
         """With the pool that training cannot touch, where words are held out, and the whole list where it is asked for."""
         candidates, heldout = metrics.candidates(pairs), (pairs["split"] == "heldout").to_numpy()
         pools = [metrics.whole_list(candidates)] if whole_list else []
         if heldout.any():
             trained = pairs[pairs["split"] == "train"]
-            pools.append(metrics.untrained(candidates, heldout, set(trained["source"]), set(trained["target"])))
-        return cls(pairs, candidates, tuple(pools), similarity)
+            pools.append(metrics.untrained(candidates, heldout, {*trained["source"], *elsewhere}, {*trained["target"], *elsewhere}))
+        return cls(pairs, candidates, tuple(pools), similarity, elsewhere)
 
     @property
     def forms(self) -> list[str]:

@@ -63,9 +63,14 @@ def measure_select_maps(
 
 
 def select_rows(listed: Listed) -> np.ndarray:
-    """Which pairs of the list the map is fitted to: those of the select split none of whose forms is trained or held out."""
+    """Which pairs of the list the map is fitted to: those of the select split none of whose forms is trained, here or through
+    another list, or held out.
+    """
     split = listed.pairs["split"].to_numpy()
     others, select = split != "select", split == "select"
     for of in (listed.candidates.source_of, listed.candidates.target_of):
         select = select & ~np.isin(of, of[others])
+    if listed.elsewhere:
+        trained = [listed.pairs[side].isin(listed.elsewhere).to_numpy() for side in ("source", "target")]
+        select = select & ~trained[0] & ~trained[1]
     return np.flatnonzero(select)

@@ -15,7 +15,7 @@ from tli.io import tables
 from tli.io.store import digest
 from tli.log import say
 from tli.probes import scoring
-from tli.probes.base import Answer, Probe, Setting
+from tli.probes.base import Answer, Probe, Setting, TrainedElsewhere, nothing_elsewhere
 from tli.probes.harness import depends_on
 from tli.probes.scoring import Harness
 from tli.probes.translation import Wording, directions, items_of
@@ -40,6 +40,7 @@ class TranslateProbe(Probe):
     harness: Harness
     scratch: Path
     limit: int | None = None
+    elsewhere: TrainedElsewhere = nothing_elsewhere
     kind: ClassVar[str] = "translate"
     needs_head: ClassVar[bool] = True
     streams: ClassVar[bool] = False  # it generates, with the whole model
@@ -57,7 +58,8 @@ class TranslateProbe(Probe):
         around = Harness(setting.transfer.batch_size, add_bos)
         shared = setting.splits, setting.has_folds, depends, setting.model.quantization, around, setting.scratch, setting.transfer.limit
         wordings = [Wording(direction, spec.names) for direction in directions(setting.pair)]
-        probes = [cls(wording, shots, spec.choices, *shared) for wording in wordings for shots in spec.shots]
+        elsewhere = setting.elsewhere
+        probes = [cls(wording, shots, spec.choices, *shared, elsewhere) for wording in wordings for shots in spec.shots]
         if not setting.has_folds:
             counts = [f"{len(probe.items(-1, 0))} words {probe.wording.direction.name}, {probe.shots} shots" for probe in probes]
             say(f"transfer: translation by prompt: {'; '.join(counts)}")
@@ -71,7 +73,7 @@ class TranslateProbe(Probe):
     @cache  # noqa: B019 (it lives as long as the job)
     def items(self, seed: int, fold: int) -> list[dict]:
         """Of a split: `translation.items_of`."""
-        return items_of(self.splits(seed, fold), self.wording, self.shots, self.choices)
+        return items_of(self.splits(seed, fold), self.wording, self.shots, self.choices, self.elsewhere(seed, fold))
 
     def asks(self, subject: Subject) -> bool:
         return subject.map_inside is None and bool(subject.fold) == self.has_folds

@@ -63,10 +63,10 @@ class Wording:
         return template.format(**{role: self.names.get(code) or english_name(code) for role, code in languages.items()}, **words)
 
 
-def items_of(pairs: pd.DataFrame, wording: Wording, shots: int, choices: int) -> list[dict]:
+def items_of(pairs: pd.DataFrame, wording: Wording, shots: int, choices: int, elsewhere: frozenset[str] = frozenset()) -> list[dict]:
     """The items of a direction: item (pair_id), component, word, prompt, choices, answer (the place of the right one), accepted.
 
-    pairs: tables.PAIRS with the split of the run that is asked. The right forms of all items, in the order of their length in
+    pairs: tables.PAIRS with the split of the run that is asked; elsewhere: forms that are trained through another list. The right forms of all items, in the order of their length in
     characters, are cut into blocks of `choices`; the choices of an item are its block. So each form is right once and
     wrong in the other items of its block, and whoever does not look at the word is right once in `choices`. A form that is
     accepted for the word gives its place to the next one of like length. `shots` training pairs, drawn for each word (5 shots
@@ -79,7 +79,8 @@ def items_of(pairs: pd.DataFrame, wording: Wording, shots: int, choices: int) ->
         for word, answer in direction.links(row):
             accepted.setdefault(key(word), {}).setdefault(key(answer), answer)
     trained = [direction.forms(row) for row in pairs[pairs["split"] == "train"].itertuples(index=False)]
-    asked = _asked(pairs, direction, [{key(form) for form in side} for side in (zip(*trained, strict=True) if trained else ((), ()))])
+    sides = zip(*trained, strict=True) if trained else ((), ())
+    asked = _asked(pairs, direction, [{key(form) for form in (*side, *elsewhere)} for side in sides])
     forms: dict[str, str] = {}
     for _, _, answer in asked:
         forms.setdefault(key(answer), answer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,8 @@ import pandas as pd
 from tli.labels import metric_label
 from tli.report.glossary import REFERENCES
 from tli.report.input import Model, ReportInput
+from tli.report.sentences import joint_arms
+from tli.report.templates import template_sentences
 from tli.report.tuning import tuning_sentences
 
 PROTOCOLS = {
@@ -28,6 +31,11 @@ CITED_TASKS = {"xcopa": "XCOPA [xcopa]", "xnli": "XNLI [xnli]"}
 
 def methods(report: ReportInput) -> tuple[str, list[str]]:
     """The paragraph, with [n] for citations, and the numbered references."""
+    return _cite(paragraph(report))
+
+
+def paragraph(report: ReportInput) -> str:
+    """The paragraph with the keys of glossary.REFERENCES in brackets where it cites."""
     experiment, tables = report.experiment, report.tables
     runs = tables.runs
     real = runs[~runs["control"].astype(bool)]
@@ -42,6 +50,7 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
             f"{_numbers(real['epochs'])} epochs, batches of {_number(first['batch_size'])} and "
             f"{_number(first['warmup_steps'])} warm-up steps."
         )
+    parts += joint_arms(report)
     parts += tuning_sentences(tables.trials, folds=bool((runs["fold"] > 0).any()))
     count = len(experiment.seeds)
     if count:
@@ -60,6 +69,7 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
         "distinct forms of a list stand beside them. Beside the cosine we report the cosine of wrong "
         "pairs [anisotropy], retrieval by CSLS [csls] and the ratio of the first token's norm to the others' [sink]."
     )
+    parts += template_sentences(report)
     claims = experiment.claims
     parts.append(
         f"The primary endpoint is the change of {metric_label(claims.primary)} on held-out pairs. Seeds and words are both samples: an "
@@ -68,6 +78,8 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
         f"the larger p of the two enters the confirmatory family, corrected by {CORRECTIONS[claims.correction]} at {claims.alpha}. All "
         "other tests are exploratory."
     )
+    if len(tables.across):
+        parts.append(_across(tables.across))
     if len(tables.transfer):
         tasks = list(map(str, tables.transfer["task"].unique()))
         known = [text for key, text in CITED_TASKS.items() if any(key in task for task in tasks)]
@@ -75,7 +87,17 @@ def methods(report: ReportInput) -> tuple[str, list[str]]:
         parts += [experiment.scored_items] if experiment.scored_items else []
     if experiment.is_demo:
         parts.append("The model is a demo trained for this software: its figures support no claim about real language models.")
-    return _cite(" ".join(parts))
+    return " ".join(parts)
+
+
+def _across(table: pd.DataFrame) -> str:
+    """What was measured on other lists than a training's own."""
+    sizes = _listing([str(size) for size in sorted({int(size) for size in table["family_size"]})])
+    return (
+        f"Adapters were also measured on lists that they were not trained on ({table['on'].nunique()} lists; of each the held-out words "
+        "among the forms that no list of the experiment trains), by the same test, corrected over all lists, pairs trained on, "
+        f"loss layers and ranks of a model and arm ({sizes} tests), apart from the confirmatory family."
+    )
 
 
 def _cite(text: str) -> tuple[str, list[str]]:
@@ -87,7 +109,8 @@ def _cite(text: str) -> tuple[str, list[str]]:
 
 def _model(model: Model) -> str:
     revision = model.revision or model.identity
-    about = [model.source] if model.source else []
+    own = Path(model.source).is_absolute() or model.source.startswith("~")  # a path of somebody's machine tells a reader nothing
+    about = [Path(model.source).name if own else model.source] if model.source else []
     about += [f"revision {revision[:12]}"] if revision else []
     about += ["4-bit NF4"] if model.quantization == "nf4" else []
     about += [model.dtype] if model.dtype else []

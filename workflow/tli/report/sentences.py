@@ -115,4 +115,17 @@ def experiment_size(report: ReportInput) -> str:
         "runs": len(grid),
     }
     text = ", ".join(f"{n:,} {name if n != 1 else name[:-1]}" for name, n in counts.items())
-    return text + (f"; protocol: {report.experiment.protocol}" if report.experiment.protocol else "") + "."
+    text += f"; protocol: {report.experiment.protocol}" if report.experiment.protocol else ""
+    return " ".join([text + ".", *joint_arms(report)])
+
+
+def joint_arms(report: ReportInput) -> list[str]:
+    """Which arms are trained on several lists together, a sentence for each set of lists."""
+    together: dict[tuple[str, ...], list[str]] = {}
+    for arm in report.experiment.arms:
+        if arm.train_on:
+            together.setdefault(arm.train_on, []).append(arm.name)
+    return [
+        f"Trained on {' + '.join(lists)} together, one training a run, and measured on each of them: {', '.join(arms)}."
+        for lists, arms in together.items()
+    ]

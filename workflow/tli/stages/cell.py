@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ import pandas as pd
 
 from tli.errors import CellError
 from tli.experiment.doubts import short_warm_up
+from tli.experiment.elsewhere import leaks
 from tli.experiment.folds import Splits
 from tli.experiment.job.models import OfCell
 from tli.experiment.layer import adapted_blocks, resolve_layer
@@ -24,10 +25,11 @@ from tli.log import say, warn
 from tli.model.checkpoint import load_tokenizer
 from tli.model.device import device_name, peak_memory_mib
 from tli.model.opening import below_head, open_whole
-from tli.model.token_facts import assert_known, tokens_table
+from tli.model.token_facts import assert_known, template_lines, tokens_table
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, prediction, write_matrix
 from tli.training.checkpoint import Checkpoint
+from tli.training.mixing import by_list, joined, mixing_alike
 from tli.training.trainer import Trainer
 
 if TYPE_CHECKING:
@@ -38,33 +40,44 @@ OFF = 0.2  # by how much the matrix may misjudge KL
 
 
 class Cell:
-    """What the trainings of a job share: settings, the model's check, the loss layer; and for each of them its train split and its key.
+    """What the trainings of a job share: settings, the model's check, the loss layer; and for each of them its train split (of each list
+    that it is trained on) and its key.
 
     Raises CellError for too few pairs to train on, and for blocks that the loss does not reach.
     """
 
-    def __init__(self, job: OfCell, spec: TrainSpec, members: Sequence[Member], splits: Splits):
-        """spec: what is trained, tuned or not; members: the seeds and folds of the job; splits: the pairs that it may read."""
+    def __init__(self, job: OfCell, spec: TrainSpec, members: Sequence[Member], lists: Mapping[str, Splits]):
+        """spec: what is trained, tuned or not; members: the seeds and folds of the job; lists: the pairs that it may read."""
         self.job, self.spec, self.model, self.members = job, spec, job.model_spec, tuple(members)
         self.check = read_check(job.inputs["check"])
-        self.loss_layer = resolve_layer(job.layer, self.check.layers, job.inputs.get("choice"))
+        self.loss_layer = resolve_layer(job.layer, self.check.layers, job.inputs.get("choice", ()))
         self.adapted = adapted_blocks(self.spec, self.loss_layer, self.check.layers, job.arm)
-        self.splits = splits
-        fewest = min(len(self.trained(member)) for member in self.members)
-        if fewest < 2:
-            raise CellError(f"{job.pair}: the train split has {fewest} pairs; at least 2 are needed")
-        if text := short_warm_up(f"arms.{job.arm}, {job.pair}", self.spec.steps(fewest), self.spec.warmup_steps):
+        self.lists = dict(lists)
+        fewest = {pair: min(len(self._trained_of(pair, member)) for member in self.members) for pair in self.lists}
+        for pair, trained in fewest.items():
+            if trained < 2:
+                raise CellError(f"{pair}: the train split has {trained} pairs; at least 2 are needed")
+        if text := short_warm_up(f"arms.{job.arm}, {' + '.join(fewest)}", self.spec.steps(*fewest.values()), self.spec.warmup_steps):
             warn(text)
+        first = self.members[0]
+        for pair, count in leaks(self.lists, first.seed, first.fold).items():
+            warn(
+                f"arms.{job.arm}: {count} held-out pairs of {pair} have a form that another of its lists trains; they are counted as leaked"
+            )
 
     @cache  # noqa: B019 (it lives as long as the job)
     def trained(self, member: Member) -> pd.DataFrame:
-        """The train split of a run."""
-        pairs = self.splits.of(member.seed, member.fold)
+        """The train split of a run, of several lists with the column that names them."""
+        return joined({pair: self._trained_of(pair, member) for pair in self.lists})
+
+    def _trained_of(self, pair: str, member: Member) -> pd.DataFrame:
+        pairs = self.lists[pair].of(member.seed, member.fold)
         return pairs[pairs["split"] == "train"].reset_index(drop=True)
 
     def key(self, member: Member) -> dict:
         """All that a run depends on."""
         key = unit_key(self.check, self.model, self.trained(member), self.spec, self.loss_layer, self.adapted, member.seed)
+        key |= {"templates": [plain(one) for one in self.job.templates.values()]} if self.job.templates else {}
         if self.spec.anchor is None:
             return key
         if self.spec.anchor.metric == "kl" and self.spec.is_full:
@@ -134,13 +147,16 @@ class Cell:
         return trainer
 
     def assert_known(self) -> None:
-        """Raises EmbedError where the model's tokenizer does not know most of the list."""
+        """Raises EmbedError where the model's tokenizer does not know most of the list, or does not find words in templates."""
         tokenizer = load_tokenizer(self.model)
-        assert_known(tokens_table(tokenizer, self.splits.pairs, self.job.pair, self.model.word_form, both=False), self.job.model)
+        for pair, splits in self.lists.items():
+            if pair in self.job.templates:
+                template_lines(tokenizer, splits.pairs, pair, self.job.templates[pair])
+            assert_known(tokens_table(tokenizer, splits.pairs, pair, self.model.word_form, both=False), self.job.model)
 
     def trainer(self) -> Trainer:
         """The model, opened for these settings."""
-        return Trainer(self.model, self.spec, self.loss_layer, self.adapted, self.trained, self.anchoring())
+        return Trainer(self.model, self.spec, self.loss_layer, self.adapted, self.trained, self.anchoring(), self.job.templates)
 
     def checkpoint(self, member: Member) -> Checkpoint | None:
         """Where a full training of this run writes how far it is; None for adapters."""
@@ -170,8 +186,15 @@ class Cell:
 def unit_key(
     check: CheckRecord, model: ModelSpec, trained: pd.DataFrame, spec: TrainSpec, loss_layer: int, adapted: int, seed: int
 ) -> dict:
-    """All that a trained seed depends on. Two cells with the same key are the same run by construction."""
+    """All that a trained seed depends on. Two cells with the same key are the same run by construction.
+
+    trained: the pairs of each list, one below the other, in the config's order.
+    """
     ignored = {"layer", "adapted_blocks", "allow_unreached"}
+    lists = by_list(trained)
+    if mixing_alike([len(of) for of in lists], spec):
+        ignored |= {"mix"}
+    pairs = [store.digest_table(of[["pair_id", "source", "target", "alternatives"]]) for of in lists]
     return {
         "version": STAGE_VERSIONS["train"],
         "identity": check.identity,
@@ -180,7 +203,7 @@ def unit_key(
         "settings": {name: value for name, value in plain(spec).items() if name not in ignored},
         "loss_layer": loss_layer,
         "adapted": min(adapted, loss_layer),  # blocks above are never reached: the run is the same without them
-        "pairs": store.digest_table(trained[["pair_id", "source", "target", "alternatives"]]),
+        "pairs": pairs if len(pairs) > 1 else pairs[0],
         "seed": seed,
         **model.word_key,
     }

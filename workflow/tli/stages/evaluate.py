@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.bench import Bench, write_answers
+from tli.experiment.elsewhere import Elsewhere
 from tli.experiment.folds import Splits
 from tli.experiment.grid import BASELINE, GridRun
 from tli.experiment.inside import read_maps_inside
@@ -33,7 +34,7 @@ def run(job: EvaluateJob) -> dict:
     """
     check, spec, judged = read_check(job.inputs["check"]), job.spec, job.experiment.judged
     trained = [read_trained(job.layout, run) for run in job.content.runs]
-    asked = [resolve_layer(layer, check.layers, job.inputs["choice"]) for layer in job.experiment.layers_asked]
+    asked = loss_layers(job, check.layers)
     subjects = [
         baseline(job.model, job.pair, name, quantized=name == BASELINE, seed=seed, fold=fold)
         for name in job.content.baselines
@@ -56,6 +57,7 @@ def run(job: EvaluateJob) -> dict:
             scratch=Path(scratch),
             measure=spec,
             splits=Splits.read(job.inputs).of,
+            elsewhere=Elsewhere.read(job).of,
             states=states,
             projected=frozenset(projected),
         )
@@ -70,6 +72,15 @@ def run(job: EvaluateJob) -> dict:
     return {"word_form": job.model_spec.word_form} | ({"device": bench.device} if bench.device else {})
 
 
+def loss_layers(job: EvaluateJob, layers: int) -> list[int]:
+    """The hidden state of every loss layer of the grid; `best` is a state for each set of lists that chooses one for this pair."""
+    found = []
+    for layer in job.experiment.layers_asked:
+        chosen_by = job.experiment.chosen_by(job.pair) if layer == "best" else [(job.pair,)]
+        found += [resolve_layer(layer, layers, job.choices(lists)) for lists in chosen_by]
+    return found
+
+
 def _write_runs(trained: list[TrainedRun], outputs: dict) -> None:
     rows = [_row(one.run, one.record, one.adapter) for one in trained]
     tables.write(pd.DataFrame(rows, columns=tables.RUNS), outputs["runs"], tables.RUNS)
@@ -82,4 +93,5 @@ def _row(run: GridRun, record: dict, adapter: str) -> dict:
     asked = {name: getattr(run, name) for name in tables.GRID}
     settings = {name: record["settings"][name] for name in SETTINGS}
     settings |= {"anchor_weight": (record["settings"].get("anchor") or {}).get("weight")}
+    settings |= {"trained_on": " + ".join(record["settings"].get("train_on", [run.pair]))}
     return {name: record[name] for name in tables.RUNS if name in record} | asked | settings | {"same_as": "", "adapter": adapter}

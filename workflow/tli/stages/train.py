@@ -23,13 +23,14 @@ def run(job: TrainJob) -> dict:
     `jobs.checkpoint_minutes` where it stands. Returns the facts for the provenance. Raises CellError, and EmbedError where the
     model's tokenizer does not know most of the list.
     """
-    cell = Cell(job, settled(job.spec, job.tune, job.inputs), job.members, Splits.read(job.inputs))
+    cell = Cell(job, settled(job.spec, job.tune, job.inputs), job.members, Splits.read_lists(job.lists, job.inputs))
     if job.tune:
         say(f"train: as the trials of {job.experiment.arms[job.arm].tuned_as} chose: {described(job.tune, cell.spec)}")
     trainer = cell.fill()
     for member in job.members:
         hand_over(cell, member, Path(job.folder(member.seed, member.fold)))
-    return {"word_form": cell.model.word_form} | ({"device": device_name(trainer.opened.device)} if trainer else {})
+    lists = {"trained_on": list(job.lists)} if cell.spec.is_joint else {}
+    return {"word_form": cell.model.word_form} | lists | ({"device": device_name(trainer.opened.device)} if trainer else {})
 
 
 def hand_over(cell: Cell, member: Member, output: Path) -> None:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from tli.bench import Bench, write_answers
 from tli.errors import ItemError
+from tli.experiment.elsewhere import Elsewhere
 from tli.experiment.folds import Splits
 from tli.experiment.grid import BASELINE
 from tli.experiment.inside import read_maps_inside
@@ -51,7 +52,7 @@ def run(job: TransferJob) -> dict:
         subjects += [baseline(job.model, job.pair, name, quantized=name == BASELINE, seed=seed, fold=fold) for name, seed, fold in judged]
     subjects += [read_trained(job.layout, run).subject for run in job.content.runs]
     with tempfile.TemporaryDirectory(prefix="tli-transfer-") as scratch:
-        lists: dict[str, Any] = {"splits": Splits.read(job.inputs).of} if spec.translate else {}
+        lists: dict[str, Any] = {"splits": Splits.read(job.inputs).of, "elsewhere": Elsewhere.read(job).of} if spec.translate else {}
         setting = Setting(
             model=job.model_spec,
             check=check,

@@ -1,14 +1,16 @@
 """Tune: the trials of one cell, trained with seeds of their own and judged on the select split; its runs take the best one's settings.
 
-No held-out pair is read: a trial learns from the train split, and is asked the select pairs among their own forms.
+No held-out pair is read: a trial learns from the train split, and is asked the select pairs among their own forms. Of a joint training
+the mean over its lists chooses.
 """
 
 from __future__ import annotations
 
 import gc
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from tli.io.records import read_json
 from tli.log import say, warn
 from tli.metrics.trial_choice import choose_trial, is_at_the_edge
 from tli.model.device import device_name
+from tli.probes.templates import TemplateProbe
 from tli.probes.words import WordsProbe, states_of
 from tli.specs import Member, TrainSpec, Trial
 from tli.stages.cell import Cell
@@ -85,32 +88,36 @@ class _Tuning:
 
     def __init__(self, job: TuneJob):
         self.job = job
-        pairs = Splits.read(job.inputs).pairs
-        pairs = pairs[pairs["split"] != "heldout"]  # nothing below has them
-        self.asked = pairs[pairs["split"] == "select"].reset_index(drop=True)
-        if self.asked.empty:
-            raise CellError(f"arms.{job.arm}.tune: {job.pair} has no select pairs to choose by; give split.shares.select a share")
+        lists = {pair: splits.pairs for pair, splits in Splits.read_lists(job.lists, job.inputs).items()}
+        lists = {pair: pairs[pairs["split"] != "heldout"] for pair, pairs in lists.items()}  # nothing below has them
+        self.asked = {pair: pairs[pairs["split"] == "select"].reset_index(drop=True) for pair, pairs in lists.items()}
+        for pair, asked in self.asked.items():
+            if asked.empty:
+                raise CellError(f"arms.{job.arm}.tune: {pair} has no select pairs to choose by; give split.shares.select a share")
         members = [Member(seed) for seed in job.asked.seeds]
         units = Path(job.layout.store) / "train"
         self.tried: list[_Tried] = []
         for number, trial in enumerate(job.asked.trials, 1):
-            cell = Cell(job, trial.of(job.spec), members, Splits(pairs))
+            cell = Cell(job, trial.of(job.spec), members, {pair: Splits(pairs) for pair, pairs in lists.items()})
             digests = [store.digest(cell.key(member)) for member in members]
             self.tried += [_Tried(number, trial, cell, *one, units / one[1]) for one in zip(members, digests, strict=True)]
         self.state = states_of(job.measure.hidden_states, cell.check.layers, [])[0]
 
     @cached_property
-    def probe(self) -> WordsProbe:
-        """Asks the select pairs: no other is in the list that it gets."""
+    def probes(self) -> list[WordsProbe]:
+        """Each asks the select pairs of a list: no other is in the list that it gets."""
         states = {one.subject.run: [self.state] for one in self.tried}
         identity = self.tried[0].cell.check.identity
-        return WordsProbe(self.job.measure, self.job.model_spec, identity, lambda seed, fold: self.asked, states)
+        kind = TemplateProbe if self.job.measure.templates is not None else WordsProbe
+        about = self.job.model_spec, identity
+        return [kind(self.job.measure_of(pair), *about, partial(_always, asked), states) for pair, asked in self.asked.items()]
 
     def _is_done(self, one: _Tried) -> bool:
         """Whether it is trained, and measured or past measuring."""
         if not one.is_trained:
             return False
-        return one.failed or store.find(Path(self.job.layout.store), self.probe.kind, self.probe.key(one.subject)) is not None
+        store_of = Path(self.job.layout.store)
+        return one.failed or all(store.find(store_of, probe.kind, probe.key(one.subject)) is not None for probe in self.probes)
 
     def train(self) -> dict:
         """What is not done yet; settings by settings on one opened model, which is closed again."""
@@ -121,7 +128,7 @@ class _Tuning:
                 f"tune: trial {number} of {len(trials)}: {described(self.job.asked, self._spec(number))}; {len(todo)} seeds to train or measure"
             )
             if todo:
-                cell = Cell(self.job, todo[0].cell.spec, [one.member for one in todo], todo[0].cell.splits)
+                cell = Cell(self.job, todo[0].cell.spec, [one.member for one in todo], todo[0].cell.lists)
                 trainer = cell.fill(trainer)
         facts = {"device": device_name(trainer.opened.device)} if trainer else {}
         del trainer
@@ -134,27 +141,33 @@ class _Tuning:
     def measured(self) -> pd.DataFrame:
         """One row a trial and seed: tables.TRIALS but for the cell and what was chosen."""
         job = self.job
-        bench = Bench(job.model_spec, job.layout.store, [self.probe], merge=job.measure.merge)
+        bench = Bench(job.model_spec, job.layout.store, self.probes, merge=job.measure.merge)
         asked = [one.subject for one in self.tried if not one.failed]
-        values = {subject.run: self._value(folder) for subject, (folder,), _ in bench.measure(asked)}
+        values = {subject.run: self._value(folders) for subject, folders, _ in bench.measure(asked)}
         rows = []
         for one in self.tried:
-            value, words = values.get(one.subject.run, (float("nan"), len(self.asked)))
+            value, words = values.get(one.subject.run, (float("nan"), sum(map(len, self.asked.values()))))
             settings = {"learning_rate": one.trial.learning_rate, "epochs": one.trial.epochs, "weight": one.trial.weight}
             rows.append(
                 {"trial": one.number, **settings, "seed": one.member.seed, "words": words, "value": value, "failed": one.failed}
-                | {"unit": one.unit, "criterion": job.criterion, "hidden_state": self.state, "pooling": job.measure.poolings[0]}
+                | {"unit": one.unit, "criterion": job.criterion, "hidden_state": self.state, "pooling": self.probes[0].pooling}
             )
         return pd.DataFrame(rows)
 
-    def _value(self, folder: Path) -> tuple[float, int]:
-        (row,) = pd.read_parquet(folder / "figures.parquet").to_dict("records")
-        return float(row[self.job.criterion]), int(row["n"])
+    def _value(self, folders: Sequence[Path]) -> tuple[float, int]:
+        """The mean of the criterion over the lists, and the words that it rests on."""
+        rows = [row for folder in folders for row in pd.read_parquet(folder / "figures.parquet").to_dict("records")]
+        return sum(float(row[self.job.criterion]) for row in rows) / len(rows), sum(int(row["n"]) for row in rows)
 
     def drop_weights(self) -> None:
         """All weights of a full training are as large as the model, and a trial's are measured once."""
         for one in self.tried:
             shutil.rmtree(one.folder / "weights", ignore_errors=True)
+
+
+def _always(pairs: pd.DataFrame, seed: int, fold: int) -> pd.DataFrame:
+    """The same pairs for every seed and fold."""
+    return pairs
 
 
 def _say_what_was_chosen(job: TuneJob, table: pd.DataFrame, best: int) -> None:

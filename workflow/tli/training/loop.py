@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
@@ -17,6 +17,7 @@ from tli.specs import TrainSpec
 from tli.training.anchor import Anchor
 from tli.training.batches import Anchored, Batches, losses
 from tli.training.checkpoint import Checkpoint
+from tli.training.mixing import Mixture, epoch
 
 if TYPE_CHECKING:
     import torch
@@ -48,11 +49,6 @@ class Outcome:
     failed: str = ""
 
 
-def steps_of(pairs: int, spec: TrainSpec) -> int:
-    """Optimizer steps of a run on so many pairs."""
-    return spec.steps(pairs)
-
-
 def schedule_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
     """Learning rate at `step` (from 0) as a share of the peak: linear rise, then linear, cosine or none.
 
@@ -68,7 +64,7 @@ def schedule_factor(step: int, steps: int, warmup: int, schedule: str) -> float:
     return 1.0
 
 
-def can_stack(opened: Opened, batches: list[Batches], spec: TrainSpec) -> bool:
+def can_stack(opened: Opened, batches: Sequence[Mixture | Batches], spec: TrainSpec) -> bool:
     """Whether these runs may share their passes and still be what each would be alone.
 
     Not for full fine-tuning (each needs weights of its own), for a model that is padded or has dropout of its own (its
@@ -77,7 +73,8 @@ def can_stack(opened: Opened, batches: list[Batches], spec: TrainSpec) -> bool:
     """
     if spec.is_full or spec.optimizer != "adamw" or spec.gradient_checkpointing or has_own_dropout(opened):
         return False
-    return len({len(batch) for batch in batches}) == 1 and all(batch.packed for batch in batches)
+    mixtures = [Mixture.of(batch) for batch in batches]
+    return len({mixture.sizes for mixture in mixtures}) == 1 and all(mixture.packed for mixture in mixtures)
 
 
 def has_own_dropout(opened: Opened) -> bool:
@@ -100,13 +97,13 @@ class Task:
 
 def train(
     trained: Trainable,
-    batches: list[Batches],
+    batches: Sequence[Mixture | Batches],
     seeds: list[int],
     task: Task,
     progress: Callable[[int, float], None] = lambda step, loss: None,
     checkpoint: Checkpoint | None = None,
 ) -> list[Outcome]:
-    """Train in place; one entry of `batches` and `seeds` for each member, whose numbers of pairs are equal.
+    """Train in place; one entry of `batches` and `seeds` for each member, whose lists have equal numbers of pairs.
 
     The order of a member's pairs comes from its seed alone, and so does its dropout. progress gets the mean loss. With a
     checkpoint (of a single run) it goes on after the last step that is written there, and ends where it would have without the
@@ -114,8 +111,9 @@ def train(
     """
     import torch
 
-    spec, pairs = task.spec, len(batches[0])
-    steps = steps_of(pairs, spec)
+    spec, mixtures = task.spec, [Mixture.of(batch) for batch in batches]
+    sizes = mixtures[0].sizes
+    steps = spec.steps(*sizes)
     optimizer = optimizer_of(list(trained.parameters.values()), spec)
     orders = [np.random.default_rng(seed) for seed in seeds]
     before = _sample(trained)
@@ -127,10 +125,12 @@ def train(
     done, reached, start = len(per_step), None, time.perf_counter() - seconds
     scheduler = _scheduler(optimizer, steps, spec, done)
     draws = [task.anchor.draws(seed, done) for seed in seeds] if task.anchor else []
+    templates = [mixture.templates(seed, done) for mixture, seed in zip(mixtures, seeds, strict=True)]
     with _training(trained):
-        for rows in _batches_of_rows(orders, pairs, spec, done):
+        for part, rows in _batches_of_rows(orders, sizes, spec, done):
             anchored = Anchored(task.anchor, [next(drawn) for drawn in draws]) if task.anchor else None
-            each = losses(batches, rows, task.layer, spec, trained.lay if trained.laid else None, anchored)
+            now = [mixture.parts[part].in_templates(*next(one)) for mixture, one in zip(mixtures, templates, strict=True)]
+            each = losses(now, rows, task.layer, spec, trained.lay if trained.laid else None, anchored)
             values = each.detach().cpu().double().numpy()
             optimizer.zero_grad(set_to_none=True)
             if each.requires_grad:
@@ -151,7 +151,7 @@ def train(
                 checkpoint.save(trained.parameters, optimizer, history, rates, time.perf_counter() - start)
             progress(len(per_step), float(values.mean()))
         if reached is None:  # an arm that is measured as it starts
-            reached = measure_reach(trained, batches, task)
+            reached = measure_reach(trained, [mixture.parts[0] for mixture in mixtures], task)
     seconds = (time.perf_counter() - start) / len(batches)
     outcomes = [Outcome([float(values[number]) for values in per_step], list(rates), seconds, reached) for number in range(trained.members)]
     _assert_moved(trained, before, outcomes, seeds)
@@ -170,15 +170,16 @@ def measure_reach(trained: Trainable, batches: list[Batches], task: Task) -> int
     return reached
 
 
-def _batches_of_rows(orders: list[np.random.Generator], pairs: int, spec: TrainSpec, done: int) -> Iterator[list[np.ndarray]]:
-    """The rows of each step, one array a member, from the step after `done`."""
+def _batches_of_rows(
+    orders: list[np.random.Generator], sizes: Sequence[int], spec: TrainSpec, done: int
+) -> Iterator[tuple[int, list[np.ndarray]]]:
+    """The part of the mixture and the rows of each step, one array a member, from the step after `done`."""
     step = 0
     for _ in range(spec.epochs):
-        shuffled = [order.permutation(pairs) for order in orders]
-        for first in range(0, pairs, spec.batch_size):
+        for of_members in zip(*(epoch(order, sizes, spec) for order in orders), strict=True):
             step += 1
             if step > done:
-                yield [rows[first : first + spec.batch_size] for rows in shuffled]
+                yield of_members[0][0], [rows for _, rows in of_members]
 
 
 @contextmanager

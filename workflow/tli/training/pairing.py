@@ -30,6 +30,19 @@ def assignments(rows: pd.DataFrame, shuffled: bool, seed: int) -> tuple[list[str
     return rows["source"].tolist(), [targets[i] for i in order], right.toarray()
 
 
+def assignments_across(lists: Sequence[pd.DataFrame], shuffled: bool, seed: int) -> tuple[list[str], list[str], np.ndarray]:
+    """As `assignments` of several lists, one below the other, for batches of all of them: bool [n, n] over all their pairs.
+
+    Right are a source's targets in any row of any list. The placebo deals out the targets of each list within it, as it would alone:
+    no word meets a translation of its own, nor a word of another list; right are then the assigned ones.
+    """
+    rows = pd.concat(lists, ignore_index=True)
+    if not shuffled:
+        return assignments(rows, False, seed)
+    given = pd.DataFrame({"source": rows["source"], "target": [form for one in lists for form in assignments(one, True, seed)[1]]})
+    return assignments(given.assign(alternatives=""), False, seed)
+
+
 @dataclass(frozen=True, eq=False)
 class OwnWords:
     """The forms of a batch's pairs as their own positives: n sources, then n targets."""

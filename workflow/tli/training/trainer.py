@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,11 +20,12 @@ from tli.model.full_weights import save_weights
 from tli.model.lora.folder import Card
 from tli.model.memory import attempt
 from tli.model.opening import below_head, open_model, open_whole
-from tli.specs import Member, ModelSpec, TrainSpec
+from tli.specs import Member, ModelSpec, TemplateSpec, TrainSpec
 from tli.training import grouping, loop, pairing
 from tli.training.anchor import Anchor, Anchoring
 from tli.training.batches import Batches
 from tli.training.checkpoint import Checkpoint
+from tli.training.mixing import Mixture, by_list, templates_of
 from tli.training.weights import AllWeights, below
 
 Progress = Callable[[int, int, float], None]  # step, steps, loss
@@ -63,8 +64,12 @@ class Trainer:
         adapted: int,
         trained: Callable[[Member], pd.DataFrame],
         anchoring: Anchoring | None = None,
+        templates: Mapping[str, TemplateSpec] | None = None,
     ):
-        """adapted: blocks that carry adapters; trained: the train split of a run, tables.PAIRS."""
+        """adapted: blocks that carry adapters; trained: the train split of a run, tables.PAIRS; templates: of each list the frames that its
+        words are fed in, none for words by themselves.
+        """
+        self.templates = dict(templates or {})
         self.model, self.spec, self.loss_layer, self.trained = model, spec, loss_layer, trained
         self.asked, self.blocks = adapted, min(adapted, loss_layer)
         opening = replace(model, dtype=spec.full_dtype) if spec.is_full else model
@@ -116,15 +121,15 @@ class Trainer:
         batches = self._batches(np.arange(len(self.trained(first))), first, plain=True)
         if not self._can_stack([batches]):
             return 1
-        tokens = sum(len(word.ids) for word in (*batches.sources, *batches.targets)) / len(batches) * self.spec.batch_size
+        tokens = batches.tokens / len(batches) * self.spec.batch_size
         tokens *= 2 if self.spec.pulls_own_word else 1
         tokens += self.spec.anchor.tokens_per_step if self.spec.anchor else 0
         values = sum(tensor.numel() for tensor in lora.initial(self.opened, self.shape, 0).values())
         cost = grouping.step_cost(self.opened, self.spec, tokens, values)
         device = self.opened.device
-        return cost.seeds_at_a_time(loop.steps_of(len(batches), self.spec), device.type, min(map(free_on, self.opened.cards)))
+        return cost.seeds_at_a_time(self.spec.steps(*batches.sizes), device.type, min(map(free_on, self.opened.cards)))
 
-    def _can_stack(self, batches: list[Batches]) -> bool:
+    def _can_stack(self, batches: list[Mixture]) -> bool:
         return loop.can_stack(self.opened, batches, self.spec) and (self.task.anchor is None or self.task.anchor.packed)
 
     def prepare(self, members: Sequence[Member], progress: Progress) -> None:
@@ -134,9 +139,9 @@ class Trainer:
             self._train_groups(members[0], progress)
 
     def _group(self, member: Member) -> list[Member]:
-        """The runs that share a pass with this one: on as many pairs (folds may differ by a few), as many as fit."""
-        size = len(self._chosen(member))
-        waiting = [other for other in self._expected if other not in self._ready and len(self._chosen(other)) == size]
+        """The runs that share a pass with this one: on as many pairs of each list (folds may differ by a few), as many as fit."""
+        sizes = self._sizes(member)
+        waiting = [other for other in self._expected if other not in self._ready and self._sizes(other) == sizes]
         fit = min(self.seeds_at_a_time, self._room.at_once or self.seeds_at_a_time)
         return waiting[waiting.index(member) :][:fit]
 
@@ -160,7 +165,7 @@ class Trainer:
         say(f"train: {len(members)} runs in one pass")
         stack = lora.Stack(self.opened, [lora.initial(self.opened, self.shape, seed) for seed in seeds], self.shape, seeds)
         try:
-            outcomes = loop.train(stack, batches, seeds, self.task, self._counted(progress, len(chosen[0])))
+            outcomes = loop.train(stack, batches, seeds, self.task, self._counted(progress, batches[0].sizes))
         except TrainingError as error:
             say(f"train: {error}; trained one by one, each comes to its end")
             self._expected = []
@@ -184,11 +189,13 @@ class Trainer:
             batches, start = self._batches(chosen, member), lora.initial(self.opened, self.shape, seed)
             laid = self._can_stack([batches])
             stack = lora.Stack(self.opened, [start], self.shape, [seed] if laid else None)
-            outcome = self._outcome(stack, batches, seed, self._counted(progress, len(chosen)))
+            outcome = self._outcome(stack, batches, seed, self._counted(progress, batches.sizes))
             self._ready[member] = _Trained(chosen, outcome, start if outcome.failed else stack.tensors(0))
         done = self._ready.pop(member)
-        note = f"Loss at hs[{self.loss_layer}], {member}, {len(done.outcome.losses)} steps on {len(chosen)} pairs."
+        pairs = f"{len(chosen)} pairs" + (f" of {' + '.join(self.spec.train_on)}" if self.spec.is_joint else "")
+        note = f"Loss at hs[{self.loss_layer}], {member}, {len(done.outcome.losses)} steps on {pairs}."
         note += " Words were fed as after a space in text." if self.model.word_form == "leading-space" else ""
+        note += " Words were fed in templates, drawn for each step." if self.templates else ""
         lora.save(self.opened, folder / "adapter", done.tensors, self.shape, Card(self.model.source, self.model.revision, note))
         return self._record(folder, member, done.outcome, sum(t.numel() for t in done.tensors.values()))
 
@@ -197,7 +204,8 @@ class Trainer:
         if checkpoint:  # a choice is made anew at each try, and another GPU may choose otherwise
             checkpoint.key = checkpoint.key | {"chosen": self.trained(member)["pair_id"].iloc[chosen].tolist()}
         with weights.free():
-            outcome = self._outcome(weights, self._batches(chosen, member), member.seed, self._counted(progress, len(chosen)), checkpoint)
+            batches = self._batches(chosen, member)
+            outcome = self._outcome(weights, batches, member.seed, self._counted(progress, batches.sizes), checkpoint)
             if outcome.failed:
                 weights.restore()
             save_weights(self.opened, folder / "weights", self.model.dtype, weights.parameters)
@@ -206,7 +214,7 @@ class Trainer:
     def _outcome(
         self,
         trained: loop.Trainable,
-        batches: Batches,
+        batches: Mixture,
         seed: int,
         progress: Callable[[int, float], None],
         checkpoint: Checkpoint | None = None,
@@ -245,8 +253,8 @@ class Trainer:
             + ". Runs were trained one at a time, so seeds_together need not be changed; more main memory does not help"
         )
 
-    def _counted(self, progress: Progress, pairs: int) -> Callable[[int, float], None]:
-        steps = loop.steps_of(pairs, self.spec)
+    def _counted(self, progress: Progress, sizes: Sequence[int]) -> Callable[[int, float], None]:
+        steps = self.spec.steps(*sizes)
         return lambda step, loss: progress(step, steps, loss)
 
     def _record(self, folder: Path, member: Member, outcome: loop.Outcome, count: int) -> dict:
@@ -254,6 +262,7 @@ class Trainer:
         steps, losses = len(outcome.losses), outcome.losses
         table = pd.DataFrame({"step": range(1, steps + 1), "loss": losses, "learning_rate": outcome.learning_rates})
         table.to_parquet(folder / "losses.parquet", index=False)
+        lists = {"lists": dict(zip(self.spec.train_on, self._sizes(member), strict=True))} if self.spec.is_joint else {}
         if self.spec.select:
             (folder / "pairs.json").write_text(json.dumps(self.trained(member)["pair_id"].iloc[chosen].tolist()), encoding="utf-8")
         last = losses[-max(1, steps // max(1, self.spec.epochs)) :]
@@ -264,6 +273,7 @@ class Trainer:
             "trainable_parameters": count if self.spec.is_full else count // self.blocks * self.asked,
             "reached_parameters": outcome.reached,
             "train_pairs": len(chosen),
+            **lists,
             "steps": steps,
             "first_loss": losses[0] if steps else None,
             "last_loss": float(pd.Series(last).mean()) if steps and not outcome.failed else None,
@@ -271,14 +281,28 @@ class Trainer:
             "seconds": round(outcome.seconds, 3),
         }
 
-    def _batches(self, rows: np.ndarray, member: Member, plain: bool = False) -> Batches:
+    def _batches(self, rows: np.ndarray, member: Member, plain: bool = False) -> Mixture:
         """plain: with their own translations, whatever the arm makes of them."""
-        if self.spec.pulls_own_word and not plain:
-            words = pairing.own_words(self.trained(member).iloc[rows])
-            return Batches(self.opened, words.sources, words.targets, words.right, self.spec.pooling)
-        shuffled = self.spec.shuffle_translations and not plain
-        sources, targets, accepted = pairing.assignments(self.trained(member).iloc[rows], shuffled, member.seed)
-        return Batches(self.opened, sources, targets, accepted, self.spec.pooling)
+        spec, tables = self.spec, by_list(self.trained(member).iloc[rows])
+        across = spec.negatives == "across"
+        groups = [pd.concat(tables)] if across else tables  # those whose pairs meet in a batch
+        if spec.pulls_own_word and not plain:
+            parts = map(pairing.own_words, groups)
+            dealt = [(one.sources, one.targets, one.right) for one in parts]
+        else:
+            shuffled = spec.shuffle_translations and not plain
+            if across:
+                dealt = [pairing.assignments_across(tables, shuffled, member.seed)]
+            else:
+                dealt = [pairing.assignments(table, shuffled, member.seed) for table in tables]
+        made = [
+            Batches(self.opened, *one, spec.pooling, templates_of(group, self.templates)) for one, group in zip(dealt, groups, strict=True)
+        ]
+        return Mixture(made, [len(table) for table in tables])
+
+    def _sizes(self, member: Member) -> tuple[int, ...]:
+        """Pairs of each list that this run learns from."""
+        return tuple(len(table) for table in by_list(self.trained(member).iloc[self._chosen(member)]))
 
     def _all_weights(self) -> AllWeights:
         if self._weights is None:

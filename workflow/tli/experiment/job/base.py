@@ -126,6 +126,13 @@ class OfModel(Job):
         return {name: files[name] for name in (["pairs", "folds"] if self.experiment.has_folds else ["pairs"])}
 
     @property
+    def other_files(self) -> Paths:
+        """The pairs and deals of lists through which some run may train what the job's list holds out; mostly there are none."""
+        files = [self.layout.lexicon(pair) for pair in self.experiment.may_leak_to(self.names["pair"])]
+        names = {"pairs": "other_pairs", "folds": "other_folds"} if self.experiment.has_folds else {"pairs": "other_pairs"}
+        return {name: [of[file] for of in files] for file, name in names.items()} if files else {}
+
+    @property
     def plain_model(self) -> dict:
         """The model's values for params; where its weights lie changes no result."""
         return plain(specs_of.model_spec(self.experiment.config, self.model))

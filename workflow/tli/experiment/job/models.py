@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,8 +13,8 @@ from tli.experiment import settings as specs_of
 from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
 from tli.io import store
-from tli.metrics.choice import choice_pooling
-from tli.specs import MapsSpec, MeasureSpec, Member, ScanSpec, TextSpec, TrainSpec, TransferSpec, TuneSpec, plain
+from tli.metrics.choice import token_pooling
+from tli.specs import MapsSpec, MeasureSpec, Member, ScanSpec, TemplateSpec, TextSpec, TrainSpec, TransferSpec, TuneSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,7 +50,7 @@ class ScanJob(OfModel):
 
     @property
     def spec(self) -> ScanSpec:
-        return specs_of.scan_spec(self.experiment.config)
+        return specs_of.scan_spec(self.experiment.config, self.pair)
 
     @property
     def maps(self) -> MapsSpec:
@@ -57,7 +58,7 @@ class ScanJob(OfModel):
 
     @property
     def inputs(self) -> Paths:
-        return {**self.list_files, "check": self.layout.check(self.model)}
+        return {**self.list_files, **self.other_files, "check": self.layout.check(self.model)}
 
     @property
     def outputs(self) -> Paths:
@@ -85,6 +86,24 @@ class OfCell(OfModel):
         if arm is not None and (self.layer not in arm.loss_layers or self.rank not in arm.rank_names):
             layers, ranks = ", ".join(arm.loss_layers), ", ".join(arm.rank_names)
             raise ConfigError(f"--arm {self.arm} --layer {self.layer} --rank {self.rank}: the arm has layers {layers} and ranks {ranks}")
+        if arm is not None and not arm.is_of(self.pair):
+            raise ConfigError(f"--arm {self.arm} --pair {self.pair}: the arm is trained on {', '.join(arm.train_on)}")
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """The pairs on whose lists it is trained."""
+        return self.experiment.arms[self.arm].lists(self.pair) if self.arm in self.experiment.arms else (self.pair,)
+
+    @property
+    def takes(self) -> bool:
+        """Whether a joint training is another run's, the one of its first pair: this one waits for it and takes the unit."""
+        return self.pair != self.lists[0]
+
+    @property
+    def list_files(self) -> Paths:
+        """The pairs of each list that is trained on, and with folds their deals."""
+        files = [self.layout.lexicon(pair) for pair in self.lists]
+        return {name: [of[name] for of in files] for name in (["pairs", "folds"] if self.experiment.has_folds else ["pairs"])}
 
     @property
     def cell(self) -> str:
@@ -113,11 +132,16 @@ class OfCell(OfModel):
         """Running text that the arm's anchor reads, and the file where it lies; none without an anchor."""
         if self.arm not in self.experiment.arms or (anchor := self.experiment.arms[self.arm].training.anchor) is None:
             return {}
-        return self.experiment.texts(anchor.text or self.pair.split("-"))
+        return self.experiment.texts(anchor.text or [language for pair in self.lists for language in pair.split("-")])
+
+    @property
+    def templates(self) -> dict[str, TemplateSpec]:
+        """The frames in which the words of each list are fed; none where all are fed by themselves."""
+        return specs_of.training_templates(self.experiment.config, self.spec, self.lists)
 
     @property
     def required(self) -> Paths:
-        return {name: files for name, files in self.inputs.items() if name != "listed"}
+        return {name: files for name, files in self.inputs.items() if name not in ("listed", "first")}
 
     @property
     def needed(self) -> Paths:
@@ -126,19 +150,22 @@ class OfCell(OfModel):
         if texts := self.texts:
             files["texts"] = [path for _, path in texts.values()]
         if self.layer == "best":
-            files["choice"] = self.layout.scan(self.model, self.pair)["choice"]
+            files["choice"] = [self.layout.scan(self.model, pair)["choice"] for pair in self.lists]
         return files
 
     @property
     def depends(self) -> dict[str, Any]:
         texts = {language: plain(text) for language, (text, _) in self.texts.items()}
         depends = {"model": self.plain_model, "spec": plain(self.spec)} | ({"text": texts} if texts else {})
+        depends |= {"templates": [plain(one) for one in self.templates.values()]} if self.templates else {}
         return depends | ({"tune": plain(self.tune)} if self.tune else {})
 
 
 @dataclass(frozen=True, eq=False)
 class TuneJob(OfCell):
-    """The trials of one cell. With folds too they learn from the list's own train split: the select split is the same in all."""
+    """The trials of one cell, of a joint training under its first pair. With folds too they learn from the lists' own train splits: the
+    select splits are the same in all.
+    """
 
     kind: ClassVar[str] = "tune"
     stage: ClassVar[str] = "tune"
@@ -150,6 +177,8 @@ class TuneJob(OfCell):
             raise ConfigError(f"--arm {self.arm}: nothing of it is tuned; give it `tune`")
         if arm is not None and arm.tuned_as != arm.name:
             raise ConfigError(f"--arm {self.arm}: is trained with what is chosen for {arm.tuned_as}; tune that one")
+        if arm is not None and self.takes:
+            raise ConfigError(f"--arm {self.arm} --pair {self.pair}: one choice serves all its pairs; tune it under {self.lists[0]}")
 
     @property
     def name(self) -> str:
@@ -163,7 +192,11 @@ class TuneJob(OfCell):
 
     @property
     def measure(self) -> MeasureSpec:
-        return specs_of.trial_measure_spec(self.experiment.config)
+        return self.measure_of(self.pair)
+
+    def measure_of(self, pair: str) -> MeasureSpec:
+        """How a trial is measured on one of its lists."""
+        return specs_of.trial_measure_spec(self.experiment.config, pair)
 
     @property
     def criterion(self) -> str:
@@ -174,7 +207,7 @@ class TuneJob(OfCell):
     def inputs(self) -> Paths:
         place = self.model, self.pair
         listed = [self.layout.trials(*place, (self.arm, layer, self.rank)) for layer in self.numbers]
-        return {"pairs": self.layout.lexicon(self.pair)["pairs"], **self.needed} | ({"listed": listed} if listed else {})
+        return {"pairs": self.list_files["pairs"], **self.needed} | ({"listed": listed} if listed else {})
 
     @property
     def outputs(self) -> Paths:
@@ -216,7 +249,7 @@ class TrainJob(OfCell):
         files = self.list_files | self.needed
         if self.tune:
             cell = self.experiment.arms[self.arm].tuned_as, self.layer, self.rank
-            files["trials"] = self.layout.trials(self.model, self.pair, cell)
+            files["trials"] = self.layout.trials(self.model, self.lists[0], cell)
         if self.layer == "best":
             files["listed"] = [
                 self.layout.record(self.model, self.pair, run_name(self.arm, layer, self.rank, seed, fold))
@@ -224,13 +257,18 @@ class TrainJob(OfCell):
                 for seed in self.experiment.config.seed_list
                 for fold in folds_of(self.experiment.config)
             ]
+        if self.takes:
+            files["first"] = [self.layout.record(self.model, self.lists[0], run) for run in self._run_names]
         return files
+
+    @property
+    def _run_names(self) -> list[str]:
+        return [run_name(self.arm, self.layer, self.rank, member.seed, member.fold) for member in self.members]
 
     @property
     def outputs(self) -> Paths:
         method = self.method or self.spec.method
-        runs = [run_name(self.arm, self.layer, self.rank, member.seed, member.fold) for member in self.members]
-        return self.layout.trained(self.model, self.pair, runs, method)
+        return self.layout.trained(self.model, self.pair, self._run_names, method)
 
     def folder(self, seed: int, fold: int = 0) -> str:
         """Where a run goes."""
@@ -265,10 +303,14 @@ class MeasuringJob(OfModel):
         """What the scan says of the maps that stand inside the model, and the list that they are fitted to."""
         return {**self.list_files, "maps": self.layout.scan(self.model, self.pair)["maps"]} if self.content.inside else {}
 
+    def choices(self, lists: Sequence[str]) -> list[str]:
+        """What the scans of these lists chose."""
+        return [self.layout.scan(self.model, pair)["choice"] for pair in lists]
+
     @property
     def scan_pooling(self) -> str:
-        """How the scan's maps pool a word."""
-        return choice_pooling(specs_of.scan_spec(self.experiment.config))
+        """How the scan pools a word by itself: a map inside the model is fitted to such vectors."""
+        return token_pooling(specs_of.scan_spec(self.experiment.config))
 
     @property
     def trained(self) -> list[str]:
@@ -277,7 +319,11 @@ class MeasuringJob(OfModel):
         """
         place = self.model, self.pair
         records = [self.layout.record(*place, run.run) for run in self.content.runs]
-        return records + [self.layout.weights(*place, run.run) for run in self.content.runs if run.is_full]
+        whole = [run for run in self.content.runs if run.is_full]
+        others = [(pair, run) for run in whole for pair in self.experiment.arms[run.arm].lists(self.pair) if pair != self.pair]
+        # Once measured, a joint training's weights leave the store: the runs of its other pairs have theirs by then.
+        records += [self.layout.record(self.model, pair, run.run) for pair, run in others]
+        return records + [self.layout.weights(*place, run.run) for run in whole]
 
     @property
     def outputs(self) -> Paths:
@@ -287,7 +333,7 @@ class MeasuringJob(OfModel):
     def depends(self) -> dict[str, Any]:
         """With a digest of how the runs are trained: where a changed training fails, its old measurements must not pass for new ones."""
         cells = sorted({run.cell for run in self.content.runs})
-        trained = {".".join(cell): training_of(self.experiment, *cell) for cell in cells}
+        trained = {".".join(cell): self._training(*cell) for cell in cells}
         return {
             "model": self.plain_model,
             "spec": plain(self.spec),
@@ -295,6 +341,15 @@ class MeasuringJob(OfModel):
             "trained": store.digest(trained),
             "lexicon": plain(specs_of.lexicon_spec(self.experiment.config, self.pair)),
         }
+
+    def _training(self, arm: str, layer: str, rank: str) -> dict[str, Any]:
+        """How a cell is trained, on which other lists, and in which templates."""
+        lists = self.experiment.arms[arm].lists(self.pair)
+        lexicons = {pair: plain(specs_of.lexicon_spec(self.experiment.config, pair)) for pair in lists if pair != self.pair}
+        training = self.experiment.arms[arm].training
+        fed = [plain(one) for one in specs_of.training_templates(self.experiment.config, training, lists).values()]
+        known = training_of(self.experiment, arm, layer, rank)
+        return known | ({"lexicons": lexicons} if lexicons else {}) | ({"fed": fed} if fed else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -306,14 +361,16 @@ class EvaluateJob(MeasuringJob):
 
     @property
     def spec(self) -> MeasureSpec:
-        return specs_of.measure_spec(self.experiment.config)
+        return specs_of.measure_spec(self.experiment.config, self.pair)
 
     @property
     def inputs(self) -> Paths:
+        chosen_by = self.experiment.chosen_by(self.pair)
         return {
             **self.list_files,
+            **self.other_files,
             "check": self.layout.check(self.model),
-            "choice": self.layout.scan(self.model, self.pair)["choice"],
+            "choice": list(dict.fromkeys(path for lists in [(self.pair,), *chosen_by] for path in self.choices(lists))),
             "trained": self.trained,
             **self.scanned,
         }
@@ -341,7 +398,7 @@ class TransferJob(MeasuringJob):
     def inputs(self) -> Paths:
         tasks = [self.layout.fetched_tasks()] if self.spec.source == "hub" and self.spec.tasks else []
         texts = [path for _, path in self.texts.values()]
-        lists = self.list_files if self.experiment.translates else {}
+        lists = self.list_files | self.other_files if self.experiment.translates else {}
         return {**lists, "check": self.layout.check(self.model), "trained": self.trained, "tasks": tasks, "texts": texts, **self.scanned}
 
     @property

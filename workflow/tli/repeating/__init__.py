@@ -1,0 +1,1 @@
+"""A finished run beside another, repeated by somebody else, and as a crate that says what it is made of."""

@@ -1,0 +1,88 @@
+"""The figures of a results folder that another run of the same experiment should give again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from tli.errors import TableError
+from tli.experiment.layout import Layout
+from tli.io import tables
+
+PLACE = ["model", "pair"]
+FIGURES = ["table", "key", "figure", "value", "low", "high", "word"]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """What of a table is held against the same table of another run."""
+
+    name: str
+    key: tuple[str, ...]  # what tells its rows apart
+    figures: tuple[tuple[str, str, str], ...] = ()  # a column, and those of its interval's ends; "" without an interval
+    words: tuple[str, ...] = ()  # columns of text that should be the same
+
+
+VERDICT_FIGURES = (
+    ("change", "change_low", "change_high"),
+    ("against_placebo", "against_placebo_low", "against_placebo_high"),
+    ("before", "", ""),
+    ("after", "", ""),
+    ("placebo", "", ""),
+)
+LADDER_KEY = ("model", "pair", "rung", "name", "layer", "pool")
+SCANNED = ("csls_p_at_1", "p_at_1", "mrr", "cosine", "gap")
+STATISTICS = (
+    Compared("verdicts", tuple(tables.CELL), VERDICT_FIGURES, ("verdict",)),
+    Compared("lines", (*tables.CELL, "line"), (("estimate", "low", "high"),), ("answer",)),
+    Compared("ladder", LADDER_KEY, (("value", "low", "high"),)),
+    Compared("harm", (*tables.CELL, "language"), (("rise", "low", "high"),)),
+    Compared("translation", (*tables.CELL, "direction", "shots", "metric", "contrast"), (("estimate", "low", "high"),)),
+    Compared("transfer_cells", (*tables.CELL, "task", "metric", "contrast"), (("estimate", "low", "high"),)),
+)
+SCAN = Compared("scan", (*PLACE, "split", "hidden_state", "pooling", "pool"), tuple((name, "", "") for name in SCANNED))
+CHOICE = Compared("best", tuple(PLACE), (), ("hidden_state",))
+
+
+def figures_of(results: str | Path) -> pd.DataFrame:
+    """Every figure that is compared, columns FIGURES: `word` for text, else `value` with `low` and `high` (NaN without an interval).
+
+    Raises TableError for a folder that holds no results.
+    """
+    folder = Path(results)
+    layout = Layout(str(folder))
+    if not folder.is_dir():
+        raise TableError(f"{results}: there is no such folder; give the results folder of a run")
+    parts = []
+    for one in STATISTICS:
+        path = Path(layout.statistics().get(one.name, layout.transfer_statistics(one.name.removeprefix("transfer_"))))
+        if path.exists():
+            parts.append(_figures(one, tables.read(path)))
+    for path in sorted((folder / "scan").glob("*/*/scan.tsv")):
+        parts.append(_figures(SCAN, tables.read(path)))
+        best = tables.read(path.with_name("best.tsv"))
+        parts.append(_figures(CHOICE, best[best["chosen"].astype(str) == "True"]))
+    if not parts:
+        raise TableError(f"{results}: holds neither a scan nor statistics; give the results folder of a run that has finished a scan")
+    return pd.concat(parts, ignore_index=True)
+
+
+def _figures(of: Compared, table: pd.DataFrame) -> pd.DataFrame:
+    """The figures of one table. Columns of the key that an older run lacks are empty."""
+    named = [table[name].astype(str) if name in table else pd.Series("", index=table.index) for name in of.key]
+    key = ["|".join(values) for values in zip(*named, strict=True)] if len(table) else []
+    rows = []
+    for column, low, high in of.figures:
+        if column in table:
+            ends = {end: pd.to_numeric(table[name], errors="coerce") if name else np.nan for end, name in (("low", low), ("high", high))}
+            rows.append(
+                pd.DataFrame({"key": key, "figure": column, "value": pd.to_numeric(table[column], errors="coerce"), **ends, "word": ""})
+            )
+    empty = {"value": np.nan, "low": np.nan, "high": np.nan}
+    words = [column for column in of.words if column in table]
+    rows += [pd.DataFrame({"key": key, "figure": column, **empty, "word": table[column].astype(str)}) for column in words]
+    found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=FIGURES[1:])
+    return found.assign(table=of.name)[FIGURES]
