@@ -55,13 +55,14 @@ def test_the_grid_of_the_paper_makes_few_whole_jobs(base, tmp_path):
     assert jobs == {
         "check": 1,
         "lexicon": 3,
+        "lists": 1,
         "scan": 3,
         "train_lora": 240,
         "evaluate": 24,
         "statistics": 1,
         "report": 1,
         "all": 1,
-        "total": 274,
+        "total": 275,
     }
 
 

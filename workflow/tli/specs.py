@@ -21,6 +21,7 @@ ALL_LINEAR = "all-linear"  # as target module: every matrix of a block
 STAGE_VERSIONS = {
     "fetch": 1,
     "lexicon": 2,
+    "lists": 1,
     "folds": 1,
     "check": 1,
     "scan": 3,
@@ -29,7 +30,7 @@ STAGE_VERSIONS = {
     "evaluate": 2,
     "across": 1,
     "transfer": 1,
-    "statistics": 3,
+    "statistics": 4,
     "report": 1,
 }
 
@@ -96,6 +97,7 @@ class LexiconSpec:
     splits: tuple[str, ...] | None = None
     split: SplitSpec = field(default_factory=SplitSpec)
     clean: str = added("normalised")  # or "verbatim"
+    units: str = added("")  # "words" or "sentences"; "": as the format has it
     train: bool = added(True)  # False: nobody trains on it, so that all of it is held out
 
     @property

@@ -43,6 +43,7 @@ from tli.cluster.work import (
     depth,
     fed_tokens,
     frame_tokens,
+    is_of_sentences,
     pairs,
     steps,
     text_tokens,
@@ -87,6 +88,7 @@ OF_OTHERS = {  # what the stages without a model ask for
     "fetch": Asked(0, 1000, 60),
     "lexicon": Asked(0, 2000, 10),
     "folds": Asked(0, 2000, 10),
+    "lists": Asked(0, 2000, 10),
     "statistics": Asked(0, 4000, 30),
     "report": Asked(0, 4000, 20),
 }
@@ -454,7 +456,12 @@ class Cost:
         """The forms of all lists once for each adapter, the figures of each list; how its forms are spelt, once."""
         known, work = self.size, self.work
         figures = sum(figures_seconds(competing, known.hidden_size) + OF_A_LIST for _, competing in self._columns)
-        spelling = sum(min(SPELT, competing**2) * SPELLING for _, competing in self._columns)
+        words = [
+            one
+            for name, (_, one) in zip(self.experiment.lists_measured, self._columns, strict=True)
+            if not is_of_sentences(self.experiment, name)
+        ]
+        spelling = sum(min(SPELT, competing**2) * SPELLING for competing in words)
         swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
         return self._words(work.runs) + self._judged * (1 + figures) + spelling + swapped
 

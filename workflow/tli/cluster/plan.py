@@ -34,6 +34,7 @@ def plan(experiment: Experiment, card_gb: float = CARD_GB) -> pd.DataFrame:
     rows = [
         _fetching(experiment),
         _other("lexicon", len(config.pairs)),
+        _other("lists", int(len(config.pairs) > 1)),
         _other("folds", int(experiment.has_folds)),
         staged["check"] | {"disk_gb": kept + 0.001 * len(config.models)},
         staged["scan"],

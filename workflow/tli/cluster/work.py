@@ -12,6 +12,7 @@ from tli.cluster.sizes import size
 from tli.experiment import Experiment
 from tli.experiment.job import AcrossJob, EvaluateJob, Job, TrainJob, TransferJob, TuneJob
 from tli.experiment.settings import lexicon_spec, template_spec
+from tli.lexicon.formats import FORMATS, units_of
 from tli.probes.task_items import HUB, find_file
 from tli.specs import WORD
 
@@ -119,15 +120,27 @@ def _measured(experiment: Experiment, stage: str) -> list[Work]:
 
 def pairs(experiment: Experiment, pair: str) -> int:
     """Pairs of a lexicon, at most: its lines where the file is on disk, else the sizes asked for, else 1,500."""
-    split = lexicon_spec(experiment.config, pair).split
-    return sum(split.sizes.values()) if split.sizes else sum(map(_lines, experiment.lists(pair)))
+    spec = lexicon_spec(experiment.config, pair)
+    split = spec.split
+    return sum(split.sizes.values()) if split.sizes else sum(map(_lines, experiment.lists(pair))) // FORMATS[spec.format].files
+
+
+def is_of_sentences(experiment: Experiment, pair: str) -> bool:
+    """Whether a row of a list is a sentence, not a word."""
+    return bool(pair) and units_of(lexicon_spec(experiment.config, pair)) == "sentences"
+
+
+def form_tokens(experiment: Experiment, pair: str) -> int:
+    """Tokens of a form of a list, about."""
+    return SENTENCE_TOKENS if is_of_sentences(experiment, pair) else NEW_TOKENS
 
 
 def fed_tokens(experiment: Experiment, pair: str) -> tuple[float, float]:
     """Tokens of a list that is fed once: every pair by itself, and in all of its templates, whose frames are read with each word."""
     made, every = template_spec(experiment.config, pair), pairs(experiment, pair)
     frames = [(made.source[number - 1], made.target[number - 1]) for number in made.numbers] if made else []
-    return 2 * NEW_TOKENS * every, every * sum(2 * NEW_TOKENS + sum(map(frame_tokens, sides)) for sides in frames)
+    one = form_tokens(experiment, pair)
+    return 2 * one * every, every * sum(2 * one + sum(map(frame_tokens, sides)) for sides in frames)
 
 
 def frame_tokens(template: str) -> float:

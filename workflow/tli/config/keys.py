@@ -142,7 +142,7 @@ class Pair(Section):
         "started; or an https address, which a rule of its own fetches.",
         examples=["resources/lexicons/swh-eng.tsv"],
     )
-    format: Literal["tsv", "csv", "json", "muse", "gatitos", "freedict-tei", "cldf", "cldr"] = Field(
+    format: Literal["tsv", "csv", "json", "muse", "gatitos", "freedict-tei", "cldf", "cldr", "moses", "flores"] = Field(
         "tsv",
         description="How the file is written; resources/README.md shows each. A file called `.csv` is `csv` where nothing is said.",
         examples=["gatitos"],
@@ -169,6 +169,12 @@ class Pair(Section):
         description="`verbatim` keeps every row and every string byte for byte (no Unicode normalisation, nothing taken off, split "
         "or merged; repeated rows stay and are reported), as a replication needs it. `merge` then changes nothing.",
         examples=["verbatim"],
+    )
+    units: Literal["words", "sentences"] | None = Field(
+        None,
+        description="What a row is. Of `sentences` cleaning takes nothing apart and nothing off: commas, slashes, brackets and quotes stay; rows "
+        "may repeat, further translations of one sentence are alternatives. Left out: sentences for `moses` and `flores`, else words.",
+        examples=["sentences"],
     )
     sha256: str | list[str] | None = Field(
         None, description="Checksum of each address's file, needed for an address.", examples=["<64 hexadecimal digits>"]
@@ -643,9 +649,10 @@ class Config(Section):
     models: dict[Annotated[str, Field(pattern=SLUG)], Model] = Field(
         min_length=1, description="The models, by a short name for paths.", examples=[{"my-llama": {"source": "path/to/model"}}]
     )
-    pairs: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")], Pair] = Field(
+    pairs: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+(\.[a-z0-9]+)?$")], Pair] = Field(
         min_length=1,
-        description="The language pairs, each by `<source>-<target>`.",
+        description="The language pairs, each by `<source>-<target>`. A further list of a pair that nobody trains on (`train: false`), such as one of "
+        "sentences, has a name after a dot: `swh-eng.flores`.",
         examples=[{"swh-eng": {"lexicon": "data/swh-eng.tsv"}}],
     )
     arms: dict[Annotated[str, Field(pattern=SLUG)], Arm] = Field(
@@ -718,6 +725,11 @@ class Config(Section):
                     ("evaluation", "on", number), f"names {name!r}, which is no pair here; {nearest(name, [OWN, ALL, *self.pairs])}"
                 )
         for name, pair in self.pairs.items():
+            if pair.train and "." in name:
+                raise KeyProblem(
+                    ("pairs", name),
+                    "a name after a dot is for a list that nobody trains on: add `train: false`, or give the pair's own list all the files",
+                )
             if not pair.train and pair.split is not None:
                 raise KeyProblem(
                     ("pairs", name, "split"), "nobody trains on this list (train: false), so all of it is held out; take `split` out"
@@ -737,7 +749,9 @@ class Config(Section):
         for place, section in (sections | {("arms", name): arm for name, arm in self.arms.items()}).items():
             if section.anchor is None:
                 continue
-            for language in section.anchor.text or sorted({language for pair in self.pairs for language in pair.split("-")}):
+            for language in section.anchor.text or sorted(
+                {language for name, pair in self.pairs.items() if pair.train for language in name.split("-")}
+            ):
                 if language not in self.text:
                     raise KeyProblem((*place, "anchor"), f"there is no running text in {language!r}; name a file under text.{language}")
         return self

@@ -142,6 +142,10 @@ class Experiment:
         lexicon = self.config.pairs[pair].lexicon
         return [lexicon] if isinstance(lexicon, str) else list(lexicon)
 
+    def entries(self, pair: str) -> list[str]:
+        """Where the lexicon's files lie, fetched ones too; or names that are no files (a CLDR locale)."""
+        return [self.layout.fetched_list(pair, i) if is_address(entry) else entry for i, entry in enumerate(self.lists(pair))]
+
     def texts(self, languages: Sequence[str]) -> dict[str, tuple[TextSpec, str]]:
         """Running text of these languages, as far as there is any, and the file where it lies or is fetched to."""
         there = {language: text for language, text in text_specs(self.config).items() if language in languages}

@@ -53,6 +53,10 @@ class Layout:
         """Of a pair: pairs, changes, audit, and with folds their deal (tables.FOLDS)."""
         return {name: f"{self.results}/lexicon/{pair}/{name}.tsv" for name in ("pairs", "changes", "audit", "folds")}
 
+    def lists(self) -> str:
+        """What speaks against the lists' names, held against each other."""
+        return f"{self.results}/lexicon/lists.tsv"
+
     def check(self, model: str) -> str:
         """What the check job says of a model."""
         return f"{self.results}/check/{model}.json"
@@ -155,6 +159,8 @@ class Layout:
         parts = PurePath(path).relative_to(self.results).parts
         if parts[-1] == "folds.tsv":
             return ["folds"]
+        if parts == ("lexicon", "lists.tsv"):
+            return ["lists"]
         if parts[0] == "fetched":
             kind = {"tasks.json": ["fetch-tasks"], "text": ["fetch-text", "--language", PurePath(path).stem]}.get(parts[1])
             named = ["fetch-model", "--model", PurePath(path).stem] if len(parts) == 2 else ["fetch-list", "--pair", parts[1]]

@@ -51,6 +51,7 @@ def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
         merge=section.merge,
         splits=None if section.splits is None else tuple(section.splits),
         clean=section.clean,
+        units=section.units or "",
         train=section.train,
         split=SplitSpec(**split.model_dump(exclude={"heldout_categories"}), heldout_categories=tuple(split.heldout_categories)),
     )
@@ -138,8 +139,8 @@ def measure_spec(config: Config, pair: str = "") -> MeasureSpec:
 
 
 def across_spec(config: Config, on: Sequence[str]) -> AcrossSpec:
-    """What is measured on these lists: the endpoint of the claims."""
-    measured = measure_spec(config)
+    """What is measured on these lists: the endpoint of the claims, of words by themselves."""
+    measured = measure_spec(config, on[0] if on else next(iter(config.pairs)))
     return AcrossSpec(tuple(on), measured.hidden_states[0], measured.poolings[0], measured.merge, measured.csls_k)
 
 

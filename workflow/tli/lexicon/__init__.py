@@ -13,8 +13,8 @@ from tli.lexicon.audit_file import audit_file, guess_format
 from tli.lexicon.audit_lines import audit_lines
 from tli.lexicon.changes import CHANGES
 from tli.lexicon.clean import Rules, clean
+from tli.lexicon.compared import Listed, compare
 from tli.lexicon.components import leaks, pair_id
-from tli.lexicon.copies import same_list
 from tli.lexicon.folds import deal_folds, deal_folds_of_union
 from tli.lexicon.formats import FORMATS, RAW, read
 from tli.lexicon.forms import SPLITS, key
@@ -30,6 +30,7 @@ __all__ = [
     "RAW",
     "SPLITS",
     "LexiconError",
+    "Listed",
     "Prepared",
     "Rules",
     "Union",
@@ -39,6 +40,7 @@ __all__ = [
     "audit_lines",
     "before",
     "clean",
+    "compare",
     "deal_folds",
     "deal_folds_of_union",
     "edit_similarity",
@@ -50,7 +52,6 @@ __all__ = [
     "prepare",
     "prepare_union",
     "read",
-    "same_list",
     "settling",
     "split",
     "trained_forms",

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tli.lexicon.changes import CHANGES
 from tli.lexicon.clean import Rules, clean
-from tli.lexicon.formats import languages_of, read
+from tli.lexicon.formats import languages_of, read, units_of
 from tli.lexicon.forms import fail
 from tli.lexicon.languages import short
 from tli.lexicon.placement import Placement
@@ -23,7 +23,8 @@ def cleaned(raw: pd.DataFrame, spec: LexiconSpec) -> tuple[pd.DataFrame, pd.Data
     """The pairs of the raw rows and the record of changes, cleaned or verbatim as `spec.clean` has it."""
     if spec.clean not in {"normalised", "verbatim"}:
         raise fail(f"clean is {spec.clean!r}", "use normalised or verbatim")
-    return verbatim(raw) if spec.is_verbatim else clean(raw, Rules(merge=spec.merge))
+    units = units_of(spec)
+    return verbatim(raw, units) if spec.is_verbatim else clean(raw, Rules(merge=spec.merge, units=units))
 
 
 class Prepared(NamedTuple):

@@ -15,6 +15,7 @@ from tli.model.opened import Opened
 
 POOLINGS = ("no-bos", "with-bos", "last-token", "weighted-mean")
 WORD_FORMS = ("alone", "leading-space")
+SHOWN = 80  # letters of a form in a message
 CARRIERS = ("a", "1", ".")  # what stands before the space; the first that keeps its own tokens beside the word
 
 
@@ -90,7 +91,9 @@ def _spaces(tokenizer: Any, words: list[list[int]]) -> list[int]:
 
 
 def tokens_of(opened: Opened, words: Sequence[Fed], form: str = "") -> list[Tokens]:
-    """Tokens of the words by the model's tokenizer, whose ids must all have an embedding. Raises EmbedError.
+    """Tokens of the words by the model's tokenizer, whose ids must all have an embedding and stand at a position that the model knows.
+
+    Raises EmbedError: nothing is cut off, since a sentence without its end is another sentence.
 
     form: of those that stand by themselves, as in `tokenize`; by default the one in which the model is fed words.
     """
@@ -102,7 +105,19 @@ def tokens_of(opened: Opened, words: Sequence[Fed], form: str = "") -> list[Toke
         by_themselves = iter(tokenize(opened.tokenizer, alone, form or opened.word_form) if alone else [])
         in_frames = (Tokens(one.ids, one.first, one.last, one.frame) for one in inside)
         tokens = [next(in_frames if isinstance(word, Framed) else by_themselves) for word in words]
-    rows = opened.base.get_input_embeddings().weight.shape[0]
+    rows, longest = opened.base.get_input_embeddings().weight.shape[0], longest_input(opened)
+    too_long = [
+        (len(token.ids), word.text if isinstance(word, Framed) else word)
+        for word, token in zip(words, tokens, strict=True)
+        if len(token.ids) > longest
+    ]
+    if too_long:
+        count, text = max(too_long)
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
+        raise EmbedError(
+            f"{len(too_long)} of {len(words)} forms have more tokens than the {longest} that the model takes, {count} the longest "
+            f"({shown!r}); take them out of the list, or shorten them"
+        )
     for word, token in zip(words, tokens, strict=True):
         if max(token.ids) >= rows:
             raise EmbedError(
@@ -110,6 +125,12 @@ def tokens_of(opened: Opened, words: Sequence[Fed], form: str = "") -> list[Toke
                 "model's, or tokens were added to it and not to the model; copy the tokenizer's files from the model's own page"
             )
     return tokens
+
+
+def longest_input(opened: Opened) -> int:
+    """Tokens that the model takes at once, with what the tokenizer adds: the less of what its config and its tokenizer say."""
+    said = getattr(opened.base.config, "max_position_embeddings", None), getattr(opened.tokenizer, "model_max_length", None)
+    return min((one for one in said if one), default=2**62)
 
 
 def weights(tokens: list[Tokens], pooling: str, width: int) -> np.ndarray:

@@ -9,14 +9,15 @@ import pandas as pd
 
 from tli.labels import metric_label
 from tli.report import figures, svg
+from tli.report.beside import Room
 from tli.report.drawings import span
-from tli.report.gallery import Picture, caption, marked
+from tli.report.gallery import Picture, caption, is_wide, marked, placed
 from tli.report.input import Experiment, ReportInput
 from tli.report.names import MATRIX, figure_name
 from tli.report.selection import Cell, by_place, first_place, rows
 from tli.statistics.matrix_sentences import balance, family_sentence, row_sentence
 
-IN_PAGE = 4  # matrices; later ones are linked
+IN_PAGE = 1_500_000  # characters of all matrices; later ones lie beside the page
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,6 @@ class CrossPair:
     model: str
     cell: str  # in words
     picture: Picture
-    in_page: bool
     sentences: tuple[str, ...]  # one a pair trained on
     balance: str  # how the cells off the diagonal came out
     family: str  # what was tested, and for how many tests it was corrected
@@ -37,6 +37,7 @@ def cross_pairs(report: ReportInput, folder: Path) -> tuple[CrossPair, ...]:
     every = report.tables.across
     claimed = every[~every["control"].astype(bool)]
     told: list[CrossPair] = []
+    room = Room(IN_PAGE)
     for model in by_place(claimed["model"], [one.name for one in report.experiment.models]):
         of_model = rows(claimed, model=model)
         order: tuple[list[str], list[str]] | None = None
@@ -45,12 +46,12 @@ def cross_pairs(report: ReportInput, folder: Path) -> tuple[CrossPair, ...]:
             layer, rank = first_place(of_arm, report.experiment)
             table = rows(of_arm, layer=layer, rank=rank)
             order = order or ordered(table, report.experiment)
-            told.append(_cross_pair(report, table, of_arm, order, folder, len(told) < IN_PAGE))
+            told.append(_cross_pair(report, table, of_arm, order, folder, room))
     return tuple(told)
 
 
 def _cross_pair(
-    report: ReportInput, table: pd.DataFrame, of_arm: pd.DataFrame, order: tuple[list[str], list[str]], folder: Path, in_page: bool
+    report: ReportInput, table: pd.DataFrame, of_arm: pd.DataFrame, order: tuple[list[str], list[str]], folder: Path, room: Room
 ) -> CrossPair:
     experiment, first = report.experiment, table.iloc[0]
     model, arm = str(first["model"]), str(first["arm"])
@@ -63,9 +64,9 @@ def _cross_pair(
     counts = f"n = {span(table['words'])} held-out words a list; {span(table['seeds'])} seeds; hs[{first['hidden_state']}], {first['pool']} pool."
     cell = Cell(model, "", arm, str(first["layer"]), str(first["rank"])).name
     alt = f"{title}, {model}, {cell}. {' '.join(sentences)}"
-    picture = Picture(name, "The change on every list", drawn, caption(MATRIX[0]), counts, alt)
+    made = Picture(name, "The change on every list", drawn, caption(MATRIX[0]), counts, alt, is_wide(drawn))
     tested = family_sentence(of_arm, experiment.claims.correction, experiment.claims.alpha)
-    return CrossPair(model, cell, picture, in_page, sentences, balance(table, dict(experiment.families)), tested)
+    return CrossPair(model, cell, placed(made, folder, room), sentences, balance(table, dict(experiment.families)), tested)
 
 
 def ordered(table: pd.DataFrame, experiment: Experiment) -> tuple[list[str], list[str]]:

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from tli.facts import CONFIRMATORY
 from tli.io.tables import CELL, UNTRAINED, WHOLE_LIST
 from tli.report.input import Experiment, ReportInput, Tables
 
@@ -99,8 +98,7 @@ def clean_pooling(frame: pd.DataFrame) -> str | None:
 
 def endpoint(tables: Tables, model: str, pair: str) -> Endpoint | None:
     """The primary endpoint: that of the confirmatory tests, else the last hidden state, without BOS; None where nothing is measured."""
-    tests = rows(tables.tests, model=model, pair=pair, level=CONFIRMATORY)
-    tests = tests[tests["hidden_state"].notna()]
+    tests = rows(tables.confirmatory, model=model, pair=pair)
     if len(tests):
         return Endpoint(int(tests["hidden_state"].iloc[0]), tests["pooling"].iloc[0], tests["pool"].iloc[0])
     for frame in (tables.metrics, tables.similarities, tables.scan):

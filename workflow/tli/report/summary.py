@@ -23,7 +23,7 @@ def text(context: dict[str, Any]) -> str:
     lines += [_safe(context["size"]), "", "## What came out", ""]
     for one in context["answers"]:
         row, name = one.verdict, f"{_safe(one.model)}, {_safe(one.pair)}"
-        lines.append(f"- **{name}** ({_safe(row['cell'])}): **{row['in_short']}.**" if row else f"- **{name}, before training.**")
+        lines.append(f"- **{name}** ({_safe(row['cell'])}): **{row['in_short']}.**" if row else f"- **{name}, {one.state}.**")
         lines += [f"  - {answer.question} {_safe(answer.text)}" for answer in one.answers]
         lines += [f"  - {_safe(row['sentence'])}", *(f"  - {_safe(line)}" for line in row["lines"])] if row else []
     lines += [f"- **{_safe(model)}, {_safe(pair)}, before training, in full.** {_safe(text)}" for model, pair, text in context["alignment"]]

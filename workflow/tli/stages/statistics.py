@@ -66,8 +66,8 @@ def run(job: StatisticsJob) -> dict:
             tables.write(table, layout.transfer_statistics(name))
     if job.experiment.measures_across:
         _write_matrix(job, measured["runs"])
-    for sentence in results["verdicts"]["sentence"]:
-        say(f"statistics: {sentence}")
+    for short, sentence in results["verdicts"][["in_short", "sentence"]].itertuples(index=False):
+        say(f"statistics: {short}. {sentence}")
     return {}
 
 

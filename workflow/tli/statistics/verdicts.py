@@ -16,6 +16,7 @@ from tli.statistics.crossed import NAME, equivalence
 from tli.statistics.families import adjust
 from tli.statistics.inputs import Measured
 from tli.statistics.judging import CONTRASTS, Figure, Figures, Rules, judge
+from tli.statistics.lines import in_short, unmeasured
 
 
 def family_name(primary: str) -> str:
@@ -118,12 +119,12 @@ def confirmatory_rows(judged: list[Case], spec: StatisticsSpec, pooling: str, st
 ADJUSTED = ("family_size", *facts.CORRECTIONS.values())
 
 
-def table(judged: list[Case], headlines: dict[tuple, str], spec: StatisticsSpec) -> pd.DataFrame:
-    """VERDICTS of tli.io.tables. headlines: for every cell that rose, its verdict with the lines under it."""
-    return pd.DataFrame([_flat(case, headlines.get(case.claim.cell, ""), spec) for case in judged], columns=tables.VERDICTS)
+def table(judged: list[Case], lines: dict[tuple, pd.DataFrame], spec: StatisticsSpec) -> pd.DataFrame:
+    """VERDICTS of tli.io.tables. lines: for every cell that rose, the lines under its verdict (VERDICT_LINES)."""
+    return pd.DataFrame([_flat(case, lines.get(case.claim.cell), spec) for case in judged], columns=tables.VERDICTS)
 
 
-def _flat(case: Case, headline: str, spec: StatisticsSpec) -> dict:
+def _flat(case: Case, lines: pd.DataFrame | None, spec: StatisticsSpec) -> dict:
     counts, means = case.claim.counts, case.claim.means
     row = dict(zip(tables.CELL, case.claim.cell, strict=True)) | {
         "loss_layer": case.about["loss_layer"],
@@ -138,7 +139,8 @@ def _flat(case: Case, headline: str, spec: StatisticsSpec) -> dict:
         "detectable": case.detectable,
         "gap_same_p": case.gap_same,
         "verdict": case.verdict,
-        "sentence": sentences.verdict(case, headline, spec),
+        "in_short": in_short(case.verdict, lines),
+        "sentence": sentences.verdict(case, unmeasured(lines), spec),
     }
     row |= {name: means.get(name, np.nan) for name in ("before", "after", "placebo")}
     for name in ("change", "against_placebo"):

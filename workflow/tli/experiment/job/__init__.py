@@ -6,7 +6,7 @@ config; `tli.stages.<stage>.run(job)` does it. Names in braces (`"{model}"`) mak
 
 from tli.experiment.job.across import AcrossJob
 from tli.experiment.job.base import JOBS, Job
-from tli.experiment.job.lists import FetchListJob, FetchModelJob, FetchTasksJob, FetchTextJob, FoldsJob, LexiconJob
+from tli.experiment.job.lists import FetchListJob, FetchModelJob, FetchTasksJob, FetchTextJob, FoldsJob, LexiconJob, ListsJob
 from tli.experiment.job.models import CheckJob, EvaluateJob, ScanJob, TrainJob, TransferJob, TuneJob
 from tli.experiment.job.summaries import ReportJob, StatisticsJob
 
@@ -22,6 +22,7 @@ __all__ = [
     "FoldsJob",
     "Job",
     "LexiconJob",
+    "ListsJob",
     "ReportJob",
     "ScanJob",
     "StatisticsJob",

@@ -121,12 +121,7 @@ class LexiconJob(Job):
         config = self.experiment.config
         read = {pair: specs_of.lexicon_spec(config, pair) for pair in config.pairs}
         names = [*settling(read, self.pair), self.pair]
-        return {pair: (self._entries(pair), read[pair]) for pair in names}
-
-    def _entries(self, pair: str) -> list[str]:
-        """Files, fetched files, or names that are no files (a CLDR locale)."""
-        listed = enumerate(self.experiment.lists(pair))
-        return [self.layout.fetched_list(pair, i) if is_address(entry) else entry for i, entry in listed]
+        return {pair: (self.experiment.entries(pair), read[pair]) for pair in names}
 
     @property
     def inputs(self) -> Paths:
@@ -141,6 +136,38 @@ class LexiconJob(Job):
     def depends(self) -> dict[str, Any]:
         earlier = {pair: {"spec": plain(spec), "entries": self.experiment.lists(pair)} for pair, (_, spec) in self.lists.items()}
         return earlier.pop(self.pair) | ({"earlier": earlier} if earlier else {})
+
+
+@dataclass(frozen=True, eq=False)
+class ListsJob(Job):
+    """The lists held against each other."""
+
+    kind: ClassVar[str] = "lists"
+    stage: ClassVar[str] = "lists"
+
+    @property
+    def inputs(self) -> Paths:
+        listed = [(entry, path) for pair in self._pairs for entry, path in zip(self.experiment.lists(pair), self.experiment.entries(pair))]
+        return {"files": [path for entry, path in listed if is_address(entry) or Path(entry).exists()]}
+
+    @property
+    def outputs(self) -> Paths:
+        return {"lists": self.layout.lists()}
+
+    @property
+    def depends(self) -> dict[str, Any]:
+        """How each list is read."""
+        read = {pair: specs_of.lexicon_spec(self.experiment.config, pair) for pair in self._pairs}
+        return {
+            "lists": {
+                pair: {"entries": self.experiment.lists(pair), "format": spec.format, "columns": spec.columns, "options": spec.options}
+                for pair, spec in read.items()
+            }
+        }
+
+    @property
+    def _pairs(self) -> list[str]:
+        return list(self.experiment.config.pairs)
 
 
 @dataclass(frozen=True, eq=False)

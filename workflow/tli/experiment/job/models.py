@@ -343,10 +343,13 @@ class MeasuringJob(OfModel):
         }
 
     def _training(self, arm: str, layer: str, rank: str) -> dict[str, Any]:
-        """How a cell is trained, and on which other lists."""
-        others = [pair for pair in self.experiment.arms[arm].lists(self.pair) if pair != self.pair]
-        lexicons = {pair: plain(specs_of.lexicon_spec(self.experiment.config, pair)) for pair in others}
-        return training_of(self.experiment, arm, layer, rank) | ({"lexicons": lexicons} if lexicons else {})
+        """How a cell is trained, on which other lists, and in which templates."""
+        lists = self.experiment.arms[arm].lists(self.pair)
+        lexicons = {pair: plain(specs_of.lexicon_spec(self.experiment.config, pair)) for pair in lists if pair != self.pair}
+        training = self.experiment.arms[arm].training
+        fed = [plain(one) for one in specs_of.training_templates(self.experiment.config, training, lists).values()]
+        known = training_of(self.experiment, arm, layer, rank)
+        return known | ({"lexicons": lexicons} if lexicons else {}) | ({"fed": fed} if fed else {})
 
 
 @dataclass(frozen=True, eq=False)

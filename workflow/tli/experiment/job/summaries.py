@@ -86,6 +86,7 @@ class ReportJob(OfEverything):
             "statistics": [] if self.experiment.trains_nothing else list(self.layout.statistics().values()),
             "scans": [path for files in scans for path in (files["scan"], files["choice"], files["map_metrics"])],
             "trials": [self.layout.trials(cell.model, cell.pair, cell.cell) for cell in self.experiment.tuned_cells],
+            "lists": [self.layout.lists()] if len(self.experiment.config.pairs) > 1 else [],
             "audits": [self.layout.lexicon(pair)["audit"] for pair in self.experiment.config.pairs],
         }
 
