@@ -112,8 +112,8 @@ def tokens_of(opened: Opened, words: Sequence[Fed], form: str = "") -> list[Toke
         if len(token.ids) > longest
     ]
     if too_long:
-        count, word = max(too_long)
-        shown = word if len(word) <= SHOWN else f"{word[:SHOWN]}..."
+        count, text = max(too_long)
+        shown = text if len(text) <= SHOWN else f"{text[:SHOWN]}..."
         raise EmbedError(
             f"{len(too_long)} of {len(words)} forms have more tokens than the {longest} that the model takes, {count} the longest "
             f"({shown!r}); take them out of the list, or shorten them"
