@@ -381,7 +381,7 @@ LADDER = [
     "fitted",  # select pairs that the map of a "... + map" was fitted to, else NaN
 ]
 
-ROWS_AT_ONCE = 20_000  # of a long table that is read as categories
+ROWS_AT_ONCE = 5_000  # of a long table that is read as categories
 
 
 def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:
