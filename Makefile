@@ -7,7 +7,7 @@ PROFILE ?= profiles/local
 SCRATCH ?= benchmarks/scratch
 export PYTHONPATH := workflow
 
-.PHONY: run test test-random mutants test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-statistics bench-gpu demo-model docs hooks release-check profile clean help
+.PHONY: run test test-random mutants test-slow test-slurm lint format bench calibrate bench-grid bench-8b bench-maps bench-report bench-statistics bench-languages bench-gpu demo-model docs hooks release-check profile clean help
 
 run: .venv/ready ## run the workflow (the demo; CONFIG=my.yaml for yours) and write the report
 	@echo "== running the workflow on $(CONFIG)"
@@ -46,8 +46,14 @@ bench-8b: .venv/ready ## scan, train and evaluate at the shape of an 8B Llama; w
 bench-maps: .venv/ready ## six free maps at every hidden state of an 8B's shape
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/maps.py --write
 
+bench-report: .venv/ready ## the report of 600 cells: seconds, memory, size, and how soon it opens in Chromium
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/report_scale.py --write
+
 bench-statistics: .venv/ready ## the statistics of a large grid: 3 models, 5 pairs, 20 cells, 10 seeds, 5 folds, 700 words
 	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/statistics_scale.py --write
+
+bench-languages: .venv/ready ## config/languages.yaml on the demo model: LISTS=FOLDER with the lists of GATITOS
+	@OMP_NUM_THREADS=1 $(BIN)/python benchmarks/languages.py "$(LISTS)"
 
 bench-gpu: .venv/ready ## the same on a GPU
 	@$(BIN)/python benchmarks/gpu.py --scratch "$(SCRATCH)"

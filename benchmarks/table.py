@@ -1,8 +1,8 @@
-"""The newest figures below benchmarks/results as the table that README.md shows.
+"""The newest figures below benchmarks/results as the tables that README.md and docs/benchmarks.md show.
 
     python benchmarks/table.py [--write]
 
---write puts it into README.md between its two marks; a test holds that README shows what the files say.
+--write puts them there between two marks; a test holds that the pages show what the files say.
 """
 
 from __future__ import annotations
@@ -70,24 +70,35 @@ def anchor_cost() -> list[str]:
     return ["", *lines, "", f"({'; '.join(notes)})"]
 
 
+def languages() -> str:
+    said, rows = read("languages")
+    lines = ["| what | |", "|---|---|"] + [f"| {row['what']} | {row['value']} {row['unit']} |" for row in rows]
+    return "\n".join([*lines, "", f"({said})"])
+
+
 def markdown() -> str:
     return "\n".join([*eight_billion(), *ratios(), *anchor_cost()])
 
 
-def placed(text: str) -> str:
-    """README's text with the table between its marks."""
+PAGES = {"README.md": markdown, "docs/benchmarks.md": languages}
+
+
+def placed(text: str, page: str = "README.md") -> str:
+    """A page's text with its table between its marks."""
     before, rest = text.split(MARKS[0])
-    return before + MARKS[0] + "\n\n" + markdown() + "\n\n" + MARKS[1] + rest.split(MARKS[1])[1]
+    return before + MARKS[0] + "\n\n" + PAGES[page]() + "\n\n" + MARKS[1] + rest.split(MARKS[1])[1]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--write", action="store_true", help="put it into README.md")
-    if parser.parse_args().write:
-        readme = ROOT / "README.md"
-        readme.write_text(placed(readme.read_text(encoding="utf-8")), encoding="utf-8")
-    else:
-        print(markdown())
+    parser.add_argument("--write", action="store_true", help="put them into the pages")
+    write = parser.parse_args().write
+    for page, table in PAGES.items():
+        if write:
+            file = ROOT / page
+            file.write_text(placed(file.read_text(encoding="utf-8"), page), encoding="utf-8")
+        else:
+            print(table())
 
 
 if __name__ == "__main__":

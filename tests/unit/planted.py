@@ -48,7 +48,7 @@ def tables_of(world: World, seed: int) -> statistics.Measured:
     concept, rests = random.standard_normal((total, DIMENSIONS)), random.standard_normal((2, total, DIMENSIONS))
     moved = {arm: random.standard_normal((2, total, DIMENSIONS)) for arm in ("tli", "placebo-tli")}
     blocks, runs = [], []
-    base = _forms(concept, rests, world.signal)
+    base = forms_of(concept, rests, world.signal)
     for number in range(world.seeds):
         fold_of = random.permutation(world.words) % world.folds + 1 if world.folds > 1 else np.zeros(world.words, int)
         for fold in range(1, world.folds + 1) if world.folds > 1 else [0]:
@@ -63,7 +63,7 @@ def tables_of(world: World, seed: int) -> statistics.Measured:
                 own = random.standard_normal((2, total, DIMENSIONS))
                 rest = np.sqrt(kept) * rests + np.sqrt(world.word_moves) * moved[arm] + np.sqrt(world.run_moves) * own
                 signal = world.signal * (1 + gain) * (1 + world.luck * random.standard_normal())
-                forms = _forms(concept, rest, signal)
+                forms = forms_of(concept, rest, signal)
                 if world.memorise and arm == "tli" and n_train:
                     forms[:, world.words :] = forms[0, world.words :]
                 if world.rotate:
@@ -84,7 +84,7 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def _forms(concept: np.ndarray, rests: np.ndarray, signal: float) -> np.ndarray:
+def forms_of(concept: np.ndarray, rests: np.ndarray, signal: float) -> np.ndarray:
     signal = min(max(signal, 0.0), 0.999)
     return _unit(signal * _unit(concept) + np.sqrt(1 - signal**2) * _unit(rests))
 
@@ -92,13 +92,13 @@ def _forms(concept: np.ndarray, rests: np.ndarray, signal: float) -> np.ndarray:
 def _measured(key: tuple, forms: np.ndarray, heldout: np.ndarray, words: int, n_train: int):
     """The untrained pool, and the whole list where there are trained words."""
     forms = _unit(forms)
-    yield key, tables.UNTRAINED, heldout, np.zeros(len(heldout), bool), _figures(forms[:, heldout])
+    yield key, tables.UNTRAINED, heldout, np.zeros(len(heldout), bool), figures_of(forms[:, heldout])
     if n_train:
         everything = np.arange(words + n_train)
-        yield key, tables.WHOLE_LIST, everything, everything >= words, _figures(forms)
+        yield key, tables.WHOLE_LIST, everything, everything >= words, figures_of(forms)
 
 
-def _figures(forms: np.ndarray) -> np.ndarray:
+def figures_of(forms: np.ndarray) -> np.ndarray:
     """[figures, words]: cosine, mean and sd of the mismatched, rank by cosine, rank by CSLS."""
     s = forms[0] @ forms[1].T
     n, right = len(s), np.diag(s)

@@ -249,6 +249,29 @@ def test_steps_are_counted_as_the_training_counts_them(tmp_path):
     assert steps(chosen, "uncertainty", "swh-eng") == 50 + 13 + 25 + 37  # on 20, 40, 60 and 80 pairs
 
 
+def test_templates_cost_their_own_readings_and_figures():
+    """By hand: in each of three frames of 6 and 12 bytes a form has 3 tokens and 2 or 4 of the frame; averaged, three are one figure."""
+    frames = {
+        "swh": ["{word}", *(f"neno{i} {{word}}" for i in range(3))],
+        "eng": ["{word}", *(f"some {{word}} words{i}" for i in range(3))],
+    }
+    plain, framed = made(), made(pooling={"templates": frames})
+    one, beside = work.fed_tokens(framed, "swh-eng")
+    assert (one, beside) == (6 * 1500, 1500 * 3 * (6 + 6 / 3 + 12 / 3)) and work.fed_tokens(plain, "swh-eng") == (9000, 0)
+    averaged = made(pooling={"templates": frames, "over_templates": "averaged"})
+    assert [work.ways_of_feeding(each, "swh-eng") for each in (plain, framed, averaged)] == [1, 4, 2]
+    for stage in ("scan", "evaluate"):
+        took = [Cost(each, Work(stage, "m", "swh-eng", runs=10)) for each in (plain, averaged, framed)]
+        assert took[0].seconds < took[1].seconds < took[2].seconds and took[0].memory_mb < took[2].memory_mb
+    assert disk.disk_mb(framed, Work("evaluate", "m", "swh-eng")) > 3 * disk.disk_mb(plain, Work("evaluate", "m", "swh-eng"))
+    arms = {"arms": {"tli": {"templates": True}}, "pooling": {"templates": frames}}
+    assert Cost(made(**arms), train())._step_tokens == pytest.approx(8 * (10 + 3 / 4 * (2 + 4)))
+    streamed = {"models": {"m": BIG | {"stream": "always"}}}
+    assert Cost(made(**streamed, pooling={"templates": frames}), Work("evaluate", "m", "swh-eng", runs=3)).seconds > (
+        Cost(made(**streamed), Work("evaluate", "m", "swh-eng", runs=3)).seconds + 16e9 / machines.READING
+    )
+
+
 # ---- seconds, by hand
 
 

@@ -53,14 +53,15 @@ def test_config_schema_is_what_the_code_says():
     assert written == reference.schema(), "run: tli reference --schema > workflow/schemas/config.schema.json"
 
 
-def test_readme_shows_the_figures_that_were_measured():
+@pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md"])
+def test_pages_show_the_figures_that_were_measured(page):
     import sys
 
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import table
 
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert text == table.placed(text), "run: python benchmarks/table.py --write"
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert text == table.placed(text, page), "run: python benchmarks/table.py --write"
 
 
 def test_every_key_is_explained_with_an_example():

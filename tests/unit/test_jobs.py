@@ -39,6 +39,9 @@ def test_a_rules_pattern_and_its_job_name_the_same_files(experiment, kind, tmp_p
     if kind == "tune":
         (over := tmp_path / "tuned.yaml").write_text("arms: {tli: {tune: {epochs: [2, 5]}}}")
         experiment = Experiment(load([DEMO, over]))
+    if kind == "across":
+        (over := tmp_path / "across.yaml").write_text("evaluation: {on: all}")
+        experiment = Experiment(load([DEMO, over]))
     job, pattern = Job.of(experiment, kind, **names), Job.pattern(experiment, kind, **method)
     assert filled(pattern.outputs, names) == job.outputs and job.outputs
     assert (filled(pattern.log, names), filled(pattern.benchmark, names)) == (job.log, job.benchmark)
@@ -47,7 +50,9 @@ def test_a_rules_pattern_and_its_job_name_the_same_files(experiment, kind, tmp_p
     assert again.outputs == job.outputs and again.params == job.params
 
 
-def test_every_output_belongs_to_one_job(experiment):
+def test_every_output_belongs_to_one_job(tmp_path):
+    (over := tmp_path / "across.yaml").write_text("evaluation: {on: all}\njobs: {adapters_per_job: 7}")
+    experiment = Experiment(load([DEMO, over]))
     jobs = [Job.of(experiment, "lexicon", pair=pair) for pair in experiment.config.pairs]
     jobs += [Job.of(experiment, "scan", model="demo", pair=pair) for pair in experiment.config.pairs]
     jobs += [
@@ -60,6 +65,7 @@ def test_every_output_belongs_to_one_job(experiment):
         for model, pair in experiment.model_pairs
         for part in experiment.parts(stage, model, pair)
     ]
+    jobs += [Job.of(experiment, "across", model="demo", part=part) for part in experiment.across_parts("demo")]
     paths = [path for job in jobs for one in job.outputs.values() for path in ([one] if isinstance(one, str) else one)]
     assert len(paths) == len(set(paths))
     names = [(job.stage, job.name) for job in jobs]

@@ -5,7 +5,7 @@ import time
 import pandas as pd
 import pytest
 
-from tli.lexicon import audit, audit_file, audit_lines, clean, read, same_list, split
+from tli.lexicon import audit, audit_file, audit_lines, clean, read, split
 from tli.specs import LexiconSpec
 
 
@@ -89,16 +89,14 @@ def test_a_list_that_is_another_languages_list_is_noticed(tmp_path):
     one, copy, near, other = (tmp_path / name for name in ("en_wo.tsv", "en_om.tsv", "en_ti.tsv", "en_lg.tsv"))
     for path, content in ((one, rows), (copy, rows), (near, [*rows[:40], ("a", "b")]), (other, [(s, s + "z") for s, _ in rows])):
         write(path, content, "")
-    found = same_list([one, copy, near, other])
-    assert found[["file", "other", "same_bytes"]].to_numpy().tolist() == [
-        [str(one), str(copy), True],
-        [str(one), str(near), False],
-        [str(copy), str(near), False],
-    ]
-    assert found["shared_lines"].tolist() == pytest.approx([1, 40 / 41, 40 / 41])
-    lines = audit_file(one, LexiconSpec(format="", columns=("target", "source")))
-    assert lines[0] == f"error: {one} is byte for byte the list {copy}"
-    assert not any("byte for byte" in line for line in audit_file(other, LexiconSpec(format="", columns=("target", "source"))))
+    spec = LexiconSpec(format="", columns=("target", "source"))
+    first, second, *rest = audit_file(one, spec, "wo-en")
+    assert first.startswith(
+        f"error: wo-en ({one}) and om-en ({copy}) are one file, byte for byte: the same wo and om words under two names"
+    )
+    assert second.startswith(f"error: wo-en ({one}) and ti-en ({near}) share 97.5 % of their pairs (of the shorter list's)")
+    assert not any(line.startswith("error") for line in rest)
+    assert not any("under two names" in line for line in audit_file(other, spec, "lg-en"))
 
 
 def test_a_list_whose_columns_are_one_list_is_noticed(tmp_path):

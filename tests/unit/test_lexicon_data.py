@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tli.lexicon import audit, clean, leaks, read, same_list, split
+from tli.lexicon import audit, clean, leaks, read, split
 from tli.specs import LexiconSpec, SplitSpec
 
 DATA = Path(os.environ.get("TLI_TEST_DATA", "")) / "data"
@@ -53,11 +53,3 @@ def test_gatitos(language):
     kept, aside = split(pairs)
     assert leaks(kept).empty and len(kept) + len(aside) == len(pairs)
     assert audit(kept)["figures"]["leaks"] == 0
-
-
-def test_no_real_list_is_a_copy_of_another(tmp_path):
-    files = sorted((DATA / "gatitos").glob("*.tsv"))
-    copied = tmp_path / "en_xx.tsv"
-    copied.write_bytes(files[0].read_bytes())
-    found = same_list([*files, copied])
-    assert found.loc[found["same_bytes"], ["file", "other"]].to_numpy().tolist() == [[str(files[0]), str(copied)]]

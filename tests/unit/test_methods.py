@@ -87,6 +87,10 @@ def test_each_setting_that_changes_what_was_done_changes_what_is_said():
     texts = {language: {"file": f"{language}.txt"} for language in ("swh", "eng", "lin")}
     anchored = " ".join(sections._anchors(Experiment(config(arms=arms, text=texts))))
     assert "3 times a penalty (drift) on at least 40 tokens" in anchored
+    framed = {"tli": {}, "framed": {"templates": True}, "placebo": {"like": ["framed"], "shuffle_translations": True}}
+    pooling = {"templates": {language: ["{word}", f"{language} {{word}}"] for language in ("swh", "eng", "lin")}}
+    assert sections._templates(Experiment(config(arms=framed, pooling=pooling)))[0].startswith("In the arm framed the words of a batch")
+    assert sections._templates(Experiment(config())) == []
     assert "below 0.05 nats" in sections._harm(config(text=texts))[0] and sections._harm(config()) == []
     asked = sections._asked(config(transfer={"translate": {"shots": [0, 5], "choices": 10}}))
     assert "0 and 5 shots" in asked[0] and "among 10" in asked[0]

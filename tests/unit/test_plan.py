@@ -36,13 +36,14 @@ def test_jobs_counted_by_hand():
     assert jobs_of(plan.plan(made())) == {
         "fetch": 1,
         "lexicon": 2,
+        "lists": 1,
         "check": 1,
         "scan": 2,
         "train": 10,
         "evaluate": 2 * (1 + 1 + 10),
         "statistics": 1,
         "report": 1,
-        "total": 42,
+        "total": 43,
     }
     cut = made(jobs={"seeds_per_job": 4, "adapters_per_job": 15})
     assert jobs_of(plan.plan(cut))["train"] == 10 * 3  # seeds 4 + 4 + 2

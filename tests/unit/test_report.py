@@ -16,7 +16,7 @@ from tli import report
 from tli.config import parse
 from tli.errors import TableError
 from tli.io import tables
-from tli.report import columnar, derived, glossary, numbers, paper, svg, warnings
+from tli.report import columnar, context, derived, glossary, numbers, paper, svg, warnings
 from tli.report.answers import QUESTIONS
 from tli.report.gallery import CAPTIONS
 from tli.report.input import STAGE_SECONDS, Arm, AuditLine, Experiment, Model, Perplexity, Provenance, ReportInput, Tables
@@ -69,7 +69,7 @@ def verdicts_of(made: dict) -> pd.DataFrame:
         "detectable",
     ]
     cells = cells.assign(**{name: random.random(len(cells)) / 7 for name in numbers})
-    cells = cells.assign(metric="csls_p_at_1", seeds=3, heldout_pairs=20, loss_layer=3, verdict="aligns better")
+    cells = cells.assign(metric="csls_p_at_1", seeds=3, heldout_pairs=20, loss_layer=3, verdict="aligns better", in_short="aligns better")
     return cells.assign(sentence=[f"Sentence {i} <i>& more</i>." for i in range(len(cells))]).reindex(columns=tables.VERDICTS)
 
 
@@ -377,7 +377,7 @@ def test_a_partial_grid_makes_a_report_that_says_so(made, undrawn, tmp_path, cas
 def test_one_seed_without_placebo_and_full_fine_tuning(undrawn, tmp_path):
     made = synthetic.tables(pairs=1, seeds=1, words=30, items=5, arms=("tli", "full-ft"), with_placebo=False, zero=False)
     made["verdicts"] = verdicts_of(made).assign(
-        against_placebo=np.nan, against_placebo_low=np.nan, against_placebo_high=np.nan, verdict="too few seeds"
+        against_placebo=np.nan, against_placebo_low=np.nan, against_placebo_high=np.nan, verdict="too few seeds", in_short="too few seeds"
     )
     report.build(ReportInput(Experiment(seeds=(7,)), Tables.of(made)), tmp_path)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
@@ -429,7 +429,7 @@ def test_many_models_and_pairs_get_a_matrix_first(made, undrawn, tmp_path):
     groups = [(f"model-{m}", f"pair-{p}") for m in (1, 2) for p in (1, 2, 3) if (m, p) != (2, 3)]
     one = made["verdicts"].head(1)
     verdicts = pd.concat([one.assign(model=model, pair=pair) for model, pair in groups], ignore_index=True)
-    verdicts.loc[4, "verdict"] = "worse"
+    verdicts.loc[4, ["verdict", "in_short"]] = "worse"
     report.build(ReportInput(EXPERIMENT, Tables(verdicts=verdicts)), tmp_path)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
     matrix = text[text.index('<table class="matrix">') : text.index("</table>", text.index('<table class="matrix">'))]
@@ -507,13 +507,63 @@ def test_a_second_report_is_the_same_and_takes_the_place_of_the_first(made, undr
     assert sorted(path.name for path in tmp_path.iterdir()) == ["figures", "index.html", "summary.md", "tables"]
 
 
-def test_large_tables_are_cut_in_the_page_to_what_claims_rest_on():
-    runs = pd.DataFrame({"model": "m", "run": [f"r{i}" for i in range(40_000)]})
-    runs = runs.assign(split=np.resize(["train", "heldout"], 40_000), hidden_state=np.resize([2, 2, 4, 4], 40_000))
-    shown, note = columnar.fitted(runs)
-    assert len(shown) == columnar.CELLS_IN_PAGE // 4 and set(shown["split"]) == {"heldout"} and set(shown["hidden_state"]) == {4}
-    assert note == "held-out, at the last hidden state, the first 9,000; 9,000 of 40,000 rows, the file has them all"
-    assert columnar.fitted(runs.head(7000))[1] == ""
+def test_what_is_measured_and_not_tested_is_told_as_that(made, undrawn, tmp_path):
+    """Evaluation finished, statistics not: no verdict, no claim that nothing was trained, and the plain means of the seeds."""
+    given = {name: frame for name, frame in made.items() if name not in ("verdicts", "transfer", "perplexity")}
+    none_of_second = {name: given[name][given[name]["pair"] != "pair-2"] for name in ("runs", "metrics", "similarities")}
+    report.build(ReportInput(EXPERIMENT, Tables.of({**given, **none_of_second}), missing=("statistics: no verdict yet",)), tmp_path)
+    text = " ".join("".join(Page((tmp_path / "index.html").read_text(encoding="utf-8")).text).split())
+    place = made["metrics"].query("split == 'heldout' and hidden_state == 4 and pair == 'pair-1'")
+    after = place[(place.arm == "tli") & (place.layer == "best")]["csls_p_at_1"]
+    before = place[place.run == "baseline"]["csls_p_at_1"].iloc[0]
+    assert f"{100 * before:.0f} % before, {100 * after.mean():.0f} % after, mean of {len(after)} seeds; not tested yet" in text
+    assert "pair-1: not tested yet" in text and "no run is measured yet" in text and "Nothing was trained" not in text
+
+
+def test_tests_within_runs_may_be_read_when_their_table_is_written(made, undrawn, tmp_path):
+    every = synthetic.analyse(made)["tests"]
+    path = tmp_path / "tests.tsv"
+    tables.write(every, path)
+    few = tables.read(path, compact=True, keep=lambda part: part["level"] != "within one run")
+    later = ReportInput(
+        EXPERIMENT,
+        Tables(tests=few),
+        within_runs=lambda: tables.read(path, compact=True, keep=lambda part: part["level"] == "within one run"),
+    )
+    at_once = ReportInput(EXPERIMENT, Tables(tests=tables.read(path)))
+    for one, folder in ((later, "a"), (at_once, "b")):
+        report.build(one, tmp_path / folder)
+    for name in ("tests", "tests-within-runs"):
+        written = [(tmp_path / folder / "tables" / f"{name}.tsv").read_bytes() for folder in "ab"]
+        assert written[0] == written[1] and len(written[0].splitlines()) > 100
+
+
+def test_what_a_page_has_no_room_for_lies_beside_it_with_all_its_rows(made, undrawn, monkeypatch, tmp_path):
+    monkeypatch.setattr(context, "TABLE_IN_PAGE", 20_000)
+    monkeypatch.setattr(context, "CELLS_IN_PAGE", 10_000)
+    report.build(ReportInput(EXPERIMENT, Tables.of(made)), tmp_path)
+    page = Page((tmp_path / "index.html").read_text(encoding="utf-8"))
+    inside, shown = json.loads(page.scripts[1]), json.loads(page.scripts[0])
+    assert {"verdicts", "table-1"} <= set(inside) and "changes" not in inside  # small ones stay
+    for name, about in shown.items():
+        path = tmp_path / "tables" / f"{name}.js"
+        assert (about["beside"] == f"tables/{name}.js") == path.exists() == (name not in inside)
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        table = inside[name] if name in inside else json.loads(text.removeprefix(f'tliBeside("tables/{name}.js",').removesuffix(");\n"))
+        rows = len((tmp_path / "tables" / f"{name}.tsv").read_text(encoding="utf-8").splitlines()) - 1
+        assert about["rows"] == rows == max(len(one) if isinstance(one, list) else len(one["codes"]) for one in table["data"])
+
+
+def test_columns_are_what_json_makes_of_each_cell(monkeypatch):
+    monkeypatch.setattr(columnar, "ROWS_AT_ONCE", 3)
+    frame = pd.DataFrame({"x": [1.0, 2.5, np.nan, np.inf, -np.inf, 1e20, -0.0], "n": range(7), "t": list("abacada"), "u": list("abcdefg")})
+    frame["c"] = frame["t"].astype("category")
+    found = json.loads("".join(columnar.as_columns(frame)))
+    assert found["columns"] == list("xntuc") and found["kinds"] == ["number", "number", "text", "text", "text"]
+    assert found["data"][0] == [1, 2.5, None, "inf", "-inf", 1e20, 0] and found["data"][1] == list(range(7))
+    assert found["data"][3] == list("abcdefg")
+    for text in (found["data"][2], found["data"][4]):
+        assert text == list("abacada") or [text["levels"][code] for code in text["codes"]] == list("abacada")
 
 
 def test_svg_ids_are_its_own():

@@ -10,7 +10,7 @@ import pytest
 import synthetic
 from matplotlib.colors import to_rgb
 
-from tli.report import derived, figures, style, svg
+from tli.report import derived, figures, style, svg, telling
 from tli.report.figures import effects
 from tli.report.input import Arm, Experiment
 from tli.report.selection import Cell, Endpoint, first_cell, rows, with_bos
@@ -28,6 +28,11 @@ def made():
 @pytest.fixture(scope="module")
 def colours():
     return style.arm_colours(["tli", "placebo-tli", "zero"], ["placebo-tli", "zero"])
+
+
+def words_of(made, cell):
+    """The pairs of words of a cell, before and after."""
+    return derived.with_words(derived.paired(made["similarities"], made["runs"], cell, OUTPUT), made["pairs"])
 
 
 def drawn(axes):
@@ -54,6 +59,7 @@ def test_layer_curve_draws_the_scan(made):
 def test_forest_draws_estimates_and_intervals():
     verdicts = pd.DataFrame(
         {
+            "arm": ["tli", "other"],
             "change": [0.1, -0.2],
             "change_low": [0.05, -0.3],
             "change_high": [0.15, -0.1],
@@ -73,7 +79,7 @@ def test_forest_draws_estimates_and_intervals():
 
 def test_forest_says_no_more_rows_than_it_can_hold():
     row = {name: 0.1 for _, column, *_ in effects.CONTRASTS for name in (column, f"{column}_low", f"{column}_high")}
-    axes = figures.forest(pd.DataFrame([row] * 70), [f"cell {i}" for i in range(70)]).axes[0]
+    axes = figures.forest(pd.DataFrame([row | {"arm": "tli"}] * 70), [f"cell {i}" for i in range(70)]).axes[0]
     assert len(axes.get_yticks()) == effects.FOREST_ROWS
 
 
@@ -109,8 +115,7 @@ def test_one_rank_is_not_drawn_over_ranks(made, colours):
 
 
 def test_before_and_after_draw_the_pairs(made, colours):
-    real = derived.paired(made["similarities"], made["runs"], CELL, OUTPUT)
-    placebo = derived.paired(made["similarities"], made["runs"], Cell("model-1", "pair-1", "placebo-tli", "best", "16"), OUTPUT)
+    real, placebo = (words_of(made, cell) for cell in (CELL, dataclasses.replace(CELL, arm="placebo-tli")))
     grid = figures.before_after(real, placebo, colours).axes
     assert [axes.get_title(loc="left").split("\n")[0] for axes in grid[:2]] == ["train (seen)", "held-out (unseen)"]
     for axes, split, value in ((grid[0], "train", "cosine"), (grid[3], "heldout", "gap")):
@@ -122,7 +127,7 @@ def test_before_and_after_draw_the_pairs(made, colours):
 
 
 def test_gained_and_lost_takes_both_ends(made, colours):
-    words = derived.with_words(derived.paired(made["similarities"], made["runs"], CELL, OUTPUT), made["pairs"])
+    words = words_of(made, CELL)
     axes = figures.gained_and_lost(words, words.iloc[:0], colours, most=3).axes[0]
     held = words[words.split == "heldout"].sort_values("gap_change", ascending=False)
     wanted = pd.concat([held.head(3), held.tail(3)])
@@ -203,9 +208,7 @@ def test_marks_have_contrast_on_both_papers(made, colours, tmp_path):
         assert {colour: round(contrast(colour, paper), 2) for colour in every if contrast(colour, paper) < 3} == {}
     changes = rows(derived.changes(made["metrics"], made["runs"]), hidden_state=4, split="heldout")
     found = derived.accuracies(made["transfer"], made["runs"])
-    words = [
-        derived.paired(made["similarities"], made["runs"], cell, OUTPUT) for cell in (CELL, dataclasses.replace(CELL, arm="placebo-tli"))
-    ]
+    words = [words_of(made, cell) for cell in (CELL, dataclasses.replace(CELL, arm="placebo-tli"))]
     drawings = [
         figures.rank_gain(changes, colours),
         figures.gap_against_cosine(changes, colours),
@@ -274,7 +277,7 @@ def test_figures_without_rows_say_so(colours):
 
 
 def test_scripts_beyond_latin_and_markup_are_drawn_as_text(made, colours, tmp_path):
-    words = derived.with_words(derived.paired(made["similarities"], made["runs"], CELL, OUTPUT), made["pairs"])
+    words = words_of(made, CELL)
     strange = ["<script>alert(1)</script>", "كتاب", "መጽሐፍ", "w" * 300, "$x_1$", "a&b"]
     at = words.index[words.split == "heldout"][: len(strange)]
     words.loc[at, "source"] = strange
@@ -330,9 +333,10 @@ def test_a_ladder_draws_every_rung_in_its_order():
         ]
     )
     axes = figures.ladder(table, {"tli": "#0072B2"}).axes[0]
-    marks = [one for one in axes.collections if one.get_gid()]
+    marks = [one for one in axes.collections if getattr(one, telling.TOLD).tips]
     points = np.concatenate([one.get_offsets() for one in marks])
-    assert bytes.fromhex(marks[0].get_gid().removeprefix("tip-")).decode() == "before training: 0.200 (0.100 to 0.300)"
+    assert getattr(marks[0], telling.TOLD) == telling.Told(("before training: 0.200 (0.100 to 0.300)",), ("",))
+    assert getattr(marks[-1], telling.TOLD).arms == ("tli",)
     assert sorted(map(tuple, points.round(9).tolist())) == [(0.2, 0.0), (0.4, 1.0), (0.6, 2.0), (0.8, 3.0)]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "before training",
@@ -381,5 +385,7 @@ def test_the_first_curve_draws_the_scan_and_what_the_select_words_choose(tmp_pat
     assert [text.get_text() for text in top.texts] == ["they choose hs[2]"]
     np.testing.assert_allclose({line.get_label(): line.get_ydata() for line in bottom.lines}["wrong pairs"], 0.1)
     page = svg.written(figure, "curve", tmp_path)
-    assert "<title>hs[0], held-out words: 0.700</title>" in page and page.count("<title>") == 10
+    assert (
+        "<title>hs[0], held-out words: 0.700</title>" in page and page.count("<title>") == 3 + 4 * 5 + 2
+    )  # choice, four curves, chance and spelling
     assert figures.alignment_curve(scan.iloc[:0], choice, mapped).axes[0].texts[0].get_text() == "Not scanned yet."

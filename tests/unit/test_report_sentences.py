@@ -83,11 +83,11 @@ def test_without_transfer_nothing_is_said():
 @pytest.mark.parametrize("answer, tone", [(facts.YES, facts.GOOD), (facts.NOT_DECIDED, facts.OPEN), (facts.NO, facts.BAD)])
 def test_a_verdict_is_no_good_news_where_a_line_under_it_says_otherwise(answer, tone):
     cell = {"model": "m", "pair": "p", "arm": "tli", "layer": "2", "rank": "16"}
-    verdicts = pd.DataFrame([{**cell, "metric": "csls_p_at_1", "verdict": facts.BETTER, "sentence": "rose"}])
+    verdicts = pd.DataFrame([{**cell, "metric": "csls_p_at_1", "verdict": facts.BETTER, "in_short": "in short", "sentence": "rose"}])
     lines = [(facts.BEATS_MAP, answer, "of maps"), (facts.LEAVES_WHOLE, facts.NOT_MEASURED, "of harm")]
     table = pd.DataFrame([{**cell, "line": line, "answer": said, "sentence": text, "estimate": float("nan")} for line, said, text in lines])
     told = _told(verdicts, table)[0]
-    assert told["tone"] == tone and told["lines"] == ("of maps",) and told["in_short"].startswith(facts.BETTER + ", ")
+    assert told["tone"] == tone and told["lines"] == ("of maps",) and (told["in_short"], told["sentence"]) == ("in short", "rose")
     other = _told(verdicts, table.assign(layer="3"))[0]
     assert other["tone"] == facts.GOOD and other["lines"] == ()
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tli.experiment.results import _compact, _stacked
+from tli.io.tables import compacted, stacked
 
 
 def test_stacked_parts_are_the_rows_in_their_order_and_hold_a_name_once():
@@ -16,6 +16,6 @@ def test_stacked_parts_are_the_rows_in_their_order_and_hold_a_name_once():
 
     parts = [part(["b", "a"], 30), part(["c", "a"], 20), part(["d"], 5)]
     expected = pd.concat(parts, ignore_index=True)
-    stacked = _stacked([_compact(one) for one in parts])
-    assert isinstance(stacked["run"].dtype, pd.CategoricalDtype) and set(stacked["run"].cat.categories) == {"a", "b", "c", "d"}
-    pd.testing.assert_frame_equal(stacked.astype({"run": expected["run"].dtype}), expected)
+    found = stacked([compacted(one) for one in parts])
+    assert isinstance(found["run"].dtype, pd.CategoricalDtype) and set(found["run"].cat.categories) == {"a", "b", "c", "d"}
+    pd.testing.assert_frame_equal(found.astype({"run": expected["run"].dtype}), expected)

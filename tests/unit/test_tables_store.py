@@ -14,8 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tli.experiment.results import _compact, _stacked
 from tli.io import atomic, store, tables
+from tli.io.tables import compacted, stacked
 
 AWKWARD = [
     "",
@@ -320,7 +320,7 @@ def test_only_what_nobody_works_on_is_swept(tmp_path):
 def test_parts_without_rows_join_the_others():
     """A part whose runs are not drawn has a table of projections without rows, whose text has no type."""
     rows = pd.DataFrame({"run": ["a", "b"], "x": [1.0, 2.0]})
-    parts = [_compact(part) for part in (pd.DataFrame(columns=["run", "x"]), rows, rows.assign(run="c"))]
-    joined = _stacked(parts)
+    parts = [compacted(part) for part in (pd.DataFrame(columns=["run", "x"]), rows, rows.assign(run="c"))]
+    joined = stacked(parts)
     assert joined["run"].tolist() == ["a", "b", "c", "c"] and joined["x"].tolist() == [1.0, 2.0, 1.0, 2.0]
-    assert list(_stacked([_compact(pd.DataFrame(columns=["run", "x"]))]).columns) == ["run", "x"]
+    assert list(stacked([compacted(pd.DataFrame(columns=["run", "x"]))]).columns) == ["run", "x"]

@@ -109,13 +109,14 @@ def test_a_new_pair_schedules_its_own_jobs_only(finished, tmp_path):
     # Two models: one scan and one evaluation each, four cells each; the old pair's jobs are not among them.
     assert jobs_of(dry.stdout) == {
         "lexicon": 1,
+        "lists": 1,
         "scan": 2,
         "train_lora": 8,
         "evaluate": 2,
         "statistics": 1,
         "report": 1,
         "all": 1,
-        "total": 16,
+        "total": 17,
     }
     assert re.search(r"wildcards: .*pair=bbb-eng", dry.stdout)
     assert not re.search(r"wildcards: .*pair=aaa-eng", dry.stdout)

@@ -19,7 +19,7 @@ try:
     from tli.experiment.inspect import inspect
     from tli.experiment.job import Job
     from tli.io import store
-    from tli.report import FIGURES, figure_name
+    from tli.report import FIGURES, MATRIX, figure_name
     from tli.runtime import console, progress
     from tli.runtime.wrapping import forget_tokens, in_words
 except ImportError as error:

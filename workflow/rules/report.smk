@@ -17,6 +17,15 @@ rule report:
             )
             for model, pair in EXPERIMENT.model_pairs
             for key, (title, category) in FIGURES.items()
+        ]
+        + [
+            report(
+                LAYOUT.figure(figure_name(MATRIX[0], model, arm)),
+                caption="../report/matrix.rst",
+                category=MATRIX[2],
+                labels={"model": model, "arm": arm, "figure": MATRIX[1]},
+            )
+            for model, arm in EXPERIMENT.matrices
         ],
         tables=directory(REPORT.outputs["tables"]),
     log:

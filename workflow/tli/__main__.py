@@ -130,10 +130,19 @@ def _names(experiment: Experiment, chosen: argparse.Namespace) -> list[dict]:
     if chosen.job == "train":
         return [names | {"chunk": chunk} for chunk in range(1, len(experiment.seed_chunks) + 1)]
     if "part" in names and names["part"] is None:
-        for kind, known in (("model", experiment.config.models), ("pair", experiment.config.pairs)):
-            if names[kind] not in known:
+        for kind, known in (("model", experiment.config.models), ("pair", experiment.trained_pairs)):
+            if kind in names and names[kind] not in known:
                 raise ConfigError(f"--{kind} {names[kind]}: the config has {', '.join(known)}")
-        return [names | {"part": part} for part in experiment.parts(chosen.job, names["model"], names["pair"])]
+        parts = (
+            experiment.across_parts(names["model"])
+            if chosen.job == "across"
+            else experiment.parts(chosen.job, names["model"], names["pair"])
+        )
+        if not parts:
+            raise ConfigError(
+                f"{chosen.job}: there is nothing to measure" + ("; name lists in evaluation.on" if chosen.job == "across" else "")
+            )
+        return [names | {"part": part} for part in parts]
     return [names]
 
 

@@ -44,8 +44,10 @@ class Bench:
     def measure_all(self, subjects: Sequence[Subject], log: str) -> dict[str, list[pd.DataFrame]]:
         """Every answer of every subject, by the answer's name, with the columns RUN. `log` begins the lines of the log."""
         parts: dict[str, list[pd.DataFrame]] = {}
+        several = len({subject.pair for subject in subjects if subject.pair}) > 1
         for number, (subject, folders, made) in enumerate(self.measure(subjects), 1):
-            say(f"{log}: {subject.run} ({number} of {len(subjects)}): {made} of {len(folders)} measured, the others taken from the store")
+            name = f"{subject.pair} {subject.run}".strip() if several else subject.run
+            say(f"{log}: {name} ({number} of {len(subjects)}): {made} of {len(folders)} measured, the others taken from the store")
             for path in (path for folder in folders for path in folder.glob("*.parquet")):
                 parts.setdefault(path.stem, []).append(tables.of_run(pd.read_parquet(path), subject))
         return parts
@@ -80,9 +82,10 @@ class Bench:
             self._loaded = Loaded(open_model(spec, quantized=subject.quantized))
         self._form = subject.form
         self.device = device_name(self._loaded.opened.device)
-        waiting = [other for other in subjects if other.form == subject.form and self._lacking(other)]
+        lacking = {other: todo for other in subjects if other.form == subject.form and (todo := self._lacking(other))}
         for probe in self.probes:
-            probe.prepare(self._loaded, waiting)
+            probe.prepare(self._loaded, list(lacking))
+            probe.expect([other for other, todo in lacking.items() if probe in todo])
 
 
 def write_answers(parts: dict[str, list[pd.DataFrame]], answers: dict[str, Answer], folder: str | Path) -> None:

@@ -55,6 +55,11 @@ VERDICTS = [
 ]
 ROSE = (BETTER, UNCORRECTED, NO_PLACEBO, LIKE_PLACEBO)  # the verdicts under which the lines below stand
 
+# What a cell of a cross-pair matrix says; the verdict that it rests on stands beside it.
+HELPED, HURT, UNDECIDED = "helped", "hurt", "not decided"
+STATUSES = [HELPED, HURT, UNDECIDED, TOO_FEW, FAILED]
+STATUS_OF = {BETTER: HELPED, NO_PLACEBO: HELPED, WORSE: HURT, TOO_FEW: TOO_FEW, FAILED: FAILED}  # any other verdict decides nothing
+
 MAP_PREFIX, MAP_SHUFFLED = "map-", "-shuffled"  # of a free map's arm, and of its twin's on shuffled pairs
 MAP_INSIDE = "-inside"  # ends the arm of a free map that stands inside the model
 

@@ -56,7 +56,12 @@ METRICS = {
     "csls_p_at_1": _CSLS,
     "csls_p_at_1_reverse": _reverse(_CSLS),
     "mexa": Metric("MEXA", "Share of pairs whose cosine is above all others of its row and of its column.", +1, MEXA),
-    "margin_error": Metric("margin error (xsim)", "Share of words whose best target by the ratio margin (k = 4) is wrong.", -1, MARGIN),
+    "margin_error": Metric(
+        "margin error (xsim)",
+        "Share of words (or sentences) whose best target by the ratio margin (k = 4) is wrong, among all of the pool.",
+        -1,
+        MARGIN,
+    ),
     "xcs": Metric("xCS (CLIPScore-style)", _XCS, 0, CLIPSCORE),
     "xcs_mismatched": Metric("xCS, wrong pairs", "The same for wrong pairs; xCS must be read beside it.", 0, CLIPSCORE),
     "ref_xcs": Metric("RefxCS", _REF_XCS, 0, CLIPSCORE),
@@ -80,6 +85,11 @@ def metric_label(name: str) -> str:
     """A metric's name for people; a name that is none of ours is given back with spaces."""
     known = METRICS.get(name) or BESIDE.get(name)
     return known.label if known else name.replace("_", " ")
+
+
+def is_in_template(pooling: str) -> bool:
+    """Whether the name of a pooling is that of words in a template (specs.TemplateSpec.names)."""
+    return "@" in str(pooling)
 
 
 def arm_label(arm: str, rank: str) -> str:

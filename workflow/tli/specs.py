@@ -14,20 +14,23 @@ from itertools import product
 from math import ceil
 from typing import Any
 
+WORD = "{word}"  # where a template has the word
 ALL_LINEAR = "all-linear"  # as target module: every matrix of a block
 
 # Raised when a stage gives other results than before from the same inputs; docs/decisions/ says when and why.
 STAGE_VERSIONS = {
     "fetch": 1,
     "lexicon": 2,
+    "lists": 1,
     "folds": 1,
     "check": 1,
     "scan": 3,
     "tune": 1,
     "train": 1,
     "evaluate": 2,
+    "across": 1,
     "transfer": 1,
-    "statistics": 3,
+    "statistics": 4,
     "report": 1,
 }
 
@@ -94,11 +97,43 @@ class LexiconSpec:
     splits: tuple[str, ...] | None = None
     split: SplitSpec = field(default_factory=SplitSpec)
     clean: str = added("normalised")  # or "verbatim"
+    units: str = added("")  # "words" or "sentences"; "": as the format has it
+    train: bool = added(True)  # False: nobody trains on it, so that all of it is held out
 
     @property
     def is_verbatim(self) -> bool:
         """Every row and string stays as the file has it."""
         return self.clean == "verbatim"
+
+
+@dataclass(frozen=True)
+class TemplateSpec:
+    """The frames in which the words of a pair are fed too: `source[i]` and `target[i]` belong together."""
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    averaged: bool = False  # a word's vectors over its frames become one; else each template has figures of its own
+
+    @property
+    def carry_claims(self) -> bool:
+        """Whether the user put a frame first. With WORD first, claims rest on the words alone, as without templates."""
+        return self.source[0] != WORD
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What stands after a pooling's name in tables, "no-bos@2": the template's number, or that it is the mean of all."""
+        return ("@mean",) if self.averaged else tuple(f"@{number}" for number in self.numbers)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The templates that are read beside the words by themselves, counted from 1; the mean is over all."""
+        both = enumerate(zip(self.source, self.target, strict=True), 1)
+        return tuple(number for number, sides in both if self.averaged or sides != (WORD, WORD))
+
+    @property
+    def first(self) -> TemplateSpec:
+        """What the first of `names` needs."""
+        return self if self.averaged else TemplateSpec(self.source[:1], self.target[:1])
 
 
 @dataclass(frozen=True)
@@ -110,6 +145,7 @@ class ScanSpec:
     best_at_most: int | None = None
     csls_k: int = 10
     bootstrap: int = 1000
+    templates: TemplateSpec | None = added(None)
 
 
 @dataclass(frozen=True)
@@ -181,6 +217,7 @@ class TrainSpec:
     pooling: str = "no-bos"
     positives: str = added("translation")  # or "own-word"
     anchor: AnchorSpec | None = added(None)
+    templates: bool = added(False)  # words are fed in the frames of each pair's TemplateSpec, drawn for each step
     train_on: tuple[str, ...] = added(())  # the pairs of a joint training, in the config's order; none: the run's own
     mix: str = added("by-size")  # or "even": how their batches are mixed
     negatives: str = added("own-list")  # or "across": batches of one list, or of all
@@ -264,6 +301,18 @@ class MeasureSpec:
     projected_pairs: int = 80
     csls_k: int = 10
     select_maps: tuple[str, ...] = added(())  # fitted to each subject's vectors of the select pairs; the best by cross-validation
+    templates: TemplateSpec | None = added(None)
+
+
+@dataclass(frozen=True)
+class AcrossSpec:
+    """What is measured of every subject on any list: where claims are made, and nowhere else."""
+
+    on: tuple[str, ...]  # pairs whose lists are measured
+    hidden_state: str | int = "output"
+    pooling: str = "no-bos"
+    merge: bool = False
+    csls_k: int = 10
 
 
 @dataclass(frozen=True)

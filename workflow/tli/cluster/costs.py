@@ -39,16 +39,21 @@ from tli.cluster.work import (
     TOKENS,
     Work,
     answers,
+    asked_across,
     depth,
+    fed_tokens,
+    frame_tokens,
+    is_of_sentences,
     pairs,
     steps,
     text_tokens,
     trained_pairs,
     translation,
+    ways_of_feeding,
 )
 from tli.experiment import Experiment
 from tli.experiment.job import Job
-from tli.experiment.settings import maps_spec
+from tli.experiment.settings import maps_spec, template_spec, training_templates
 from tli.probes.maps import candidate_states, work_of
 from tli.specs import ALL_LINEAR, TrainSpec
 from tli.training.grouping import Shape, StepCost, cost_of
@@ -64,6 +69,9 @@ SHARD = 5e9  # bytes of a checkpoint's file, which passes through main memory on
 CARD_GB = 80.0  # of a card that nobody named, as cards are sold (2^30 bytes)
 PASS, ROW = 8192, 64  # tokens of a pass on a card; of a row
 STATES = 4e9  # bytes of hidden states that a streamed model's job asks for: with more subjects its files are read again
+ACROSS_ROW = 300  # bytes in main memory of a word of a run on a list
+OF_A_LIST = 0.02  # seconds that a list's figures take beside what grows with it
+SPELT, SPELLING = 4_000_000, 1e-6  # comparisons of two forms' spelling: at most, and seconds
 REQUEST = 5e-4  # seconds that the harness takes for an answer beside the model: cutting it up, putting it in order
 
 
@@ -80,6 +88,7 @@ OF_OTHERS = {  # what the stages without a model ask for
     "fetch": Asked(0, 1000, 60),
     "lexicon": Asked(0, 2000, 10),
     "folds": Asked(0, 2000, 10),
+    "lists": Asked(0, 2000, 10),
     "statistics": Asked(0, 4000, 30),
     "report": Asked(0, 4000, 20),
 }
@@ -225,11 +234,11 @@ class Cost:
             texts = SHIPPED * LONGEST_SENTENCE / 2 * known.vocabulary * (itemsize + 8)
             tasks = self.experiment.config.transfer.batch_size * LONGEST_ITEM * known.vocabulary * (itemsize + 8)
             return 0 if self.streams else max(texts, tasks if stage == "transfer" and self.experiment.config.transfer.tasks else 0)
-        tokens = min(self._pass, max(ROW, 2 * NEW_TOKENS * self._pairs))
+        tokens = min(self._pass, max(ROW, *self._fed))
         states = known.layers + 1 if stage == "scan" else 2
         held = tokens * (3 * known.widest * itemsize + 8 * known.hidden_size)
         if self.streams:
-            return held + min(self.work.runs * self._states, STATES)
+            return held + min(self.work.runs * max(self._states), STATES)
         return held + tokens * states * known.hidden_size * itemsize
 
     @property
@@ -238,9 +247,19 @@ class Cost:
         return PASS if self.on_card else min(PASS, max(256, 2**25 / (self.size.widest * BYTES[self.dtype])))
 
     @property
-    def _states(self) -> float:
-        """Bytes of the hidden states of all words, at one depth."""
-        return 2 * NEW_TOKENS * self._pairs * self.size.hidden_size * BYTES[self.dtype]
+    def _fed(self) -> tuple[float, float]:
+        """Tokens of the job's list: of its words by themselves, and in templates."""
+        return max((fed_tokens(self.experiment, name) for name in self._lists), default=(0.0, 0.0))
+
+    @property
+    def _ways(self) -> int:
+        """How many figures the list has at a hidden state and pooling."""
+        return max((ways_of_feeding(self.experiment, name) for name in self._lists), default=1)
+
+    @property
+    def _states(self) -> list[float]:
+        """Bytes of the hidden states of all words at one depth: of those by themselves, then in templates. Each is read by itself."""
+        return [tokens * self.size.hidden_size * BYTES[self.dtype] for tokens in self._fed]
 
     @property
     def _vectors(self) -> float:
@@ -248,10 +267,15 @@ class Cost:
         config, known, stage = self.experiment.config, self.size, self.work.stage
         words, itemsize = 2 * self._pairs, BYTES[self.dtype]
         if stage == "scan":
-            return 2.5 * words * (known.layers + 1) * len(config.pooling.scan) * known.hidden_size * 4
+            vectors = words * (known.layers + 1) * len(config.pooling.scan) * known.hidden_size * 4
+            return (2.5 + 2 * self._read_in_templates) * vectors
         if stage == "evaluate":
             vectors = words * len(config.evaluation.hidden_states) * len(config.pooling.evaluate) * known.hidden_size * 4
+            vectors *= 1 + self._read_in_templates
             return vectors * (1.5 + (self.work.runs if self.streams else 1))  # subjects of a streamed model ride through it together
+        if stage == "across":
+            judged = self._judged * sum(asked for asked, _ in self._columns)
+            return words * known.hidden_size * 4 * (1.5 + (self.work.runs if self.streams else 1)) + judged * ACROSS_ROW
         if stage == "transfer":
             return 2 * self._measured_text * known.hidden_size * itemsize
         if self._anchor:
@@ -291,9 +315,25 @@ class Cost:
 
     @cached_property
     def _pairs(self) -> int:
-        """Pairs of the job's list, of the longest one for a job of no list."""
-        names = [self.work.pair] if self.work.pair else list(self.experiment.config.pairs)
-        return max((pairs(self.experiment, name) for name in names), default=0)
+        """Pairs of the job's list, of the longest one for a job of no list; of all lists that it measures, those that compete."""
+        if self.work.stage == "across":
+            return sum(competing for _, competing in self._columns)
+        return max((pairs(self.experiment, name) for name in self._lists), default=0)
+
+    @property
+    def _lists(self) -> list[str]:
+        return [self.work.pair] if self.work.pair else list(self.experiment.config.pairs)
+
+    @property
+    def _read_in_templates(self) -> int:
+        """Templates in which the words are read, averaged or not."""
+        found = (template_spec(self.experiment.config, name) for name in self._lists)
+        return max((len(made.numbers) for made in found if made), default=0)
+
+    @cached_property
+    def _columns(self) -> list[tuple[int, int]]:
+        """Of each list of `evaluation.on` the pairs that are asked, and those that compete."""
+        return [asked_across(self.experiment, pair) for pair in self.experiment.lists_measured]
 
     @property
     def _languages(self) -> list[str]:
@@ -339,6 +379,7 @@ class Cost:
                 "scan": self._scan,
                 "train": self._train,
                 "evaluate": self._evaluate,
+                "across": self._across,
                 "transfer": self._transfer,
             }[self.work.stage]()
         )
@@ -370,16 +411,16 @@ class Cost:
 
     def _words(self, subjects: int) -> float:
         """Push the words of a list through the model, for each of so many subjects."""
-        known, tokens = self.size, 2 * NEW_TOKENS * self._pairs
-        once = self.machine.forward(known.multiplied(), known.layers, tokens, self._pass)
+        known = self.size
+        once = sum(self.machine.forward(known.multiplied(), known.layers, tokens, self._pass) for tokens in self._fed if tokens)
         if not self.streams:
             return subjects * once
-        readings = ceil(subjects * self._states / STATES)
+        readings = sum(ceil(subjects * states / STATES) for states in self._states)
         return subjects * once + readings * sum(known.blocks) * BYTES[self.section.dtype] / READING
 
     def _scan(self) -> float:
         config, known = self.experiment.config, self.size
-        figures = (known.layers + 1) * len(config.pooling.scan) * figures_seconds(self._pairs, known.hidden_size)
+        figures = self._ways * (known.layers + 1) * len(config.pooling.scan) * figures_seconds(self._pairs, known.hidden_size)
         return self._words(1) + figures + self._maps()
 
     def _maps(self) -> float:
@@ -397,12 +438,30 @@ class Cost:
     def _evaluate(self) -> float:
         """Adapters and trained weights in turn; the model as it came is embedded once and judged for each seed and fold."""
         config, known, work = self.experiment.config, self.size, self.work
-        folds, deals = config.split.folds, len(self.experiment.judged)
+        folds = config.split.folds
         of_state = figures_seconds(self._pairs / (max(1, folds)), known.hidden_size)
-        states = len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
-        judged = work.runs - work.baselines + work.baselines * deals
+        states = self._ways * len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
         swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
-        return self._words(work.runs) + judged * (1 + states * of_state) + swapped
+        return self._words(work.runs) + self._judged * (1 + states * of_state) + swapped
+
+    @property
+    def _judged(self) -> int:
+        """Runs, and the model as it came once for each seed and fold."""
+        work = self.work
+        return work.runs - work.baselines + work.baselines * len(self.experiment.judged)
+
+    def _across(self) -> float:
+        """The forms of all lists once for each adapter, the figures of each list; how its forms are spelt, once."""
+        known, work = self.size, self.work
+        figures = sum(figures_seconds(competing, known.hidden_size) + OF_A_LIST for _, competing in self._columns)
+        words = [
+            one
+            for name, (_, one) in zip(self.experiment.lists_measured, self._columns, strict=True)
+            if not is_of_sentences(self.experiment, name)
+        ]
+        spelling = sum(min(SPELT, competing**2) * SPELLING for competing in words)
+        swapped = work.trained_whole * known.below() * BYTES[self.section.dtype] / READING
+        return self._words(work.runs) + self._judged * (1 + figures) + spelling + swapped
 
     def _transfer(self) -> float:
         """Of each subject: the tasks' answers, words translated by prompt, running text and the shipped sentences, through the whole model."""
@@ -421,7 +480,10 @@ class Cost:
     @property
     def _step_tokens(self) -> float:
         """Of a step: both sides of the batch, all forms twice where a word is pulled to itself, and the anchor's text."""
-        words = 2 * self.spec.batch_size * TOKENS * (2 if self.spec.pulls_own_word else 1)
+        lists = self.experiment.arms[self.work.arm].lists(self.work.pair)
+        made = training_templates(self.experiment.config, self.spec, lists).values()
+        frames = max((sum(map(frame_tokens, (*one.source, *one.target))) / len(one.source) for one in made), default=0.0)
+        words = self.spec.batch_size * (2 * TOKENS + frames) * (2 if self.spec.pulls_own_word else 1)
         return words + self._anchor_tokens
 
     @property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tli.cluster.machines import full_training_bytes
 from tli.cluster.sizes import BYTES, size
-from tli.cluster.work import SENTENCE_TOKENS, Work, depth, items, pairs, text_tokens
+from tli.cluster.work import SENTENCE_TOKENS, Work, asked_across, depth, items, pairs, text_tokens, ways_of_feeding
 from tli.experiment import Experiment
 
 
@@ -19,7 +19,9 @@ def disk_mb(experiment: Experiment, work: Work, rank: str = "") -> float:
         return 2 * (0.1 + known.adapter(spec.target_modules, blocks, int(rank)) * 4 / 1e6)
     if work.stage == "evaluate":
         states = len(config.evaluation.hidden_states) * len(config.pooling.evaluate)
-        return 2 * (0.05 + pairs(experiment, work.pair) * states * 60 / 1e6)
+        return 2 * (0.05 + pairs(experiment, work.pair) * states * ways_of_feeding(experiment, work.pair) * 60 / 1e6)
+    if work.stage == "across":
+        return 2 * sum(0.02 + asked_across(experiment, pair)[0] * 65 / 1e6 for pair in experiment.lists_measured)
     if work.stage == "transfer":
         sentences = text_tokens(experiment, work.pair.split("-"), 2 / 3) / SENTENCE_TOKENS
         translate = config.transfer.translate

@@ -102,7 +102,7 @@ def _changes(cost: Cost) -> Iterator[tuple[str, Cost]]:
         yield "anchor.metric: drift", replace(cost, given=replace(cost.spec, anchor=replace(cost.spec.anchor, metric="drift")))
     if section.quantization == "none" and not work.is_full:
         yield "quantization: nf4", _with_model(cost, quantization="nf4")
-    if section.stream == "never" and work.stage in ("scan", "evaluate"):
+    if section.stream == "never" and work.stage in ("scan", "evaluate", "across"):
         yield "stream: auto", _with_model(cost, stream="auto")
     if work.stage == "transfer" and cost.experiment.config.transfer.batch_size > 1:
         config = cost.experiment.config

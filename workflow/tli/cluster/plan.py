@@ -34,12 +34,17 @@ def plan(experiment: Experiment, card_gb: float = CARD_GB) -> pd.DataFrame:
     rows = [
         _fetching(experiment),
         _other("lexicon", len(config.pairs)),
+        _other("lists", int(len(config.pairs) > 1)),
         _other("folds", int(experiment.has_folds)),
         staged["check"] | {"disk_gb": kept + 0.001 * len(config.models)},
         staged["scan"],
         *([staged["tune"] | _disk_of_tuning(experiment, work["tune"])] if "tune" in staged else []),
         staged["train"] | _disk_of_training(experiment),
-        *(staged[stage] | {"disk_gb": _disk_of(experiment, work[stage])} for stage in ("evaluate", "transfer") if stage in staged),
+        *(
+            staged[stage] | {"disk_gb": _disk_of(experiment, work[stage])}
+            for stage in ("evaluate", "across", "transfer")
+            if stage in staged
+        ),
         _other("statistics", 1),
         _other("report", 1),
     ]

@@ -10,9 +10,11 @@ from pathlib import Path
 
 from tli.cluster.sizes import size
 from tli.experiment import Experiment
-from tli.experiment.job import EvaluateJob, Job, TrainJob, TransferJob, TuneJob
-from tli.experiment.settings import lexicon_spec
+from tli.experiment.job import AcrossJob, EvaluateJob, Job, TrainJob, TransferJob, TuneJob
+from tli.experiment.settings import lexicon_spec, template_spec
+from tli.lexicon.formats import FORMATS, units_of
 from tli.probes.task_items import HUB, find_file
+from tli.specs import WORD
 
 TOKENS, NEW_TOKENS = 5, 3  # of a word, with BOS; where BOS and equal beginnings are computed once
 SENTENCES, SENTENCE_TOKENS, BYTES_A_TOKEN = 1000, 30, 3  # of running text that is not here; of a sentence; of UTF-8 a token
@@ -49,13 +51,13 @@ class Work:
         if isinstance(job, TuneJob):
             runs = len(job.asked.trials) * len(job.asked.seeds)
             return Work("tune", job.model, job.pair, job.layer, job.arm, job.spec.is_full, runs, job.rank)
-        if isinstance(job, EvaluateJob | TransferJob):
+        if isinstance(job, EvaluateJob | TransferJob | AcrossJob):
             part = job.content
             whole = sum(run.is_full for run in part.runs)
             return Work(
                 job.stage,
                 job.model,
-                job.pair,
+                "" if isinstance(job, AcrossJob) else job.pair,
                 is_full=part.is_unquantised,
                 runs=len(part),
                 baselines=len(part.baselines),
@@ -100,6 +102,9 @@ def works(experiment: Experiment) -> dict[str, list[Work]]:
         "train": training,
         "evaluate": _measured(experiment, "evaluate"),
     }
+    places = [(model, part) for model in config.models for part in experiment.across_parts(model)]
+    if places:
+        found["across"] = [Work.of(Job.of(experiment, "across", model=model, part=part)) for model, part in places]
     return found | ({"transfer": _measured(experiment, "transfer")} if experiment.has_transfer else {})
 
 
@@ -115,8 +120,38 @@ def _measured(experiment: Experiment, stage: str) -> list[Work]:
 
 def pairs(experiment: Experiment, pair: str) -> int:
     """Pairs of a lexicon, at most: its lines where the file is on disk, else the sizes asked for, else 1,500."""
-    split = lexicon_spec(experiment.config, pair).split
-    return sum(split.sizes.values()) if split.sizes else sum(map(_lines, experiment.lists(pair)))
+    spec = lexicon_spec(experiment.config, pair)
+    split = spec.split
+    return sum(split.sizes.values()) if split.sizes else sum(map(_lines, experiment.lists(pair))) // FORMATS[spec.format].files
+
+
+def is_of_sentences(experiment: Experiment, pair: str) -> bool:
+    """Whether a row of a list is a sentence, not a word."""
+    return bool(pair) and units_of(lexicon_spec(experiment.config, pair)) == "sentences"
+
+
+def form_tokens(experiment: Experiment, pair: str) -> int:
+    """Tokens of a form of a list, about."""
+    return SENTENCE_TOKENS if is_of_sentences(experiment, pair) else NEW_TOKENS
+
+
+def fed_tokens(experiment: Experiment, pair: str) -> tuple[float, float]:
+    """Tokens of a list that is fed once: every pair by itself, and in all of its templates, whose frames are read with each word."""
+    made, every = template_spec(experiment.config, pair), pairs(experiment, pair)
+    frames = [(made.source[number - 1], made.target[number - 1]) for number in made.numbers] if made else []
+    one = form_tokens(experiment, pair)
+    return 2 * one * every, every * sum(2 * one + sum(map(frame_tokens, sides)) for sides in frames)
+
+
+def frame_tokens(template: str) -> float:
+    """Tokens of a template beside the word's."""
+    return len(template.replace(WORD, "").encode()) / BYTES_A_TOKEN
+
+
+def ways_of_feeding(experiment: Experiment, pair: str) -> int:
+    """How many figures a list has at a hidden state and pooling: by itself, and in each template or averaged over them."""
+    made = template_spec(experiment.config, pair)
+    return 1 + (len(made.names) if made else 0)
 
 
 @cache
@@ -135,6 +170,16 @@ def trained_pairs(experiment: Experiment, pair: str) -> int:
     if split.folds > 1:
         return ceil((every - of.get("select", 0)) * (1 - 1 / split.folds))
     return ceil(of.get("train", 0))
+
+
+def asked_across(experiment: Experiment, pair: str) -> tuple[int, int]:
+    """Pairs of a list that adapters of any pair are asked, and those whose forms compete: what no run of the list learns from."""
+    split, every = lexicon_spec(experiment.config, pair).split, pairs(experiment, pair)
+    if pair not in experiment.trained_pairs:
+        return every, every
+    of: Mapping[str, float] = split.sizes or {name: share * every for name, share in split.shares.items()}
+    heldout = (every - of.get("select", 0)) / split.folds if split.folds > 1 else of.get("heldout", 0)
+    return ceil(heldout), ceil(heldout + of.get("select", 0))
 
 
 def steps(experiment: Experiment, arm: str, pair: str) -> int:

@@ -10,12 +10,14 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator, model_validator
 
-from tli.config.places import KeyProblem, nearest
+from tli.config.places import Key, KeyProblem, nearest
+from tli.config.templates import assert_template, assert_templates_fit
 
 SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
 ALPHA_RULE = r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$"
 CHECKSUM = r"^([0-9a-f]{64})?$"
 NOT_EMPTY = r"\S"
+OWN, ALL = "own", "all"  # of evaluation.on, beside names of pairs
 PATTERNS = {  # a pattern in words, for messages; those of names have words of their own
     ALPHA_RULE: "a rule of the rank (2r, r)",
     CHECKSUM: "a checksum of 64 hexadecimal digits",
@@ -140,7 +142,7 @@ class Pair(Section):
         "started; or an https address, which a rule of its own fetches.",
         examples=["resources/lexicons/swh-eng.tsv"],
     )
-    format: Literal["tsv", "csv", "json", "muse", "gatitos", "freedict-tei", "cldf", "cldr"] = Field(
+    format: Literal["tsv", "csv", "json", "muse", "gatitos", "freedict-tei", "cldf", "cldr", "moses", "flores"] = Field(
         "tsv",
         description="How the file is written; resources/README.md shows each. A file called `.csv` is `csv` where nothing is said.",
         examples=["gatitos"],
@@ -168,8 +170,20 @@ class Pair(Section):
         "or merged; repeated rows stay and are reported), as a replication needs it. `merge` then changes nothing.",
         examples=["verbatim"],
     )
+    units: Literal["words", "sentences"] | None = Field(
+        None,
+        description="What a row is. Of `sentences` cleaning takes nothing apart and nothing off: commas, slashes, brackets and quotes stay; rows "
+        "may repeat, further translations of one sentence are alternatives. Left out: sentences for `moses` and `flores`, else words.",
+        examples=["sentences"],
+    )
     sha256: str | list[str] | None = Field(
         None, description="Checksum of each address's file, needed for an address.", examples=["<64 hexadecimal digits>"]
+    )
+    train: bool = Field(
+        True,
+        description="`false`: a list that nobody trains on and adapters of other pairs are measured on (`evaluation.on`). It is prepared and "
+        "audited; it has no runs, no scan and no splits: every row is held out but those with a form that another list trains.",
+        examples=[False],
     )
 
     @model_validator(mode="before")
@@ -189,6 +203,13 @@ class Pair(Section):
         return self
 
     split: Split | None = Field(None, description="Another split for this pair than the general one.")
+    family: str = Field(
+        "",
+        max_length=40,
+        description="The family of languages, for people: where pairs name one, the cross-pair matrix is ordered by it and its sentences "
+        "count within and between families. It changes no figure.",
+        examples=["Bantu"],
+    )
 
 
 class PoolingChoice(Section):
@@ -202,6 +223,27 @@ class PoolingChoice(Section):
     )
     train: Pooling = Field("no-bos", description="Pooling of the training loss.")
     evaluate: list[Pooling] = Field(["no-bos"], min_length=1, description="Poolings of the evaluation; the first carries the claims.")
+    templates: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Annotated[list[str], Field(min_length=1)]] = Field(
+        {},
+        description="Neutral frames by language, equally many in each: scan and evaluation feed every word in them too, and pool over the "
+        "word's own tokens. `{word}` alone is what is measured anyway. Template 2 of one language belongs to template 2 of the other. A "
+        "causal model sees only what stands before the word. With `{word}` first, claims rest on the words alone and the frames stand beside "
+        "them; with a frame first they rest on that.",
+        examples=[{"swh": ["{word}", "Neno {word} lina maana"], "eng": ["{word}", "The word {word} means"]}],
+    )
+    over_templates: Literal["separate", "averaged"] = Field(
+        "separate",
+        description="`separate`: each template has figures of its own, as pooling `no-bos@2`; `averaged`: a word's vectors over all its "
+        "templates become one (`no-bos@mean`), on which the claims rest where a frame stands first.",
+    )
+
+    @field_validator("templates", mode="before")
+    @classmethod
+    def _hold_the_word(cls, templates: Any) -> Any:
+        for language, texts in templates.items() if isinstance(templates, dict) else ():
+            for place, text in enumerate(texts if isinstance(texts, list) else ()):
+                assert_template((language, place), text)
+        return templates
 
 
 class Scan(Section):
@@ -328,6 +370,12 @@ class Training(Section):
     )
     select: Selection | None = Field(None, description="Train on some of the pairs only, chosen by a strategy.")
     anchor: Anchor | None = Field(None, description="Hold the model to its own running text (the third that is kept apart).")
+    templates: bool = Field(
+        False,
+        description="Feed the words of each batch in `pooling.templates`: for every step the seed draws one template for all anchors and one "
+        "for all positives, so that a frame never tells which translation is right.",
+        examples=[True],
+    )
     tune: Tune | None = Field(
         None,
         description="Fair tuning: choose learning rate, epochs or the anchor's weight by the primary endpoint on the select split, for each "
@@ -416,6 +464,25 @@ class Evaluation(Section):
         if states[0] == "loss-layer":
             raise ValueError("claims rest on the first one, which must be the same for all runs; put `output` or a number first")
         return states
+
+    on: list[str] = Field(
+        ["own"],
+        description="Lists that every adapter is measured on, and the model as it came: `own`, the list of its pair; names of pairs; or `all`. "
+        "For each name the stage `across` ranks held-out words, at the first of `hidden_states` and of `pooling.evaluate`, among the forms "
+        "that no list of the experiment trains, so that all adapters measured there can be compared. What `own` gives is the same either way.",
+        examples=["all", ["lug-eng"]],
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _on_is_a_key(cls, values: Any) -> Any:
+        """YAML reads a bare `on` as true."""
+        return {"on" if name is True else name: value for name, value in values.items()} if isinstance(values, dict) else values
+
+    @field_validator("on", mode="before")
+    @classmethod
+    def _one_name_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
 
     projected_pairs: Annotated[int, Field(ge=0)] = Field(
         80, description="How many pairs the t-SNE and PCA maps show, held-out ones first; 0 leaves the maps out."
@@ -582,9 +649,10 @@ class Config(Section):
     models: dict[Annotated[str, Field(pattern=SLUG)], Model] = Field(
         min_length=1, description="The models, by a short name for paths.", examples=[{"my-llama": {"source": "path/to/model"}}]
     )
-    pairs: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")], Pair] = Field(
+    pairs: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+(\.[a-z0-9]+)?$")], Pair] = Field(
         min_length=1,
-        description="The language pairs, each by `<source>-<target>`.",
+        description="The language pairs, each by `<source>-<target>`. A further list of a pair that nobody trains on (`train: false`), such as one of "
+        "sentences, has a name after a dot: `swh-eng.flores`.",
         examples=[{"swh-eng": {"lexicon": "data/swh-eng.tsv"}}],
     )
     arms: dict[Annotated[str, Field(pattern=SLUG)], Arm] = Field(
@@ -650,14 +718,50 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _lists_to_measure_on(self) -> Self:
+        for number, name in enumerate(self.evaluation.on):
+            if name not in (OWN, ALL, *self.pairs):
+                raise KeyProblem(
+                    ("evaluation", "on", number), f"names {name!r}, which is no pair here; {nearest(name, [OWN, ALL, *self.pairs])}"
+                )
+        for name, pair in self.pairs.items():
+            if pair.train and "." in name:
+                raise KeyProblem(
+                    ("pairs", name),
+                    "a name after a dot is for a list that nobody trains on: add `train: false`, or give the pair's own list all the files",
+                )
+            if not pair.train and pair.split is not None:
+                raise KeyProblem(
+                    ("pairs", name, "split"), "nobody trains on this list (train: false), so all of it is held out; take `split` out"
+                )
+            if not pair.train and self.arms and not {ALL, name} & set(self.evaluation.on):
+                raise KeyProblem(
+                    ("pairs", name, "train"),
+                    f"is false, and no adapter is measured on this list: name it (`evaluation.on: [{name}]`, or `all`), or take the pair out",
+                )
+        if not any(pair.train for pair in self.pairs.values()):
+            raise KeyProblem(("pairs",), "every pair has `train: false`, so there is nothing to scan or to train on; leave it out of one")
+        return self
+
+    @model_validator(mode="after")
     def _anchors_have_text(self) -> Self:
         sections: dict[tuple[str, ...], Training | Arm] = {("training",): self.training}
         for place, section in (sections | {("arms", name): arm for name, arm in self.arms.items()}).items():
             if section.anchor is None:
                 continue
-            for language in section.anchor.text or sorted({language for pair in self.pairs for language in pair.split("-")}):
+            for language in section.anchor.text or sorted(
+                {language for name, pair in self.pairs.items() if pair.train for language in name.split("-")}
+            ):
                 if language not in self.text:
                     raise KeyProblem((*place, "anchor"), f"there is no running text in {language!r}; name a file under text.{language}")
+        return self
+
+    @model_validator(mode="after")
+    def _templates_fit(self) -> Self:
+        trained_in: list[Key] = [("training",)] if self.training.templates else []
+        trained_in += [("arms", name) for name, arm in self.arms.items() if arm.templates]
+        spaced = next((name for name, model in self.models.items() if model.word_form == "leading-space"), None)
+        assert_templates_fit(self.pooling.templates, self.pairs, trained_in, spaced)
         return self
 
     @model_validator(mode="after")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from tli.config.arms import ResolvedArm, expand_arms
 from tli.config.keys import Config
+from tli.specs import WORD
 
 # What the paper trained with; another of these makes another experiment. Model, lists, ranks and seeds are the user's.
 PAPER = {
@@ -32,6 +33,8 @@ def protocol(config: Config) -> str:
     arms = [arm for arm in expand_arms(config).values() if arm.training.epochs > 0]
     poolings = (config.pooling.scan[0], config.pooling.train, config.pooling.evaluate[0])
     first = config.evaluation.hidden_states[0]
+    if _claims_in_frames(config):
+        return "custom"
     if all(map(_is_the_papers, arms)) and _reads_as_the_paper(config) and config.split.leaks == "report" and config.evaluation.merge:
         if poolings == ("with-bos", "with-bos", "with-bos") and first == "output":
             return "paper-text"
@@ -45,6 +48,11 @@ def protocol(config: Config) -> str:
     return "custom"
 
 
+def _claims_in_frames(config: Config) -> bool:
+    """Whether a frame stands first among the templates, and so carries the claims."""
+    return any(texts[0] != WORD for texts in config.pooling.templates.values())
+
+
 def _reads_as_the_paper(config: Config) -> bool:
     """Every list's strings byte for byte, and words fed as they stand there."""
     verbatim = all(pair.clean == "verbatim" for pair in config.pairs.values())
@@ -53,4 +61,10 @@ def _reads_as_the_paper(config: Config) -> bool:
 
 def _is_the_papers(arm: ResolvedArm) -> bool:
     same = all(getattr(arm.training, key) == value for key, value in PAPER.items())
-    return same and arm.tune is None and arm.loss_layers == ("2",) and set(arm.training.target_modules) == MODULES
+    return (
+        same
+        and not arm.training.templates
+        and arm.tune is None
+        and arm.loss_layers == ("2",)
+        and set(arm.training.target_modules) == MODULES
+    )

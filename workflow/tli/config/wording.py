@@ -43,7 +43,7 @@ def _problem(error: dict) -> Problem:
         return Problem(key, f"unknown name; {nearest(str(key[-1]), options)}")
     if is_name:
         what = (
-            "the name of a pair, in lower-case letters and digits, is like swh-eng"
+            "the name of a pair, in lower-case letters and digits, is like swh-eng (or swh-eng.flores)"
             if key[0] == "pairs"
             else ("the name becomes part of paths; use lower-case letters, digits and '-'")
         )

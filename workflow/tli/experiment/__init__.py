@@ -11,7 +11,8 @@ import pandas as pd
 
 from tli.config import Config
 from tli.config.arms import ResolvedArm, expand_arms
-from tli.experiment.grid import BASELINE, GridRun, expand, folds_of, table_of
+from tli.config.keys import ALL
+from tli.experiment.grid import BASELINE, GridRun, expand, folds_of, table_of, trained_pairs
 from tli.experiment.layout import Layout
 from tli.experiment.settings import maps_inside, model_spec, text_specs
 from tli.lexicon import before
@@ -78,7 +79,30 @@ class Experiment:
 
     @property
     def model_pairs(self) -> list[tuple[str, str]]:
-        return [(model, pair) for model in self.config.models for pair in self.config.pairs]
+        """Every model and pair that is trained on: what is scanned and measured pair by pair."""
+        return [(model, pair) for model in self.config.models for pair in self.trained_pairs]
+
+    @property
+    def trained_pairs(self) -> list[str]:
+        """Pairs that are trained on; on the others adapters are measured, and nothing else."""
+        return trained_pairs(self.config)
+
+    @property
+    def lists_measured(self) -> list[str]:
+        """Pairs on whose lists every adapter is measured (stage across), in the config's order; none where each keeps to its own."""
+        asked = self.config.evaluation.on
+        return [pair for pair in self.config.pairs if ALL in asked or pair in asked]
+
+    @property
+    def measures_across(self) -> bool:
+        """Whether there is anything for the stage across to do."""
+        return bool(self.arms and self.lists_measured)
+
+    @property
+    def matrices(self) -> list[tuple[str, str]]:
+        """Every model and arm of which a cross-pair matrix is drawn."""
+        arms = [arm.name for arm in self.arms.values() if not arm.is_control] if self.measures_across else []
+        return [(model, arm) for model in self.config.models for arm in arms]
 
     @cached_property
     def cells(self) -> list[GridRun]:
@@ -117,6 +141,10 @@ class Experiment:
         """The lexicon's files or addresses, a list also where there is one."""
         lexicon = self.config.pairs[pair].lexicon
         return [lexicon] if isinstance(lexicon, str) else list(lexicon)
+
+    def entries(self, pair: str) -> list[str]:
+        """Where the lexicon's files lie, fetched ones too; or names that are no files (a CLDR locale)."""
+        return [self.layout.fetched_list(pair, i) if is_address(entry) else entry for i, entry in enumerate(self.lists(pair))]
 
     def texts(self, languages: Sequence[str]) -> dict[str, tuple[TextSpec, str]]:
         """Running text of these languages, as far as there is any, and the file where it lies or is fetched to."""
@@ -206,9 +234,32 @@ class Experiment:
         parts += [Part(run.run.replace("/", "."), (run,)) for run in runs if run.is_full]
         return {part.name: part for part in parts}
 
+    @cached_property
+    def _across(self) -> dict[str, dict[str, Part]]:
+        return {
+            model: _parts_across([run for run in self.runs if run.model == model], self.config.jobs.adapters_per_job)
+            for model in self.config.models
+        }
+
+    def across_parts(self, model: str) -> dict[str, Part]:
+        """How the measuring of a model's runs on the lists of `evaluation.on` is cut into jobs: as `parts`, over all pairs."""
+        return self._across[model] if self.measures_across else {}
+
     def projected_runs(self, model: str, pair: str) -> list[str]:
         """Runs whose words are drawn by t-SNE and PCA: the first of every cell that is no control."""
         return [run.run for run in self.cells if (run.model, run.pair) == (model, pair) and not run.control]
+
+
+def _parts_across(runs: list[GridRun], size: int) -> dict[str, Part]:
+    adapters = [run for run in runs if not run.is_full]
+    firsts = range(0, max(len(adapters), 1), size)
+    parts = [
+        Part(f"part-{number}", tuple(adapters[first : first + size]), (BASELINE,) if number == 1 else ())
+        for number, first in enumerate(firsts, 1)
+    ]
+    parts += [Part(name, (), (name,)) for name in sorted({run.baseline for run in runs} - {BASELINE})]
+    parts += [Part(f"{run.pair}.{run.run.replace('/', '.')}", (run,)) for run in runs if run.is_full]
+    return {part.name: part for part in parts}
 
 
 def is_address(entry: str) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from tli.config.arms import ResolvedArm
 from tli.config.places import Problem, refusal
 from tli.experiment import Experiment
+from tli.experiment.listed import compared
 from tli.facts import FEW_SEEDS, FEWEST_QUERIES
 
 Sizes = Mapping[str, int]  # split -> pairs, of one list
@@ -34,6 +35,13 @@ def few_seeds(count: int) -> str:
 def few_heldout(pairs: int) -> str:
     """The doubt in words; "" for enough."""
     return f"Only {pairs} held-out pairs: below {FEWEST_QUERIES} the test is underpowered." if pairs < FEWEST_QUERIES else ""
+
+
+def few_across(words: int) -> str:
+    """The doubt in words; "" for enough."""
+    if words >= FEWEST_QUERIES:
+        return ""
+    return f"Adapters of all pairs are measured here on only {words} words that no list trains: below {FEWEST_QUERIES} the test is underpowered."
 
 
 def few_select(pairs: int) -> str:
@@ -100,6 +108,8 @@ def _foreseen(experiment: Experiment, lists: Mapping[str, Sizes]) -> Iterator[Re
     for model in without_revision(experiment):
         source = experiment.config.models[model].source
         yield Remark(model, UNPINNED.format(source=source, told=", and it is refused when it starts") + ".")
+    for found in compared(experiment).itertuples():
+        yield Remark("", found.text, is_serious=found.severity == "error")
     if experiment.trains_nothing:
         return
     yield from _remarks("", few_seeds(len(experiment.config.seed_list)))
@@ -108,6 +118,10 @@ def _foreseen(experiment: Experiment, lists: Mapping[str, Sizes]) -> Iterator[Re
     yield from _remarks("", no_placebo([name for name in arms if name not in controlled]), *_twins(list(arms.values())))
     uses_best = any("best" in arm.loss_layers for arm in experiment.arms.values())
     for pair, sizes in lists.items():
+        if "across" in sizes:
+            yield from _remarks(pair, few_across(sizes["across"]))
+        if pair not in experiment.trained_pairs:
+            continue
         trained = [(arm, [lists[one]["train"] for one in arm.lists(pair) if one in lists]) for arm in arms.values() if arm.is_of(pair)]
         yield from _remarks(pair, few_heldout(sizes["heldout"]), *(_of_training(*one) for one in trained))
         if uses_best:

@@ -32,9 +32,10 @@ def foresight(experiment: Experiment) -> list[str]:
         else "of the demo, since nothing is finished here"
     )
     lines = [f"power of the whole claim, variances {source}:"]
+    lists = _Lists(experiment)
     for pair in _measured(experiment):
         try:
-            lines += [f"  {pair}: {sentence}" for sentence in _designs(experiment, pair)]
+            lines += [f"  {pair}: {sentence}" for sentence in _designs(experiment, lists, pair)]
         except TliError as error:
             lines.append(f"  {pair}: is told once its list can be read: {str(error).splitlines()[0]}")
     return lines
@@ -42,18 +43,18 @@ def foresight(experiment: Experiment) -> list[str]:
 
 def planned(experiment: Experiment) -> list[str]:
     """What the planned design will find, a sentence for each list that can be read."""
-    sentences = []
+    sentences, lists = list[str](), _Lists(experiment)
     for pair in _measured(experiment):
         with suppress(TliError):
-            sentences.append(f"{pair}: {_designs(experiment, pair)[0]}")
+            sentences.append(f"{pair}: {_designs(experiment, lists, pair)[0]}")
     return sentences
 
 
-def _designs(experiment: Experiment, pair: str) -> list[str]:
+def _designs(experiment: Experiment, lists: _Lists, pair: str) -> list[str]:
     """The planned design of a list, then others. Raises TliError for a list that cannot be read, or is still to be fetched."""
     config, earlier = experiment.config, _earlier(experiment)
     variances = power.variances_of(tables.read(earlier)) if earlier.exists() else power.Variances()
-    listed = _split(experiment, pair)
+    listed = lists.split(pair)
     folds = (config.pairs[pair].split or config.split).folds
     dealt = listed[listed["split"].isin(["train", "heldout"])]["component"].nunique()
     units = {1: listed[listed["split"] == "heldout"]["component"].nunique(), (folds if folds > 1 else OFFERED_FOLDS): dealt}
@@ -77,10 +78,27 @@ def _earlier(experiment: Experiment) -> Path:
     return Path(experiment.layout.statistics()["power"])
 
 
-def _split(experiment: Experiment, pair: str) -> pd.DataFrame:
-    """The pairs with their splits; a list that no job has split yet is split here, in memory."""
-    path = Path(experiment.layout.lexicon(pair)["pairs"])
-    if path.exists():
-        return tables.read(path, tables.PAIRS)
-    job: Any = Job.of(experiment, "lexicon", pair=pair)
-    return lexicon.prepare_union(job.lists)[pair].pairs
+class _Lists:
+    """The lists with their splits; those that no job has split yet are split here, in memory, each once."""
+
+    def __init__(self, experiment: Experiment):
+        self.experiment = experiment
+        self._union = lexicon.Union()
+        self._added: dict[str, TliError | None] = {}  # of each list that was added, why it could not be
+
+    def split(self, pair: str) -> pd.DataFrame:
+        """The pairs of a list, tables.PAIRS. Raises TliError for one that cannot be read, or is still to be fetched."""
+        path = Path(self.experiment.layout.lexicon(pair)["pairs"])
+        if path.exists():
+            return tables.read(path, tables.PAIRS)
+        job: Any = Job.of(self.experiment, "lexicon", pair=pair)
+        for name, (files, spec) in job.lists.items():
+            if name not in self._added:
+                self._added[name] = None
+                try:
+                    self._union.add(name, files, spec)
+                except TliError as error:
+                    self._added[name] = error
+            if (failed := self._added[name]) is not None:
+                raise failed
+        return self._union.prepared(pair).pairs

@@ -52,13 +52,18 @@ def folds_of(config: Config) -> list[int]:
     return list(range(1, folds + 1)) if folds > 1 else [0]
 
 
+def trained_pairs(config: Config) -> list[str]:
+    """Pairs that are trained on, in the config's order."""
+    return [name for name, pair in config.pairs.items() if pair.train]
+
+
 def expand(config: Config, arms: dict[str, ResolvedArm] | None = None) -> list[GridRun]:
     """The runs, in the order of the config; none where it has no arms."""
     arms = expand_arms(config) if arms is None else arms
     return [
         _run(config, model, pair, arm, layer, rank, seed, fold)
         for model in config.models
-        for pair in config.pairs
+        for pair in trained_pairs(config)
         for arm in arms.values()
         if arm.is_of(pair)
         for layer in arm.loss_layers

@@ -16,6 +16,8 @@ from tli.config.arms import written_at
 from tli.config.places import Problem, refusal
 from tli.errors import ConfigError, LexiconError, ModelError, TliError
 from tli.experiment import Experiment, is_address
+from tli.experiment.columns import Columns
+from tli.experiment.folds import Splits
 from tli.experiment.settings import lexicon_spec
 from tli.io.records import read_check
 from tli.io.sentences import read_sentences
@@ -38,10 +40,12 @@ def inspect(experiment: Experiment) -> dict[str, dict[str, int]]:
         problems += _model_problems(experiment, model)
     problems += _reach_problems(experiment, min((depth for depth in layers.values() if depth), default=0))
     union, sizes = lexicon.Union(), dict[str, Any]()
-    for pair in config.pairs:
+    for pair in sorted(config.pairs, key=lambda pair: not config.pairs[pair].train):  # what nobody trains on is split after all others
         found, wrong = _list(experiment, pair, union)
         problems += wrong
         sizes |= {pair: found} if found else {}
+    if len(sizes) == len(config.pairs):
+        problems += _columns(experiment, union, sizes)
     problems += _task_problems(config)
     for language, (text, path) in experiment.texts(list(config.text)).items():
         if not is_address(text.file):
@@ -172,16 +176,34 @@ def _list(experiment: Experiment, pair: str, union: lexicon.Union) -> tuple[dict
     if len(raw) > LONG_LIST:
         return {}, problems
     try:
-        split = union.add(pair, files, spec)[0]
+        split = union.add(pair, files, spec, raw)[0]
     except LexiconError as error:
         key = ((*place, "split") if section.split else ("split",)) + (("sizes",) if spec.split.sizes else ())
         return {}, [*problems, Problem(key, f"{pair}: {error}")]
     sizes = _sizes(experiment, split)
+    if not section.train:
+        return sizes, problems
     tuned = [name for name, arm in experiment.arms.items() if arm.tune]
     if tuned and not sizes["select"]:
         text = f"{pair} has no select pairs to choose by; give split.shares.select a share"
         problems.append(Problem(written_at(experiment.config, tuned[0], "tune"), text))
     return sizes, problems + _too_few(experiment, pair, sizes["train"])
+
+
+def _columns(experiment: Experiment, union: lexicon.Union, sizes: dict[str, dict[str, int]]) -> list[Problem]:
+    """Lists of `evaluation.on` on which no word is left; of the others the number is added to their sizes. With folds that is known
+    when they are dealt.
+    """
+    if not experiment.measures_across or experiment.has_folds:
+        return []
+    splits = {pair: Splits(union.prepared(pair).pairs) for pair in experiment.config.pairs}
+    columns, problems = Columns(splits, experiment.trained_pairs), []
+    for pair in experiment.lists_measured:
+        try:
+            sizes[pair]["across"] = int(columns.of(pair, -1, 0).asked.sum())
+        except LexiconError as error:
+            problems.append(Problem(("evaluation", "on"), str(error)))
+    return problems
 
 
 def _sizes(experiment: Experiment, pairs: pd.DataFrame) -> dict[str, int]:

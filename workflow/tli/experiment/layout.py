@@ -1,7 +1,7 @@
 """Where each file lies below the results folder. Paths are made here and nowhere else; names in braces make patterns for rules.
 
 lexicon/<pair>/ · check/<model>.json · scan/<model>/<pair>/ · tune/<model>/<pair>/<cell>/ · train/<model>/<pair>/<run>/ · evaluate/, transfer/<model>/<pair>/<part>/
-statistics/ · report/ · fetched/ · store/ (finished units) · provenance/ · logs/ · benchmarks/
+across/<model>/<part>/ · statistics/ · report/ · fetched/ · store/ (finished units) · provenance/ · logs/ · benchmarks/
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ STATISTICS = (
     "ladder",
     "harm",
     "translation",
+    "templates",
     "power",
     "words",
     "ranks",
@@ -51,6 +52,10 @@ class Layout:
     def lexicon(self, pair: str) -> dict[str, str]:
         """Of a pair: pairs, changes, audit, and with folds their deal (tables.FOLDS)."""
         return {name: f"{self.results}/lexicon/{pair}/{name}.tsv" for name in ("pairs", "changes", "audit", "folds")}
+
+    def lists(self) -> str:
+        """What speaks against the lists' names, held against each other."""
+        return f"{self.results}/lexicon/lists.tsv"
 
     def check(self, model: str) -> str:
         """What the check job says of a model."""
@@ -101,6 +106,12 @@ class Layout:
         files = [answer.file for answer in answers(stage).values()] + (list(TRAINED) if stage == "evaluate" else [])
         return {file.split(".")[0]: f"{self.part(stage, model, pair, part)}/{file}" for file in files}
 
+    def across(self, model: str, part: str) -> dict[str, str]:
+        """The tables of one part of a model's runs on any list: similarities, metrics."""
+        return {
+            file.split(".")[0]: f"{self.results}/across/{model}/{part}/{file}" for file in (one.file for one in answers("across").values())
+        }
+
     def translate_tasks(self, model: str, pair: str) -> str:
         """The folder of the harness's tasks in which a model was asked to translate."""
         return f"{self.results}/transfer/{model}/{pair}/tasks"
@@ -108,6 +119,10 @@ class Layout:
     def statistics(self) -> dict[str, str]:
         """The tables of the statistics."""
         return {name: f"{self.results}/statistics/{name}.tsv" for name in STATISTICS}
+
+    def matrix(self) -> str:
+        """The table of the cross-pair matrix; there where adapters were measured on the lists of `evaluation.on`."""
+        return f"{self.results}/statistics/across.tsv"
 
     def transfer_statistics(self, name: str) -> str:
         """A table of the transfer's statistics; there where tasks were scored."""
@@ -144,6 +159,8 @@ class Layout:
         parts = PurePath(path).relative_to(self.results).parts
         if parts[-1] == "folds.tsv":
             return ["folds"]
+        if parts == ("lexicon", "lists.tsv"):
+            return ["lists"]
         if parts[0] == "fetched":
             kind = {"tasks.json": ["fetch-tasks"], "text": ["fetch-text", "--language", PurePath(path).stem]}.get(parts[1])
             named = ["fetch-model", "--model", PurePath(path).stem] if len(parts) == 2 else ["fetch-list", "--pair", parts[1]]
@@ -154,6 +171,7 @@ class Layout:
             "scan": ["model", "pair"],
             "evaluate": ["model", "pair"],
             "transfer": ["model", "pair"],
+            "across": ["model"],
         }
         names |= dict.fromkeys(("tune", "train"), ["model", "pair", "arm", "layer", "rank"])
         values = [part.removesuffix(".json").removeprefix("layer-").removeprefix("rank-") for part in parts[1:]]

@@ -15,7 +15,7 @@ from tli.io.records import read_json, write_json
 from tli.model.files import identity
 from tli.statistics import registration
 
-RESULTS = ("train", "evaluate", "transfer", "statistics")  # the stages whose end is a result; a look before training is none
+RESULTS = ("train", "evaluate", "across", "transfer", "statistics")  # the stages whose end is a result; a look before training is none
 
 
 def asked(experiment: Experiment) -> dict[str, Any]:

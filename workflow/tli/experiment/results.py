@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from pandas.api.types import is_string_dtype, union_categoricals
 
 from tli.errors import TableError
 from tli.experiment.layout import Layout
@@ -16,16 +14,19 @@ from tli.io import tables
 Place = tuple[str, str, str]  # model, pair, part
 
 
-def read_measured(layout: Layout, places: Iterable[Place]) -> dict[str, pd.DataFrame]:
-    """The tables of these parts of the evaluation together: similarities, metrics, projections, runs, losses.
+def read_measured(layout: Layout, places: Iterable[Place], without: Collection[str] = ()) -> dict[str, pd.DataFrame]:
+    """The tables of these parts of the evaluation together: similarities, metrics, projections, runs, losses; not those named in `without`.
 
     Raises TableError where two parts hold the same run.
     """
     files = [layout.measured("evaluate", *place) for place in places]
     read = {}
     for name, path in (files[0] if files else {}).items():
-        parts = (tables.read(one[name]) for one in files)
-        read[name] = _stacked([_compact(part) for part in parts]) if path.endswith(".parquet") else pd.concat(parts, ignore_index=True)
+        if name in without:
+            continue
+        long = path.endswith(".parquet")
+        parts = [tables.read(one[name], compact=long) for one in files]
+        read[name] = tables.stacked(parts) if long else pd.concat(parts, ignore_index=True)
     twice = read["metrics"].duplicated(["model", "pair", "run", "seed", "fold", "split", "hidden_state", "pooling", "pool"])
     if twice.any():
         row = read["metrics"][twice].iloc[0]
@@ -36,20 +37,20 @@ def read_measured(layout: Layout, places: Iterable[Place]) -> dict[str, pd.DataF
     return read | {"runs": mark_same(runs)}
 
 
-def _compact(table: pd.DataFrame) -> pd.DataFrame:
-    """With text as categories: a name that stands in a million rows is held once."""
-    return table.astype({name: "category" for name in table.columns if is_string_dtype(table[name].dtype)})
+def read_similarities(layout: Layout, places: Iterable[Place], runs: Mapping[tuple[str, str], Collection[str]]) -> pd.DataFrame:
+    """The words' figures (tables.SIMILARITIES) of these runs, by model and pair; text as categories."""
+    parts = [
+        tables.read(layout.measured("evaluate", *place)["similarities"], compact=True, only={"run": runs[place[:2]]})
+        for place in places
+        if runs.get(place[:2])
+    ]
+    return tables.stacked(parts) if parts else pd.DataFrame(columns=tables.SIMILARITIES)
 
 
-def _stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
-    """The rows of all parts, categories joined (pd.concat would make text of them); the parts are used up."""
-    parts = [part for part in parts if len(part)] or parts[:1]  # text of no rows has no type that could be joined
-    columns = {}
-    for name in parts[0].columns:
-        values = [part.pop(name) for part in parts]
-        is_text = all(isinstance(one.dtype, pd.CategoricalDtype) for one in values)
-        columns[name] = union_categoricals(values) if is_text else np.concatenate(values)
-    return pd.DataFrame(columns)
+def read_across(layout: Layout, places: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """ACROSS of these parts (model, part) together."""
+    parts = [tables.read(layout.across(*place)["similarities"], tables.ACROSS, compact=True) for place in places]
+    return tables.stacked(parts) if parts else pd.DataFrame(columns=tables.ACROSS)
 
 
 def read_maps(layout: Layout, model_pairs: Iterable[tuple[str, str]]) -> dict[str, pd.DataFrame]:

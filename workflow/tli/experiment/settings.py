@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from tli.config import Config
 from tli.config.arms import expand_arms
 from tli.config.keys import Translate
 from tli.specs import (
+    WORD,
+    AcrossSpec,
     LexiconSpec,
     MapsSpec,
     MeasureSpec,
@@ -15,7 +18,9 @@ from tli.specs import (
     ScanSpec,
     SplitSpec,
     StatisticsSpec,
+    TemplateSpec,
     TextSpec,
+    TrainSpec,
     TransferSpec,
     TranslateSpec,
 )
@@ -46,13 +51,58 @@ def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
         merge=section.merge,
         splits=None if section.splits is None else tuple(section.splits),
         clean=section.clean,
+        units=section.units or "",
+        train=section.train,
         split=SplitSpec(**split.model_dump(exclude={"heldout_categories"}), heldout_categories=tuple(split.heldout_categories)),
     )
 
 
-def scan_spec(config: Config) -> ScanSpec:
-    """What a scan asks."""
-    return ScanSpec(**config.scan.model_dump(), poolings=tuple(config.pooling.scan))
+def template_spec(config: Config, pair: str) -> TemplateSpec | None:
+    """The frames of a pair's languages; None where its words are fed by themselves alone, and for what is no pair of the config."""
+    if not config.pooling.templates or pair not in config.pairs:
+        return None
+    made = _templates(config, pair)
+    return None if set(made.source + made.target) == {WORD} else made
+
+
+def _templates(config: Config, pair: str) -> TemplateSpec:
+    source, target = (tuple(config.pooling.templates[language]) for language in pair.split("-"))
+    return TemplateSpec(source, target, config.pooling.over_templates == "averaged")
+
+
+def training_templates(config: Config, spec: TrainSpec, lists: Sequence[str]) -> dict[str, TemplateSpec]:
+    """Of each list of a training the frames that it draws from, none where it feeds words by themselves.
+
+    How they are measured is nothing to it.
+    """
+    if not spec.templates or all(template_spec(config, pair) is None for pair in lists):
+        return {}
+    return {pair: replace(_templates(config, pair), averaged=False) for pair in lists}
+
+
+def fed_as(config: Config, pair: str) -> dict[str, str]:
+    """How the evaluation feeds the words of a pair by its first pooling: the pooling's name in tables -> what is read, in words.
+
+    The one that carries the claims comes first. Nothing where words are fed by themselves alone.
+    """
+    made, base = template_spec(config, pair), config.pooling.evaluate[0]
+    if made is None:
+        return {}
+    told = [f"{made.source[number - 1]} / {made.target[number - 1]}" for number in made.numbers]
+    told = [f"the mean of {len(told)} templates"] if made.averaged else told
+    framed = {base + name: text for name, text in zip(made.names, told, strict=True)}
+    return framed | {base: WORD} if made.carry_claims else {base: WORD} | framed
+
+
+def claimed_pooling(config: Config) -> str:
+    """How a word becomes a vector where claims are made, as tables name it: it is the same for all pairs."""
+    made = next((spec for pair in config.pairs if (spec := template_spec(config, pair))), None)
+    return config.pooling.evaluate[0] + (made.names[0] if made is not None and made.carry_claims else "")
+
+
+def scan_spec(config: Config, pair: str = "") -> ScanSpec:
+    """What a scan asks; without a pair: of words by themselves."""
+    return ScanSpec(**config.scan.model_dump(), poolings=tuple(config.pooling.scan), templates=template_spec(config, pair))
 
 
 def maps_spec(config: Config) -> MapsSpec:
@@ -74,8 +124,8 @@ def maps_inside(config: Config) -> tuple[str, ...]:
     return tuple(name for name in INSIDE if name in config.maps)
 
 
-def measure_spec(config: Config) -> MeasureSpec:
-    """What an evaluation asks of words."""
+def measure_spec(config: Config, pair: str = "") -> MeasureSpec:
+    """What an evaluation asks of words; without a pair: by themselves."""
     section = config.evaluation
     return MeasureSpec(
         hidden_states=tuple(section.hidden_states),
@@ -84,13 +134,21 @@ def measure_spec(config: Config) -> MeasureSpec:
         projected_pairs=section.projected_pairs,
         csls_k=config.scan.csls_k,
         select_maps=tuple(name for name in ON_SELECT if name in config.maps),
+        templates=template_spec(config, pair),
     )
 
 
-def trial_measure_spec(config: Config) -> MeasureSpec:
+def across_spec(config: Config, on: Sequence[str]) -> AcrossSpec:
+    """What is measured on these lists: the endpoint of the claims, of words by themselves."""
+    measured = measure_spec(config, on[0] if on else next(iter(config.pairs)))
+    return AcrossSpec(tuple(on), measured.hidden_states[0], measured.poolings[0], measured.merge, measured.csls_k)
+
+
+def trial_measure_spec(config: Config, pair: str) -> MeasureSpec:
     """How a trial is measured: where and as the claims about its runs are made."""
-    whole = measure_spec(config)
-    return replace(whole, hidden_states=whole.hidden_states[:1], poolings=whole.poolings[:1], projected_pairs=0)
+    whole = measure_spec(config, pair)
+    templates = whole.templates.first if whole.templates is not None and whole.templates.carry_claims else None
+    return replace(whole, hidden_states=whole.hidden_states[:1], poolings=whole.poolings[:1], projected_pairs=0, templates=templates)
 
 
 def transfer_spec(config: Config) -> TransferSpec:
@@ -108,7 +166,7 @@ def translate_spec(section: Translate | None) -> TranslateSpec | None:
 
 def statistics_spec(config: Config) -> StatisticsSpec:
     """How results are tested."""
-    return StatisticsSpec(**config.statistics.model_dump(), claim_at=config.evaluation.hidden_states[0], pooling=config.pooling.evaluate[0])
+    return StatisticsSpec(**config.statistics.model_dump(), claim_at=config.evaluation.hidden_states[0], pooling=claimed_pooling(config))
 
 
 def text_specs(config: Config) -> dict[str, TextSpec]:

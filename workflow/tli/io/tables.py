@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from pandas.api.types import is_string_dtype, union_categoricals
 
 from tli import labels
 from tli.errors import TableError
@@ -36,6 +38,17 @@ PAIRS = [
     "split",  # train, select or heldout
     "cognate",  # edit similarity of the two sides, 0 to 1, diacritics folded
     "provenance",
+]
+LISTS = [  # lists held against each other, a row a finding
+    "pair",
+    "other_pair",  # that it was held against; the same one where its two columns are meant
+    "language",  # the code of the column in question, as the pair's name has it
+    "other_language",
+    "finding",  # one of lexicon.compared_text
+    "severity",  # error or warning
+    "value",  # the share of the shorter list, or the likeness of two columns
+    "limit",
+    "text",
 ]
 FOLDS = ["pair_id", "seed", "fold"]  # fold 0: trained on in every fold, or of the select split
 GRID = RUN + [
@@ -176,6 +189,9 @@ SIMILARITIES = RUN + [
     "margin_target_rank",
 ]
 RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
+# As the two above, of any run on any list: `pair` is the one trained on ("" for the model as it came), `on` the list measured.
+ACROSS = [*RUN, "on", *SIMILARITIES[len(RUN) :]]
+ACROSS_METRICS = [*RUN, "on", *RUN_METRICS[len(RUN) :]]
 STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
 PROJECTIONS = RUN + ["hidden_state", "method", "side", "pair_id", "split", "form", "x", "y"]
 TRANSFER = RUN + ["task", "language", "item", "label", "predicted", "correct", "margin", "choices", "aligned_id"]
@@ -266,7 +282,8 @@ VERDICTS = [
     "gap_same_p",  # adjusted, of TOST: the gap has not changed by more than the margin
     "detectable",  # the smallest change that the whole claim would have found with 80 % power
     "verdict",  # one of facts.VERDICTS
-    "sentence",
+    "in_short",  # the verdict and what the lines under it add: "aligns better, but the model is damaged"
+    "sentence",  # the figures that it rests on
 ]
 VERDICT_LINES = [
     *CELL,
@@ -361,6 +378,23 @@ TRANSLATION = [
     "p_bh",
     "p_by",
 ]
+TEMPLATES = [
+    *CELL,
+    "control",
+    "pooling",  # as the evaluation's tables name it: "no-bos@2" in template 2, "no-bos@mean" over all, "no-bos" by themselves
+    "template",  # in words, of both languages
+    "hidden_state",
+    "pool",
+    "metric",
+    "words",
+    "seeds",
+    "units",
+    "before",
+    "after",
+    "change",
+    "low",
+    "high",
+]
 LADDER = [
     "model",
     "pair",
@@ -378,6 +412,46 @@ LADDER = [
     "units",
     "fitted",  # select pairs that the map of a "... + map" was fitted to, else NaN
 ]
+MATRIX = [  # a cell of a cross-pair matrix: what the adapters that were trained on `pair` do to the list `on`
+    *CELL,
+    "trained_on",  # the pair; of a joint training, which has one row, all of its pairs, joined by " + "
+    "on",
+    "own",  # the list is one that was trained on
+    "control",
+    "loss_layer",
+    "hidden_state",
+    "pool",  # one for all rows of a column
+    "metric",
+    "seeds",
+    "folds",
+    "words",  # that no list trains: the same for all rows of a column
+    "units",
+    "before",
+    "after",
+    "placebo",
+    "change",
+    "change_low",  # over other seeds and held-out words, not adjusted
+    "change_high",
+    "t_change",
+    "df_change",
+    "p_change",
+    "p_change_family",  # adjusted among the family's changes
+    "against_placebo",
+    "against_placebo_low",
+    "against_placebo_high",
+    "t_against_placebo",
+    "df_against_placebo",
+    "p_against_placebo",
+    "p_family",  # the larger of the two p's, adjusted
+    "family",
+    "family_size",
+    "detectable",  # the smallest change that the claim would have found with 80 % power
+    "verdict",  # one of facts.VERDICTS
+    "status",  # one of facts.STATUSES
+    "note",  # why it failed, or ""
+]
+
+ROWS_AT_ONCE = 20_000  # of a long table that is read as categories
 
 
 def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:
@@ -400,33 +474,79 @@ def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | Non
             table.to_csv(beside, sep="\t", index=False, quoting=csv.QUOTE_NONE, escapechar=None, quotechar="\x00")
 
 
-def read(path: str | os.PathLike, columns: list[str] | None = None, text: Sequence[str] = ()) -> pd.DataFrame:
+def read(
+    path: str | os.PathLike,
+    columns: list[str] | None = None,
+    text: Sequence[str] = (),
+    *,
+    compact: bool = False,
+    only: Mapping[str, Collection[Any]] | None = None,
+    keep: Callable[[pd.DataFrame], pd.Series] | None = None,
+) -> pd.DataFrame:
     """Read a table; names, labels and the columns in `text` stay text, even where they look like numbers or "NA".
 
-    Raises TableError when the file is missing, is no table, or lacks one of `columns`.
+    compact: text as categories, so that a name that stands in a million rows is held once. only: of a Parquet file the rows whose
+    columns have one of these values. keep: of a TSV file that is read compact, which rows; asked of some at a time. Raises TableError when the file is missing, is no table, or lacks one of `columns`.
     """
     try:
         if str(path).endswith(".parquet"):
-            table = pd.read_parquet(path)
+            table = pd.read_parquet(path, filters=[(name, "in", sorted(values)) for name, values in only.items()] if only else None)
+            table = compacted(table) if compact else table
         else:
-            header = pd.read_csv(path, sep="\t", nrows=0, quoting=csv.QUOTE_NONE).columns
-            kinds = {name: str for name in header if name in TEXT or name in text}
-            table = pd.read_csv(
-                path,
-                sep="\t",
-                quoting=csv.QUOTE_NONE,
-                dtype=kinds,
-                keep_default_na=False,
-                na_values={name: [] if name in kinds else ["", "nan", "NaN"] for name in header},
-            )
-            if not isinstance(table.index, pd.RangeIndex):
-                raise ValueError("its rows have more cells than the header")
+            table = _read_tsv(path, text, compact, keep)
     except (OSError, ValueError) as error:
         raise TableError(f"{path}: cannot be read as a table ({error})") from error
     missing = [name for name in columns or [] if name not in table.columns]
     if missing:
         raise TableError(f"{path}: lacks the columns {', '.join(missing)}; it has {', '.join(table.columns)}")
     return table
+
+
+def _read_tsv(
+    path: str | os.PathLike, text: Sequence[str], compact: bool, keep: Callable[[pd.DataFrame], pd.Series] | None
+) -> pd.DataFrame:
+    header = pd.read_csv(path, sep="\t", nrows=0, quoting=csv.QUOTE_NONE).columns
+    kinds = {name: str for name in header if name in TEXT or name in text}
+    missing = {name: [] if name in kinds else ["", "nan", "NaN"] for name in header}
+    how = {"sep": "\t", "quoting": csv.QUOTE_NONE, "dtype": kinds, "keep_default_na": False, "na_values": missing}
+    if compact:
+        with pd.read_csv(path, **how, chunksize=ROWS_AT_ONCE) as chunks:
+            parts = [compacted(part[keep(part)] if keep else part) for part in chunks if _is_table(part)]
+        return stacked(parts) if parts else pd.DataFrame(columns=header)
+    table = pd.read_csv(path, **how)
+    _is_table(table)
+    return table
+
+
+def _is_table(part: pd.DataFrame) -> bool:
+    """True; raises ValueError where rows have more cells than the header has names."""
+    if not isinstance(part.index, pd.RangeIndex):
+        raise ValueError("its rows have more cells than the header")
+    return True
+
+
+def compacted(table: pd.DataFrame) -> pd.DataFrame:
+    """With text as categories."""
+    return table.astype({name: "category" for name in table.columns if is_string_dtype(table[name].dtype)})
+
+
+def stacked(parts: list[pd.DataFrame]) -> pd.DataFrame:
+    """The rows of all parts, categories joined (pd.concat would make text of them). The parts, at least one, are used up: the list is emptied.
+
+    Column by column, so that no more than the parts and one column more is held at a time.
+    """
+    names = parts[0].columns
+    pieces: list[dict[str, Any]] = []
+    while parts:
+        part = parts.pop(0)
+        if len(part) or (not parts and not pieces):  # text of no rows has no type that could be joined
+            pieces.append({name: part[name].array.copy() for name in names})
+    columns = {}
+    for name in names:
+        values = [piece.pop(name) for piece in pieces]
+        is_text = all(isinstance(one.dtype, pd.CategoricalDtype) for one in values)
+        columns[name] = union_categoricals(values) if is_text else np.concatenate(values)
+    return pd.DataFrame(columns, copy=False)
 
 
 def of_run(table: pd.DataFrame, run: Any) -> pd.DataFrame:
@@ -442,6 +562,7 @@ def joined(parts: list[pd.DataFrame], columns: list[str]) -> pd.DataFrame:
 
 TEXT = {
     "model",
+    "on",
     "pair",
     "arm",
     "layer",
@@ -493,5 +614,8 @@ TEXT = {
     "reason",
     "word_form",
     "unknown_forms",
+    "template",
     "trained_on",
+    "status",
+    "in_short",
 }

@@ -13,14 +13,15 @@ from tli.lexicon.audit_file import audit_file, guess_format
 from tli.lexicon.audit_lines import audit_lines
 from tli.lexicon.changes import CHANGES
 from tli.lexicon.clean import Rules, clean
+from tli.lexicon.compared import Listed, compare
 from tli.lexicon.components import leaks, pair_id
-from tli.lexicon.copies import same_list
 from tli.lexicon.folds import deal_folds, deal_folds_of_union
 from tli.lexicon.formats import FORMATS, RAW, read
 from tli.lexicon.forms import SPLITS, key
-from tli.lexicon.prepare import Prepared, Union, before, prepare, prepare_union
+from tli.lexicon.prepare import Prepared, Union, before, prepare, prepare_union, settling
 from tli.lexicon.similarity import edit_similarity
 from tli.lexicon.split import ASIDE, split
+from tli.lexicon.untrained import askable, keys_of, trained_forms
 
 __all__ = [
     "ASIDE",
@@ -29,24 +30,29 @@ __all__ = [
     "RAW",
     "SPLITS",
     "LexiconError",
+    "Listed",
     "Prepared",
     "Rules",
     "Union",
+    "askable",
     "audit",
     "audit_file",
     "audit_lines",
     "before",
     "clean",
+    "compare",
     "deal_folds",
     "deal_folds_of_union",
     "edit_similarity",
     "guess_format",
     "key",
+    "keys_of",
     "leaks",
     "pair_id",
     "prepare",
     "prepare_union",
     "read",
-    "same_list",
+    "settling",
     "split",
+    "trained_forms",
 ]

@@ -6,27 +6,33 @@ import os
 import re
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
 from tli.errors import LexiconError
+from tli.io import tables
 from tli.lexicon.audit import audit
 from tli.lexicon.audit_lines import audit_lines, worst_first
-from tli.lexicon.copies import same_list
-from tli.lexicon.formats import FORMATS, read, repeated
+from tli.lexicon.compared import Listed, compare
+from tli.lexicon.formats import FORMATS, languages_of, read, repeated, units_of
 from tli.lexicon.forms import fail
+from tli.lexicon.languages import same_language
 from tli.lexicon.prepare import cleaned
 from tli.lexicon.split import split
 from tli.specs import LexiconSpec
 
 LONG = 20_000  # rows from which on progress is shown
+MOST_BESIDE, LARGEST = 60, 5_000_000  # files beside a list that it is held against, and bytes of one
 
 
 def guess_format(path: str, pair: str = "") -> str:
     """The format that a file's name and first line point to. Raises LexiconError where nothing does."""
     place = Path(path)
+    if place.is_dir() and not any(place.glob("*-metadata.json")):
+        return "flores"
     if place.is_dir() or place.name.endswith("-metadata.json"):
         return "cldf"
     ending = place.suffix.lower()
@@ -62,7 +68,7 @@ def audit_file(
     pair: str = "",
     *,
     tokenize: Callable[[list[str]], list[list]] | None = None,
-    compare: Sequence[str | os.PathLike] | None = None,
+    compare_with: Sequence[str | os.PathLike] | None = None,
 ) -> list[str]:
     """Read, clean, split and audit a word list, and say what is wrong with it; progress on stderr for long lists.
 
@@ -72,7 +78,7 @@ def audit_file(
         spec: as for `prepare`; without one, or with an empty `format`, the format is guessed. Its leaks are reported.
         pair: <source>-<target>; by default from the file's name.
         tokenize: as for `audit`.
-        compare: other lists that this one must not be a copy of (default: the files of equal size beside it).
+        compare_with: other lists that it is held against, their languages told by their names (default: the files beside it that end alike).
 
     Raises
     ------
@@ -87,7 +93,7 @@ def audit_file(
     raw = read(paths, pair, spec, strict=False)
     with tqdm(total=4, file=sys.stderr, disable=len(raw) < LONG, desc=f"{len(raw)} rows", unit="step") as progress:
         if FORMATS[spec.format].strict:
-            lines += _strict_lines(raw, may_repeat=spec.is_verbatim)
+            lines += _strict_lines(raw, may_repeat=spec.is_verbatim or units_of(spec) == "sentences")
         pairs, changes = cleaned(raw, spec)
         progress.update()
         aside = None
@@ -99,7 +105,7 @@ def audit_file(
         result = audit(pairs, tokenize=tokenize, changes=changes, aside=aside, by=spec.split.by)
         progress.update()
         lines += audit_lines(result)
-        lines += _copies(paths, compare)
+        lines += _beside(paths, spec, pair, raw, compare_with)
         progress.update()
     return worst_first([f"info: {paths[0]}: format {spec.format}, {len(raw)} entries read", *lines])
 
@@ -116,20 +122,33 @@ def _strict_lines(raw: pd.DataFrame, may_repeat: bool) -> list[str]:
     return lines
 
 
-def _copies(paths: list[str], compare: Sequence[str | os.PathLike] | None) -> list[str]:
+def _beside(
+    paths: list[str], spec: LexiconSpec, pair: str, raw: pd.DataFrame, compare_with: Sequence[str | os.PathLike] | None
+) -> list[str]:
+    """What the lists beside this one say of it, each read as this one is; files that are no such list are passed over."""
     listed = [Path(path) for path in paths if Path(path).is_file()]
-    if compare is None:
-        compare = [
-            other
-            for path in listed
-            for other in sorted(path.parent.iterdir())
-            if other.is_file() and other not in listed and other.stat().st_size == path.stat().st_size
+    if compare_with is None:
+        near = [other for path in listed for other in sorted(path.parent.iterdir()) if other.suffix == path.suffix]
+        compare_with = [other for other in near if other.is_file() and other not in listed and other.stat().st_size <= LARGEST][
+            :MOST_BESIDE
         ]
-    if not listed or not compare:
-        return []
-    copies = same_list([*listed, *compare])
-    copies = copies[copies["file"].isin([str(path) for path in listed]) & copies["other"].isin([str(path) for path in compare])]
+    others = []
+    for path in compare_with:
+        name = _named_as(pair, _guess_pair(str(path)))
+        with suppress(LexiconError):
+            others.append(Listed(name, (str(path),), read(path, name, spec, strict=False)))
+    found = compare([Listed(pair, tuple(paths), raw), *others]) if others else pd.DataFrame(columns=tables.LISTS)
+    own = found[(found["pair"] == pair) | (found["other_pair"] == pair)]
     return [
-        f"error: {row.file} is {'byte for byte' if row.same_bytes else f'for {row.shared_lines:.0%} of its lines'} the list {row.other}"
-        for row in copies.itertuples()
+        f"{severity}: {text}" for severity, text in own[["severity", "text"]].itertuples(index=False) if any(path in text for path in paths)
     ]
+
+
+def _named_as(pair: str, other: str) -> str:
+    """The other pair's name with the language that both have on the same side."""
+    source, target = languages_of(pair)
+    one, two = languages_of(other)
+    turned = (same_language(one, target) and not same_language(two, target)) or (
+        same_language(two, source) and not same_language(one, source)
+    )
+    return f"{two}-{one}" if turned else other

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 FEWEST_HELDOUT = 60  # a split with fewer queries is underpowered
 MUCH_ASIDE = 0.05  # a share of the list that the split leaves out
 UNBALANCED = 0.25  # standardised difference of train and held-out
+SHOWN = 120  # letters of a form or a reason
 _ORDER = {"error": 0, "warning": 1, "info": 2}
+
+
+def _short(value: Any) -> Any:
+    """A text that fits into a line beside others."""
+    return f"{value[:SHOWN]}..." if isinstance(value, str) and len(value) > SHOWN else value
 
 
 def worst_first(lines: list[str]) -> list[str]:
@@ -23,7 +31,8 @@ def audit_lines(result: dict) -> list[str]:
         lines.append(f"{severity}: {text}")
 
     def some(table: pd.DataFrame, shape: str, most: int = 3) -> str:
-        shown = "; ".join(shape.format(**row) for row in table.head(most).to_dict("records"))
+        rows = [{name: _short(value) for name, value in row.items()} for row in table.head(most).to_dict("records")]
+        shown = "; ".join(shape.format(**row) for row in rows)
         return shown + ("; ..." if len(table) > most else "")
 
     if not figures["pairs"]:

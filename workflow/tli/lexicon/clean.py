@@ -13,7 +13,7 @@ import pandas as pd
 
 from tli.lexicon.changes import Changes
 from tli.lexicon.formats import LEMMAS
-from tli.lexicon.forms import fail, key
+from tli.lexicon.forms import alternatives, fail, key
 from tli.lexicon.languages import same_language
 from tli.lexicon.merging import merged, shown
 from tli.lexicon.scripts import in_script, majority_script
@@ -42,6 +42,8 @@ class Rules:
     identical: "drop" or "keep" rows whose sides are equal (names, loans).
     merge: rows of one source (and split) become one pair, its first translation the target, the others alternatives;
         False merges exact repetitions only.
+    units: "sentences" are taken apart nowhere, and nothing is taken off but control marks and surplus spaces; they may be equal on both
+        sides, of any length and in any script.
     strict: raise at the first row that would be dropped.
     """
 
@@ -53,11 +55,18 @@ class Rules:
     identical: str = "drop"
     merge: bool = True
     max_characters: int = 200
+    units: str = "words"
     strict: bool = False
 
     def __post_init__(self) -> None:
         if self.identical not in {"drop", "keep"}:
             raise fail(f"identical is {self.identical!r}", "use drop or keep")
+        if self.units not in {"words", "sentences"}:
+            raise fail(f"units is {self.units!r}", "use words or sentences")
+
+    @property
+    def of_sentences(self) -> bool:
+        return self.units == "sentences"
 
 
 def clean(raw: pd.DataFrame, rules: Rules | None = None) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -92,7 +101,8 @@ def clean(raw: pd.DataFrame, rules: Rules | None = None) -> tuple[pd.DataFrame, 
     useless = raw[problem != ""]
     changes.add(useless.index, "dropped", "pair", shown(useless), "", problem[useless.index])
     usable = raw[problem == ""]
-    cells = {side: _side(changes, usable, side, languages[side], rules.separators) for side in ("source", "target")}
+    take = _sentences if rules.of_sentences else _side
+    cells = {side: take(changes, usable, side, languages[side], rules.separators) for side in ("source", "target")}
     for name in ("category", "split", "provenance", *LEMMAS):
         if name in raw.columns:
             raw[name] = raw[name].fillna("").astype(str).map(lambda text: single_spaces(without_control(text)))
@@ -171,6 +181,26 @@ def _side(changes: Changes, usable: pd.DataFrame, side: str, language: str, sepa
     return table
 
 
+def _sentences(changes: Changes, usable: pd.DataFrame, side: str, language: str, separators: str) -> pd.DataFrame:
+    """As `_side` where a cell holds one sentence, whatever its language: none is taken apart, so `separators` count for nothing."""
+    steps = [
+        ("control character or direction mark", without_control),
+        ("Unicode NFC", lambda text: unicodedata.normalize("NFC", text)),
+        ("white space", single_spaces),
+        ("a bar, which parts alternatives", lambda text: text.replace("|", "\u00a6")),
+    ]
+    column = usable[side].astype(object)
+    for reason, step in steps:
+        column = _step(changes, column, column.index, side, reason, step)
+    forms = [[form] for form in column.tolist()]
+    if side == "target" and "alternatives" in usable.columns:
+        further = [[single_spaces(part) for part in alternatives(cell)] for cell in usable["alternatives"].tolist()]
+        forms = [[*first, *filter(None, more)] for first, more in zip(forms, further, strict=True)]
+    table = pd.DataFrame({"row": column.index.to_numpy(), "form": forms}).explode("form", ignore_index=True)
+    table["place"] = table.groupby("row").cumcount()
+    return table
+
+
 def _step(changes: Changes, column: pd.Series, rows: Any, field: str, reason: str, step: Callable[[str], str]) -> pd.Series:
     new = _mapped(column, step)
     changed = (new != column).to_numpy()
@@ -191,6 +221,9 @@ def _reasons(long: pd.DataFrame, rules: Rules) -> pd.Series:
 
     for side in ("source", "target"):
         mark(long[side] == "", f"empty {side}")
+    if rules.of_sentences:
+        return reason
+    for side in ("source", "target"):
         mark(long[side].str.len() > rules.max_characters, f"{side} longer than {rules.max_characters} characters")
     for side, script in (("source", rules.source_script), ("target", rules.target_script)):
         forms = long.loc[reason == "", side]

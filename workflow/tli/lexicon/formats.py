@@ -15,7 +15,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from tli.errors import LexiconError
-from tli.lexicon import cldf, cldr, json_list, tabular, tei
+from tli.lexicon import cldf, cldr, json_list, parallel, tabular, tei
 from tli.lexicon.forms import fail
 from tli.lexicon.list_file import ListFile
 from tli.specs import LexiconSpec
@@ -30,6 +30,8 @@ class Format(NamedTuple):
     reader: Callable[..., list[dict]]
     strict: bool
     about: str
+    units: str = "words"  # or "sentences": what a row is, where nobody says it
+    files: int = 1  # that make one list
 
     @property
     def options(self) -> list[str]:
@@ -45,13 +47,15 @@ FORMATS = {
     "gatitos": Format(tabular.read_gatitos, False, "two tab-separated columns, no header; `columns` gives their order"),
     "freedict-tei": Format(tei.read_tei, False, "a FreeDict dictionary in TEI P5, in either direction"),
     "cldf": Format(cldf.read_cldf, False, "a CLDF word list: two languages of it, joined by concept"),
+    "moses": Format(parallel.read_moses, True, "two files whose n-th lines are translations of each other", "sentences", 2),
+    "flores": Format(parallel.read_flores, True, "a folder with one file of sentences a language, line by line", "sentences"),
     "cldr": Format(cldr.read_cldr, False, "terms of the Unicode CLDR (territories, languages, months, ...), no file"),
 }
 
 
 def languages_of(pair: str) -> tuple[str, str]:
-    """Source and target of a pair's name, such as swh-eng. Raises LexiconError for a name of another shape."""
-    source, dash, target = pair.partition("-")
+    """Source and target of a pair's name, such as swh-eng or swh-eng.flores. Raises LexiconError for a name of another shape."""
+    source, dash, target = pair.partition(".")[0].partition("-")
     if not (source and dash and target):
         raise fail(f"the pair {pair!r} does not name two languages", "write <source>-<target>, as swh-eng")
     return source, target
@@ -70,8 +74,8 @@ def read(
             ("target", "source"). Our names: source, target, alternatives ('|'-joined), category, split, provenance,
             source_lemma, target_lemma. `options`: encoding (utf-8) for text files; delimiter for csv; headword (the
             language of the entries) for freedict-tei; source_id, target_id, gloss for cldf; source_locale,
-            target_locale, kinds for cldr. `splits`: the split of each file.
-            `clean`: verbatim lets rows repeat.
+            target_locale, kinds for cldr; split, source, target, key for flores. `splits`: the split of each file.
+            `clean`: verbatim lets rows repeat, and so do `units`: sentences.
         strict: whether an empty cell, a repeated row, a NUL byte, text in another encoding or a line with too few
             columns is an error (default for tsv and csv) or a row to be dropped on the record (the others).
 
@@ -91,15 +95,27 @@ def read(
     paths = [str(path) for path in ([files] if isinstance(files, (str, os.PathLike)) else files)]
     if not paths:
         raise fail("no file is named", "give the path of a word list")
-    by_file = [_rows(path, languages, spec, format) for path in paths]
-    rows = [{"file": path, **row} for path, of_file in zip(paths, by_file) for row in of_file]
+    if len(paths) % format.files:
+        raise fail(
+            f"the format {spec.format} takes files by {format.files}, and {len(paths)} are named",
+            "name both, as lexicon: [text.swh, text.eng]",
+            file=paths[-1],
+        )
+    together = [tuple(paths[first : first + format.files]) for first in range(0, len(paths), format.files)]
+    by_file = [_rows(some, languages, spec, format) for some in together]
+    rows = [{"file": path, **row} for (path, *_), of_file in zip(together, by_file, strict=True) for row in of_file]
     table = _table(rows)
     if format.strict if strict is None else strict:
-        _stop_at_a_problem(table, may_repeat=spec.is_verbatim)
+        _stop_at_a_problem(table, may_repeat=spec.is_verbatim or units_of(spec) == "sentences")
     if spec.splits:
-        table["split"] = [split for split, of_file in zip(spec.splits, by_file, strict=True) for _ in of_file]
+        table["split"] = [split for split, of_file in zip(spec.splits[:: format.files], by_file, strict=True) for _ in of_file]
     table.attrs = dict(zip(("source_language", "target_language"), languages))
     return table
+
+
+def units_of(spec: LexiconSpec) -> str:
+    """What a row of the list is: "words" or "sentences", as the spec says, else as its format has it."""
+    return spec.units or FORMATS[spec.format].units
 
 
 def repeated(table: pd.DataFrame) -> pd.Series:
@@ -107,10 +123,12 @@ def repeated(table: pd.DataFrame) -> pd.Series:
     return table.drop(columns=["file", "line", "provenance"]).duplicated()
 
 
-def _rows(path: str, languages: tuple[str, str], spec: LexiconSpec, format: Format) -> list[dict]:
-    """The rows of one file. Raises LexiconError where it cannot be read or holds none."""
-    if spec.format != "cldr" and not Path(path).exists():
-        raise fail("there is no such file", "check the path (it is relative to the working directory)", file=path)
+def _rows(paths: tuple[str, ...], languages: tuple[str, str], spec: LexiconSpec, format: Format) -> list[dict]:
+    """The rows of one file, or of those that make one list. Raises LexiconError where they cannot be read or hold none."""
+    for path in paths:
+        if spec.format != "cldr" and not Path(path).exists():
+            raise fail("there is no such file", "check the path (it is relative to the working directory)", file=path)
+    path, beside = paths[0], (paths[1] if len(paths) > 1 else None)
     unknown = [name for name in spec.options if name not in format.options]
     if unknown:
         raise fail(
@@ -119,7 +137,7 @@ def _rows(path: str, languages: tuple[str, str], spec: LexiconSpec, format: Form
             file=path,
         )
     try:
-        rows = format.reader(ListFile(path, spec.columns, *languages), **spec.options)
+        rows = format.reader(ListFile(path, spec.columns, *languages, beside), **spec.options)
     except RecursionError as error:
         raise fail("is nested too deeply", f"check that it is {format.about}", file=path) from error
     except OSError as error:

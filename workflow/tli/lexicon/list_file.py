@@ -20,6 +20,7 @@ class ListFile:
     columns: tuple[str, ...] | dict[str, str] | None
     source_language: str
     target_language: str
+    beside: str | None = None  # the second file, of a format that takes two
 
     @property
     def languages(self) -> tuple[str, str]:

@@ -9,11 +9,12 @@ import pandas as pd
 
 from tli.lexicon.changes import CHANGES
 from tli.lexicon.clean import Rules, clean
-from tli.lexicon.formats import languages_of, read
+from tli.lexicon.formats import languages_of, read, units_of
 from tli.lexicon.forms import fail
 from tli.lexicon.languages import short
 from tli.lexicon.placement import Placement
-from tli.lexicon.split import leaks_between_lists, split_with_links
+from tli.lexicon.split import held_out, leaks_between_lists, split_with_links
+from tli.lexicon.untrained import keys_of, trained_forms
 from tli.lexicon.verbatim import verbatim
 from tli.specs import LexiconSpec
 
@@ -22,7 +23,8 @@ def cleaned(raw: pd.DataFrame, spec: LexiconSpec) -> tuple[pd.DataFrame, pd.Data
     """The pairs of the raw rows and the record of changes, cleaned or verbatim as `spec.clean` has it."""
     if spec.clean not in {"normalised", "verbatim"}:
         raise fail(f"clean is {spec.clean!r}", "use normalised or verbatim")
-    return verbatim(raw) if spec.is_verbatim else clean(raw, Rules(merge=spec.merge))
+    units = units_of(spec)
+    return verbatim(raw, units) if spec.is_verbatim else clean(raw, Rules(merge=spec.merge, units=units))
 
 
 class Prepared(NamedTuple):
@@ -47,25 +49,31 @@ class Union:
 
     Each list is split after those that were added before it (see `before`): a component that holds one of their forms follows
     them, a pair that would bridge two of their splits is set aside. So a list is split alike whatever is added after it, and
-    the lists before it are all that its job has to read.
+    the lists before it are all that its job has to read. One that nobody trains on is split after all that are trained on, and
+    settles nothing for any other.
     """
 
     def __init__(self) -> None:
         self._prepared: dict[str, Prepared] = {}
         self._links: dict[str, list[list[str]]] = {}
-        self._takes_part: dict[str, bool] = {}
+        self._takes_part: dict[str, bool] = {}  # of those that are trained on
+        self._placed: tuple[list[str], Placement] = ([], Placement())  # lists, and what they have settled
 
-    def add(self, pair: str, files: Sequence[str], spec: LexiconSpec) -> Prepared:
-        """Read, clean and split a list; one that fails leaves nothing behind.
+    def add(self, pair: str, files: Sequence[str], spec: LexiconSpec, raw: pd.DataFrame | None = None) -> Prepared:
+        """Read, clean and split a list; one that fails leaves nothing behind. raw: what reading the files gave, where that is known.
 
         Raises LexiconError as `prepare`; a leak between lists is one where the file's own split column makes it.
         """
-        placement = Placement()
-        for other in before(self._takes_part | {pair: spec.split.union}, pair):
-            earlier = self._prepared[other].pairs
-            placement.add(other, self._links[other], earlier["component"].tolist(), earlier["split"].tolist())
-        rows, changes = cleaned(read(files, pair, spec), spec)
-        pairs, aside, links = split_with_links(rows, spec.split, repeats="keep" if spec.is_verbatim else "set aside", placement=placement)
+        placement = self._placement(before(self._takes_part | {pair: spec.split.union}, pair))
+        rows, changes = cleaned(read(files, pair, spec) if raw is None else raw, spec)
+        repeats = "keep" if spec.is_verbatim else "set aside"
+        if not spec.train:
+            lists = (self._prepared[name].pairs for name in self._takes_part)
+            trained = trained_forms((keys_of(pairs), pairs["split"]) for pairs in lists)
+            pairs, aside = held_out(rows, spec.split.by, trained, repeats=repeats, placement=placement)
+            self._prepared[pair] = Prepared(pairs, aside, changes[CHANGES])
+            return self._prepared[pair]
+        pairs, aside, links = split_with_links(rows, spec.split, repeats=repeats, placement=placement)
         leaking = leaks_between_lists(pairs, links, placement)
         if leaking:  # only where the spec says that leaks are reported
             shown = pairs.loc[list(leaking), "source"] + " = " + pairs.loc[list(leaking), "target"]
@@ -74,11 +82,33 @@ class Union:
         self._prepared[pair], self._links[pair], self._takes_part[pair] = Prepared(pairs, aside, changes[CHANGES]), links, spec.split.union
         return self._prepared[pair]
 
+    def _placement(self, names: list[str]) -> Placement:
+        """What these lists have settled, in their order. It grows with the lists: twenty of them are not taken in anew for each."""
+        placed, placement = self._placed
+        if placed != names[: len(placed)]:
+            placed, placement = [], Placement()
+        for name in names[len(placed) :]:
+            pairs = self._prepared[name].pairs
+            placement.add(name, self._links[name], pairs["component"].tolist(), pairs["split"].tolist())
+        self._placed = names, placement
+        return placement
+
+    def prepared(self, pair: str) -> Prepared:
+        """A list that was added."""
+        return self._prepared[pair]
+
 
 def prepare_union(lists: Mapping[str, tuple[Sequence[str], LexiconSpec]]) -> dict[str, Prepared]:
     """The lists of a `Union`, added in their order: pair -> files and spec."""
     union = Union()
     return {pair: union.add(pair, files, spec) for pair, (files, spec) in lists.items()}
+
+
+def settling(specs: Mapping[str, LexiconSpec], pair: str) -> list[str]:
+    """The lists that a list's job reads first: those that decide its split, and of one that nobody trains on all that are trained on."""
+    if not specs[pair].train:
+        return [name for name, spec in specs.items() if spec.train]
+    return before({name: spec.split.union for name, spec in specs.items() if spec.train}, pair)
 
 
 def before(unions: Mapping[str, bool], pair: str) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
+import numpy as np
 import pandas as pd
 
 from tli.io.tables import PAIRS
@@ -13,6 +14,7 @@ from tli.lexicon.components import complete, components_of, links_of, pair_ids
 from tli.lexicon.components import leaks as forms_that_leak
 from tli.lexicon.forms import FUNCTION_WORDS, SPLITS, fail
 from tli.lexicon.placement import Placement
+from tli.lexicon.untrained import askable, keys_of
 from tli.specs import SplitSpec
 
 ASIDE = ["pair_id", "source", "target", "alternatives", "category", "provenance", "reason"]
@@ -99,6 +101,27 @@ def split_with_links(
         _stop_at_an_empty_split(used, links, {name for name in SPLITS if wanted.get(name)})
     aside = pairs.assign(reason=reasons)[reasons != ""]
     return used[PAIRS].reset_index(drop=True), aside[ASIDE].reset_index(drop=True), [links[i] for i in used.index]
+
+
+def held_out(
+    pairs: pd.DataFrame, by: str, trained: frozenset[str], *, repeats: str = "set aside", placement: Placement | None = None
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The pairs of a list that nobody trains on, and those set aside, as `split`: all held out but those with a trained form.
+
+    by, repeats, placement: as in `split`; a component keeps the name that the lists before have for it, and none is broken. trained:
+    keys of forms; a pair whose source or target is one of them is in `train`. A split column of the file does not count.
+    Raises LexiconError for a list without a pair.
+    """
+    pairs = complete(pairs)
+    if not len(pairs):
+        raise fail("no pair is left", "see the table of dropped rows for the reasons")
+    pairs["pair_id"] = pair_ids(pairs, apart=repeats == "keep")
+    again = pairs.duplicated(["source", "target"]) if repeats != "keep" else pd.Series(False, index=pairs.index)
+    used = pairs[~again].copy()
+    used["split"] = np.where(askable(keys_of(used), None, trained), "heldout", "train")
+    used["component"] = components_of(links_of(used, by, FUNCTION_WORDS), used["pair_id"].tolist(), placement)
+    aside = pairs[again].assign(reason="repeats an earlier pair")
+    return used[PAIRS].reset_index(drop=True), aside[ASIDE].reset_index(drop=True)
 
 
 def leaks_between_lists(pairs: pd.DataFrame, links: list[list[str]], placement: Placement) -> dict[int, str]:

@@ -17,7 +17,7 @@ LEFT = "left"  # the action of a record about what cleaning would have done
 _NO_CELL = re.compile(r"[\t\r\n\x00]+")  # what no cell of a table can hold (tli.io.tables)
 
 
-def verbatim(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def verbatim(raw: pd.DataFrame, units: str = "words") -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every usable row of `read`, byte for byte: no NFC, nothing cleaned, split, merged or dropped, repeated rows stay.
 
     Only a tab or line end inside a string becomes a space, on the record, since no table cell holds one.
@@ -45,5 +45,5 @@ def verbatim(raw: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     columns = CLEAN + [name for name in LEMMAS if name in pairs.columns]
     usable = raw[problem == ""]
     usable.attrs = raw.attrs
-    would_be = clean(usable, Rules())[1].assign(action=LEFT)
+    would_be = clean(usable, Rules(units=units))[1].assign(action=LEFT)
     return pairs[columns].reset_index(drop=True), pd.concat([changes.table(), would_be], ignore_index=True)[CHANGES]

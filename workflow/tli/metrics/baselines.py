@@ -8,6 +8,8 @@ import numpy as np
 
 from tli.metrics.candidates import Candidates
 
+WORD = 30  # letters of a long word
+
 
 def chance(candidates: Candidates) -> tuple[np.ndarray, np.ndarray]:
     """P@1 of guessing, for each pair, source -> target and target -> source: accepted / pool.
@@ -31,10 +33,11 @@ def similarity_matrix(
     """How alike every source form and every target form are spelt, float32 [n_source_forms, n_target_forms].
 
     compare: similarities of first[i] and second[i], for lists of one length (tli.lexicon.similarity.edit_similarity).
-    None beyond `at_most` comparisons.
+    None beyond `at_most` comparisons, or of so many letters (the time goes with both lengths' product) that they are sentences.
     """
     sources, targets = list(candidates.source_forms), list(candidates.target_forms)
-    if len(sources) * len(targets) > at_most:
+    letters = sum(map(len, sources)) * sum(map(len, targets))
+    if len(sources) * len(targets) > at_most or letters > at_most * WORD**2:
         return None
     matrix = np.empty((len(sources), len(targets)), np.float32)
     height = max(1, 200_000 // len(targets))

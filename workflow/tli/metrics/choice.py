@@ -11,7 +11,16 @@ COLUMNS = ["hidden_state", "criterion", "value", "win_share", "chosen"]
 
 
 def choice_pooling(spec: ScanSpec) -> str:
-    """The pooling that `best` is chosen by: without BOS wherever the scan has that; pooled in, BOS hides what the words do."""
+    """The pooling that `best` is chosen by: without BOS wherever the scan has that; pooled in, BOS hides what the words do.
+
+    In the frames that carry the claims, where there are such.
+    """
+    pooling = token_pooling(spec)
+    return pooling + spec.templates.names[0] if spec.templates is not None and spec.templates.carry_claims else pooling
+
+
+def token_pooling(spec: ScanSpec) -> str:
+    """The same of words by themselves."""
     return next((name for name in spec.poolings if name != "with-bos"), spec.poolings[0])
 
 

@@ -22,7 +22,9 @@ def summary(rows: pd.DataFrame, k: int) -> dict[str, float]:
 
     - z: mean of (cosine - mismatched mean) / sd over the queries whose sd float32 resolves.
     - MEXA (arXiv 2410.05873): share of queries whose own cosine is above every rival of its row and of its column.
-    - margin_error (xsim): share whose source -> target retrieval by the margin fails.
+    - margin_error (xsim): share whose source -> target retrieval by the ratio margin (Artetxe & Schwenk 2019, k = 4) fails, as LASER's
+      xSIM (source/xsim.py of facebookresearch/LASER, commit 7fb053d) counts it with `eval_text`. Searched over all candidates; LASER scores
+      the k nearest by cosine alone, so a right one that stands lower is lost there.
     - xcs: mean of 2.5 max(cosine, 0), CLIPScore's form (arXiv 2104.08718) with no image in it. Its mismatched twin is
       the mean of the same over the query's wrong targets.
     - ref_xcs: RefCLIPScore's form, the mean over queries with a reference of the harmonic mean of xCS and

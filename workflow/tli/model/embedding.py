@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from tli.model import packing
 from tli.model.device import upload
+from tli.model.framed import Fed
 from tli.model.inside import placed
 from tli.model.layouts import is_exact
 from tli.model.lora import applied
@@ -28,7 +29,7 @@ class Embedded:
     sink_ratio: dict[int, float]  # median norm of token 0 / median norm of the other tokens
     token_counts: np.ndarray  # [words], the word's own tokens
 
-    def of(self, words: list[str], some: list[str]) -> Embedded:
+    def of(self, words: Sequence[Fed], some: Sequence[Fed]) -> Embedded:
         """The same of some of the words, in their order; `words` are all, in the order of the vectors."""
         place = {word: i for i, word in enumerate(words)}
         rows = np.array([place[word] for word in some], dtype=int)
@@ -43,13 +44,13 @@ class Embedded:
 
 def embed(
     opened: Opened,
-    words: list[str],
+    words: Sequence[Fed],
     hidden_states: list[int],
     poolings: list[str],
     tokens_per_batch: int | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Embedded:
-    """Embed `words` in order, each distinct word once and without padding (see tli.model.packing).
+    """Embed `words`, by themselves or in frames, in order, each distinct one once and without padding (see tli.model.packing).
 
     tokens_per_batch bounds the memory of a batch; by default it suits the model and the device. progress: called with the
     number of words done after each batch.
@@ -59,7 +60,7 @@ def embed(
 
 def embed_all(
     opened: Opened,
-    words: list[str],
+    words: Sequence[Fed],
     wanted: list[Wanted],
     poolings: list[str],
     tokens_per_batch: int | None = None,
@@ -151,11 +152,11 @@ class Gathered:
         others = [np.arange(self._others[i], self._others[i + 1]) for i in rows.members]
         self.other_norms[hidden_state][np.concatenate(others)] = norms[np.concatenate([place[1:] for place in rows.places])]
 
-    def in_order(self, distinct: list[str], words: list[str]) -> Embedded:
+    def in_order(self, distinct: Sequence[Fed], words: Sequence[Fed]) -> Embedded:
         """The result for `words`, which repeat the distinct ones in any order."""
         place = {word: i for i, word in enumerate(distinct)}
         order = np.array([place[word] for word in words], dtype=int)
-        if words != distinct:
+        if list(words) != list(distinct):
             for key, vectors in self.vectors.items():  # one at a time: all states of a large model are gigabytes
                 self.vectors[key] = vectors[order]
         ratios = {h: _ratio(self.first_norms[h], self.other_norms[h]) for h in self.first_norms}

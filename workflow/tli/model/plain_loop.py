@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from tli.errors import ModelError
 from tli.log import say
 from tli.model import packing
 from tli.model.embedding import passes
+from tli.model.framed import Fed
 from tli.model.layouts import handful, relative_error, token_states, tolerance
 from tli.model.opened import Opened
 from tli.model.pooling import Tokens, tokens_of
@@ -15,7 +17,7 @@ from tli.model.pooling import Tokens, tokens_of
 COMPARED = 6  # words
 
 
-def compare_with_plain_loop(opened: Opened, words: list[str], hidden_states: list[int]) -> float:
+def compare_with_plain_loop(opened: Opened, words: Sequence[Fed], hidden_states: list[int]) -> float:
     """Hold what `tli.model.embedding` does with these words against the plain loop, for a handful of them at `hidden_states`.
 
     Returns the worst error of any of a word's tokens, as a share of its state's norm. Raises ModelError where it is more than

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,12 @@ import numpy as np
 
 from tli.errors import EmbedError
 from tli.model import packing
+from tli.model.framed import Fed, Framed, locate
 from tli.model.opened import Opened
 
 POOLINGS = ("no-bos", "with-bos", "last-token", "weighted-mean")
 WORD_FORMS = ("alone", "leading-space")
+SHOWN = 80  # letters of a form in a message
 CARRIERS = ("a", "1", ".")  # what stands before the space; the first that keeps its own tokens beside the word
 
 
@@ -23,6 +26,7 @@ class Tokens:
     ids: tuple[int, ...]
     first: int
     last: int  # the word's own tokens are ids[first:last]
+    frame: tuple[int, ...] = ()  # places of the tokens of a text around it (tli.model.framed), which are in no pooling
 
 
 def tokenize(tokenizer: Any, words: list[str], form: str = "alone") -> list[Tokens]:
@@ -86,13 +90,34 @@ def _spaces(tokenizer: Any, words: list[list[int]]) -> list[int]:
     return [int(len(ids) > 1 and ids[0] in blank) for ids in words]
 
 
-def tokens_of(opened: Opened, words: list[str], form: str = "") -> list[Tokens]:
-    """`tokenize` by the model's tokenizer, whose ids must all have an embedding. Raises EmbedError.
+def tokens_of(opened: Opened, words: Sequence[Fed], form: str = "") -> list[Tokens]:
+    """Tokens of the words by the model's tokenizer, whose ids must all have an embedding and stand at a position that the model knows.
 
-    form: by default the one in which the model is fed words.
+    Raises EmbedError: nothing is cut off, since a sentence without its end is another sentence.
+
+    form: of those that stand by themselves, as in `tokenize`; by default the one in which the model is fed words.
     """
-    tokens = tokenize(opened.tokenizer, words, form or opened.word_form)
-    rows = opened.base.get_input_embeddings().weight.shape[0]
+    alone = [word for word in words if not isinstance(word, Framed)]
+    inside = locate(opened.tokenizer, [word for word in words if isinstance(word, Framed)])
+    if not inside:
+        tokens = tokenize(opened.tokenizer, alone, form or opened.word_form)
+    else:
+        by_themselves = iter(tokenize(opened.tokenizer, alone, form or opened.word_form) if alone else [])
+        in_frames = (Tokens(one.ids, one.first, one.last, one.frame) for one in inside)
+        tokens = [next(in_frames if isinstance(word, Framed) else by_themselves) for word in words]
+    rows, longest = opened.base.get_input_embeddings().weight.shape[0], longest_input(opened)
+    too_long = [
+        (len(token.ids), word.text if isinstance(word, Framed) else word)
+        for word, token in zip(words, tokens, strict=True)
+        if len(token.ids) > longest
+    ]
+    if too_long:
+        count, word = max(too_long)
+        shown = word if len(word) <= SHOWN else f"{word[:SHOWN]}..."
+        raise EmbedError(
+            f"{len(too_long)} of {len(words)} forms have more tokens than the {longest} that the model takes, {count} the longest "
+            f"({shown!r}); take them out of the list, or shorten them"
+        )
     for word, token in zip(words, tokens, strict=True):
         if max(token.ids) >= rows:
             raise EmbedError(
@@ -100,6 +125,12 @@ def tokens_of(opened: Opened, words: list[str], form: str = "") -> list[Tokens]:
                 "model's, or tokens were added to it and not to the model; copy the tokenizer's files from the model's own page"
             )
     return tokens
+
+
+def longest_input(opened: Opened) -> int:
+    """Tokens that the model takes at once, with what the tokenizer adds: the less of what its config and its tokenizer say."""
+    said = getattr(opened.base.config, "max_position_embeddings", None), getattr(opened.tokenizer, "model_max_length", None)
+    return min((one for one in said if one), default=2**62)
 
 
 def weights(tokens: list[Tokens], pooling: str, width: int) -> np.ndarray:
@@ -111,6 +142,7 @@ def weights(tokens: list[Tokens], pooling: str, width: int) -> np.ndarray:
     for row, word in zip(result, tokens, strict=True):
         if pooling == "with-bos":
             row[: len(word.ids)] = 1
+            row[list(word.frame)] = 0
         elif pooling == "no-bos":
             row[word.first : word.last] = 1
         elif pooling == "last-token":

@@ -20,7 +20,9 @@ import pandas as pd
 
 from tli.errors import EmbedError
 from tli.io import tables
+from tli.model.framed import Framed, locate
 from tli.model.pooling import WORD_FORMS, own_tokens
+from tli.specs import WORD, TemplateSpec
 
 MANY_UNKNOWN = 0.01  # share of a side's forms from which on a warning is given
 TOO_MANY_UNKNOWN = 0.5  # and beyond which the list is refused: most of it would be one and the same token
@@ -163,6 +165,23 @@ def token_lines(table: pd.DataFrame) -> list[tuple[str, str]]:
         if row.cut_characters:
             text = f"{row.language}: in {row.cut_characters:,} of {row.forms:,} forms a character is cut between tokens"
             lines.append(("info", text))
+    return lines
+
+
+def template_lines(tokenizer: Any, pairs: pd.DataFrame, pair: str, templates: TemplateSpec) -> list[tuple[str, str]]:
+    """(severity, text) of an audit: in each frame, how many forms share a token with it. Raises EmbedError as `framed.locate` does."""
+    lines = []
+    for side, language, texts in zip(("source", "target"), pair.split("-"), (templates.source, templates.target), strict=True):
+        forms = list(dict.fromkeys(pairs[side]))
+        for number in templates.numbers:
+            template = texts[number - 1]
+            if template == WORD:
+                continue
+            found = locate(tokenizer, [Framed(form, template) for form in forms])
+            shared = [form for form, one in zip(forms, found, strict=True) if one.straddles]
+            text = f"{language}, template {number} ({template}): {len(shared):,} of {len(forms):,} forms share a token with the frame"
+            text += f" ({_some('|'.join(shared[:MOST_SHOWN]), len(shared))}); it is counted as the word's" if shared else ""
+            lines.append(("warning" if len(shared) > MANY_UNKNOWN * len(forms) else "info", text))
     return lines
 
 

@@ -5,7 +5,7 @@ A new one is a file of its own and a line in tli.probes.registry: layout, rules 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from tli.io.records import CheckRecord
+from tli.probes.column import Column
 from tli.probes.predictions import Predictions
-from tli.specs import MeasureSpec, ModelSpec, TextSpec, TransferSpec
+from tli.specs import AcrossSpec, MeasureSpec, ModelSpec, TextSpec, TransferSpec
 from tli.subjects import Subject
 
 
@@ -54,6 +55,7 @@ class Setting:
     has_folds: bool = False
     states: dict[str, list[int]] = field(default_factory=dict)  # of each subject's run: the hidden states at which it is measured
     projected: frozenset[tuple[str, int, int]] = frozenset()  # run, seed and fold of whom the words are drawn by t-SNE and PCA
+    across: tuple[AcrossSpec, Mapping[str, Callable[[int, int], Column]]] | None = None  # and the column of each list, for a seed and fold
     predictions: Predictions = field(default_factory=Predictions)  # of sentences, shared by the probes that ask for some
 
 
@@ -88,6 +90,9 @@ class Probe:
 
     def prepare(self, loaded: Any, subjects: Sequence[Subject]) -> None:
         """Called once for each opened form (tli.model.opened.Loaded), with the subjects that will be measured on it."""
+
+    def expect(self, subjects: Sequence[Subject]) -> None:
+        """Called after `prepare`, with those of the subjects whose answer to this very probe is not there yet."""
 
     def measure(self, loaded: Any, subject: Subject, folder: Path) -> None:
         """Write the answers into `folder`. The model wears the subject, unless it is streamed."""

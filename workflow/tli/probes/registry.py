@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from tli.probes.across import AcrossProbe
 from tli.probes.base import Answer, Probe
 from tli.probes.perplexity import PerplexityProbe
 from tli.probes.scoring import TaskProbe
+from tli.probes.templates import TemplateProbe
 from tli.probes.text import TextProbe
 from tli.probes.translate import TranslateProbe
 from tli.probes.words import WordsProbe
 
 PROBES: dict[str, tuple[type[Probe], ...]] = {
-    "evaluate": (WordsProbe,),
+    "evaluate": (WordsProbe, TemplateProbe),
+    "across": (AcrossProbe,),
     "transfer": (PerplexityProbe, TextProbe, TaskProbe, TranslateProbe),
 }
 

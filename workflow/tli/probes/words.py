@@ -17,6 +17,7 @@ from tli.lexicon.audit import COGNATE
 from tli.metrics.projection import project
 from tli.model.device import free_memory
 from tli.model.embedding import Embedded, embed, embed_all
+from tli.model.framed import Fed
 from tli.model.opened import Loaded, Opened
 from tli.model.pooling import tokenize
 from tli.model.streaming import Wanted
@@ -141,7 +142,7 @@ class WordsProbe(Probe):
     }
     _waiting: list[Subject] = field(default_factory=list)  # of a streamed model: whose words are still to be read
     _read: dict[str, Embedded] = field(default_factory=dict)  # unit -> the vectors of `_read_forms`, of the last reading
-    _read_forms: list[str] = field(default_factory=list)
+    _read_forms: list[Fed] = field(default_factory=list)
     _base: Embedded | None = None  # of the model as it came: with folds it is judged many times
 
     @classmethod
@@ -203,33 +204,54 @@ class WordsProbe(Probe):
         self._read = dict(zip(wanted, embedded, strict=True))
         self._waiting = [one for one in waiting if one.unit not in self._read]
 
-    def _forms(self, subject: Subject) -> list[str]:
+    @property
+    def pooling(self) -> str:
+        """The first that is measured, as tables name it: where maps are fitted to the subject's vectors, and words are drawn."""
+        return self.spec.poolings[0]
+
+    def fed(self, forms: list[str], sources: int) -> tuple[list[Fed], list[Fed]]:
+        """What the model reads for these forms, of the source language (the first `sources`) and of the other."""
+        return [*forms[:sources]], [*forms[sources:]]
+
+    def of_forms(self, embedded: Embedded, sources: int) -> Embedded:
+        """The vectors of the forms, from those of what was `fed` for them, the source language's first."""
+        return embedded
+
+    def _sides(self, subject: Subject) -> tuple[list[Fed], list[Fed]]:
         """The model as it came is embedded once, with all forms; an adapter with those that it is asked for."""
         listed = self._listed(subject.seed, subject.fold)
-        return listed.candidates.forms if subject.is_baseline else listed.forms
+        if subject.is_baseline:
+            return self.fed(listed.candidates.forms, len(listed.candidates.source_forms))
+        return self.fed(listed.forms, listed.sources)
+
+    def _forms(self, subject: Subject) -> list[Fed]:
+        first, other = self._sides(subject)
+        return [*first, *other]
 
     def measure(self, loaded: Loaded, subject: Subject, folder: Path) -> None:
         listed = self._listed(subject.seed, subject.fold)
         embedded = self._vectors(loaded, subject)
         if subject.is_baseline and listed.forms != listed.candidates.forms:
-            embedded = embedded.of(listed.candidates.forms, listed.forms)
+            first, other = self.fed(listed.forms, listed.sources)
+            embedded = embedded.of(self._forms(subject), [*first, *other])
+        embedded = self.of_forms(embedded, listed.sources)
         result = figures_of(embedded, listed, loaded.opened.layers, self.spec.csls_k)
         result.rows.to_parquet(folder / "rows.parquet", index=False)
         result.figures.to_parquet(folder / "figures.parquet", index=False)
         result.strata.to_parquet(folder / "strata.parquet", index=False)
         self._with_map(embedded, listed, subject, folder)
         if self._projected_pairs(subject):
-            first = self.states[subject.run][0], self.spec.poolings[0]
+            drawn = self.states[subject.run][0], self.pooling
             asked = np.sort(np.unique(np.concatenate([pool.pairs for pool in listed.pools])))
-            source, target = (side[asked] for side in result.vectors[first])
+            source, target = (side[asked] for side in result.vectors[drawn])
             maps = project(source, target, listed.pairs.iloc[asked].reset_index(drop=True), self.spec.projected_pairs)
-            maps.insert(0, "hidden_state", first[0])
+            maps.insert(0, "hidden_state", drawn[0])
             maps.to_parquet(folder / "projections.parquet", index=False)
 
     def _with_map(self, embedded: Embedded, listed: Listed, subject: Subject, folder: Path) -> None:
         if subject.map_inside:
             return
-        pooling = self.spec.poolings[0]
+        pooling = self.pooling
         at = {state: listed.vectors(embedded.vectors[state, pooling]) for state in self.states[subject.run]}
         made = measure_select_maps(at, listed, self.spec.select_maps, pooling, self.spec.csls_k) if self.spec.select_maps else None
         if made is not None:
@@ -241,21 +263,21 @@ class WordsProbe(Probe):
             if subject.unit not in self._read:
                 self._read = {}  # before others come
                 self._read_together(loaded.opened, subject)
-            forms = self._forms(subject)
-            sources = forms[: self._listed(subject.seed, subject.fold).sources] if subject.map_inside else forms
-            embedded = self._read[subject.unit].of(self._read_forms, sources)
-            if subject.map_inside:
-                embedded = embedded.above(self._read[TARGETS].of(self._read_forms, forms[len(sources) :]))
-            return embedded
+            first, other = self._sides(subject)
+            if not subject.map_inside:
+                return self._read[subject.unit].of(self._read_forms, [*first, *other])
+            embedded = self._read[subject.unit].of(self._read_forms, first)
+            return embedded.above(self._read[TARGETS].of(self._read_forms, other))
         if subject.is_baseline and self._base is not None:
             return self._base
         states, poolings = list(self.states[subject.run]), list(self.spec.poolings)
-        forms = self._forms(subject)
-        sources = forms[: self._listed(subject.seed, subject.fold).sources] if subject.map_inside else forms
-        embedded = embed(loaded.opened, sources, states, poolings)
-        if subject.map_inside:  # the other language is read as the model came
-            with subject.map_inside.paused(loaded.opened):
-                embedded = embedded.above(embed(loaded.opened, forms[len(sources) :], states, poolings))
+        first, other = self._sides(subject)
+        if not subject.map_inside:
+            embedded = embed(loaded.opened, [*first, *other], states, poolings)
+        else:
+            embedded = embed(loaded.opened, first, states, poolings)
+            with subject.map_inside.paused(loaded.opened):  # the other language is read as the model came
+                embedded = embedded.above(embed(loaded.opened, other, states, poolings))
         if subject.is_baseline:
             self._base = embedded
         return embedded

@@ -37,7 +37,7 @@ def methods_text(experiment: Experiment, report: ReportInput) -> list[str]:
     paragraphs = [
         paragraph(report).replace("(Clark 1973; Satterthwaite's", "([clark], Satterthwaite's"),
         " ".join(_data(config)),
-        " ".join([*_modules(experiment), *_maps(config), *_anchors(experiment), *_harm(config), *_asked(config)]),
+        " ".join([*_modules(experiment), *_maps(config), *_anchors(experiment), *_templates(experiment), *_harm(config), *_asked(config)]),
         " ".join([*_registered(report, experiment), *_software(report, experiment)]),
     ]
     return [text for text in paragraphs if text]
@@ -99,6 +99,18 @@ def _anchors(experiment: Experiment) -> list[str]:
                 "running text a step, none of which is used to measure harm."
             )
     return sentences
+
+
+def _templates(experiment: Experiment) -> list[str]:
+    """Which arms learn in templates."""
+    arms = [name for name, arm in experiment.arms.items() if arm.training.templates and not arm.is_control]
+    if not arms:
+        return []
+    which = "arm" if len(arms) == 1 else "arms"
+    return [
+        f"In the {which} {_listing(arms)} the words of a batch stood in templates: for every step the seed drew one for all anchors and, "
+        "independently, one for all positives."
+    ]
 
 
 def _harm(config: Config) -> list[str]:

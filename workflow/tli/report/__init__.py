@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tli.report.names import FIGURES, figure_name
+from tli.report.names import FIGURES, MATRIX, figure_name
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tli.report.input import ReportInput
 
-__all__ = ["FIGURES", "build", "figure_name"]
+__all__ = ["FIGURES", "MATRIX", "build", "figure_name"]
 
 
 def build(report: ReportInput, output: Path | str) -> None:

@@ -90,12 +90,12 @@ def untrained_rungs(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
 
 
 def _output(scan: pd.DataFrame, place: Endpoint) -> str:
-    from scipy import stats
+    from scipy import special
 
     row = scan.loc[place.hidden_state]
     n, chance, spelling = int(row["n"]), float(row["chance"]), row["string_p_at_1"]
     hits = round(row[METRIC] * n)
-    beyond = stats.binomtest(hits, n, min(max(chance, 0.0), 1.0), alternative="greater").pvalue < 0.025
+    beyond = hits > 0 and special.bdtrc(hits - 1, n, min(max(chance, 0.0), 1.0)) < 0.025  # one-sided, exact
     alike = f", {share(spelling)} by spelling alone" if pd.notna(spelling) else ""
     text = (
         f"At the output, hs[{place.hidden_state}], {hits} of {n} held-out words find their translation among {int(row['pool_targets'])} "

@@ -14,12 +14,13 @@ import pandas as pd
 from tli.facts import ADDS_TO_MAP, BEATS_MAP, FAILED, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, YES
 from tli.labels import metric_label
 from tli.report.alignment import METRIC, first_map, untrained_rungs
+from tli.report.beside import Room
 from tli.report.drawings import Drawing
 from tli.report.gallery import Picture, picture
 from tli.report.input import ReportInput
 from tli.report.names import figure_name
 from tli.report.numbers import share, signed
-from tli.report.selection import Cell, endpoint, rows
+from tli.report.selection import Cell, endpoint, first_cell, rows
 
 QUESTIONS = {"curve": "Aligned before training?", "ladder": "Was training worth it?", "front": "What did it cost?"}
 UNTRAINED = {"ladder": "What has a training to beat?", "front": "What would it cost?"}  # asked where nothing is to be trained
@@ -44,16 +45,12 @@ class Answers:
     place: str  # its id in the page
     verdict: Mapping | None
     answers: tuple[Answer, ...]
+    state: str  # how far it is, where nothing was tested
 
 
-def answers(report: ReportInput, told: list[dict], folder: Path) -> list[Answers]:
-    """Of every model and pair; the figures are written into `folder`. told: the verdicts of the first cells."""
-    verdicts = {(row["model"], row["pair"]): row for row in told}
-    return [_of(report, model, pair, verdicts.get((model, pair)), folder) for model, pair in report.groups]
-
-
-def _of(report: ReportInput, model: str, pair: str, verdict: dict | None, folder: Path) -> Answers:
-    drawing = Drawing(report, model, pair)
+def answers(drawing: Drawing, verdict: dict | None, folder: Path, room: Room) -> Answers:
+    """Of one model and pair; the figures are written into `folder`. verdict: of its first cell, as context tells it."""
+    report, model, pair = drawing.report, drawing.model, drawing.pair
     texts = {
         "curve": before(report, model, pair),
         "ladder": worth(report, model, pair, verdict),
@@ -61,10 +58,10 @@ def _of(report: ReportInput, model: str, pair: str, verdict: dict | None, folder
     }
     questions = QUESTIONS if len(report.tables.trained) or report.experiment.arms else QUESTIONS | UNTRAINED
     made = tuple(
-        Answer(question, texts[key], picture(report, f"first-{key}", question, model, pair, drawing.of(f"first-{key}"), folder))
-        for key, question in questions.items()
+        Answer(question, texts[key], picture(drawing, f"first-{key}", question, folder, room)) for key, question in questions.items()
     )
-    return Answers(model, pair, figure_name("answers", model, pair), verdict, made)
+    state = "not tested yet" if len(drawing.tables.runs) else "not measured yet" if report.experiment.arms else "before training"
+    return Answers(model, pair, figure_name("answers", model, pair), verdict, made, state)
 
 
 def before(report: ReportInput, model: str, pair: str) -> str:
@@ -93,14 +90,7 @@ def worth(report: ReportInput, model: str, pair: str, verdict: dict | None) -> s
     first = first_map(report, model, pair)
     free = ladder[(ladder["rung"] == "map") & (ladder["name"] == first)]["value"]
     if verdict is None:
-        rungs = untrained_rungs(report, model, pair)
-        given = {row.rung: row for row in rungs[rungs["name"] == first].itertuples()}
-        if "map at its own state" not in given:
-            return "Nothing was trained, and no free map was fitted."
-        own = given["map at its own state"]
-        text = f"Nothing was trained. The free map {first} gives {share(own.value)} of the held-out words at hs[{own.layer}], which the select words choose for it"
-        text += f", and {share(given['map'].value)} at the output" if "map" in given else ""
-        return text + ": a training has to beat that."
+        return f"{_untested(report, model, pair)} {_to_beat(report, model, pair, first)}"
     if verdict["verdict"] == FAILED:
         return f"{Cell.of(verdict).name}: the training failed."
     placebo = f", {share(verdict['placebo'])} with the placebo" if pd.notna(verdict["placebo"]) else ""
@@ -124,8 +114,38 @@ def worth(report: ReportInput, model: str, pair: str, verdict: dict | None) -> s
     return text
 
 
+def _untested(report: ReportInput, model: str, pair: str) -> str:
+    """Where no verdict is: whether nothing is to be trained, nothing is measured yet, or nothing is tested yet; then the figures as they are."""
+    cell, place = first_cell(report.tables.cells, report.experiment, model, pair), endpoint(report.tables, model, pair)
+    if cell is None or place is None:
+        return "Not trained yet." if report.experiment.arms else "Nothing was trained."
+    figures = rows(report.tables.metrics, model=model, pair=pair, hidden_state=place.hidden_state, **place.heldout)
+    after = rows(figures, **cell.columns)
+    if after.empty:
+        return f"{cell.name}: no run is measured yet."
+    own = rows(report.tables.runs, **cell.columns)
+    before = figures[figures["run"].isin(set(own["baseline"]))]
+    start = f"{share(before[METRIC].mean())} before, " if len(before) else ""
+    seeds = after["seed"].nunique()
+    return f"{cell.name}: {start}{share(after[METRIC].mean())} after, mean of {seeds} seed{'s' if seeds > 1 else ''}; not tested yet, so nothing is claimed."
+
+
+def _to_beat(report: ReportInput, model: str, pair: str, first: str) -> str:
+    """What a free map gives before any training."""
+    rungs = untrained_rungs(report, model, pair)
+    given = {row.rung: row for row in rungs[rungs["name"] == first].itertuples()}
+    if "map at its own state" not in given:
+        return "No free map was fitted."
+    own = given["map at its own state"]
+    text = f"The free map {first} gives {share(own.value)} of the held-out words at hs[{own.layer}], which the select words choose for it"
+    text += f", and {share(given['map'].value)} at the output" if "map" in given else ""
+    return text + ": a training has to beat that."
+
+
 def cost(report: ReportInput, verdict: dict | None) -> str:
     """The rise of cross-entropy in each language, and whether the model is left whole."""
+    if verdict is None and report.experiment.arms:
+        return "Not tested yet."
     if verdict is None:
         return (
             "Nothing was trained: nothing was harmed. What a training does to the model is measured on running text (`text` in the config)."

@@ -3,70 +3,87 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-CELLS_IN_PAGE = 36_000  # of one table; the file beside the page has them all
+ROWS_AT_ONCE = 50_000  # written as JSON; a long table is never whole in memory as text
 
 
 def clean(frame: pd.DataFrame) -> pd.DataFrame:
     """Text without tabs and line ends, booleans and labels as text: what a cell of the TSV and of the page holds alike."""
-    frame = frame.copy()
+    frame = frame.copy(deep=False)
     for column in frame.columns:
         kind = frame[column].dtype
         if pd.api.types.is_bool_dtype(kind):
-            frame[column] = frame[column].map({True: "True", False: "False"}).astype(object)
+            frame[column] = frame[column].map({True: "True", False: "False"}).astype("category")
+        elif isinstance(kind, pd.CategoricalDtype):
+            names = frame[column].cat.remove_unused_categories()
+            known = _one_line(pd.Series(names.cat.categories, dtype=object))
+            if known.is_unique and names.notna().all():
+                frame[column] = names.cat.rename_categories(known.tolist())
+            else:  # two labels have become one, or one is missing
+                frame[column] = _one_line(names)
         elif not pd.api.types.is_numeric_dtype(kind):
-            text = frame[column].astype(object)
-            frame[column] = text.where(text.notna(), "").map(str).str.replace(r"[\t\r\n]+", " ", regex=True).astype(object)
+            frame[column] = _one_line(frame[column])
     return frame
 
 
-def fitted(frame: pd.DataFrame) -> tuple[pd.DataFrame, str]:
-    """As much of a table as the page takes, the rows that claims rest on first, and a note on what was left out."""
-    most, whole, notes = max(100, CELLS_IN_PAGE // max(1, len(frame.columns))), len(frame), list[str]()
-    for column, value, note in (
-        ("split", "heldout", "held-out"),
-        ("hidden_state", "output", "at the last hidden state"),
-        ("test", "paired t over words", "paired t over words"),
-    ):
-        if len(frame) > most and column in frame.columns:
-            part = frame[frame[column] == (frame[column].max() if value == "output" else value)]
-            if len(part):
-                frame, notes = part, [*notes, note]
-    if len(frame) > most and "level" in frame.columns:
-        frame = frame.loc[(frame["level"] != "confirmatory").sort_values(kind="stable").index]
-    if len(frame) > most:
-        frame, notes = frame.head(most), [*notes, f"the first {most:,}"]
-    return frame, f"{', '.join(notes)}; {len(frame):,} of {whole:,} rows, the file has them all" if notes else ""
+def _one_line(text: pd.Series) -> pd.Series:
+    text = text.astype(object)
+    return text.where(text.notna(), "").map(str).str.replace(r"[\t\r\n]+", " ", regex=True).astype(object)
 
 
-def columnar(frame: pd.DataFrame) -> dict:
-    """A table as the page's script reads it: {"columns", "kinds", "data"}; repeated text is kept once (levels and codes)."""
-    kinds, data = [], []
-    for column in frame.columns:
-        values = frame[column]
-        if pd.api.types.is_numeric_dtype(values.dtype):
-            kinds.append("number")
-            integers = pd.api.types.is_integer_dtype(values.dtype)
-            listed = values.tolist()
-            data.append(listed if integers else [_number(value) for value in listed])
-        else:
-            kinds.append("text")
-            codes, levels = pd.factorize(values.astype(object))
-            repeated = len(levels) * 2 < len(values)
-            data.append({"levels": list(levels), "codes": codes.tolist()} if repeated else values.tolist())
-    return {"columns": list(frame.columns), "kinds": kinds, "data": data}
+def as_columns(frame: pd.DataFrame) -> Iterator[str]:
+    """A table as JSON, in parts, as the page's script reads it: {"columns", "kinds", "data"}; repeated text is kept once (levels and codes)."""
+    kinds = ["number" if pd.api.types.is_numeric_dtype(kind) else "text" for kind in frame.dtypes]
+    yield f'{{"columns":{as_json(list(frame.columns))},"kinds":{as_json(kinds)},"data":['
+    for place, (column, kind) in enumerate(zip(frame.columns, kinds, strict=True)):
+        yield "," if place else ""
+        yield from _numbers(frame[column]) if kind == "number" else _texts(frame[column])
+    yield "]}"
+
+
+def _texts(values: pd.Series) -> Iterator[str]:
+    codes, levels = pd.factorize(values)
+    if len(levels) * 2 < len(values):
+        yield f'{{"levels":{as_json(list(levels))},"codes":'
+        yield from _listed(codes)
+        yield "}"
+    else:
+        yield from _listed(values.astype(object).to_numpy())
+
+
+def _numbers(values: pd.Series) -> Iterator[str]:
+    if pd.api.types.is_integer_dtype(values.dtype):
+        yield from _listed(values.to_numpy())
+    else:
+        yield from _listed(values.to_numpy(float))
+
+
+def _listed(values: np.ndarray) -> Iterator[str]:
+    """A list as JSON; of floats as JSON can hold them: no NaN, infinities as text, whole numbers short."""
+    yield "["
+    for start in range(0, len(values), ROWS_AT_ONCE):
+        part = values[start : start + ROWS_AT_ONCE]
+        held: list[Any] = part.tolist()
+        if part.dtype.kind == "f":
+            whole = (np.abs(part) < 1e15) & (np.mod(part, 1) == 0)  # False of what is not finite
+            odd = whole | ~np.isfinite(part)
+            for place in np.flatnonzero(odd):
+                held[place] = _number(held[place])
+        yield ("," if start else "") + as_json(held)[1:-1]
+    yield "]"
 
 
 def _number(value: float) -> float | int | str | None:
-    """A number as JSON can hold it: no NaN, infinities as text, whole numbers short."""
     if pd.isna(value):
         return None
-    if value in (float("inf"), float("-inf")):
+    if np.isinf(value):
         return "inf" if value > 0 else "-inf"
-    return int(value) if float(value).is_integer() and abs(value) < 1e15 else float(value)
+    return int(value)
 
 
 def as_json(value: Any) -> str:

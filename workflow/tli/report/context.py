@@ -13,21 +13,27 @@ from tli.facts import BAD, GOOD, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_to
 from tli.io import tables as contract
 from tli.labels import metric_label
 from tli.report import glossary, paper
+from tli.report.across import cross_pairs
 from tli.report.alignment import alignment_sentences
-from tli.report.answers import answers
-from tli.report.columnar import clean, columnar, fitted
+from tli.report.answers import Answers, answers
+from tli.report.beside import Room, put_beside
+from tli.report.columnar import as_columns, clean
+from tli.report.drawings import Drawing
 from tli.report.gallery import Picture, pictures, primary_picture
 from tli.report.input import ReportInput
 from tli.report.methods import methods
 from tli.report.names import figure_name
 from tli.report.selection import Cell, first_verdicts, rows
 from tli.report.sentences import experiment_size, same_runs, transfer_sentences
-from tli.report.sheets import Sheet, sheets
+from tli.report.sheets import BESIDE_PUBLISHED, Kind, Sheet, sheets
+from tli.report.templates import framed_cells
 from tli.report.translation import translated
 from tli.report.warnings import warnings
-from tli.statistics.lines import in_short
 
-SVG_IN_PAGE = 5_000_000  # bytes of all figures together; later ones are linked
+FIRST_IN_PAGE = 1_500_000  # characters of the first screens' figures; later ones lie beside the page
+FIGURES_IN_PAGE = 3_000_000  # of the other figures
+TABLES_IN_PAGE, TABLE_IN_PAGE = 3_000_000, 1_000_000  # of all tables together, of one
+CELLS_IN_PAGE = 150_000  # of a table above which it is not tried
 VERDICTS_SHOWN = 4  # models and pairs whose sentences are not folded away; of more there is a matrix first
 VERDICTS_IN_PAGE = 60  # sentences; the table has them all
 FILTERS = ["model", "pair", "arm", "layer", "rank", "split", "hidden_state", "pooling", "metric", "level", "task"]
@@ -35,13 +41,13 @@ FILTERS = ["model", "pair", "arm", "layer", "rank", "split", "hidden_state", "po
 
 @dataclass(frozen=True)
 class Section:
-    """The figures of one model and pair; a picture beyond the room that the page has is only linked."""
+    """The figures of one model and pair."""
 
     model: str
     pair: str
     place: str  # its id in the page
-    pictures: tuple[tuple[Picture, bool], ...]  # and whether it stands in the page
-    tasks: tuple[tuple[Picture, bool], ...]  # those that stand with the table of tasks
+    pictures: tuple[Picture, ...]
+    tasks: tuple[Picture, ...]  # those that stand with the table of tasks
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,13 @@ class Matrix:
 class ShownSheet:
     """A table as the page shows it."""
 
-    sheet: Sheet
-    rows: int  # of the file
-    note: str  # what the page leaves out
+    name: str  # of its file
+    kind: Kind
+    main: tuple[str, ...]  # columns shown at first; empty where all are
+    rows: int
+    data: str  # its rows as JSON; "" where they lie beside the page
+    beside: str  # the file that hands them to it
+    size: int  # of either, characters
     filters: tuple[str, ...]
     help: tuple[tuple[str, str], ...]  # column, meaning
 
@@ -69,13 +79,10 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
     figures.mkdir()
     firsts, every = first_verdicts(report), report.tables.verdicts
     told = _told(firsts, report.tables.lines)
-    answered = answers(report, told, figures)
-    primary = primary_picture(report, figures)
-    sections = _sections(report, figures)
-    made = sheets(report)
-    frames = {sheet.name: clean(sheet.frame) for sheet in made}
-    for name, frame in frames.items():
-        contract.write(frame, folder / "tables" / f"{name}.tsv")
+    first_room = Room(FIRST_IN_PAGE)
+    answered, sections = _by_group(report, told, figures, first_room)
+    primary = primary_picture(report, figures, first_room)
+    shown, published = _tables(report, folder)
     alignment = alignment_sentences(report)
     text, references = methods(report)
     remarks = warnings(report)
@@ -95,18 +102,19 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
         "same": same_runs(report.tables),
         "transfer": transfer_sentences(report),
         "translated": translated(report),
+        "across": cross_pairs(report, figures),
+        "framed": framed_cells(report),
         "warnings": remarks,
         "serious": sum(one.is_serious for one in remarks),
         "audit": _by_pair(report),
         "missing": report.missing,
         "sections": sections,
-        "table_1": _table_1(frames.get("table-1")),
+        "table_1": _table_1(published.get("table-1")),
         "table_1_published": paper.TABLE_1.to_dict("records"),
-        "table_2": frames["table-2"].to_dict("records") if "table-2" in frames else [],
+        "table_2": published["table-2"].to_dict("records") if "table-2" in published else [],
         "beside": paper.beside(report.experiment),
         "published": paper.PUBLISHED,
-        "sheets": [_shown(sheet, frames[sheet.name]) for sheet in made],
-        "data": {sheet.name: columnar(fitted(frames[sheet.name])[0]) for sheet in made if sheet.kind.in_page},
+        "sheets": shown,
         "metrics": [(name, metric_label(name), text, source) for name, (text, source) in glossary.METRICS.items()],
         "terms": glossary.TERMS,
         "methods": text,
@@ -131,12 +139,7 @@ def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
         tone = verdict_tone(row["verdict"])
         if tone == GOOD and not set(under["answer"]).isdisjoint({NO, NOT_DECIDED}):
             tone = BAD if NO in set(under["answer"]) else OPEN
-        short = in_short(row["verdict"], under)
-        sentence = str(row["sentence"]).replace(f" In short: {short}.", "")  # the heading says it
-        told.append(
-            {**row, "cell": cell.name, "metric_label": metric_label(row["metric"]), "tone": tone, "lines": measured}
-            | {"in_short": short, "sentence": sentence}
-        )
+        told.append({**row, "cell": cell.name, "metric_label": metric_label(row["metric"]), "tone": tone, "lines": measured})
     return told
 
 
@@ -146,17 +149,30 @@ def _matrix(told: list[dict]) -> Matrix:
     return Matrix(pairs, tuple((model, tuple(by_group.get((model, pair)) for pair in pairs)) for model in models))
 
 
-def _sections(report: ReportInput, folder: Path) -> list[Section]:
-    sections, room = [], SVG_IN_PAGE
+def _by_group(report: ReportInput, told: list[dict], figures: Path, first_room: Room) -> tuple[list[Answers], list[Section]]:
+    """First screen and figures of every model and pair; the rows of one group are gathered, drawn and let go before the next."""
+    verdicts, room = {(row["model"], row["pair"]): row for row in told}, Room(FIGURES_IN_PAGE)
+    answered, sections = [], []
     for model, pair in report.groups:
-        drawn = []
-        for picture in pictures(report, model, pair, folder):
-            room -= len(picture.svg)
-            drawn.append((picture, room >= 0))
-        beside = {figure_name("transfer", model, pair)} if len(report.tables.transfer_cells) else set()
-        parts = (tuple(one for one in drawn if (one[0].name in beside) == there) for there in (False, True))
+        drawing = Drawing(report, model, pair)
+        answered.append(answers(drawing, verdicts.get((model, pair)), figures, first_room))
+        drawn = list(pictures(drawing, figures, room))
+        with_tasks = {figure_name("transfer", model, pair)} if len(report.tables.transfer_cells) else set()
+        parts = (tuple(one for one in drawn if (one.name in with_tasks) == there) for there in (False, True))
         sections.append(Section(model, pair, figure_name("group", model, pair), *parts))
-    return sections
+    return answered, sections
+
+
+def _tables(report: ReportInput, folder: Path) -> tuple[list[ShownSheet], dict[str, pd.DataFrame]]:
+    """Every table written to tables/, as the page shows it; and those of the paper's form."""
+    shown, published, room = [], {}, Room(TABLES_IN_PAGE)
+    for sheet in sheets(report):
+        frame = clean(sheet.frame)
+        contract.write(frame, folder / "tables" / f"{sheet.name}.tsv")
+        shown.append(_shown(sheet, frame, folder, room))
+        if sheet.name in BESIDE_PUBLISHED:
+            published[sheet.name] = frame
+    return shown, published
 
 
 def _by_pair(report: ReportInput) -> dict[str, list]:
@@ -174,13 +190,22 @@ def _table_1(frame: pd.DataFrame | None) -> list[dict]:
     return first.loc[place.sort_values(kind="stable").index].to_dict("records")
 
 
-def _shown(sheet: Sheet, frame: pd.DataFrame) -> ShownSheet:
-    shown, note = fitted(frame)
+def _shown(sheet: Sheet, frame: pd.DataFrame, folder: Path, room: Room) -> ShownSheet:
+    data, beside = "", ""
+    if frame.size <= CELLS_IN_PAGE:
+        data = "".join(as_columns(frame))
+    if not data or len(data) > TABLE_IN_PAGE or not room.takes(len(data)):
+        beside = put_beside(folder, f"tables/{sheet.name}.js", [data] if data else as_columns(frame))
+        data = ""
     return ShownSheet(
-        sheet,
+        sheet.name,
+        sheet.kind,
+        sheet.main,
         rows=len(frame),
-        note=note if sheet.kind.in_page else "",
-        filters=tuple(c for c in FILTERS if c in frame.columns and 1 < shown[c].nunique() <= 200),
+        data=data,
+        beside=beside,
+        size=(folder / beside).stat().st_size if beside else len(data),
+        filters=tuple(c for c in FILTERS if c in frame.columns and 1 < frame[c].nunique() <= 200),
         help=tuple((column, text) for column in frame.columns if (text := glossary.meaning(column))),
     )
 

@@ -7,7 +7,8 @@ import pandas as pd
 from tli.facts import MAP_INSIDE, MAP_PREFIX
 from tli.io.tables import CELL, RUN
 from tli.labels import arm_label
-from tli.report.selection import Cell, Endpoint, in_pools, kept_runs, rows
+from tli.report.input import ReportInput
+from tli.report.selection import Cell, Endpoint, first_cell, in_pools, kept_runs, rows
 
 # Metrics whose change is listed per run.
 SHOWN = ["csls_p_at_1", "gap", "mrr", "cosine", "mismatched", "p_at_1", "xcs", "xcs_mismatched"]
@@ -109,6 +110,17 @@ def placebo_of(runs: pd.DataFrame, cell: Cell) -> Cell | None:
     """The placebo cell of `cell`: same model, pair, layer and rank, on shuffled translations. None where there is none."""
     theirs = rows(runs, placebo_of=cell.arm, model=cell.model, pair=cell.pair, layer=cell.layer, rank=cell.rank)
     return Cell(cell.model, cell.pair, str(theirs["arm"].iloc[0]), cell.layer, cell.rank) if len(theirs) else None
+
+
+def shown_runs(report: ReportInput) -> dict[tuple[str, str], set[str]]:
+    """The runs whose words the page shows, by model and pair: of the cell shown first and its placebo, as they were kept, and their baselines."""
+    trained, found = report.tables.trained, {}
+    for model, pair in report.groups:
+        first = first_cell(report.tables.cells, report.experiment, model, pair)
+        cells = [cell for cell in (first, placebo_of(trained, first) if first else None) if cell]
+        own = [rows(trained, **cell.columns) for cell in cells]
+        found[model, pair] = {name for runs in own for name in (*kept_runs(runs), *runs["baseline"])}
+    return found
 
 
 def front(ladder: pd.DataFrame, harm: pd.DataFrame) -> pd.DataFrame:

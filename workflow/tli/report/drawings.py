@@ -47,6 +47,7 @@ class Drawing:
         tables, experiment = report.tables, report.experiment
         group = {"model": model, "pair": pair}
         self.report, self.model, self.pair = report, model, pair
+        self.tables = tables.within(model, pair)
         self.runs = rows(tables.trained, **group)
         controls = self.runs.loc[self.runs["control"].astype(bool), "arm"].unique()
         there = dict.fromkeys(tables.trained["arm"].astype(str))
@@ -54,12 +55,12 @@ class Drawing:
         self.colours = style.arm_colours(order, controls)
         self.cell = first_cell(tables.cells, experiment, model, pair)
         self.placebo = derived.placebo_of(self.runs, self.cell) if self.cell else None
-        self.place = endpoint(tables, model, pair)
-        self.verdicts = in_order(rows(tables.verdicts, **group), experiment)
+        self.place = endpoint(self.tables, model, pair)
+        self.verdicts = in_order(self.tables.verdicts, experiment)
         primary = self.verdicts["metric"].iloc[0] if len(self.verdicts) else METRIC
         self.metric = primary if primary in derived.SHOWN else METRIC
-        self.metrics = rows(tables.metrics, **group)
-        self.scan = rows(tables.scan, **group, pool=WHOLE_LIST)
+        self.metrics = self.tables.metrics
+        self.scan = rows(self.tables.scan, pool=WHOLE_LIST)
         changes = derived.changes(self.metrics, self.runs)
         if self.place:
             place = {"hidden_state": self.place.hidden_state, "pooling": self.place.pooling, "pool": self.place.pool}
@@ -67,7 +68,7 @@ class Drawing:
         self.changes = changes
         self.words = self._words(self.cell)
         self.placebo_words = self._words(self.placebo)
-        self.accuracies = derived.accuracies(rows(tables.transfer, **group), self.runs)
+        self.accuracies = derived.accuracies(self.tables.transfer, self.runs)
         self.scored = f" {experiment.scored_items}" if experiment.scored_items else ""
 
     def of(self, key: str) -> Drawn:
@@ -81,11 +82,9 @@ class Drawing:
         return f"hs[{self.place.hidden_state}], {self.place.pooling}" if self.place else "nowhere"
 
     def _words(self, cell: Cell | None) -> pd.DataFrame:
-        tables = self.report.tables
         if cell is None or self.place is None:
             return pd.DataFrame(columns=["split", "arm", "pair_id"])
-        pairs = rows(tables.pairs, model=self.model, pair=self.pair)
-        return derived.with_words(derived.paired(tables.similarities, tables.trained, cell, self.place), pairs)
+        return derived.with_words(derived.paired(self.tables.similarities, self.runs, cell, self.place), self.tables.pairs)
 
     def _of_words(self) -> str:
         if self.cell is None or self.words.empty:
@@ -105,15 +104,15 @@ class Drawing:
 
     def layer_curve(self) -> Drawn:
         shown = rows(self.scan, split="heldout") if (self.scan["split"] == "heldout").any() else self.scan
-        figure = figures.layer_curve(self.scan, self.report.tables.choice, self.model, self.pair)
+        figure = figures.layer_curve(self.scan, self.tables.choice, self.model, self.pair)
         return Drawn(figure, f"n = {span(shown['n'])} pairs; the untrained model, no seeds.")
 
     def first_curve(self) -> Drawn:
         """The first screen's: retrieval by hidden state, in the pool that claims are made in."""
         if self.place is None:
             return Drawn(style.nothing("Not scanned yet."), "")
-        tables, group = self.report.tables, {"model": self.model, "pair": self.pair}
-        scan, choice = rows(tables.scan, **group, **self.place.heldout), rows(tables.choice, **group)
+        group = {"model": self.model, "pair": self.pair}
+        scan, choice = rows(self.tables.scan, **self.place.heldout), self.tables.choice
         first = first_map(self.report, self.model, self.pair)
         mapped = by_state(rows(mapped_figures(self.report), **group, **self.place.heldout), first).reset_index()
         beside = f"; the free map is {first}" if len(mapped) else ""
@@ -121,7 +120,7 @@ class Drawing:
 
     def first_ladder(self) -> Drawn:
         """The first screen's: the whole one without twins, and of trained rungs those of the cell's loss layer where all are too many."""
-        table = rows(self.report.tables.ladder, model=self.model, pair=self.pair)
+        table = self.tables.ladder
         if table.empty:
             table = untrained_rungs(self.report, self.model, self.pair)
         if table.empty:
@@ -138,8 +137,7 @@ class Drawing:
 
     def first_front(self) -> Drawn:
         """The first screen's: gain against harm."""
-        tables, group = self.report.tables, {"model": self.model, "pair": self.pair}
-        table, harm = rows(tables.ladder, **group), rows(tables.harm, **group)
+        table, harm = self.tables.ladder, self.tables.harm
         front = derived.front(table, harm)
         if len(front) > FIRST_RUNGS and self.cell:
             front = front[front["layer"] == self.cell.layer].head(FIRST_RUNGS)
@@ -148,7 +146,7 @@ class Drawing:
         return Drawn(figure, f"n = {span(harm['sentences'])} sentences a language." if len(front) else "Not measured.")
 
     def ladder(self) -> Drawn:
-        table = rows(self.report.tables.ladder, model=self.model, pair=self.pair)
+        table = self.tables.ladder
         if table.empty:
             return Drawn(figures.ladder(table, self.colours), "Not measured.")
         first, cut = table.iloc[0], len(table) > figures.LADDER_ROWS
@@ -159,8 +157,7 @@ class Drawing:
         return Drawn(figures.ladder(table, self.colours, metric_label(first["metric"])), counts + more)
 
     def harm_gain(self) -> Drawn:
-        tables, group = self.report.tables, {"model": self.model, "pair": self.pair}
-        table, harm = rows(tables.ladder, **group), rows(tables.harm, **group)
+        table, harm = self.tables.ladder, self.tables.harm
         front = derived.front(table, harm)
         if front.empty:
             return Drawn(figures.harm_gain(front, table, self.colours), "Not measured.")
@@ -193,7 +190,7 @@ class Drawing:
         return Drawn(figures.heat(self.verdicts, self.cell.arm), f"{self.cell.arm}; {self._of_verdicts()}")
 
     def _projection(self, method: str, title: str) -> Drawn:
-        every = rows(self.report.tables.projections, model=self.model, pair=self.pair)
+        every = self.tables.projections
         every = every[every["method"].astype(str).str.lower().str.replace("-", "") == method]
         if every.empty or self.cell is None:
             return Drawn(style.nothing("No such projection was made."), "Not made.")
@@ -217,7 +214,7 @@ class Drawing:
         return self._projection("pca", "PCA")
 
     def training_curves(self) -> Drawn:
-        losses = rows(self.report.tables.losses, model=self.model, pair=self.pair)
+        losses = self.tables.losses
         losses = losses[losses["arm"].isin([cell.arm for cell in (self.cell, self.placebo) if cell])]
         if self.cell is None or losses.empty:
             return Drawn(style.nothing("No training curve."), "Not trained.")

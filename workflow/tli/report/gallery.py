@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tli.labels import metric_label
 from tli.report import figures, style, svg
-from tli.report.drawings import Drawing, Drawn, span
+from tli.report.beside import Room, put_beside
+from tli.report.columnar import as_json
+from tli.report.drawings import Drawing, span
 from tli.report.input import ReportInput
 from tli.report.names import FIGURES, figure_name
 from tli.report.numbers import signed
@@ -29,16 +31,12 @@ class Picture:
 
     name: str  # of its files, without suffix
     title: str
-    svg: str
+    svg: str  # "" where the page has no room for it
     caption: list[str]  # HTML paragraphs
     counts: str  # n and seeds
     alt: str
-
-    @property
-    def is_wide(self) -> bool:
-        """Whether words beside it would leave it too little room."""
-        width = re.search(r'style="width:(\d+)px"', self.svg)
-        return width is not None and int(width.group(1)) > WIDE
+    is_wide: bool  # words beside it would leave it too little room
+    beside: str = ""  # the file that hands the SVG to the page, where it is not in it
 
 
 def caption(key: str) -> list[str]:
@@ -54,7 +52,7 @@ def caption(key: str) -> list[str]:
     return [re.sub(r"``(.+?)``", r"<code>\1</code>", part) for part in paragraphs]
 
 
-def primary_picture(report: ReportInput, folder: Path) -> Picture | None:
+def primary_picture(report: ReportInput, folder: Path, room: Room) -> Picture | None:
     """The first screen's small graphic: the primary endpoint of every group's first cell against before and placebo."""
     verdicts = first_verdicts(report)
     if verdicts.empty:
@@ -69,22 +67,34 @@ def primary_picture(report: ReportInput, folder: Path) -> Picture | None:
     )
     drawn = svg.written(marked(figure, report.experiment.is_demo), "primary", folder)
     counts = f"n = {span(verdicts['heldout_pairs'])} held-out pairs, {span(verdicts['seeds'])} seeds."
-    return Picture("primary", "The primary endpoint", drawn, caption("primary"), counts, alt)
+    return placed(Picture("primary", "The primary endpoint", drawn, caption("primary"), counts, alt, False), folder, room)
 
 
-def pictures(report: ReportInput, model: str, pair: str, folder: Path) -> Iterator[Picture]:
+def pictures(drawing: Drawing, folder: Path, room: Room) -> Iterator[Picture]:
     """Draw every figure of one (model, pair) into `folder`; where its rows are missing, a figure that says so."""
-    drawing = Drawing(report, model, pair)
     for key, (title, _) in FIGURES.items():
-        yield picture(report, key, title, model, pair, drawing.of(key), folder)
+        yield picture(drawing, key, title, folder, room)
 
 
-def picture(report: ReportInput, key: str, title: str, model: str, pair: str, drawn: Drawn, folder: Path) -> Picture:
-    """Write one drawn figure into `folder`."""
-    name = figure_name(key, model, pair)
-    alt = f"{title}, {model}, {pair}. {drawn.counts} The figures behind it are in the tables."
-    text = svg.written(marked(drawn.figure, report.experiment.model(model).demo), name, folder)
-    return Picture(name, title, text, caption(key), drawn.counts, alt)
+def picture(drawing: Drawing, key: str, title: str, folder: Path, room: Room) -> Picture:
+    """Draw the figure `key` into `folder`; where the page has no room for it, it lies beside."""
+    name, drawn = figure_name(key, drawing.model, drawing.pair), drawing.of(key)
+    alt = f"{title}, {drawing.model}, {drawing.pair}. {drawn.counts} The figures behind it are in the tables."
+    text = svg.written(marked(drawn.figure, drawing.report.experiment.model(drawing.model).demo), name, folder)
+    return placed(Picture(name, title, text, caption(key), drawn.counts, alt, is_wide(text)), folder, room)
+
+
+def is_wide(svg: str) -> bool:
+    """Whether words beside a figure would have too little room."""
+    width = re.search(r'style="width:(\d+)px"', svg)
+    return width is not None and int(width.group(1)) > WIDE
+
+
+def placed(made: Picture, folder: Path, room: Room) -> Picture:
+    """The picture in the page, or beside it where the page has no room left for it."""
+    if room.takes(len(made.svg)):
+        return made
+    return replace(made, svg="", beside=put_beside(folder.parent, f"{folder.name}/{made.name}.js", [as_json(made.svg)]))
 
 
 @style.styled

@@ -45,6 +45,8 @@ TERMS = {
     "BOS, sink": "The token that a tokenizer puts first. In Llama-type models its vector can grow hundreds of times "
     "longer than the words'. Pooled in, it makes any two words look alike. It stays in the input and out of the pool.",
     "pooling": "How the token vectors of a word become one: their mean, in float32, BOS left out unless said otherwise.",
+    "template": "A neutral frame in which a word is fed too, such as `The word {word} means`. Only the word's own tokens are pooled. `@2` "
+    "after a pooling's name is the second template, `@mean` the mean of a word's vectors over all of them.",
     "wrong pairs, mismatched": "A word and a target that is not its translation; what chance and crowding alone give.",
     "train, select, held-out": "Words trained on; words that chose the layer, and settings where they are tuned; words that nothing was fitted to.",
     "arm": "A method of training, named by the config.",
@@ -88,7 +90,11 @@ COLUMNS = {
     "df": "degrees of freedom",
     "statistic": "test statistic",
     "sd": "standard deviation of the differences",
-    "p_family": "larger of the two p, adjusted within the confirmatory family",
+    "p_family": "larger of the two p, adjusted within its family (of verdicts the confirmatory one)",
+    "p_change_family": "p of after - before, adjusted within its family",
+    "on": "the list measured on; pair is the one trained on",
+    "own": "the list is one that was trained on",
+    "status": "what a cell of the matrix says after correction: helped, hurt, not decided",
     "detectable": METRICS["detectable"][0],
     "hidden_state": "k of hs[k]",
     "layer": "where the loss is taken, as the config asks",

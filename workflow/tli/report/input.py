@@ -9,7 +9,7 @@ After that nothing is asked whether it is there: every table has its contract's 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from tli.config import Config
 from tli.config.arms import expand_arms
 from tli.config.protocols import protocol
 from tli.errors import TableError
+from tli.facts import CONFIRMATORY
 from tli.io import tables as contract
 
 # What the report reads of the table that the transfer's statistics write.
@@ -57,6 +58,8 @@ class Tables:
     added: pd.DataFrame = _table(*contract.ADDED)
     harm: pd.DataFrame = _table(*contract.HARM)
     translation: pd.DataFrame = _table(*contract.TRANSLATION)
+    across: pd.DataFrame = _table(*contract.MATRIX)
+    templates: pd.DataFrame = _table(*contract.TEMPLATES)
     transfer: pd.DataFrame = _table(*contract.TRANSFER)
     transfer_cells: pd.DataFrame = _table(*TRANSFER_CELLS)
     generation: pd.DataFrame = _table(*contract.GENERATION)
@@ -81,6 +84,25 @@ class Tables:
             **{name: frame for name, frame in tables.items() if name in known},
             others={name: frame for name, frame in tables.items() if name not in known},
         )
+
+    @cached_property
+    def confirmatory(self) -> pd.DataFrame:
+        """The tests that claims rest on, at their hidden states."""
+        return self.tests[(self.tests["level"] == CONFIRMATORY) & self.tests["hidden_state"].notna()].astype(
+            {"pooling": object, "pool": object}
+        )
+
+    def within(self, model: str, pair: str) -> Tables:
+        """The rows of one model and pair, of the tests those that claims rest on. Tables that name neither stay as they are."""
+        frames = {one.name: getattr(self, one.name) for one in dataclasses.fields(self) if one.name != "others"} | {
+            "tests": self.confirmatory
+        }
+        kept = {
+            name: frame[(frame["model"] == model) & (frame["pair"] == pair)]
+            for name, frame in frames.items()
+            if {"model", "pair"} <= {*frame.columns}
+        }
+        return dataclasses.replace(self, **kept)
 
     @cached_property
     def trained(self) -> pd.DataFrame:
@@ -151,6 +173,7 @@ class Experiment:
     protocol: str = ""
     models: tuple[Model, ...] = ()
     pairs: tuple[str, ...] = ()
+    families: Mapping[str, str] = field(default_factory=dict)  # pair -> its family of languages, of those that name one
     arms: tuple[Arm, ...] = ()
     seeds: tuple[int, ...] = ()
     claims: Claims = Claims()
@@ -188,6 +211,7 @@ class Experiment:
             protocol=protocol(config),
             models=tuple(_model(name, settings, checks.get(name)) for name, settings in config.models.items()),
             pairs=tuple(config.pairs),
+            families={name: pair.family for name, pair in config.pairs.items() if pair.family},
             arms=tuple(
                 Arm(name, arm.loss_layers, tuple(map(str, arm.ranks)), arm.training.train_on) for name, arm in expand_arms(config).items()
             ),
@@ -242,6 +266,7 @@ class ReportInput:
     audit: tuple[AuditLine, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
     missing: tuple[str, ...] = ()  # what a partial grid lacks, in words; not empty makes a report that says so first
+    within_runs: Callable[[], pd.DataFrame] | None = None  # reads the tests within runs; without it they are among tables.tests
 
     @classmethod
     def of(

@@ -11,6 +11,7 @@ from tli.labels import metric_label
 from tli.report.glossary import REFERENCES
 from tli.report.input import Model, ReportInput
 from tli.report.sentences import joint_arms
+from tli.report.templates import template_sentences
 from tli.report.tuning import tuning_sentences
 
 PROTOCOLS = {
@@ -68,6 +69,7 @@ def paragraph(report: ReportInput) -> str:
         "distinct forms of a list stand beside them. Beside the cosine we report the cosine of wrong "
         "pairs [anisotropy], retrieval by CSLS [csls] and the ratio of the first token's norm to the others' [sink]."
     )
+    parts += template_sentences(report)
     claims = experiment.claims
     parts.append(
         f"The primary endpoint is the change of {metric_label(claims.primary)} on held-out pairs. Seeds and words are both samples: an "
@@ -76,6 +78,8 @@ def paragraph(report: ReportInput) -> str:
         f"the larger p of the two enters the confirmatory family, corrected by {CORRECTIONS[claims.correction]} at {claims.alpha}. All "
         "other tests are exploratory."
     )
+    if len(tables.across):
+        parts.append(_across(tables.across))
     if len(tables.transfer):
         tasks = list(map(str, tables.transfer["task"].unique()))
         known = [text for key, text in CITED_TASKS.items() if any(key in task for task in tasks)]
@@ -84,6 +88,16 @@ def paragraph(report: ReportInput) -> str:
     if experiment.is_demo:
         parts.append("The model is a demo trained for this software: its figures support no claim about real language models.")
     return " ".join(parts)
+
+
+def _across(table: pd.DataFrame) -> str:
+    """What was measured on other lists than a training's own."""
+    sizes = _listing([str(size) for size in sorted({int(size) for size in table["family_size"]})])
+    return (
+        f"Adapters were also measured on lists that they were not trained on ({table['on'].nunique()} lists; of each the held-out words "
+        "among the forms that no list of the experiment trains), by the same test, corrected over all lists, pairs trained on, "
+        f"loss layers and ranks of a model and arm ({sizes} tests), apart from the confirmatory family."
+    )
 
 
 def _cite(text: str) -> tuple[str, list[str]]:

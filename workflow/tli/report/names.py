@@ -23,7 +23,9 @@ FIGURES = {
     "transfer-against-gain": ("Transfer against the gain in alignment", "What else changed"),
 }
 
+MATRIX = ("matrix", "Trained on one list, measured on all", "What else changed")  # its key, title and category; one for a model and arm
+
 
 def figure_name(key: str, model: str, pair: str) -> str:
-    """Name of a figure's files, without folder and suffix."""
+    """Name of a figure's files, without folder and suffix; a matrix has its arm in the place of the pair."""
     return "--".join(re.sub(r"[^A-Za-z0-9._-]+", "_", part) for part in (key, model, pair))

@@ -14,6 +14,8 @@ from tli.report.columnar import as_json
 from tli.report.context import context
 from tli.report.input import ReportInput
 
+SCRIPTS = ("page.js", "figures.js", "tables.js", "places.js")  # one after the other, in one scope
+
 
 def build(report: ReportInput, output: Path | str) -> None:
     """Write the report into the folder `output`: index.html, summary.md, figures/*.svg and *.png, tables/*.tsv.
@@ -53,13 +55,26 @@ def _render(gathered: dict[str, Any]) -> str:
         "explained": glossary.explained,
     }
     template = environment.from_string((static / "template.html").read_text(encoding="utf-8"))
-    in_page = [one for one in gathered["sheets"] if one.sheet.kind.in_page]
-    described = {one.sheet.name: {"title": one.sheet.kind.title, "filters": one.filters, "main": one.sheet.main} for one in in_page}
+    shown = gathered["sheets"]
+    described = {
+        one.name: {
+            "title": one.kind.title,
+            "filters": one.filters,
+            "main": one.main,
+            "rows": one.rows,
+            "beside": one.beside,
+            "size": one.size,
+        }
+        for one in shown
+    }
+    script = "".join((static / name).read_text(encoding="utf-8") for name in SCRIPTS)
+    data = ",".join(f"{as_json(one.name)}:{one.data}" for one in shown if one.data)
     return template.render(
-        **{**gathered, "data": Markup(as_json(gathered["data"]))},
+        **gathered,
+        data=Markup(f"{{{data}}}"),
         sheets_json=Markup(as_json(described)),
         style=Markup((static / "style.css").read_text(encoding="utf-8")),
-        script=Markup((static / "script.js").read_text(encoding="utf-8")),
+        script=Markup(f'"use strict";\n(() => {{\n{script}}})();\n'),
         markup=Markup,
     )
 

@@ -67,6 +67,7 @@ def table_1(similarities: pd.DataFrame, runs: pd.DataFrame, tests: pd.DataFrame,
     ).reset_index()
     made["change_percent"] = 100 * made["change"] / made["before"]
     given = rows(tests, **where, metric="cosine", test=PAIRED_T, level=WITHIN_RUN)
+    given = given.astype(dict.fromkeys(("arm", "layer", "rank", "split"), object))
     run = given["arm"] + "/layer-" + given["layer"] + "/rank-" + given["rank"] + "/seed-" + given["seed"].astype(int).astype(str)
     given = given.assign(kept=run).rename(columns={"statistic": "t"})[["kept", "split", "t", "p", "log10_p"]]
     made = made.merge(given.drop_duplicates(["kept", "split"]), on=["kept", "split"], how="left")

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 
 import pandas as pd
 
-from tli.facts import CONFIRMATORY
 from tli.io.tables import CELL, UNTRAINED, WHOLE_LIST
 from tli.report.input import Experiment, ReportInput, Tables
 
@@ -99,8 +98,7 @@ def clean_pooling(frame: pd.DataFrame) -> str | None:
 
 def endpoint(tables: Tables, model: str, pair: str) -> Endpoint | None:
     """The primary endpoint: that of the confirmatory tests, else the last hidden state, without BOS; None where nothing is measured."""
-    tests = rows(tables.tests, model=model, pair=pair, level=CONFIRMATORY)
-    tests = tests[tests["hidden_state"].notna()]
+    tests = rows(tables.confirmatory, model=model, pair=pair)
     if len(tests):
         return Endpoint(int(tests["hidden_state"].iloc[0]), tests["pooling"].iloc[0], tests["pool"].iloc[0])
     for frame in (tables.metrics, tables.similarities, tables.scan):
@@ -137,12 +135,16 @@ def first_cell(cells: pd.DataFrame, experiment: Experiment, model: str, pair: st
     cells = cells[~baselines(cells)]
     if cells.empty:
         return None
-    arm = experiment.arm(by_place(cells["arm"], [one.name for one in experiment.arms])[0])
-    cells = rows(cells, arm=arm.name)
+    arm = by_place(cells["arm"], [one.name for one in experiment.arms])[0]
+    return Cell(model, pair, arm, *first_place(rows(cells, arm=arm), experiment))
+
+
+def first_place(cells: pd.DataFrame, experiment: Experiment) -> tuple[str, str]:
+    """The loss layer and the rank shown first of one arm's cells: the first ones that the config names."""
+    arm = experiment.arm(str(cells["arm"].iloc[0]))
     layer = by_place(cells["layer"], arm.layers)[0]
-    cells = rows(cells, layer=layer)
-    rank = by_place(cells["rank"], ["16"] if "16" in arm.ranks or not arm.ranks else arm.ranks)[0]
-    return Cell(model, pair, arm.name, layer, rank)
+    ranks = ["16"] if "16" in arm.ranks or not arm.ranks else arm.ranks
+    return layer, by_place(rows(cells, layer=layer)["rank"], ranks)[0]
 
 
 def first_cells(report: ReportInput) -> list[tuple[Cell, Endpoint]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -24,7 +24,6 @@ class Kind:
     what: str = ""
     how: str = ""
     main: str = ""  # columns that the page shows at first, the rest come with a click; "" means all
-    in_page: bool = True  # else the page only links the file
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +111,7 @@ KINDS = {
     ),
     "tests-within-runs": Kind(
         "Tests within one run",
-        lambda report: rows(report.tables.tests, level=WITHIN_RUN),
+        lambda report: report.within_runs() if report.within_runs else rows(report.tables.tests, level=WITHIN_RUN),
         "The paper's kind of test, over the words of one run. They carry no verdict.",
         "Paired t over words, Wilcoxon; intervals by t and bootstrap.",
         main="test model pair arm layer rank seed split hidden_state metric n estimate low high statistic p log10_p",
@@ -182,7 +181,6 @@ KINDS = {
         "Gains of words",
         lambda report: report.tables.gains,
         "What each word gained in every cell.",
-        in_page=False,
     ),
     "transfer": Kind(
         "Transfer",
@@ -198,6 +196,20 @@ KINDS = {
         "The right form among forms of like length by log-likelihood (choice), and greedy exact match (exact); quasi-t over the crossed "
         "table seeds x words.",
         main="model pair arm layer rank direction shots metric contrast items chance after other estimate low high p_holm",
+    ),
+    "across": Kind(
+        "Cross-pair matrix",
+        lambda report: report.tables.across,
+        "What the adapters of every cell, controls too, do to every list that was measured.",
+        "Quasi-t over the crossed table seeds x words; p's adjusted over the family of one model and arm.",
+        main="model pair on arm layer rank status change change_low change_high against_placebo p_family family_size words seeds",
+    ),
+    "templates": Kind(
+        "Words in templates",
+        lambda report: report.tables.templates,
+        "The primary endpoint of every cell, before and after, of words by themselves and in each template.",
+        "Pooled over the word's own tokens; quasi-t over the crossed table seeds x words, not adjusted.",
+        main="model pair arm layer rank template metric words seeds before after change low high",
     ),
     "perplexity": Kind(
         "Perplexity",
@@ -227,17 +239,19 @@ def _as_it_is(frame: pd.DataFrame, report: ReportInput) -> pd.DataFrame:
     return frame
 
 
-def sheets(report: ReportInput) -> list[Sheet]:
-    """Every table of the report, in the order of the page. Those without rows are left out."""
-    made = []
+def sheets(report: ReportInput) -> Iterator[Sheet]:
+    """Every table of the report, in the order of the page, made one by one. Those without rows are left out."""
+    yield from (sheet for sheet in _every(report) if len(sheet.frame))
+
+
+def _every(report: ReportInput) -> Iterator[Sheet]:
     for name, kind in KINDS.items():
         if name in BESIDE_PUBLISHED:
             kind = replace(kind, what=kind.what + paper.beside(report.experiment))
         if name == "transfer" and report.experiment.scored_items:
             kind = replace(kind, what=f"{kind.what} {report.experiment.scored_items}")
-        made.append(Sheet(name, kind, kind.rows(report)))
+        yield Sheet(name, kind, kind.rows(report))
     others = {**report.tables.others, **{name: getattr(report.tables, name) for name in MORE}}
     for name in sorted(others):  # what a later stage adds is shown without a word changed here
         kind = Kind(name.replace("_", " ").capitalize(), partial(_as_it_is, others[name]))
-        made.append(Sheet(name.replace("_", "-"), kind, others[name]))
-    return [sheet for sheet in made if len(sheet.frame)]
+        yield Sheet(name.replace("_", "-"), kind, others[name])

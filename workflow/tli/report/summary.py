@@ -23,7 +23,7 @@ def text(context: dict[str, Any]) -> str:
     lines += [_safe(context["size"]), "", "## What came out", ""]
     for one in context["answers"]:
         row, name = one.verdict, f"{_safe(one.model)}, {_safe(one.pair)}"
-        lines.append(f"- **{name}** ({_safe(row['cell'])}): **{row['in_short']}.**" if row else f"- **{name}, before training.**")
+        lines.append(f"- **{name}** ({_safe(row['cell'])}): **{row['in_short']}.**" if row else f"- **{name}, {one.state}.**")
         lines += [f"  - {answer.question} {_safe(answer.text)}" for answer in one.answers]
         lines += [f"  - {_safe(row['sentence'])}", *(f"  - {_safe(line)}" for line in row["lines"])] if row else []
     lines += [f"- **{_safe(model)}, {_safe(pair)}, before training, in full.** {_safe(text)}" for model, pair, text in context["alignment"]]
@@ -48,6 +48,11 @@ def text(context: dict[str, Any]) -> str:
             for r in context["verdicts"]
         ]
         lines += ["", "![The primary endpoint with its intervals](figures/primary.png)"]
+    if context["across"]:
+        lines += ["", "## Trained on one list, measured on all", ""]
+    for one in context["across"]:
+        lines += [f"- **{_safe(one.model)}, {_safe(one.cell)}.** {_safe(one.balance)} {_safe(one.family)}"]
+        lines += [f"  - {_safe(sentence)}" for sentence in one.sentences]
     lines += ["", "## Can it be believed", ""]
     lines += [f"- {'**' + _safe(one.about) + ':** ' if one.about else ''}{_safe(one.text)}" for one in context["warnings"]]
     lines += [] if context["warnings"] else ["- No warning."]

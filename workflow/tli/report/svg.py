@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import io
 import logging
 import re
@@ -11,23 +10,12 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tli.report import style
+from tli.report import style, telling
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
 DEMO = "demo model: no claim about a real one"  # in every file of a demo, so that it cannot travel as a claim about a real model
-TIP = "tip-"  # what the ids of marks begin with that say something under the pointer
-
-
-def tipped(artist: Artist, text: str) -> None:
-    """Let the browser show `text` where the pointer rests on this mark."""
-    artist.set_gid(TIP + text.encode().hex())
-
-
-def _with_tips(text: str) -> str:
-    return re.sub(rf'<g id="{TIP}([0-9a-f]*)">', lambda at: f"<g><title>{html.escape(bytes.fromhex(at[1]).decode())}</title>", text)
 
 
 def written(figure: Figure, name: str, folder: Path) -> str:
@@ -47,7 +35,9 @@ def written(figure: Figure, name: str, folder: Path) -> str:
         with matplotlib.rc_context(style.settings()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
-            figure.draw_without_rendering()
+            told = telling.with_ids(figure)
+            if (engine := figure.get_layout_engine()) is not None:
+                engine.execute(figure)
             figure.set_layout_engine("none")  # the layout is found once, not for each of the two files
             figure.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
             figure.savefig(folder / f"{name}.png", dpi=150, facecolor="white", metadata={"Software": None})
@@ -55,7 +45,7 @@ def written(figure: Figure, name: str, folder: Path) -> str:
         quiet.setLevel(level)
     text = stream.getvalue()
     text = text[text.index("<svg") :]
-    text = _with_tips(text)
+    text = telling.written_in(telling.styled_once(text), told)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<style[^>]*>.*?</style>", "", text, count=1, flags=re.DOTALL)
     text = text.replace(style.INK, "currentColor").replace(style.PAPER, "var(--paper)")

@@ -9,6 +9,7 @@ import pandas as pd
 from tli.experiment import doubts
 from tli.experiment.doubts import Remark
 from tli.facts import GUESSING, HIGH_MISMATCH, SINK_LIMIT, SURE_CHOICE, WEAK_RETRIEVAL
+from tli.labels import is_in_template
 from tli.report.input import Model, ReportInput, Tables
 from tli.report.selection import baselines, endpoint, rows, with_bos
 from tli.report.tuning import edges
@@ -67,6 +68,7 @@ def _all(report: ReportInput) -> Iterator[Remark]:
 
 def _sink(tables: Tables, model: str, pair: str) -> Iterator[str]:
     scan = rows(tables.scan, model=model, pair=pair)
+    scan = scan[~scan["pooling"].map(is_in_template).astype(bool)]
     longest = scan[scan["sink_ratio"].notna()]
     pooled = scan[scan["pooling"].map(with_bos).astype(bool) & scan["mismatched"].notna()]
     texts = []

@@ -71,7 +71,7 @@ def conclude_run(experiment: Experiment, has_judged: bool = True) -> None:
         demo = any(model.demo for model in config.models.values())
         for _, row in tables.read(verdicts).iterrows():
             cell = ", ".join([row["model"], row["pair"], row["arm"], f"layer {row['layer']}", f"rank {row['rank']}"])
-            _say(f"{'demo model, ' if demo else ''}{cell}: {row['sentence']}")
+            _say(f"{'demo model, ' if demo else ''}{cell}: {row['in_short']}. {row['sentence']}")
     report = Path(layout.page()["page"])
     if report.exists():
         _say(f"The report is {report}")
@@ -79,11 +79,13 @@ def conclude_run(experiment: Experiment, has_judged: bool = True) -> None:
 
 TO_OPEN = {  # of a stage's outputs, those that people look at first
     "lexicon": ["audit", "pairs"],
+    "lists": ["lists"],
     "check": ["check"],
     "scan": ["scan", "choice"],
     "tune": ["trials"],
     "train": ["records"],
     "evaluate": ["metrics"],
+    "across": ["metrics"],
     "transfer": ["transfer", "text"],
     "statistics": ["verdicts", "lines"],
     "report": ["page"],

@@ -27,7 +27,7 @@ from tli.model.memory import MENDS, is_card_full
 from tli.runtime import progress
 from tli.specs import STAGE_VERSIONS
 
-TORCH_STAGES = ("check", "scan", "tune", "train", "evaluate", "transfer")
+TORCH_STAGES = ("check", "scan", "tune", "train", "evaluate", "across", "transfer")
 
 
 class Ended(SystemExit):

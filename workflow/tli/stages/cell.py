@@ -25,7 +25,7 @@ from tli.log import say, warn
 from tli.model.checkpoint import load_tokenizer
 from tli.model.device import device_name, peak_memory_mib
 from tli.model.opening import below_head, open_whole
-from tli.model.token_facts import assert_known, tokens_table
+from tli.model.token_facts import assert_known, template_lines, tokens_table
 from tli.specs import STAGE_VERSIONS, Member, ModelSpec, TrainSpec, plain
 from tli.training.anchor import MATRIX, Anchoring, gradient_matrix, prediction, write_matrix
 from tli.training.checkpoint import Checkpoint
@@ -77,6 +77,7 @@ class Cell:
     def key(self, member: Member) -> dict:
         """All that a run depends on."""
         key = unit_key(self.check, self.model, self.trained(member), self.spec, self.loss_layer, self.adapted, member.seed)
+        key |= {"templates": [plain(one) for one in self.job.templates.values()]} if self.job.templates else {}
         if self.spec.anchor is None:
             return key
         if self.spec.anchor.metric == "kl" and self.spec.is_full:
@@ -146,14 +147,16 @@ class Cell:
         return trainer
 
     def assert_known(self) -> None:
-        """Raises EmbedError where the model's tokenizer does not know most of the list."""
+        """Raises EmbedError where the model's tokenizer does not know most of the list, or does not find words in templates."""
         tokenizer = load_tokenizer(self.model)
         for pair, splits in self.lists.items():
+            if pair in self.job.templates:
+                template_lines(tokenizer, splits.pairs, pair, self.job.templates[pair])
             assert_known(tokens_table(tokenizer, splits.pairs, pair, self.model.word_form, both=False), self.job.model)
 
     def trainer(self) -> Trainer:
         """The model, opened for these settings."""
-        return Trainer(self.model, self.spec, self.loss_layer, self.adapted, self.trained, self.anchoring())
+        return Trainer(self.model, self.spec, self.loss_layer, self.adapted, self.trained, self.anchoring(), self.job.templates)
 
     def checkpoint(self, member: Member) -> Checkpoint | None:
         """Where a full training of this run writes how far it is; None for adapters."""

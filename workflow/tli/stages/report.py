@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
+from functools import partial as partial_of
 from pathlib import Path
 
 import pandas as pd
@@ -11,13 +13,17 @@ import pandas as pd
 from tli.experiment import Experiment
 from tli.experiment.job import ReportJob
 from tli.experiment.registering import held_against
-from tli.experiment.results import finished, read_measured
+from tli.experiment.results import Place, finished, read_measured, read_similarities
+from tli.facts import PAIRED_T, WITHIN_RUN
 from tli.io import tables
 from tli.io.provenance import commit, read_records, stage_seconds
 from tli.io.records import read_json
 from tli.log import redact, say
 from tli.report import build
+from tli.report.derived import shown_runs
 from tli.report.input import AuditLine, Provenance, ReportInput
+
+LONG = ("tests", "gains")  # of the statistics: a row a run, or a word
 
 
 def run(job: ReportJob) -> dict:
@@ -42,13 +48,18 @@ def write_report(experiment: Experiment, partial: bool = False) -> list[str]:
         provenance=provenance(experiment),
         missing=tuple(missing),
     )
+    words = read_similarities(experiment.layout, _evaluated(experiment), shown_runs(made))
+    tests = experiment.layout.statistics()["tests"]
+    within = partial_of(_within_runs, tests) if "tests" in read else None
+    made = replace(made, tables=replace(made.tables, similarities=words), within_runs=within)
+    read.clear()
     build(made, folder)
     say(f"report: {folder}/index.html" + (f"; missing: {'; '.join(missing)}" if missing else ""))
     return missing
 
 
 def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFrame], list[str]]:
-    """Every table of the results folder by its name, and what is missing in words."""
+    """Every table of the results folder by its name but the words' figures, of which the page shows few; and what is missing in words."""
     config, layout, both = experiment.config, experiment.layout, experiment.model_pairs
     read: dict[str, pd.DataFrame] = {"grid": experiment.grid}
     missing: list[str] = []
@@ -70,21 +81,34 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
     collect("maps-metrics", [(layout.scan(*key)["map_metrics"], {}) for key in both], "figures of free maps")
     if tokens := [path for key in both if Path(path := layout.scan(*key)["tokens"]).exists()]:
         read["tokens"] = pd.concat([tables.read(path) for path in tokens], ignore_index=True)
-    evaluated = [(*key, part) for key in both for part in experiment.parts("evaluate", *key)]
-    if places := finished(layout, evaluated, "evaluate", "metrics"):
-        read |= {name: table for name, table in read_measured(layout, places).items() if name != "select-maps-similarities"}
+    if places := _evaluated(experiment):
+        read |= read_measured(layout, places, without=("similarities", "select-maps-similarities"))
     measured = len(read.get("runs", ()))
     if partial and measured < len(experiment.runs):
         trained = sum(Path(layout.record(run.model, run.pair, run.run)).exists() for run in experiment.runs)
         missing.append(f"runs: {measured} of {len(experiment.runs)} measured, {trained} trained")
     for name, path in ({} if experiment.trains_nothing else layout.statistics()).items():
         if Path(path).exists() or not partial:
-            read[name] = tables.read(path)
+            read[name] = tables.read(path, compact=name in LONG, keep=_read_at_once if name == "tests" else None)
     if partial and not experiment.trains_nothing and not Path(layout.statistics()["verdicts"]).exists():
         missing.append("statistics: no verdict yet")
+    if Path(layout.matrix()).exists() and experiment.measures_across:
+        read["across"] = tables.read(layout.matrix(), tables.MATRIX)
     if config.transfer.tasks:
         read |= _transfer(experiment)
+        places = [(*key, part) for key in both for part in experiment.parts("transfer", *key)]
+        if left := len(places) - len(finished(layout, places, "transfer", "transfer")) if partial else 0:
+            missing.append(f"tasks: {left} of {len(places)} parts not finished")
     return read, missing
+
+
+def _read_at_once(tests: pd.DataFrame) -> pd.Series:
+    """Of the tests those that more than their own table shows; those within one run are far more, and are read when that is written."""
+    return (tests["level"] != WITHIN_RUN) | ((tests["test"] == PAIRED_T) & (tests["metric"] == "cosine"))
+
+
+def _within_runs(path: str) -> pd.DataFrame:
+    return tables.read(path, compact=True, keep=lambda tests: tests["level"] == WITHIN_RUN)
 
 
 def _transfer(experiment: Experiment) -> dict[str, pd.DataFrame]:
@@ -97,12 +121,18 @@ def _transfer(experiment: Experiment) -> dict[str, pd.DataFrame]:
     for name in ("transfer", "perplexity", "generation"):
         files = [layout.measured("transfer", *place)[name] for place in finished(layout, places, "transfer", name)]
         if files:
-            read[name] = pd.concat([tables.read(path) for path in files], ignore_index=True)
+            read[name] = tables.stacked([tables.read(path, compact=name == "transfer") for path in files])
     return read
 
 
+def _evaluated(experiment: Experiment) -> list[Place]:
+    """The parts of the evaluation that are finished."""
+    every = [(*key, part) for key in experiment.model_pairs for part in experiment.parts("evaluate", *key)]
+    return finished(experiment.layout, every, "evaluate", "metrics")
+
+
 def audits(experiment: Experiment) -> tuple[AuditLine, ...]:
-    """The lines of the lexicons' audits, and of what each model's tokenizer makes of them."""
+    """The lines of the lexicons' audits, of the lists held against each other, and of what each model's tokenizer makes of them."""
     layout, lines = experiment.layout, []
     for pair in experiment.config.pairs:
         files = {"": layout.lexicon(pair)["audit"]} | {
@@ -112,6 +142,9 @@ def audits(experiment: Experiment) -> tuple[AuditLine, ...]:
             if Path(path).exists():
                 audit = tables.read(path, text=["severity", "text"])
                 lines += [AuditLine(pair, severity, before + text) for severity, text in audit.itertuples(index=False)]
+    if len(experiment.config.pairs) > 1 and Path(layout.lists()).exists():
+        found = tables.read(layout.lists(), tables.LISTS)
+        lines += [AuditLine(", ".join(dict.fromkeys([row.pair, row.other_pair])), row.severity, row.text) for row in found.itertuples()]
     return tuple(lines)
 
 

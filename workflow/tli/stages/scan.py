@@ -12,17 +12,20 @@ from tli.experiment.elsewhere import Elsewhere
 from tli.experiment.job import ScanJob
 from tli.io import store, tables
 from tli.io.records import read_check
+from tli.labels import is_in_template
 from tli.log import say, warn
-from tli.metrics.choice import choice_pooling, choose_layer
+from tli.metrics.choice import choice_pooling, choose_layer, token_pooling
 from tli.model.checkpoint import load_tokenizer
 from tli.model.device import device_name
 from tli.model.embedding import Embedded, embed
+from tli.model.framed import Fed
 from tli.model.opening import open_model
 from tli.model.plain_loop import compare_with_plain_loop
 from tli.model.pooling import tokenize
-from tli.model.token_facts import assert_known, token_lines, tokens_table
+from tli.model.token_facts import assert_known, template_lines, token_lines, tokens_table
 from tli.probes import maps, words
-from tli.specs import STAGE_VERSIONS, plain
+from tli.probes.templates import by_template, in_templates
+from tli.specs import STAGE_VERSIONS, TemplateSpec, plain
 
 SINK_WARNING = 10.0
 
@@ -41,21 +44,35 @@ def run(job: ScanJob) -> dict:
     tokens = tokens_table(load_tokenizer(job.model_spec), pairs, job.pair, word_form)
     assert_known(tokens, job.model)
     tables.write(tokens.assign(model=job.model), job.outputs["tokens"], tables.TOKENS)
+    lines = token_lines(tokens)
+    if spec.templates is not None:
+        lines += template_lines(load_tokenizer(job.model_spec), pairs, job.pair, spec.templates)
     opened = open_model(job.model_spec)
     states = list(range(opened.layers + 1))
     say(f"scan: {len(pairs)} pairs at hs[0] to hs[{opened.layers}], poolings {', '.join(spec.poolings)}")
-    compare_with_plain_loop(opened, list(dict.fromkeys([*pairs["source"], *pairs["target"]])), states)
     listed = words.Listed.of(pairs, words.similarity_of(pairs), elsewhere=elsewhere.of(-1, 0))
+    frames = _frames(spec.templates, listed)
+    every: list[Fed] = [*pairs["source"], *pairs["target"], *frames]
+    compare_with_plain_loop(opened, list(dict.fromkeys(every)), states)
     embedded = embed(opened, listed.forms, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded"))
     result = words.figures_of(embedded, listed, opened.layers, spec.csls_k)
-    rows, figures = (table[table["pool"] == tables.WHOLE_LIST] for table in (result.rows, result.figures))
-    choice = choose_layer(rows, figures, opened.layers, spec)
-    warn_of_sinks(figures)
-    about = words.word_facts(opened, pairs, result.vectors[opened.layers, choice_pooling(spec)][0])
+    about = words.word_facts(opened, pairs, result.vectors[opened.layers, token_pooling(spec)][0])
     tables.write(about.assign(**names), job.outputs["words"], tables.WORDS)
-    audit = pd.concat([token_audit(opened.tokenizer, pairs, word_form), _told(tokens)], ignore_index=True)
+    every_row, every_figure = [result.rows], [result.figures]
+    if spec.templates is not None:
+        read = embed(opened, frames, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded in templates"))
+        framed = by_template(read, spec.templates, listed.sources)
+        result = words.figures_of(framed, listed, opened.layers, spec.csls_k)
+        every_row, every_figure = [*every_row, result.rows], [*every_figure, result.figures]
+        embedded = framed if spec.templates.carry_claims else embedded
+        del read, framed
+    figures = pd.concat(every_figure, ignore_index=True)
+    tables.write(figures.assign(**names), job.outputs["scan"], tables.SCAN)
+    rows, figures = (table[table["pool"] == tables.WHOLE_LIST] for table in (pd.concat(every_row, ignore_index=True), figures))
+    choice = choose_layer(rows, figures, opened.layers, spec)
+    warn_of_sinks(figures[~figures["pooling"].map(is_in_template)])
+    audit = pd.concat([token_audit(opened.tokenizer, pairs, word_form), _told(lines)], ignore_index=True)
     tables.write(audit, job.outputs["audit"], ["severity", "text"])
-    tables.write(result.figures.assign(**names), job.outputs["scan"], tables.SCAN)
     tables.write(choice.assign(**names), job.outputs["choice"], tables.CHOICE)
     if len(choice):
         say(f"scan: best by {spec.best_by} is hs[{int(choice.loc[choice['chosen'], 'hidden_state'].iloc[0])}]")
@@ -67,6 +84,11 @@ def run(job: ScanJob) -> dict:
     return facts
 
 
+def _frames(templates: TemplateSpec | None, listed: words.Listed) -> list[Fed]:
+    """The forms of a list in templates, as `by_template` asks for them; none without templates."""
+    return [] if templates is None else [one for side in in_templates(templates, listed.forms, listed.sources) for one in side]
+
+
 class _Maps:
     """The free maps of a list: of each seed and fold, from the store where they are finished."""
 
@@ -74,6 +96,7 @@ class _Maps:
         self.job, self.embedded, self.splits, self.spec = job, embedded, elsewhere.own, job.maps
         self.elsewhere = elsewhere.of
         self.pooling = choice_pooling(job.spec)
+        self.frames = job.spec.templates if job.spec.templates is not None and job.spec.templates.carry_claims else None
         self.layers = max(state for state, _ in embedded.vectors)
         self.best = int(choice.loc[choice["chosen"], "hidden_state"].iloc[0]) if len(choice) else None
         self.candidates, self.similarity = listed.candidates, listed.similarity
@@ -106,6 +129,8 @@ class _Maps:
             "pairs": store.digest_table(pairs),
             **self.job.model_spec.word_key,
         } | ({"trained_elsewhere": sorted(elsewhere)} if elsewhere else {})
+        if self.frames is not None:
+            key |= {"templates": plain(self.frames)}
 
         def build(folder: Path) -> None:
             say(
@@ -142,9 +167,8 @@ def _write_maps(job: ScanJob, made: _Maps) -> None:
         say(f"scan: {name} takes {at}: {rows['value'].mean():.3f} of the select words found")
 
 
-def _told(tokens: pd.DataFrame) -> pd.DataFrame:
-    """What the tokenizer makes of the list, as lines of the audit, and in the log."""
-    lines = token_lines(tokens)
+def _told(lines: list[tuple[str, str]]) -> pd.DataFrame:
+    """What the tokenizer makes of the list, as lines of the audit, and in the log. lines: (severity, text)."""
     for severity, text in lines:
         (warn if severity == "warning" else say)(f"scan: {text}")
     return pd.DataFrame(lines, columns=["severity", "text"])

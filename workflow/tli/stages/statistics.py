@@ -9,7 +9,8 @@ import pandas as pd
 from tli import statistics
 from tli.experiment.job import StatisticsJob
 from tli.experiment.layout import Layout
-from tli.experiment.results import read_maps, read_measured
+from tli.experiment.results import read_across, read_maps, read_measured
+from tli.experiment.settings import fed_as
 from tli.io import tables
 from tli.io.records import read_check
 from tli.log import bar, say
@@ -23,6 +24,7 @@ CONTRACT = {
     "added": tables.ADDED,
     "harm": tables.HARM,
     "translation": tables.TRANSLATION,
+    "templates": tables.TEMPLATES,
     "ladder": tables.LADDER,
 }  # the others' columns are those of tli.statistics
 
@@ -54,15 +56,32 @@ def run(job: StatisticsJob) -> dict:
     results["ladder"] = statistics.rivals.ladder(words, mapped, job.spec, on_select)
     results["harm"] = statistics.harm.harm(risen, deciding, job.spec)
     results["translation"] = statistics.translation.translation(said, statistics.translation.rival_shots(asked), job.spec)
+    fed = {pair: fed_as(experiment.config, pair) for pair in experiment.config.pairs}
+    results["templates"] = statistics.templates.in_templates(words, fed, job.spec)
     for name, table in {"runs": measured["runs"], **results}.items():
         tables.write(table, job.outputs[name], CONTRACT.get(name))
     if job.inputs["transfer"]:
         items = pd.concat([tables.read(path, tables.TRANSFER) for path in job.inputs["transfer"]], ignore_index=True)
         for name, table in statistics.transfer(statistics.Scored(items, measured["runs"]), job.spec).items():
             tables.write(table, layout.transfer_statistics(name))
-    for sentence in results["verdicts"]["sentence"]:
-        say(f"statistics: {sentence}")
+    if job.experiment.measures_across:
+        _write_matrix(job, measured["runs"])
+    for short, sentence in results["verdicts"][["in_short", "sentence"]].itertuples(index=False):
+        say(f"statistics: {short}. {sentence}")
     return {}
+
+
+def _write_matrix(job: StatisticsJob, runs: pd.DataFrame) -> None:
+    """What every run did to every list of `evaluation.on`."""
+    layout, config = job.layout, job.experiment.config
+    places = [(model, part) for model in config.models for part in job.experiment.across_parts(model)]
+    lists = [tables.read(layout.lexicon(pair)["pairs"], tables.PAIRS).assign(pair=pair) for pair in job.experiment.lists_measured]
+    measured = statistics.across.Across(read_across(layout, places), runs, pd.concat(lists, ignore_index=True))
+    table = statistics.across.matrix(measured, job.spec, progress=partial(bar, what="statistics of the lists"))
+    tables.write(table, layout.matrix(), tables.MATRIX)
+    for cell, row in table[~table["control"].astype(bool)].groupby(tables.CELL, sort=False):
+        model, _, _, layer, rank = cell
+        say(f"across: {model}, layer {layer}, rank {rank}: {statistics.matrix_sentences.row_sentence(row)}")
 
 
 def _words(layout: Layout, model: str, pair: str) -> pd.DataFrame:

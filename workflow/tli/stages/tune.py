@@ -26,6 +26,7 @@ from tli.io.records import read_json
 from tli.log import say, warn
 from tli.metrics.trial_choice import choose_trial, is_at_the_edge
 from tli.model.device import device_name
+from tli.probes.templates import TemplateProbe
 from tli.probes.words import WordsProbe, states_of
 from tli.specs import Member, TrainSpec, Trial
 from tli.stages.cell import Cell
@@ -107,8 +108,9 @@ class _Tuning:
         """Each asks the select pairs of a list: no other is in the list that it gets."""
         states = {one.subject.run: [self.state] for one in self.tried}
         identity = self.tried[0].cell.check.identity
-        measured = self.job.measure, self.job.model_spec, identity
-        return [WordsProbe(*measured, partial(_always, asked), states) for asked in self.asked.values()]
+        kind = TemplateProbe if self.job.measure.templates is not None else WordsProbe
+        about = self.job.model_spec, identity
+        return [kind(self.job.measure_of(pair), *about, partial(_always, asked), states) for pair, asked in self.asked.items()]
 
     def _is_done(self, one: _Tried) -> bool:
         """Whether it is trained, and measured or past measuring."""
@@ -148,7 +150,7 @@ class _Tuning:
             settings = {"learning_rate": one.trial.learning_rate, "epochs": one.trial.epochs, "weight": one.trial.weight}
             rows.append(
                 {"trial": one.number, **settings, "seed": one.member.seed, "words": words, "value": value, "failed": one.failed}
-                | {"unit": one.unit, "criterion": job.criterion, "hidden_state": self.state, "pooling": job.measure.poolings[0]}
+                | {"unit": one.unit, "criterion": job.criterion, "hidden_state": self.state, "pooling": self.probes[0].pooling}
             )
         return pd.DataFrame(rows)
 

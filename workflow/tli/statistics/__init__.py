@@ -1,6 +1,6 @@
 """What can be claimed of other seeds and other words: one crossed test, verdicts in words, power. Tables in, tables out."""
 
-from tli.statistics import added, harm, rivals, translation
+from tli.statistics import across, added, harm, matrix_sentences, rivals, templates, translation
 from tli.statistics.accuracy import transfer
 from tli.statistics.analysis import analyse
 from tli.statistics.inputs import Measured, Scored
@@ -13,10 +13,13 @@ __all__ = [
     "Measured",
     "OnSelect",
     "Scored",
+    "across",
     "added",
     "analyse",
     "harm",
+    "matrix_sentences",
     "rivals",
+    "templates",
     "transfer",
     "translation",
 ]

@@ -18,7 +18,7 @@ from tli.statistics.comparing import MEASURES
 from tli.statistics.crossed import crossed, equivalence, one
 from tli.statistics.families import adjust_families
 from tli.statistics.inputs import Measured
-from tli.statistics.lines import Evidence, headline, verdict_lines
+from tli.statistics.lines import Evidence, verdict_lines
 from tli.statistics.units import Sheet
 from tli.statistics.word_figures import NAMES
 
@@ -62,7 +62,6 @@ def analyse(
     judged = verdicts.cases(gathered.claims, gathered.members, measured, spec)
     lines = verdict_lines(judged, evidence, spec)
     by_cell = dict(list(lines.groupby(tables.CELL, sort=False)))
-    headlines = {c.claim.cell: headline(c.verdict, by_cell.get(c.claim.cell)) for c in judged if c.verdict in facts.ROSE}
     over_units = cells.finished(gathered.tests, spec.pooling)
     per_run = comparing.compared(measured.runs, measured.metrics, PLACE, [*MEASURES, "n"])
     word_gains = pd.concat(gathered.gains, ignore_index=True)[GAINS] if gathered.gains else pd.DataFrame(columns=GAINS)
@@ -76,7 +75,7 @@ def analyse(
     ]
     return {
         "tests": _tests(parts, spec),
-        "verdicts": verdicts.table(judged, headlines, spec),
+        "verdicts": verdicts.table(judged, by_cell, spec),
         "lines": lines,
         "power": verdicts.power_table(judged, spec),
         "words": gains.which_words_gain(word_gains, measured.pairs, alpha=spec.alpha),

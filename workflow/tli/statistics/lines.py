@@ -188,13 +188,11 @@ def in_short(verdict: str, lines: pd.DataFrame | None) -> str:
     return verdict + (f", {' and '.join(good)}" if good else "") + (f", but {', and '.join(bad)}" if bad else "")
 
 
-def headline(verdict: str, lines: pd.DataFrame | None) -> str:
-    """As in "In short: aligns better, but a free map does better, and the model is damaged." and what of it was not measured."""
-    answers, text = _answers(lines), in_short(verdict, lines)
-    unmeasured = [line for line in facts.LINES if answers.get(line) == facts.NOT_MEASURED]
-    parts = [f"In short: {text}."] if text != verdict else []
-    parts += [f"Not measured: whether it {', '.join(unmeasured)}."] if unmeasured else []
-    return " ".join(parts)
+def unmeasured(lines: pd.DataFrame | None) -> str:
+    """What of the lines was not measured, in a sentence: "Not measured: whether it leaves the model whole."; "" where all was."""
+    answers = _answers(lines)
+    names = [line for line in facts.LINES if answers.get(line) == facts.NOT_MEASURED]
+    return f"Not measured: whether it {', '.join(names)}." if names else ""
 
 
 def _answers(lines: pd.DataFrame | None) -> dict[str, str]:

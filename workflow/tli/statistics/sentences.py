@@ -45,11 +45,11 @@ def interval(test: dict, alpha: float) -> str:
     return f"{signed(test['estimate'])} ({100 * (1 - alpha):g} % interval {signed(test['low'])} to {signed(test['high'])})"
 
 
-def verdict(case: Case, headline: str, spec: StatisticsSpec) -> str:
-    """The sentences of one cell; case: case.Case, judged. headline: what the lines under it add, "" where it did not rise."""
+def verdict(case: Case, unmeasured: str, spec: StatisticsSpec) -> str:
+    """The sentences of one cell; case: case.Case, judged. unmeasured: which lines under it were not measured, "" where it did not rise."""
     name = metric_label(spec.primary)
     parts = [OPENINGS[case.verdict](case, name, spec)]
-    parts.append(headline)
+    parts.append(unmeasured)
     if case.verdict != facts.FAILED:
         parts.append(_figures(case, spec))
         parts += _asides(case, name, spec)

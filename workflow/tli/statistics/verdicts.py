@@ -16,6 +16,7 @@ from tli.statistics.crossed import NAME, equivalence
 from tli.statistics.families import adjust
 from tli.statistics.inputs import Measured
 from tli.statistics.judging import CONTRASTS, Figure, Figures, Rules, judge
+from tli.statistics.lines import in_short, unmeasured
 
 
 def family_name(primary: str) -> str:
@@ -26,11 +27,19 @@ def family_name(primary: str) -> str:
 def cases(claims: dict[tuple, CellClaim], runs: pd.DataFrame, measured: Measured, spec: StatisticsSpec) -> list[Case]:
     """Every cell that is no control and no repetition, judged. runs: `comparing.members`. A cell without a claim has failed."""
     losses = comparing.counted(measured.runs)
-    rules = Rules(spec.alpha, spec.minimum_seeds, spec.minimum_units)
     judged = []
     for key, cell in runs[~runs["control"]].groupby(tables.CELL, sort=True):
         claim = claims.get(key) or CellClaim(key, "", measured.claim_pool, missing={"": list(cell["seed"])})
-        judged.append(Case(claim, _about(cell, claim, measured.runs, losses)))
+        judged.append(Case(claim, about(cell, claim, measured.runs, losses)))
+    judge_family(judged, spec)
+    for case in judged:
+        find_power(case, spec)
+    return judged
+
+
+def judge_family(judged: list[Case], spec: StatisticsSpec) -> None:
+    """Adjust the p's of these cases among themselves, one family a contrast, and give each its verdict."""
+    rules = Rules(spec.alpha, spec.minimum_seeds, spec.minimum_units)
     p = [1.0 if case.counts_as_one(rules) else case.p for case in judged]
     for case, adjusted in zip(judged, adjust(p, spec.correction), strict=True):
         case.p_family, case.family_size = float(adjusted), len(judged)
@@ -41,16 +50,15 @@ def cases(claims: dict[tuple, CellClaim], runs: pd.DataFrame, measured: Measured
     for case, adjusted in zip(judged, adjust(same, spec.correction), strict=True):
         case.gap_same = float(adjusted)
     for case in judged:
-        _find_power(case, spec)
         contrasts = {name: Figure(case.test(name)["estimate"], case.test(name)["p"], case.adjusted[name]) for name in CONTRASTS}
         units = case.claim.counts.get("units", 0)
-        about = case.about
-        figures = Figures(about["failed"], about["seeds"], about["placebo_seeds"], units, case.p_family, case.gap_same, contrasts)
+        seeds = case.about["seeds"], case.about["placebo_seeds"]
+        figures = Figures(case.about["failed"], *seeds, units, case.p_family, case.gap_same, contrasts)
         case.verdict = judge(figures, rules)
-    return judged
 
 
-def _find_power(case: Case, spec: StatisticsSpec) -> None:
+def find_power(case: Case, spec: StatisticsSpec) -> None:
+    """What change the claim of a case would have found, from the variances at hand and its family's size."""
     crossed = list(case.claim.crossed.values())
     if not crossed or min(crossed[0].shape) < 2:
         return
@@ -63,7 +71,8 @@ def _find_power(case: Case, spec: StatisticsSpec) -> None:
     case.described = {**power.described(parts, folds), **powers, "seeds": seeds, "units": units, "folds": folds}
 
 
-def _about(cell: pd.DataFrame, claim: CellClaim, runs: pd.DataFrame, losses: pd.DataFrame) -> dict:
+def about(cell: pd.DataFrame, claim: CellClaim, runs: pd.DataFrame, losses: pd.DataFrame) -> dict:
+    """What the grid says of a cell, as `Case.about`. cell: its rows of `comparing.members`; runs: RUNS; losses: those that count."""
     first = cell.iloc[0]
     here = (runs["model"] == first["model"]) & (runs["pair"] == first["pair"])
     same = runs[here & runs["same_as"].isin(cell["run"])]
@@ -110,12 +119,12 @@ def confirmatory_rows(judged: list[Case], spec: StatisticsSpec, pooling: str, st
 ADJUSTED = ("family_size", *facts.CORRECTIONS.values())
 
 
-def table(judged: list[Case], headlines: dict[tuple, str], spec: StatisticsSpec) -> pd.DataFrame:
-    """VERDICTS of tli.io.tables. headlines: for every cell that rose, its verdict with the lines under it."""
-    return pd.DataFrame([_flat(case, headlines.get(case.claim.cell, ""), spec) for case in judged], columns=tables.VERDICTS)
+def table(judged: list[Case], lines: dict[tuple, pd.DataFrame], spec: StatisticsSpec) -> pd.DataFrame:
+    """VERDICTS of tli.io.tables. lines: for every cell that rose, the lines under its verdict (VERDICT_LINES)."""
+    return pd.DataFrame([_flat(case, lines.get(case.claim.cell), spec) for case in judged], columns=tables.VERDICTS)
 
 
-def _flat(case: Case, headline: str, spec: StatisticsSpec) -> dict:
+def _flat(case: Case, lines: pd.DataFrame | None, spec: StatisticsSpec) -> dict:
     counts, means = case.claim.counts, case.claim.means
     row = dict(zip(tables.CELL, case.claim.cell, strict=True)) | {
         "loss_layer": case.about["loss_layer"],
@@ -130,7 +139,8 @@ def _flat(case: Case, headline: str, spec: StatisticsSpec) -> dict:
         "detectable": case.detectable,
         "gap_same_p": case.gap_same,
         "verdict": case.verdict,
-        "sentence": sentences.verdict(case, headline, spec),
+        "in_short": in_short(case.verdict, lines),
+        "sentence": sentences.verdict(case, unmeasured(lines), spec),
     }
     row |= {name: means.get(name, np.nan) for name in ("before", "after", "placebo")}
     for name in ("change", "against_placebo"):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,38 +11,77 @@ import numpy as np
 
 from tli.model import packing
 from tli.model.device import upload
+from tli.model.framed import in_frames
 from tli.model.layouts import is_exact
 from tli.model.opened import Opened
 from tli.model.pooling import Tokens, mix, tokens_of, weights
 from tli.model.states import capture, run
-from tli.specs import TrainSpec
+from tli.specs import WORD, TemplateSpec, TrainSpec
 from tli.training.anchor import Anchor
 
 if TYPE_CHECKING:
     import torch
 
 
+BY_ITSELF = TemplateSpec((WORD,), (WORD,))
+
+
 class Batches:
     """Tokenised pairs, and what a batch of them needs: ids, masks, pooling weights, accepted translations."""
 
-    def __init__(self, opened: Opened, sources: list[str], targets: list[str], accepted: np.ndarray, pooling: str):
+    def __init__(
+        self,
+        opened: Opened,
+        sources: list[str],
+        targets: list[str],
+        accepted: np.ndarray,
+        pooling: str,
+        templates: Sequence[TemplateSpec] | None = None,
+    ):
         """sources, targets: n forms each; accepted: bool [n, n], True where target j is right for source i.
 
         Or bool [2n, 2n] of the sources, then the targets: then every form is an anchor, and its positive is the form again
         (pairing.own_words); dropout is drawn token by token, so the two differ.
+        templates: of each pair the frames in which its forms may be fed, equally many of each; without them forms are fed by themselves.
         """
         self.opened, self.accepted, self.pooling = opened, accepted, pooling
         self.pulls_own_word = len(accepted) == 2 * len(sources)
-        self.sources, self.targets = tokens_of(opened, sources), tokens_of(opened, targets)
-        self.packed = is_exact(opened, "pack", [*self.sources, *self.targets])
+        of = templates or [BY_ITSELF] * len(sources)
+
+        def fed(side: str, forms: list[str], number: int) -> list[Tokens]:
+            return tokens_of(opened, in_frames(forms, [getattr(one, side)[number] for one in of]))
+
+        self._fed = [(fed("source", sources, i), fed("target", targets, i)) for i in range(len(of[0].source))]
+        self._anchors = self._positives = 0  # the template of either
+        self.packed = is_exact(opened, "pack", [word for sides in self._fed for side in sides for word in side])
 
     def __len__(self) -> int:
-        return len(self.sources)
+        return len(self._fed[0][0])
+
+    @property
+    def templates(self) -> int:
+        """In how many ways the forms may be fed: 1 for forms by themselves."""
+        return len(self._fed)
+
+    @property
+    def tokens(self) -> float:
+        """Of all forms of both sides, in the mean over templates."""
+        return sum(len(word.ids) for sides in self._fed for side in sides for word in side) / len(self._fed)
+
+    def in_templates(self, anchors: int, positives: int) -> Batches:
+        """The same pairs, all anchors fed in one template and all positives in another, each by its number from 0."""
+        if (anchors, positives) == (self._anchors, self._positives):
+            return self
+        other = copy(self)
+        other._anchors, other._positives = anchors, positives
+        return other
 
     def words(self, rows: np.ndarray) -> list[Tokens]:
         """Anchors, then their positives: the rows' sources and their targets, or all of these twice."""
-        forms = [self.sources[i] for i in rows] + [self.targets[i] for i in rows]
-        return forms * 2 if self.pulls_own_word else forms
+        (sources, targets), (sources_again, targets_again) = self._fed[self._anchors], self._fed[self._positives]
+        if not self.pulls_own_word:
+            return [sources[i] for i in rows] + [targets_again[i] for i in rows]
+        return [side[i] for side in (sources, targets, sources_again, targets_again) for i in rows]
 
     def embed(self, layer: int, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Pooled float32 vectors of anchors and positives at hs[layer], with gradient: two [anchors, hidden].

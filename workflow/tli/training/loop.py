@@ -125,12 +125,12 @@ def train(
     done, reached, start = len(per_step), None, time.perf_counter() - seconds
     scheduler = _scheduler(optimizer, steps, spec, done)
     draws = [task.anchor.draws(seed, done) for seed in seeds] if task.anchor else []
+    templates = [mixture.templates(seed, done) for mixture, seed in zip(mixtures, seeds, strict=True)]
     with _training(trained):
         for part, rows in _batches_of_rows(orders, sizes, spec, done):
             anchored = Anchored(task.anchor, [next(drawn) for drawn in draws]) if task.anchor else None
-            each = losses(
-                [mixture.parts[part] for mixture in mixtures], rows, task.layer, spec, trained.lay if trained.laid else None, anchored
-            )
+            now = [mixture.parts[part].in_templates(*next(one)) for mixture, one in zip(mixtures, templates, strict=True)]
+            each = losses(now, rows, task.layer, spec, trained.lay if trained.laid else None, anchored)
             values = each.detach().cpu().double().numpy()
             optimizer.zero_grad(set_to_none=True)
             if each.requires_grad:

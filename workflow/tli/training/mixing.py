@@ -9,12 +9,13 @@ out in turn, one of each list (`even`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice, repeat
 
 import numpy as np
 import pandas as pd
 
-from tli.specs import TrainSpec
+from tli.specs import TemplateSpec, TrainSpec
 from tli.training.batches import Batches
 
 LIST = "list"  # the column of a joint training's pairs that names their list
@@ -52,9 +53,32 @@ class Mixture:
         return all(part.packed for part in self.parts)
 
     @property
-    def words(self) -> list:
-        """The tokenised forms of both sides."""
-        return [word for part in self.parts for word in (*part.sources, *part.targets)]
+    def tokens(self) -> float:
+        """Of the forms of both sides; in templates in the mean over them."""
+        return sum(part.tokens for part in self.parts)
+
+    def templates(self, seed: int, done: int = 0) -> Iterator[tuple[int, int]]:
+        """The template of all anchors and that of all positives at each step after `done`, by their numbers, by the seed alone.
+
+        They are drawn independently: a frame that a word shared with its own translation alone would tell which one is right.
+        """
+        count = self.parts[0].templates
+        if count == 1:
+            return repeat((0, 0))
+        order = np.random.default_rng([seed, 17])
+        return ((int(one), int(other)) for one, other in islice(_draws(order, count), done, None))
+
+
+def templates_of(pairs: pd.DataFrame, templates: Mapping[str, TemplateSpec]) -> list[TemplateSpec] | None:
+    """Those of each pair's list; None where words are fed by themselves. templates: by list, in a training on one list that one's."""
+    if not templates:
+        return None
+    return [templates[name] for name in pairs[LIST]] if LIST in pairs.columns else [*templates.values()] * len(pairs)
+
+
+def _draws(order: np.random.Generator, count: int) -> Iterator[np.ndarray]:
+    while True:
+        yield order.integers(count, size=2)
 
 
 def epoch(order: np.random.Generator, sizes: Sequence[int], spec: TrainSpec) -> Iterator[tuple[int, np.ndarray]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -20,12 +20,12 @@ from tli.model.full_weights import save_weights
 from tli.model.lora.folder import Card
 from tli.model.memory import attempt
 from tli.model.opening import below_head, open_model, open_whole
-from tli.specs import Member, ModelSpec, TrainSpec
+from tli.specs import Member, ModelSpec, TemplateSpec, TrainSpec
 from tli.training import grouping, loop, pairing
 from tli.training.anchor import Anchor, Anchoring
 from tli.training.batches import Batches
 from tli.training.checkpoint import Checkpoint
-from tli.training.mixing import Mixture, by_list
+from tli.training.mixing import Mixture, by_list, templates_of
 from tli.training.weights import AllWeights, below
 
 Progress = Callable[[int, int, float], None]  # step, steps, loss
@@ -64,8 +64,12 @@ class Trainer:
         adapted: int,
         trained: Callable[[Member], pd.DataFrame],
         anchoring: Anchoring | None = None,
+        templates: Mapping[str, TemplateSpec] | None = None,
     ):
-        """adapted: blocks that carry adapters; trained: the train split of a run, tables.PAIRS."""
+        """adapted: blocks that carry adapters; trained: the train split of a run, tables.PAIRS; templates: of each list the frames that its
+        words are fed in, none for words by themselves.
+        """
+        self.templates = dict(templates or {})
         self.model, self.spec, self.loss_layer, self.trained = model, spec, loss_layer, trained
         self.asked, self.blocks = adapted, min(adapted, loss_layer)
         opening = replace(model, dtype=spec.full_dtype) if spec.is_full else model
@@ -117,7 +121,7 @@ class Trainer:
         batches = self._batches(np.arange(len(self.trained(first))), first, plain=True)
         if not self._can_stack([batches]):
             return 1
-        tokens = sum(len(word.ids) for word in batches.words) / len(batches) * self.spec.batch_size
+        tokens = batches.tokens / len(batches) * self.spec.batch_size
         tokens *= 2 if self.spec.pulls_own_word else 1
         tokens += self.spec.anchor.tokens_per_step if self.spec.anchor else 0
         values = sum(tensor.numel() for tensor in lora.initial(self.opened, self.shape, 0).values())
@@ -191,6 +195,7 @@ class Trainer:
         pairs = f"{len(chosen)} pairs" + (f" of {' + '.join(self.spec.train_on)}" if self.spec.is_joint else "")
         note = f"Loss at hs[{self.loss_layer}], {member}, {len(done.outcome.losses)} steps on {pairs}."
         note += " Words were fed as after a space in text." if self.model.word_form == "leading-space" else ""
+        note += " Words were fed in templates, drawn for each step." if self.templates else ""
         lora.save(self.opened, folder / "adapter", done.tensors, self.shape, Card(self.model.source, self.model.revision, note))
         return self._record(folder, member, done.outcome, sum(t.numel() for t in done.tensors.values()))
 
@@ -279,16 +284,20 @@ class Trainer:
     def _batches(self, rows: np.ndarray, member: Member, plain: bool = False) -> Mixture:
         """plain: with their own translations, whatever the arm makes of them."""
         spec, tables = self.spec, by_list(self.trained(member).iloc[rows])
+        across = spec.negatives == "across"
+        groups = [pd.concat(tables)] if across else tables  # those whose pairs meet in a batch
         if spec.pulls_own_word and not plain:
-            parts = [pairing.own_words(pd.concat(tables))] if spec.negatives == "across" else map(pairing.own_words, tables)
-            made = [Batches(self.opened, one.sources, one.targets, one.right, spec.pooling) for one in parts]
+            parts = map(pairing.own_words, groups)
+            dealt = [(one.sources, one.targets, one.right) for one in parts]
         else:
             shuffled = spec.shuffle_translations and not plain
-            if spec.negatives == "across":
+            if across:
                 dealt = [pairing.assignments_across(tables, shuffled, member.seed)]
             else:
                 dealt = [pairing.assignments(table, shuffled, member.seed) for table in tables]
-            made = [Batches(self.opened, *one, spec.pooling) for one in dealt]
+        made = [
+            Batches(self.opened, *one, spec.pooling, templates_of(group, self.templates)) for one, group in zip(dealt, groups, strict=True)
+        ]
         return Mixture(made, [len(table) for table in tables])
 
     def _sizes(self, member: Member) -> tuple[int, ...]:

@@ -4,13 +4,15 @@ A rule asks the job of its wildcards, the script `job.py` and `tli run` make the
 config; `tli.stages.<stage>.run(job)` does it. Names in braces (`"{model}"`) make a job whose outputs are a rule's patterns.
 """
 
+from tli.experiment.job.across import AcrossJob
 from tli.experiment.job.base import JOBS, Job
-from tli.experiment.job.lists import FetchListJob, FetchModelJob, FetchTasksJob, FetchTextJob, FoldsJob, LexiconJob
+from tli.experiment.job.lists import FetchListJob, FetchModelJob, FetchTasksJob, FetchTextJob, FoldsJob, LexiconJob, ListsJob
 from tli.experiment.job.models import CheckJob, EvaluateJob, ScanJob, TrainJob, TransferJob, TuneJob
 from tli.experiment.job.summaries import ReportJob, StatisticsJob
 
 __all__ = [
     "JOBS",
+    "AcrossJob",
     "CheckJob",
     "EvaluateJob",
     "FetchListJob",
@@ -20,6 +22,7 @@ __all__ = [
     "FoldsJob",
     "Job",
     "LexiconJob",
+    "ListsJob",
     "ReportJob",
     "ScanJob",
     "StatisticsJob",

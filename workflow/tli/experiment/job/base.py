@@ -40,6 +40,12 @@ class Job:
             name = getattr(job, what, None)
             if name is not None and name not in known and not name.startswith("{"):
                 raise ConfigError(f"--{what} {name}: the config has {', '.join(known)}")
+        if (
+            hasattr(job, "model")
+            and (pair := getattr(job, "pair", None)) in experiment.config.pairs
+            and pair not in experiment.trained_pairs
+        ):
+            raise ConfigError(f"--pair {pair}: nobody trains on it (train: false), so it has no {kind}; see `tli run across`")
         return job
 
     @staticmethod

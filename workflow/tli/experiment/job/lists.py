@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 from tli.experiment import is_address
 from tli.experiment import settings as specs_of
 from tli.experiment.job.base import Job, OfModel, Paths
-from tli.lexicon import before
+from tli.lexicon import before, settling
 from tli.specs import LexiconSpec, TextSpec, plain
 
 
@@ -120,13 +120,8 @@ class LexiconJob(Job):
         """Pair -> what is read, and how: the lists that decide the split of this one, in the config's order, itself the last."""
         config = self.experiment.config
         read = {pair: specs_of.lexicon_spec(config, pair) for pair in config.pairs}
-        names = [*before({pair: spec.split.union for pair, spec in read.items()}, self.pair), self.pair]
-        return {pair: (self._entries(pair), read[pair]) for pair in names}
-
-    def _entries(self, pair: str) -> list[str]:
-        """Files, fetched files, or names that are no files (a CLDR locale)."""
-        listed = enumerate(self.experiment.lists(pair))
-        return [self.layout.fetched_list(pair, i) if is_address(entry) else entry for i, entry in listed]
+        names = [*settling(read, self.pair), self.pair]
+        return {pair: (self.experiment.entries(pair), read[pair]) for pair in names}
 
     @property
     def inputs(self) -> Paths:
@@ -144,27 +139,59 @@ class LexiconJob(Job):
 
 
 @dataclass(frozen=True, eq=False)
+class ListsJob(Job):
+    """The lists held against each other."""
+
+    kind: ClassVar[str] = "lists"
+    stage: ClassVar[str] = "lists"
+
+    @property
+    def inputs(self) -> Paths:
+        listed = [(entry, path) for pair in self._pairs for entry, path in zip(self.experiment.lists(pair), self.experiment.entries(pair))]
+        return {"files": [path for entry, path in listed if is_address(entry) or Path(entry).exists()]}
+
+    @property
+    def outputs(self) -> Paths:
+        return {"lists": self.layout.lists()}
+
+    @property
+    def depends(self) -> dict[str, Any]:
+        """How each list is read."""
+        read = {pair: specs_of.lexicon_spec(self.experiment.config, pair) for pair in self._pairs}
+        return {
+            "lists": {
+                pair: {"entries": self.experiment.lists(pair), "format": spec.format, "columns": spec.columns, "options": spec.options}
+                for pair, spec in read.items()
+            }
+        }
+
+    @property
+    def _pairs(self) -> list[str]:
+        return list(self.experiment.config.pairs)
+
+
+@dataclass(frozen=True, eq=False)
 class FoldsJob(Job):
-    """The deal of folds, of all lists at once: a concept lies in the same fold of all that share a language."""
+    """The deal of folds, of all lists that are trained on at once: a concept lies in the same fold of all that share a language."""
 
     kind: ClassVar[str] = "folds"
     stage: ClassVar[str] = "folds"
 
     @property
     def inputs(self) -> Paths:
-        return {"pairs": [self.layout.lexicon(pair)["pairs"] for pair in self.experiment.config.pairs]}
+        return {"pairs": [self.layout.lexicon(pair)["pairs"] for pair in self.experiment.trained_pairs]}
 
     @property
     def outputs(self) -> Paths:
-        return {"folds": [self.layout.lexicon(pair)["folds"] for pair in self.experiment.config.pairs]}
+        return {"folds": [self.layout.lexicon(pair)["folds"] for pair in self.experiment.trained_pairs]}
 
     @property
     def groups(self) -> list[list[str]]:
         """The pairs whose lists are dealt together."""
         config = self.experiment.config
-        unions = {pair: specs_of.lexicon_spec(config, pair).split.union for pair in config.pairs}
+        unions = {pair: specs_of.lexicon_spec(config, pair).split.union for pair in self.experiment.trained_pairs}
         groups: list[list[str]] = []
-        for pair in config.pairs:
+        for pair in unions:
             earlier = before(unions, pair)
             joined = [group for group in groups if set(group) & set(earlier)]
             groups = [group for group in groups if group not in joined] + [[name for group in joined for name in group] + [pair]]

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from tli.errors import ConfigError
-from tli.experiment import Part
+from tli.experiment import Experiment, Part
 from tli.experiment import settings as specs_of
 from tli.experiment.grid import folds_of, run_name
 from tli.experiment.job.base import OfModel, Paths
 from tli.io import store
-from tli.metrics.choice import choice_pooling
-from tli.specs import MapsSpec, MeasureSpec, Member, ScanSpec, TextSpec, TrainSpec, TransferSpec, TuneSpec, plain
+from tli.metrics.choice import token_pooling
+from tli.specs import MapsSpec, MeasureSpec, Member, ScanSpec, TemplateSpec, TextSpec, TrainSpec, TransferSpec, TuneSpec, plain
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ class ScanJob(OfModel):
 
     @property
     def spec(self) -> ScanSpec:
-        return specs_of.scan_spec(self.experiment.config)
+        return specs_of.scan_spec(self.experiment.config, self.pair)
 
     @property
     def maps(self) -> MapsSpec:
@@ -135,6 +135,11 @@ class OfCell(OfModel):
         return self.experiment.texts(anchor.text or [language for pair in self.lists for language in pair.split("-")])
 
     @property
+    def templates(self) -> dict[str, TemplateSpec]:
+        """The frames in which the words of each list are fed; none where all are fed by themselves."""
+        return specs_of.training_templates(self.experiment.config, self.spec, self.lists)
+
+    @property
     def required(self) -> Paths:
         return {name: files for name, files in self.inputs.items() if name not in ("listed", "first")}
 
@@ -152,6 +157,7 @@ class OfCell(OfModel):
     def depends(self) -> dict[str, Any]:
         texts = {language: plain(text) for language, (text, _) in self.texts.items()}
         depends = {"model": self.plain_model, "spec": plain(self.spec)} | ({"text": texts} if texts else {})
+        depends |= {"templates": [plain(one) for one in self.templates.values()]} if self.templates else {}
         return depends | ({"tune": plain(self.tune)} if self.tune else {})
 
 
@@ -186,7 +192,11 @@ class TuneJob(OfCell):
 
     @property
     def measure(self) -> MeasureSpec:
-        return specs_of.trial_measure_spec(self.experiment.config)
+        return self.measure_of(self.pair)
+
+    def measure_of(self, pair: str) -> MeasureSpec:
+        """How a trial is measured on one of its lists."""
+        return specs_of.trial_measure_spec(self.experiment.config, pair)
 
     @property
     def criterion(self) -> str:
@@ -299,8 +309,8 @@ class MeasuringJob(OfModel):
 
     @property
     def scan_pooling(self) -> str:
-        """How the scan's maps pool a word."""
-        return choice_pooling(specs_of.scan_spec(self.experiment.config))
+        """How the scan pools a word by itself: a map inside the model is fitted to such vectors."""
+        return token_pooling(specs_of.scan_spec(self.experiment.config))
 
     @property
     def trained(self) -> list[str]:
@@ -333,11 +343,13 @@ class MeasuringJob(OfModel):
         }
 
     def _training(self, arm: str, layer: str, rank: str) -> dict[str, Any]:
-        settled = self.experiment.arms[arm]
-        lists = settled.lists(self.pair)
+        """How a cell is trained, on which other lists, and in which templates."""
+        lists = self.experiment.arms[arm].lists(self.pair)
         lexicons = {pair: plain(specs_of.lexicon_spec(self.experiment.config, pair)) for pair in lists if pair != self.pair}
-        known = plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {})
-        return known | ({"lexicons": lexicons} if lexicons else {})
+        training = self.experiment.arms[arm].training
+        fed = [plain(one) for one in specs_of.training_templates(self.experiment.config, training, lists).values()]
+        known = training_of(self.experiment, arm, layer, rank)
+        return known | ({"lexicons": lexicons} if lexicons else {}) | ({"fed": fed} if fed else {})
 
 
 @dataclass(frozen=True, eq=False)
@@ -349,7 +361,7 @@ class EvaluateJob(MeasuringJob):
 
     @property
     def spec(self) -> MeasureSpec:
-        return specs_of.measure_spec(self.experiment.config)
+        return specs_of.measure_spec(self.experiment.config, self.pair)
 
     @property
     def inputs(self) -> Paths:
@@ -399,3 +411,9 @@ class TransferJob(MeasuringJob):
         texts = {language: plain(text) for language, (text, _) in self.texts.items()}
         judged = {"judged": self.experiment.judged} if self.experiment.has_folds and self.experiment.translates else {}
         return super().depends | ({"text": texts} if texts else {}) | judged
+
+
+def training_of(experiment: Experiment, arm: str, layer: str, rank: str) -> dict[str, Any]:
+    """How a cell is trained, with what is tried of it before."""
+    settled = experiment.arms[arm]
+    return plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {})

@@ -47,6 +47,12 @@ class StatisticsJob(OfEverything):
         return {
             "evaluated": [path for place in self.parts_of("evaluate") for path in layout.measured("evaluate", *place).values()],
             "transfer": [layout.measured("transfer", *place)["transfer"] for place in self.parts_of("transfer")] if tasks else [],
+            "across": [
+                path
+                for model in config.models
+                for part in self.experiment.across_parts(model)
+                for path in layout.across(model, part).values()
+            ],
             "text": [layout.measured("transfer", *place)["text"] for place in self.parts_of("transfer")],
             "translate": [layout.measured("transfer", *place)["translate"] for place in self.parts_of("transfer")],
             "pairs": [layout.lexicon(pair)["pairs"] for pair in config.pairs],
@@ -80,6 +86,7 @@ class ReportJob(OfEverything):
             "statistics": [] if self.experiment.trains_nothing else list(self.layout.statistics().values()),
             "scans": [path for files in scans for path in (files["scan"], files["choice"], files["map_metrics"])],
             "trials": [self.layout.trials(cell.model, cell.pair, cell.cell) for cell in self.experiment.tuned_cells],
+            "lists": [self.layout.lists()] if len(self.experiment.config.pairs) > 1 else [],
             "audits": [self.layout.lexicon(pair)["audit"] for pair in self.experiment.config.pairs],
         }
 

@@ -1,5 +1,6 @@
 """The report's figures, by subject. Each function takes tables and returns a matplotlib Figure."""
 
+from tli.report.figures.across import matrix
 from tli.report.figures.effects import FOREST_ROWS, forest, heat, rank_gain
 from tli.report.figures.ladder import LADDER_ROWS, harm_gain, ladder
 from tli.report.figures.layers import alignment_curve, layer_curve
@@ -21,6 +22,7 @@ __all__ = [
     "heat",
     "ladder",
     "layer_curve",
+    "matrix",
     "projection",
     "rank_gain",
     "training_curves",

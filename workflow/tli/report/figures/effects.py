@@ -10,6 +10,7 @@ import pandas as pd
 from tli.facts import AFTER_BEFORE, REAL_PLACEBO
 from tli.report import style
 from tli.report.selection import baselines, by_place, layer_name, rows
+from tli.report.telling import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -25,7 +26,7 @@ FOREST_ROWS = 40
 def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", width: float = 7.6) -> Figure:
     """Each row's change from before to after and its difference from the placebo, with 95 % intervals over other seeds and held-out words.
 
-    Draws change, change_low, change_high and against_placebo, against_placebo_low, against_placebo_high of `verdicts`, one
+    Draws change, change_low, change_high and against_placebo, against_placebo_low, against_placebo_high of `verdicts` (and switches by its arm), one
     line a row, named by `labels`; at most FOREST_ROWS rows. `width` is in inches. The line at 0 is "no effect".
     """
     if verdicts.empty:
@@ -37,8 +38,12 @@ def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", 
         at = y + (number - 0.5) * 0.3
         middle = shown[column].to_numpy(float)
         low, high = shown[f"{column}_low"].to_numpy(float), shown[f"{column}_high"].to_numpy(float)
-        axes.hlines(at, low, high, color=style.INK, lw=2.4 - number, label="_")
-        axes.plot(middle, at, mark, color=fill, ms=7, mec=style.INK, mew=1.2, label=name, ls="none")
+        there = np.isfinite(low) & np.isfinite(high)
+        bars = axes.hlines(at[there], low[there], high[there], color=style.INK, lw=2.4 - number, label="_")
+        (points,) = axes.plot(middle, at, mark, color=fill, ms=7, mec=style.INK, mew=1.2, label=name, ls="none")
+        told = [f"{label}, {name}: {m:+.3f} ({a:+.3f} to {b:+.3f})" for label, m, a, b in zip(labels, middle, low, high, strict=False)]
+        tell(points, [text.replace("\n", ", ") for text in told], shown["arm"])
+        tell(bars, arm=shown["arm"][there])
     axes.axvline(0, color=style.INK, lw=1)
     axes.set_yticks(y, [style.shorter(label, 46) for label in labels[: len(shown)]])
     axes.set_ylim(len(shown) - 0.5, -0.5)
@@ -101,9 +106,12 @@ def rank_gain(changes: pd.DataFrame, colours: dict[str, str], metric: str = "csl
             at = part["rank"].astype(str).map({rank: place for place, rank in enumerate(ranks)}).to_numpy(float)
             aside = (number - (len(arms) - 1) / 2) * min(0.16, 0.6 / len(arms))
             mark = style.MARKERS[number % len(style.MARKERS)]
-            axes.plot(at + aside, part[f"{metric}_change"], mark, **style.dots(colours[arm]), ms=4.5, label="_")
+            (points,) = axes.plot(at + aside, part[f"{metric}_change"], mark, **style.dots(colours[arm]), ms=4.5, label="_")
+            named = zip(part["rank"], part["seed"], part[f"{metric}_change"], strict=True)
+            tell(points, [f"{arm}, rank {rank}, seed {seed}: {change:+.3f}" for rank, seed, change in named], arm)
             mean = part.groupby(at)[f"{metric}_change"].mean()
-            axes.plot(mean.index + aside, mean, "-", marker=mark, color=colours[arm], ms=8, mec=style.INK, mew=0.6, label=arm)
+            (line,) = axes.plot(mean.index + aside, mean, "-", marker=mark, color=colours[arm], ms=8, mec=style.INK, mew=0.6, label=arm)
+            tell(line, [f"{arm}, rank {ranks[int(at)]}, mean of seeds: {change:+.3f}" for at, change in mean.items()], arm)
         axes.axhline(0, color=style.INK, lw=0.9)
         axes.set_title(f"loss at {layer_name(layer)}")
         axes.set_xticks(range(len(ranks)), ranks)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tli.report import style
 from tli.report.selection import layer_name
-from tli.report.svg import tipped
+from tli.report.telling import tell
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -45,10 +45,12 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
     for rung, part in shown.groupby("rung", sort=False):
         y = part.index.to_numpy()
         colour = [_colour(row, colours) for row in part.itertuples()]
-        axes.hlines(y, part["low"].astype(float), part["high"].astype(float), color=colour, lw=2)
+        bars = axes.hlines(y, part["low"].astype(float), part["high"].astype(float), color=colour, lw=2)
+        tell(bars, arm=[_arm(row) for row in part.itertuples()])
         for row, place, its in zip(part.itertuples(), y, colour, strict=True):
             mark = axes.scatter([float(row.value)], [place], color=its, marker=MARKS.get(rung, "o"), s=24 if is_small else 34, zorder=3)
-            tipped(mark, f"{_named(row)}: {row.value:.3f}" + (f" ({row.low:.3f} to {row.high:.3f})" if pd.notna(row.low) else ""))
+            bounds = f" ({row.low:.3f} to {row.high:.3f})" if pd.notna(row.low) else ""
+            tell(mark, f"{_named(row)}: {row.value:.3f}{bounds}", _arm(row))
     maps = table.loc[table["rung"] == "map", "value"].astype(float)
     if maps.notna().any():
         axes.axvline(maps.max(), color=style.GREEN, lw=1, ls=(0, (4, 2)))
@@ -91,6 +93,11 @@ def _named(row: Any, with_rank: bool = True, with_layer: bool = True) -> str:
     return named.get(row.rung, f"map: {row.name}")
 
 
+def _arm(row: Any) -> str:
+    """Whose a rung is; "" of what was not trained."""
+    return str(row.name).partition(", ")[0] if row.rung.removesuffix(" + map") in ("arm", "control") else ""
+
+
 def _colour(row: Any, colours: dict[str, str]) -> str:
     if row.rung.removesuffix(" + map") in ("arm", "control"):
         return colours.get(row.name.partition(", ")[0], style.BLUE)
@@ -113,10 +120,14 @@ def harm_gain(
     margin = float(front["margin"].iloc[0])
     for row in front.itertuples():
         colour = style.GREEN if row.rung == "map inside" else colours.get(row.arm, style.BLUE)
-        axes.plot([row.rise_low, row.rise_high], [row.value] * 2, color=colour, lw=1.6)
-        axes.plot([row.rise] * 2, [row.low, row.high], color=colour, lw=1.6)
+        arm = "" if row.rung == "map inside" else str(row.arm)
+        for bar in (
+            *axes.plot([row.rise_low, row.rise_high], [row.value] * 2, color=colour, lw=1.6),
+            *axes.plot([row.rise] * 2, [row.low, row.high], color=colour, lw=1.6),
+        ):
+            tell(bar, arm=arm)
         mark = axes.scatter([row.rise], [row.value], color=colour, marker=MARKS[row.rung], s=44, zorder=3, label="_")
-        tipped(mark, f"{_named(row)}: {row.value:.3f}, {row.rise:+.3f} nats a token in {row.language}")
+        tell(mark, f"{_named(row)}: {row.value:.3f}, {row.rise:+.3f} nats a token in {row.language}", arm)
     free = {"before": ladder[ladder["rung"] == "before"], "map": ladder[ladder["rung"] == "map"]}
     for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "the best free map", style.GREEN)):
         value = free[rung]["value"].astype(float).max()
@@ -157,7 +168,7 @@ def _name_marks(axes: Axes, front: pd.DataFrame, colours: dict[str, str], small:
             inside = row.rung == "map inside"
             named = f"{row.name} inside, hs[{row.layer}]" if inside else _named(row, *told_apart)
             below = min(row.value + 0.5 * NAME_HEIGHT, below - NAME_HEIGHT)
-            axes.annotate(
+            note = axes.annotate(
                 style.shorter(named, 24 if small else 34),
                 (row.rise, below),
                 (-8 if left else 8, 0),
@@ -167,3 +178,4 @@ def _name_marks(axes: Axes, front: pd.DataFrame, colours: dict[str, str], small:
                 ha="right" if left else "left",
                 va="center",
             )
+            tell(note, arm="" if inside else str(row.arm))

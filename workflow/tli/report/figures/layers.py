@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from tli.facts import SINK_LIMIT
-from tli.labels import metric_label
+from tli.labels import is_in_template, metric_label
 from tli.report import style
 from tli.report.selection import clean_pooling, rows, with_bos
-from tli.report.svg import tipped
+from tli.report.telling import tell
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
 
 @style.styled
@@ -31,14 +30,15 @@ def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str,
         return style.nothing("No scan of this model and pair.")
     there = list(scan["split"].unique())
     scan = rows(scan, split=split if split in there else there[0]).sort_values("hidden_state")
+    scan = scan[~scan["pooling"].map(is_in_template).astype(bool)]  # those stand in the table of the scan
     figure, (top, middle, bottom) = style.new(7.6, 6.6, 3, 1, sharex=True, height_ratios=[3, 2, 1.3])
     clean = clean_pooling(scan)
     for pooling, part in scan.groupby("pooling", sort=False):
         bos = with_bos(pooling)
         colour, mark = (style.VERMILLION, "^") if bos and pooling != clean else (style.INK, "o")
         words = "BOS pooled in" if bos else "without BOS"
-        top.plot(part["hidden_state"], part["cosine"], color=colour, marker=mark, ms=4, label=f"translations, {words}")
-        top.plot(
+        (right,) = top.plot(part["hidden_state"], part["cosine"], color=colour, marker=mark, ms=4, label=f"translations, {words}")
+        (wrong,) = top.plot(
             part["hidden_state"],
             part["mismatched"],
             color=colour,
@@ -49,9 +49,12 @@ def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str,
             lw=1.2,
             label=f"wrong pairs, {words}",
         )
-        middle.plot(part["hidden_state"], part["csls_p_at_1"], color=colour, marker=mark, ms=4, label=words)
+        (found,) = middle.plot(part["hidden_state"], part["csls_p_at_1"], color=colour, marker=mark, ms=4, label=words)
+        for line, named in ((right, f"translations, {words}"), (wrong, f"wrong pairs, {words}"), (found, f"CSLS P@1, {words}")):
+            _tell(line, named)
     sink = scan.drop_duplicates("hidden_state")
-    bottom.plot(sink["hidden_state"], sink["sink_ratio"], color=style.BASELINE, marker="D", ms=3.5)
+    (ratio,) = bottom.plot(sink["hidden_state"], sink["sink_ratio"], color=style.BASELINE, marker="D", ms=3.5)
+    _tell(ratio, "sink ratio")
     bottom.set_yscale("log")
     bottom.axhline(SINK_LIMIT, color=style.INK, lw=0.8, ls=":")
     bottom.annotate(
@@ -107,9 +110,7 @@ def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFra
     if len(mapped):
         of_map = mapped.sort_values("hidden_state")
         top.plot(of_map["hidden_state"], of_map[metric], color=style.GREEN, marker="s", ms=4, ls=(0, (4, 2)), label="with a free map")
-        _tips(top, of_map["hidden_state"], of_map[metric], "with a free map", style.GREEN, "s")
     top.plot(states, scan[metric], color=style.INK, marker="o", ms=4, label="held-out words")
-    _tips(top, states, scan[metric], "held-out words", style.INK, "o")
     if len(choice):
         criterion = choice.sort_values("hidden_state")
         top.plot(criterion["hidden_state"], criterion["value"], color=style.SKY, lw=1, marker=".", ms=4, label="select words, whole list")
@@ -124,6 +125,9 @@ def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFra
             top.plot(states, scan[name], color=colour, lw=1, ls=dashes, label=label)
     bottom.plot(states, scan["cosine"], color=style.INK, marker="o", ms=3, label="translations")
     bottom.plot(states, scan["mismatched"], color=style.INK, marker="o", mfc=style.PAPER, ms=3, lw=1, ls="--", label="wrong pairs")
+    for axes in (top, bottom):
+        for line in axes.get_legend_handles_labels()[0]:
+            _tell(line, str(line.get_label()))
     high = min(1.09, max(0.1, 1.25 * max(float(np.nanmax(line.get_ydata())) for line in top.lines if len(line.get_ydata()) > 2)))
     top.set_ylim(-0.03 * high, high)
     top.set_ylabel(metric_label(metric), fontsize=9)
@@ -139,8 +143,10 @@ def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFra
     return figure
 
 
-def _tips(axes: Axes, states: Iterable[Any], values: Iterable[float], what: str, colour: str, mark: str) -> None:
-    """A mark of its own for each point, that says its value under the pointer."""
-    for state, value in zip(states, values, strict=True):
-        (point,) = axes.plot([state], [value], color=colour, marker=mark, ms=4, ls="none")
-        tipped(point, f"hs[{state:.0f}], {what}: {value:.3f}")
+def _tell(line: Line2D, what: str) -> None:
+    """Each mark says its hidden state and value; a line without marks is level, and says its one value."""
+    if line.get_marker() in ("None", "", None):
+        values = np.asarray(line.get_ydata(), float)
+        tell(line, f"{what}: {np.nanmean(values):.3f}")
+    else:
+        tell(line, [f"hs[{state:.0f}], {what}: {value:.3f}" for state, value in np.asarray(line.get_xydata(), float)])

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import special
 
 from tli.report import style
 from tli.report.selection import baselines, by_place
+from tli.report.telling import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,10 +35,11 @@ def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]) -> Figure
         label = str(task) if str(language) in str(task) else f"{task} ({language})"
         names.append(f"{label}\nbefore {before:.2f}, chance {chance:.2f}, n = {n}")
         for number, arm in enumerate(arms):
-            values = part.loc[part["arm"] == arm, "change"].to_numpy(float)
+            of_arm = part[part["arm"] == arm]
+            values = of_arm["change"].to_numpy(float)
             at = place + (number - (len(arms) - 1) / 2) * 0.2
             spread = np.linspace(-0.06, 0.06, len(values)) if len(values) > 1 else np.zeros(len(values))  # equal seeds stay apart
-            axes.plot(
+            (points,) = axes.plot(
                 values,
                 at + spread,
                 style.MARKERS[number % len(style.MARKERS)],
@@ -45,8 +47,10 @@ def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]) -> Figure
                 ms=5,
                 label=arm if place == 0 else f"_{arm}",
             )
+            tell(points, [f"{arm}, {label}, seed {seed}: {value:+.3f}" for seed, value in zip(of_arm["seed"], values, strict=True)], arm)
             if len(values):
-                axes.plot([values.mean()] * 2, [at - 0.09, at + 0.09], color=style.INK, lw=2, label="_mean")
+                (bar,) = axes.plot([values.mean()] * 2, [at - 0.09, at + 0.09], color=style.INK, lw=2, label="_mean")
+                tell(bar, f"{arm}, {label}, mean of seeds: {values.mean():+.3f}", arm)
     axes.axvline(0, color=style.INK, lw=0.9)
     axes.set_yticks(range(len(tasks)), names, fontsize=8.5)
     axes.set_ylim(len(tasks) - 0.5, -0.5)
@@ -75,13 +79,21 @@ def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]) -> Figur
             aside = (number - (len(arms) - 1) / 2) * min(0.16, 0.6 / len(arms))
             mark = style.MARKERS[number % len(style.MARKERS)]
             for place, rank in enumerate(ranks):
-                values = part.loc[part["rank"].astype(str) == rank, "change"].to_numpy(float)
+                of_rank = part[part["rank"].astype(str) == rank]
+                values = of_rank["change"].to_numpy(float)
                 if not len(values):
                     continue
                 at = place + aside
-                axes.plot(np.full(len(values), at), values, mark, **style.dots(colours[arm]), ms=4, label="_")
-                half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
-                axes.errorbar(at, values.mean(), half, fmt=mark, color=colours[arm], ms=7, mec=style.INK, mew=0.6, capsize=2, label=arm)
+                (points,) = axes.plot(np.full(len(values), at), values, mark, **style.dots(colours[arm]), ms=4, label="_")
+                named = zip(of_rank["seed"], values, strict=True)
+                tell(points, [f"{arm}, rank {rank}, seed {seed}: {value:+.3f}" for seed, value in named], arm)
+                half = special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
+                bars = axes.errorbar(
+                    at, values.mean(), half, fmt=mark, color=colours[arm], ms=7, mec=style.INK, mew=0.6, capsize=2, label=arm
+                )
+                for part_of in bars.get_children():
+                    tell(part_of, arm=arm)
+                tell(bars.lines[0], f"{arm}, rank {rank}, mean of seeds: {values.mean():+.3f} (± {half:.3f})", arm)
         axes.axhline(0, color=style.INK, lw=0.9)
         axes.set_title(task)
         axes.set_xticks(range(len(ranks)), ranks)
@@ -111,7 +123,9 @@ def transfer_against_gain(accuracies: pd.DataFrame, gains: pd.DataFrame, colours
         for number, arm in enumerate(arms):
             part = joined[(joined["task"] == task) & (joined["arm"] == arm)]
             mark = style.MARKERS[number % len(style.MARKERS)]
-            axes.plot(part[f"{metric}_change"], part["change"], mark, **style.dots(colours[arm]), ms=5.5, label=arm)
+            (points,) = axes.plot(part[f"{metric}_change"], part["change"], mark, **style.dots(colours[arm]), ms=5.5, label=arm)
+            named = zip(part["run"], part[f"{metric}_change"], part["change"], strict=True)
+            tell(points, [f"{run}: {label} {gain:+.3f}, accuracy {change:+.3f}" for run, gain, change in named], arm)
         axes.axhline(0, color=style.INK, lw=0.9)
         axes.axvline(0, color=style.INK, lw=0.9)
         axes.set_title(task)

@@ -10,6 +10,7 @@ import pandas as pd
 from tli.facts import SPLITS
 from tli.report import style
 from tli.report.selection import baselines
+from tli.report.telling import tell
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 def before_after(real: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, str]) -> Figure:
     """Every pair of words before (x) and after (y), as cosine and as gap; above the diagonal is a gain.
 
-    `real` and `placebo` are tables of derived.paired; draws cosine_before, cosine_after, gap_before, gap_after. One column of
+    `real` and `placebo` are tables of derived.with_words; draws cosine_before, cosine_after, gap_before, gap_after. One column of
     panels for train, one for held-out.
     """
     if real.empty:
@@ -37,7 +38,9 @@ def before_after(real: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, s
                 if len(part):
                     arm = part["arm"].iloc[0]
                     dots = style.dots(colours.get(arm, style.BLUE))
-                    axes.plot(part[columns[0]], part[columns[1]], mark, **dots, ms=4, label=arm)
+                    (points,) = axes.plot(part[columns[0]], part[columns[1]], mark, **dots, ms=4, label=arm)
+                    named = zip(part["source"], part["target"], part[columns[0]], part[columns[1]], strict=True)
+                    tell(points, [f"{source} / {target}: {a:.3f} → {b:.3f}" for source, target, a, b in named], arm)
             axes.axline((low, low), slope=1, color=style.INK, lw=0.9)
             axes.set_xlim(low - room, high + room)
             axes.set_ylim(low - room, high + room)
@@ -64,7 +67,7 @@ def gap_against_cosine(changes: pd.DataFrame, colours: dict[str, str]) -> Figure
     figure, axes = style.new(6.4, 4.8)
     for number, arm in enumerate(arm for arm in colours if (changes["arm"] == arm).any()):
         part = changes[changes["arm"] == arm]
-        axes.plot(
+        (points,) = axes.plot(
             part["cosine_change"],
             part["gap_change"],
             style.MARKERS[number % len(style.MARKERS)],
@@ -72,6 +75,8 @@ def gap_against_cosine(changes: pd.DataFrame, colours: dict[str, str]) -> Figure
             ms=6,
             label=arm,
         )
+        named = zip(part["run"], part["cosine_change"], part["gap_change"], strict=True)
+        tell(points, [f"{run}: cosine {cosine:+.3f}, gap {gap:+.3f}" for run, cosine, gap in named], arm)
     axes.axhline(0, color=style.INK, lw=0.9)
     axes.axvline(0, color=style.INK, lw=0.6)
     ends = np.array([changes["cosine_change"].min(), changes["cosine_change"].max(), 0.0])
@@ -109,13 +114,18 @@ def gained_and_lost(words: pd.DataFrame, placebo: pd.DataFrame, colours: dict[st
     y = np.arange(len(shown), dtype=float)
     y[len(shown) - min(most, len(shown) // 2) :] += 0.7 if len(words) > 2 * most else 0
     colour = colours.get(shown["arm"].iloc[0], style.BLUE)
-    axes.hlines(y, shown["gap_before"], shown["gap_after"], color=colour, lw=1.6)
-    axes.plot(shown["gap_before"], y, "o", mfc=style.PAPER, mec=colour, ms=6, label="before", ls="none")
-    axes.plot(shown["gap_after"], y, "o", color=colour, ms=6, label=f"after ({shown['arm'].iloc[0]})", ls="none")
+    own, words_of = str(shown["arm"].iloc[0]), [f"{s} / {t}" for s, t in zip(shown["source"], shown["target"], strict=True)]
+    lines = axes.hlines(y, shown["gap_before"], shown["gap_after"], color=colour, lw=1.6)
+    tell(lines, arm=own)
+    before = axes.plot(shown["gap_before"], y, "o", mfc=style.PAPER, mec=colour, ms=6, label="before", ls="none")
+    after = axes.plot(shown["gap_after"], y, "o", color=colour, ms=6, label=f"after ({own})", ls="none")
+    for (points,), when in ((before, "before"), (after, f"after, {own}")):
+        tell(points, [f"{one}, {when}: {gap:.3f}" for one, gap in zip(words_of, points.get_xdata(), strict=True)], own)
     if len(placebo):
         aligned = shown[["pair_id"]].merge(placebo.drop_duplicates("pair_id"), on="pair_id", how="left")
         arm = placebo["arm"].iloc[0]
-        axes.plot(aligned["gap_after"], y, "D", color=colours.get(arm, style.ORANGE), ms=4, label=f"after ({arm})", ls="none")
+        (points,) = axes.plot(aligned["gap_after"], y, "D", color=colours.get(arm, style.ORANGE), ms=4, label=f"after ({arm})", ls="none")
+        tell(points, [f"{one}, after, {arm}: {gap:.3f}" for one, gap in zip(words_of, aligned["gap_after"], strict=True)], arm)
     axes.axvline(0, color=style.INK, lw=0.8)
     labels = [f"{style.shorter(s, 24)} / {style.shorter(t, 24)}" for s, t in zip(shown["source"], shown["target"], strict=True)]
     axes.set_yticks(y, labels, fontsize=8.5)
