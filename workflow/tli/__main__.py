@@ -239,7 +239,9 @@ def _audit(chosen: argparse.Namespace) -> int:
         options[name] = {"true": True, "false": False}.get(value.lower(), int(value) if value.isdigit() else value)
     lines = lexicon.audit_file(
         chosen.file,
-        LexiconSpec(format=chosen.format, columns=tuple(columns) if isinstance(columns, list) else columns, options=options, units=chosen.units),
+        LexiconSpec(
+            format=chosen.format, columns=tuple(columns) if isinstance(columns, list) else columns, options=options, units=chosen.units
+        ),
         pair,
     )
     for line in lines:
