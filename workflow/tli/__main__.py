@@ -91,6 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     lexicon.add_argument("file", nargs="+")
     lexicon.add_argument("--pair", default="", help="<source>-<target>, as swh-eng; by default from the file's name")
     lexicon.add_argument("--format", default="", help="one of the config's formats; by default from the file's name and first line")
+    lexicon.add_argument("--units", default="", choices=["words", "sentences"], help="what a row is; by default as the format has it")
     lexicon.add_argument("--columns", default="", help="columns in the file's order (target,source) or as name=theirs,...")
     lexicon.add_argument(
         "--option", action="append", default=[], metavar="KEY=VALUE", help="an option of the format, as gloss=true; may be repeated"
@@ -238,7 +239,9 @@ def _audit(chosen: argparse.Namespace) -> int:
         options[name] = {"true": True, "false": False}.get(value.lower(), int(value) if value.isdigit() else value)
     lines = lexicon.audit_file(
         chosen.file,
-        LexiconSpec(format=chosen.format, columns=tuple(columns) if isinstance(columns, list) else columns, options=options),
+        LexiconSpec(
+            format=chosen.format, columns=tuple(columns) if isinstance(columns, list) else columns, options=options, units=chosen.units
+        ),
         pair,
     )
     for line in lines:

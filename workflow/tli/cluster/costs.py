@@ -249,8 +249,8 @@ class Cost:
 
     @property
     def _fed(self) -> tuple[float, float]:
-        """Tokens of the job's list: of its words by themselves, and in templates. Of all lists that a job across measures, by themselves."""
-        if self.work.stage == "across":
+        """Tokens of the job's list: of its words by themselves, and in templates."""
+        if self.work.stage == "across":  # other lists are measured of words, or sentences, by themselves
             sizes = zip(self.experiment.lists_measured, self._columns, strict=True)
             return float(sum(2 * competing * form_tokens(self.experiment, name) for name, (_, competing) in sizes)), 0.0
         return max((fed_tokens(self.experiment, name) for name in self._lists), default=(0.0, 0.0))

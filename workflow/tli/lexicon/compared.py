@@ -3,7 +3,7 @@
     lists = [Listed("lin-eng", ("en_ln.tsv",), read("en_ln.tsv", "lin-eng", spec)), Listed("lug-eng", ...)]
     findings = compare(lists)        # tables.LISTS, a row a finding
 
-What the limits rest on is measured: docs/decisions/0053-lists-held-against-each-other.md.
+What the limits rest on is measured: docs/decisions/0055-lists-held-against-each-other.md.
 """
 
 from __future__ import annotations
