@@ -291,6 +291,17 @@ def test_templates_that_cannot_be_measured_are_refused_with_the_mend(templates, 
         config({"templates": templates})
 
 
+def test_other_lists_are_fed_by_themselves_so_no_frame_may_carry_the_claims_beside_them():
+    pairs = {"swh-eng": {"lexicon": "x"}, "lin-eng": {"lexicon": "x", "train": False}}
+    asked = {"pairs": pairs, "arms": {"tli": {}}, "evaluation": {"on": ["all"]}}
+    beside = config({"templates": FRAMES}, **asked)  # nobody trains on Lingala: it needs none
+    assert template_spec(beside, "lin-eng") is None and template_spec(beside, "swh-eng") is not None
+    with pytest.raises(
+        ConfigError, match=r"templates\.eng\[1\]: is a frame, which then carries the claims.*leave `evaluation.on` at `own`"
+    ):
+        config({"templates": FIRST}, **asked)
+
+
 def test_a_refusal_names_file_and_line(tmp_path):
     (file := tmp_path / "c.yaml").write_text(
         "models: {m: {source: x, word_form: leading-space}}\npairs: {swh-eng: {lexicon: x}}\npooling:\n  templates:\n"

@@ -249,6 +249,8 @@ class Cost:
     @property
     def _fed(self) -> tuple[float, float]:
         """Tokens of the job's list: of its words by themselves, and in templates."""
+        if self.work.stage == "across":  # other lists are measured of words by themselves
+            return 2.0 * NEW_TOKENS * self._pairs, 0.0
         return max((fed_tokens(self.experiment, name) for name in self._lists), default=(0.0, 0.0))
 
     @property

@@ -761,7 +761,9 @@ class Config(Section):
         trained_in: list[Key] = [("training",)] if self.training.templates else []
         trained_in += [("arms", name) for name, arm in self.arms.items() if arm.templates]
         spaced = next((name for name, model in self.models.items() if model.word_form == "leading-space"), None)
-        assert_templates_fit(self.pooling.templates, self.pairs, trained_in, spaced)
+        trained = [name for name, pair in self.pairs.items() if pair.train]  # the other lists are fed by themselves
+        others = any(name != OWN for name in self.evaluation.on)
+        assert_templates_fit(self.pooling.templates, trained, trained_in, spaced, others)
         return self
 
     @model_validator(mode="after")

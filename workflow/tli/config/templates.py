@@ -24,10 +24,13 @@ def assert_template(key: Key, text: object) -> None:
         )
 
 
-def assert_templates_fit(templates: Mapping[str, list[str]], pairs: Iterable[str], trained_in: Iterable[Key], spaced: str | None) -> None:
+def assert_templates_fit(
+    templates: Mapping[str, list[str]], pairs: Iterable[str], trained_in: Iterable[Key], spaced: str | None, others: bool = False
+) -> None:
     """Raises KeyProblem, under a key of the whole config, for templates that cannot be measured on its pairs and models.
 
-    trained_in: the sections that ask for training in templates. spaced: a model that is fed words as after a space.
+    trained_in: the sections that ask for training in templates. spaced: a model that is fed words as after a space. others: adapters are
+    measured on other lists than their own too, which are fed by themselves.
     """
     if not templates:
         for place in trained_in:
@@ -52,6 +55,12 @@ def assert_templates_fit(templates: Mapping[str, list[str]], pairs: Iterable[str
                 f"begins with {texts[0]!r} and {first} with {templates[first][0]!r}; the first carries the claims: put {WORD!r} first in all "
                 "languages or in none",
             )
+    if others and templates[first][0] != WORD:
+        raise KeyProblem(
+            (*PLACE, first, 0),
+            f"is a frame, which then carries the claims, and other lists (`evaluation.on`) are measured of words by themselves; put {WORD!r} "
+            "first, or leave `evaluation.on` at `own`",
+        )
     seen: dict[tuple[str, ...], int] = {}
     for number, together in enumerate(zip(*(templates[language] for language in languages), strict=True)):
         if together in seen:

@@ -59,7 +59,7 @@ def lexicon_spec(config: Config, pair: str) -> LexiconSpec:
 
 def template_spec(config: Config, pair: str) -> TemplateSpec | None:
     """The frames of a pair's languages; None where its words are fed by themselves alone, and for what is no pair of the config."""
-    if not config.pooling.templates or pair not in config.pairs:
+    if not config.pooling.templates or pair not in config.pairs or not config.pairs[pair].train:
         return None
     made = _templates(config, pair)
     return None if set(made.source + made.target) == {WORD} else made

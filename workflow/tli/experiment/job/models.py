@@ -416,4 +416,5 @@ class TransferJob(MeasuringJob):
 def training_of(experiment: Experiment, arm: str, layer: str, rank: str) -> dict[str, Any]:
     """How a cell is trained, with what is tried of it before."""
     settled = experiment.arms[arm]
-    return plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {})
+    fed = {"templates_of": experiment.config.pooling.templates} if settled.training.templates else {}
+    return plain(settled.cell(layer, rank)) | ({"tune": plain(settled.tune)} if settled.tune else {}) | fed
