@@ -257,23 +257,17 @@ def test_a_token_is_found_wherever_it_stands(tmp_path):
         assert_private(tmp_path, experiment)
 
 
-@given(*[st.from_regex(r"[a-z0-9]+(?:[-.][a-z0-9]+){0,2}", fullmatch=True)] * 2, st.integers(0, 10**6), st.integers(0, 9))
-def test_every_run_has_a_name_that_the_hub_takes(model, arm, seed, fold):
-    run = GridRun(
-        model[:20],
-        "swh-eng",
-        arm[:20],
-        "best",
-        "16",
-        seed,
-        fold,
-        run_name(arm[:20], "best", "16", seed, fold),
-        "lora",
-        "",
-        False,
-        "baseline",
-    )
-    validate_repo_id(f"{OWNER}/{folder_name(run)}")
+@given(*[st.from_regex(r"[a-z0-9]+(?:[-.][a-z0-9]+){0,2}", fullmatch=True)] * 2, st.integers(0, 10**6), st.integers(0, 9), st.booleans())
+def test_every_run_has_a_name_that_the_hub_takes(model, arm, seed, fold, is_long):
+    arm = f"{arm}{'-weight-0.5' * 9}" if is_long else arm
+    runs = [
+        GridRun(model, "swh-eng", arm, "best", "16", one, fold, run_name(arm, "best", "16", one, fold), "lora", "", False, "baseline")
+        for one in (seed, seed + 1)
+    ]
+    names = {folder_name(run) for run in runs}
+    assert len(names) == 2
+    for name in names:
+        validate_repo_id(f"{OWNER}/{name}")
 
 
 @pytest.mark.parametrize(

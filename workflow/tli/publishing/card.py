@@ -198,21 +198,21 @@ def _measured(done: Finished, trained: TrainedRun) -> str:
 
 def _trained_on(done: Finished, trained: TrainedRun, given: Given, revision: str) -> str:
     record = trained.record
-    settings = record["settings"]
+    spec = record["settings"]
     lines = [
         "## What it was trained on\n",
         f"- {record['train_pairs']} translation pairs of {'; '.join(_list(done, pair, given) for pair in pairs_of(trained))}; digest of the "
         f"prepared pairs of {trained.run.pair} `{revision[:12]}`. The words themselves are not in this folder.",
-        f"- {settings['objective']} loss, {settings['epochs']} epochs, {record['steps']} steps, batches of {settings['batch_size']}, peak "
-        f"learning rate {settings['learning_rate']:g}; rank {settings['rank']}, alpha {settings['alpha']:g}, dropout {settings['dropout']:g}, on "
-        f"{', '.join(settings['target_modules'])} of the first {record['adapted_blocks']} blocks.",
+        f"- {spec['objective']} loss, {spec['epochs']} epochs, {record['steps']} steps, batches of {spec['batch_size']}, peak "
+        f"learning rate {spec['learning_rate']:g}; rank {spec['rank']}, alpha {spec['alpha']:g}, dropout {spec['dropout']:g}, on "
+        f"{', '.join(spec['target_modules'])} of the first {record['adapted_blocks']} blocks.",
     ]
-    if settings.get("shuffle_translations"):
+    if spec.get("shuffle_translations"):
         lines.append("- The translations were dealt out anew, so that no word met its own: a placebo.")
-    if settings.get("templates"):
+    if spec.get("templates"):
         lines.append("- Words were fed in the frames of the pair's templates.")
-    if settings.get("anchor"):
-        anchor = settings["anchor"]
+    if spec.get("anchor"):
+        anchor = spec["anchor"]
         lines.append(f"- Held to the model's own running text meanwhile (anchor {anchor['metric']}, weight {anchor['weight']:g}).")
     return "\n".join(lines)
 

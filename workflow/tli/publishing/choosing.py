@@ -12,7 +12,10 @@ from tli.errors import TliError
 from tli.experiment.grid import GridRun
 from tli.experiment.layout import ADAPTER
 from tli.experiment.trained import TrainedRun, read_trained
+from tli.io import store
 from tli.publishing.finished import Finished
+
+LONGEST = 96  # characters of a repository's name on the hub
 
 
 @dataclass(frozen=True)
@@ -37,8 +40,12 @@ def full_name(run: GridRun) -> str:
 
 
 def folder_name(run: GridRun) -> str:
-    """The name of its folder, which can be the name of a repository on the hub."""
-    return re.sub(r"-{2,}", "-", re.sub(r"[^A-Za-z0-9._-]+", ".", full_name(run)))
+    """The name of its folder, which can be the name of a repository on the hub: at most LONGEST characters, no two points or dashes in a row."""
+    name = re.sub(r"([.-])[.-]+", r"\1", re.sub(r"[^A-Za-z0-9._-]+", ".", full_name(run))).strip(".-")
+    if len(name) <= LONGEST:
+        return name
+    mark = store.digest(full_name(run))[:8]
+    return f"{name[: LONGEST - len(mark) - 1].rstrip('.-')}-{mark}"
 
 
 def choose(done: Finished, names: Sequence[str] = ()) -> Chosen:
