@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
 from tli.__main__ import main
-from tli.config import load
+from tli.config import load, parse
+from tli.config.reading import OWN_FOLDER
 from tli.errors import TliError
 from tli.experiment import Experiment
 from tli.experiment.job import Job
 from tli.io import tables
-from tli.repeating import comparing, rerun
-from tli.repeating.pinning import Pinned, digest, pin
+from tli.io.records import CheckRecord, write_check
+from tli.repeating import comparing, inputs, pinning, rerun
+from tli.repeating.inputs import Pinned, digest, shipped_place
+from tli.repeating.pinning import pin
 from tli.stages import lexicon as lexicon_stage
 
 CELL = {"model": "m", "pair": "swh-eng", "arm": "tli", "layer": "2", "rank": "16"}
@@ -94,22 +99,28 @@ def test_what_is_no_results_folder_is_refused(tmp_path, capsys):
     assert "holds neither a scan nor statistics" in capsys.readouterr().err
 
 
-@pytest.fixture
-def finished(tmp_path, monkeypatch):
-    """A run with one list of the owner's, one model in a folder of the owner's, and planted verdicts."""
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    own = tmp_path / OWNER
-    (own / "model").mkdir(parents=True)
+def planted(own: Path, section: dict | None = None, lists: dict[str, str | list[str]] | None = None) -> Path:
+    """A finished run in `own`: its lists prepared, its model checked, runs and verdicts planted; returns its results."""
+    (own / "model").mkdir(parents=True, exist_ok=True)
     (own / "model" / "config.json").write_text('{"model_type": "llama"}', encoding="utf-8")
     (own / "swh-eng.tsv").write_text("source\ttarget\n" + "".join(f"{a}\t{b}\n" for a, b in WORDS), encoding="utf-8")
-    (own / "my.yaml").write_text(
-        f"title: a planted run\nresults: {own}/results\nmodels: {{m: {{source: {own}/model}}}}\n"
-        f"pairs: {{swh-eng: {{lexicon: {own}/swh-eng.tsv}}}}\narms: {{tli: {{loss_layer: 2}}}}\nsplit: {{shares: {{train: 0.5, heldout: 0.5}}}}\n",
-        encoding="utf-8",
-    )
-    experiment = Experiment(load(own / "my.yaml"))
-    lexicon_stage.run(Job.of(experiment, "lexicon", pair="swh-eng"))
+    config = {
+        "title": f"a planted run of {own}/my.yaml",
+        "results": str(own / "results"),
+        "models": {"m": {"source": str(own / "model")}},
+        "pairs": {pair: {"lexicon": one} for pair, one in (lists or {"swh-eng": str(own / "swh-eng.tsv")}).items()},
+        "arms": {"tli": {"loss_layer": 2}},
+        "seeds": 2,
+        "split": {"shares": {"train": 0.5, "heldout": 0.5}},
+    } | (section or {})
+    experiment = Experiment(parse(config))
+    for pair in experiment.config.pairs:
+        lexicon_stage.run(Job.of(experiment, "lexicon", pair=pair))
     results = verdicts(own / "results")
+    tables.write(experiment.grid, results / "statistics" / "runs.tsv")
+    for model, about in experiment.config.models.items():
+        (results / "check").mkdir(exist_ok=True)
+        write_check(CheckRecord(model, digest(Path(about.source)), 4), results / "check" / f"{model}.json")
     provenance = results / "provenance"
     (provenance / "train").mkdir(parents=True)
     (provenance / "config.json").write_text(json.dumps(experiment.config.model_dump(mode="json", exclude_unset=True)), encoding="utf-8")
@@ -125,6 +136,13 @@ def finished(tmp_path, monkeypatch):
     return results
 
 
+@pytest.fixture
+def finished(tmp_path, monkeypatch):
+    """A run with one list of the owner's, one model in a folder of the owner's, and planted verdicts."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return planted(tmp_path / OWNER)
+
+
 def texts(folder: Path) -> str:
     return "\n".join(path.read_bytes().decode("utf-8", "replace") for path in sorted(folder.rglob("*")) if path.is_file())
 
@@ -137,25 +155,26 @@ def test_the_folder_pins_all_that_was_read_and_says_nothing_of_its_owner(finishe
     said = texts(pinned)
     assert OWNER not in said and TOKEN not in said and str(tmp_path) not in said
     config = load(pinned / "config.yaml")
-    assert config.pairs["swh-eng"].lexicon == "lists/swh-eng-0.tsv" and config.models["m"].source == "models/m"
-    assert (pinned / "lists" / "swh-eng-0.tsv").exists() == with_lists
+    assert config.pairs["swh-eng"].lexicon == "lists/swh-eng/swh-eng.tsv" and config.models["m"].source == "models/model"
+    assert (pinned / "lists" / "swh-eng" / "swh-eng.tsv").exists() == with_lists
     pins = {one["place"]: one["digest"] for one in json.loads((pinned / "pinned.json").read_text())["pins"]}
-    assert pins["lists/swh-eng-0.tsv"] == digest(finished.parent / "swh-eng.tsv")
-    assert (pinned / "constraints.txt").read_text() == "torch==2.13.0\n"
-    assert ("put it at `models/m`" in said) and (("put it at `lists/swh-eng-0.tsv`" in said) != with_lists)
+    assert pins["lists/swh-eng/swh-eng.tsv"] == digest(finished.parent / "swh-eng.tsv")
+    versions = (pinned / "constraints.txt").read_text().splitlines()
+    assert "torch==2.13.0" in versions and [line for line in versions if line.startswith("rocrate==")]
+    assert ("put it at `models/model`" in said) and (("put it at `lists/swh-eng/swh-eng.tsv`" in said) != with_lists)
 
 
 def test_a_repetition_refuses_other_lists_and_models_and_names_them_all(finished, tmp_path):
     pin(finished, tmp_path / "pinned", with_lists=True)
     place = tmp_path / "pinned"
-    with (place / "lists" / "swh-eng-0.tsv").open("a", encoding="utf-8") as stream:
+    with (place / "lists" / "swh-eng" / "swh-eng.tsv").open("a", encoding="utf-8") as stream:
         stream.write("mkono\thand\n")
     with pytest.raises(TliError) as told:
         rerun.assert_same_inputs(place)
-    assert "lists/swh-eng-0.tsv: is not the list of swh-eng of the published run" in str(told.value)
-    assert "models/m: is not there; it is the model m" in str(told.value)
-    shutil.copyfile(finished.parent / "swh-eng.tsv", place / "lists" / "swh-eng-0.tsv")
-    shutil.copytree(finished.parent / "model", place / "models" / "m")
+    assert "lists/swh-eng/swh-eng.tsv: is not the list of swh-eng of the published run" in str(told.value)
+    assert "models/model: is not there; it is the model m" in str(told.value)
+    shutil.copyfile(finished.parent / "swh-eng.tsv", place / "lists" / "swh-eng" / "swh-eng.tsv")
+    shutil.copytree(finished.parent / "model", place / "models" / "model")
     rerun.assert_same_inputs(place)
 
 
@@ -178,12 +197,12 @@ def test_a_folder_that_is_there_is_not_overwritten(finished, tmp_path, capsys):
 def test_the_repetition_runs_the_workflow_and_compares(finished, tmp_path, monkeypatch, capsys):
     """Snakemake is played by a copy of the results: what is tested is what is done around it."""
     pin(finished, tmp_path / "pinned", with_lists=True)
-    shutil.copytree(finished.parent / "model", tmp_path / "pinned" / "models" / "m")
+    shutil.copytree(finished.parent / "model", tmp_path / "pinned" / "models" / "model")
     asked = []
 
     def play(command, cwd, check):
         asked.append(command)
-        shutil.copytree(finished, Path(cwd) / "results")
+        shutil.copytree(finished, Path(cwd) / "repetition")
         return rerun.subprocess.CompletedProcess(command, 0)
 
     monkeypatch.setattr(rerun.subprocess, "run", play)
@@ -207,16 +226,222 @@ def test_a_crate_is_read_back_by_its_library_and_describes_what_lies_in_it(finis
         "https://w3id.org/ro/wfrun/workflow/0.5",
         "https://w3id.org/workflowhub/workflow-ro-crate/1.0",
     }
-    (run,) = crate.root_dataset["mentions"]
+    run = crate.root_dataset["mentions"]
     assert run.type == "CreateAction" and run["instrument"] == workflow
     assert run["endTime"] == "2026-01-02T03:04:05+00:00" and run["startTime"] == "2026-01-02T03:03:05+00:00"
     inputs = {one.id: one for one in run["object"]}
-    assert inputs["lists/swh-eng-0.tsv"]["sha256"] == digest(finished.parent / "swh-eng.tsv")
-    assert "#models/m" in inputs and "results/statistics/verdicts.tsv" in {one.id for one in run["result"]}
+    assert inputs["lists/swh-eng/swh-eng.tsv"]["sha256"] == digest(finished.parent / "swh-eng.tsv")
+    assert "#models/model" in inputs and "results/statistics/verdicts.tsv" in {one.id for one in run["result"]}
+    described = json.loads((tmp_path / "crate" / "ro-crate-metadata.json").read_text())
+    assert "https://w3id.org/ro/terms/workflow-run/context" in described["@context"]  # which says what sha256 is
+    verdict = crate.get("results/statistics/verdicts.tsv")
+    assert verdict["sha256"] == digest(tmp_path / "crate" / verdict.id)
+    assert int(verdict["contentSize"]) == (tmp_path / "crate" / verdict.id).stat().st_size
     files = [one for one in crate.get_entities() if "File" in (one.type if isinstance(one.type, list) else [one.type])]
     assert files and all((tmp_path / "crate" / one.id).is_file() for one in files)
     assert {one["name"]: one["softwareVersion"] for one in workflow["softwareRequirements"]} == {"torch": "2.13.0"}
 
 
-def test_what_lies_in_the_workflow_s_own_resources_is_pinned_where_it_is():
-    assert not Pinned("a list", "resources/lexicons/swh-eng.tsv", "d").is_to_be_brought
+def test_only_what_the_workflow_ships_as_it_is_counts_as_shipped(tmp_path, monkeypatch):
+    shipped = OWN_FOLDER / "resources" / "demo" / "swh-eng.tsv"
+    assert shipped_place(shipped) == "resources/demo/swh-eng.tsv"
+    assert shipped_place(OWN_FOLDER / "resources" / "demo" / "model") == "resources/demo/model"
+    assert not Pinned("a list", "resources/demo/swh-eng.tsv", "d").is_to_be_brought
+    (tmp_path / "resources" / "demo").mkdir(parents=True)
+    own = shutil.copyfile(shipped, tmp_path / "resources" / "demo" / "swh-eng.tsv")
+    assert shipped_place(own) == ""  # a folder of the user's that is called so
+    clone = tmp_path / "clone"
+    (clone / "resources").mkdir(parents=True)
+    git = ["git", "-C", str(clone), "-c", "user.name=a", "-c", "user.email=a@b"]
+    (clone / "resources" / "a.tsv").write_text("a")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-q", "-m", "a"]):
+        subprocess.run([*git, *words], check=True)
+    (clone / "resources" / "mine.tsv").write_text("b")
+    monkeypatch.setattr(inputs, "OWN_FOLDER", clone)
+    assert shipped_place(clone / "resources" / "a.tsv") == "resources/a.tsv"
+    assert shipped_place(clone / "resources" / "mine.tsv") == ""  # put there, not shipped
+    (clone / "resources" / "a.tsv").write_text("changed")
+    assert shipped_place(clone / "resources" / "a.tsv") == ""
+
+
+def test_a_run_of_shipped_things_names_them_as_the_workflow_does_from_any_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the config's resources/ is found in the clone
+    model = {"models": {"m": {"source": "resources/demo/model"}}}
+    results = planted(tmp_path / OWNER, model, {"swh-eng": "resources/demo/swh-eng.tsv"})
+    pins = list(pin(results, tmp_path / "pinned", with_lists=True))
+    assert [one.place for one in pins] == ["resources/demo/swh-eng.tsv", "resources/demo/model"]
+    assert not any(one.is_to_be_brought or one.copied for one in pins)
+    rerun.assert_same_inputs(tmp_path / "pinned")
+    rerun.assert_same_words(tmp_path / "pinned")
+
+
+def test_a_repetition_refuses_a_list_that_is_split_otherwise_before_the_first_job(finished, tmp_path):
+    pin(finished, tmp_path / "pinned", with_lists=True)
+    rerun.assert_same_words(tmp_path / "pinned")
+    config = tmp_path / "pinned" / "config.yaml"
+    config.write_text(config.read_text().replace("train: 0.5", "train: 0.2").replace("heldout: 0.5", "heldout: 0.8"))
+    with pytest.raises(TliError, match="swh-eng: its list is prepared or split otherwise"):
+        rerun.assert_same_words(tmp_path / "pinned")
+
+
+def test_several_models_of_one_folder_are_brought_once_and_files_of_one_name_lie_apart(tmp_path):
+    own = tmp_path / OWNER
+    for name in ("a", "b"):
+        (own / name).mkdir(parents=True)
+        rows = "".join(f"{source}{name}\t{target}{name}\n" for source, target in WORDS)
+        (own / name / "words.tsv").write_text("source\ttarget\n" + rows)
+    models = {"m": {"source": f"{own}/model"}, "m-nf4": {"source": f"{own}/model", "quantization": "nf4"}}
+    files = [f"{own}/a/words.tsv", f"{own}/b/words.tsv"]
+    pins = list(pin(planted(own, {"models": models}, {"swh-eng": files}), tmp_path / "pinned", with_lists=True))
+    assert [one.place for one in pins] == ["lists/swh-eng/words.tsv", "lists/swh-eng/1/words.tsv", "models/model"]
+    config = load(tmp_path / "pinned" / "config.yaml")
+    assert config.models["m"].source == config.models["m-nf4"].source == "models/model"
+    shutil.copytree(own / "model", tmp_path / "pinned" / "models" / "model")
+    rerun.assert_same_inputs(tmp_path / "pinned")
+    rerun.assert_same_words(tmp_path / "pinned")
+
+
+def test_a_cldf_list_goes_with_its_tables_and_cldr_has_no_file(tmp_path):
+    own = tmp_path / OWNER
+    (own / "cldf").mkdir(parents=True)
+    tables_of_it = {"forms.csv": "ID,Form\n1,maji\n", "languages.csv": "ID\nswh\n"}
+    for name, text in tables_of_it.items():
+        (own / "cldf" / name).write_text(text)
+    described = own / "cldf" / "Wordlist-metadata.json"
+    described.write_text(json.dumps({"tables": [{"url": name} for name in tables_of_it]}))
+    (own / "cldf" / "private.txt").write_text("not named by it")
+    found = digest(described)
+    pins = inputs.Pins(tmp_path / "copied")
+    place = pins.add("the list", str(described), "lists/swh-eng", may_be_copied=True)
+    copied = sorted(path.name for path in (tmp_path / "copied").rglob("*") if path.is_file())
+    assert copied == ["Wordlist-metadata.json", "forms.csv", "languages.csv"]
+    assert digest(tmp_path / "copied" / place) == found
+    (own / "cldf" / "forms.csv").write_text("ID,Form\n1,moto\n")
+    assert digest(described) != found
+    whole = digest(own / "cldf")
+    (own / "cldf" / "private.txt").rename(own / "cldf" / "renamed.txt")
+    assert digest(own / "cldf") != whole  # a folder is all that lies in it
+    section = {"pairs": {"swh-eng": {"lexicon": "cldr", "format": "cldr", "options": {"kinds": "months"}}}}
+    results = planted(tmp_path / "cldr", section)
+    assert [one.what for one in pin(results, tmp_path / "pinned")] == ["the model m"]
+    assert load(tmp_path / "pinned" / "config.yaml").pairs["swh-eng"].lexicon == "cldr"
+
+
+def test_a_run_that_is_not_finished_is_not_pinned(finished, tmp_path):
+    path = finished / "statistics" / "runs.tsv"
+    tables.write(tables.read(path).iloc[:-1], path)
+    with pytest.raises(TliError, match=r"is not finished \(m/swh-eng/tli/layer-2/rank-16/seed-2 is not in its tables\)"):
+        pin(finished, tmp_path / "pinned")
+    path.unlink()
+    with pytest.raises(TliError, match="seed-1 and 1 more is not in its tables"):
+        pin(finished, tmp_path / "pinned")
+    assert not (tmp_path / "pinned").exists()
+
+
+def test_a_model_that_changed_or_went_since_the_run_is_not_pinned(finished, tmp_path):
+    described = finished.parent / "model" / "config.json"
+    described.write_text('{"model_type": "mistral"}')
+    with pytest.raises(TliError, match="is not the model that the run read: its digest is"):
+        pin(finished, tmp_path / "pinned")
+    shutil.rmtree(described.parent)
+    with pytest.raises(TliError, match="is not there; it is the model m that the run read. Put it back"):
+        pin(finished, tmp_path / "pinned")
+
+
+def test_the_report_of_a_crate_says_places_instead_of_its_owner_s_paths_and_tokens(finished, tmp_path):
+    pytest.importorskip("rocrate")
+    own = finished.parent
+    (finished / "report").mkdir()
+    (finished / "report" / "index.html").write_text(f"<pre>source: {own}/model, {own}/swh-eng.tsv in {own}</pre> {TOKEN} {own}-not")
+    assert main(["crate", str(finished), "--output", str(tmp_path / "crate")]) == 0
+    said = (tmp_path / "crate" / "results" / "report" / "index.html").read_text()
+    assert said == f"<pre>source: models/model, lists/swh-eng/swh-eng.tsv in elsewhere</pre> [redacted] {own}-not"
+
+
+def test_a_password_in_an_address_is_not_written(finished, tmp_path):
+    texts_of_it = {"swh": {"file": "https://me:my-password@host.example/swh.txt", "sha256": "0" * 64}}
+    config = json.loads((finished / "provenance" / "config.json").read_text())
+    (finished / "provenance" / "config.json").write_text(json.dumps(config | {"text": texts_of_it}))
+    pin(finished, tmp_path / "pinned")
+    assert "my-password" not in texts(tmp_path / "pinned")
+    assert load(tmp_path / "pinned" / "config.yaml").text["swh"].sha256 == "0" * 64
+
+
+def test_any_other_file_that_a_config_names_is_pinned_too(tmp_path):
+    (tmp_path / "frames.txt").write_text("a frame")
+    pins, config = inputs.Pins(None), {"title": "/not/a/file", "later": {"frames": [str(tmp_path / "frames.txt"), "mean/shift"]}}
+    pinning._pin_what_else(config, pins)
+    assert config == {"title": "/not/a/file", "later": {"frames": ["inputs/later.frames/frames.txt", "mean/shift"]}}
+    assert [one.is_to_be_brought for one in pins] == [True]
+    with pytest.raises(TliError, match="is not there; it is what later names"):
+        pinning._pin_what_else({"later": "/nowhere/at/all"}, pins)
+
+
+@pytest.mark.parametrize("broken", ["no json", "[]", "{}", '{"pins": [{"odd": 1}], "about": {}, "words": {}}'])
+def test_a_broken_folder_is_told_in_a_sentence(finished, tmp_path, capsys, broken):
+    pin(finished, tmp_path / "pinned", with_lists=True)
+    (tmp_path / "pinned" / "pinned.json").write_text(broken)
+    assert main(["repeat", str(tmp_path / "pinned")]) == 2
+    told = capsys.readouterr().err
+    assert "pinned.json: " in told and "Traceback" not in told
+
+
+def test_a_published_folder_is_compared_as_results_are(finished, tmp_path, capsys):
+    pin(finished, tmp_path / "pinned")
+    assert main(["compare", str(tmp_path / "pinned"), str(finished)]) == 0
+    said = capsys.readouterr().out
+    assert "agree to the last bit" in said and "with the same versions" in said
+
+
+def test_what_differed_about_two_runs_is_told_and_what_is_not_known_is_not_claimed(finished, tmp_path, capsys):
+    other = tmp_path / "other"
+    shutil.copytree(finished, other)
+    record = other / "provenance" / "train" / "m.json"
+    record.write_text(record.read_text().replace("2.13.0+cpu", "2.14.0+cu130"))
+    config = other / "provenance" / "config.json"
+    config.write_text(config.read_text().replace('"seeds": 2', '"seeds": 3'))
+    assert main(["compare", str(finished), str(other)]) == 0
+    said = capsys.readouterr().out
+    assert "config seeds: 2 | 3" in said and "version of torch: 2.13.0+cpu | 2.14.0+cu130" in said
+    assert main(["compare", str(finished), str(verdicts(tmp_path / "bare"))]) == 0
+    said = capsys.readouterr().out
+    assert "remembers neither what was asked nor with which versions" in said and "with the same versions" not in said
+
+
+def test_a_profile_is_found_from_where_the_command_is_typed(finished, tmp_path, monkeypatch):
+    pin(finished, tmp_path / "pinned", with_lists=True)
+    shutil.copytree(finished.parent / "model", tmp_path / "pinned" / "models" / "model")
+    (tmp_path / "mine").mkdir()
+    monkeypatch.chdir(tmp_path)
+    asked = []
+    monkeypatch.setattr(
+        rerun.subprocess, "run", lambda command, **named: asked.append(command) or rerun.subprocess.CompletedProcess(command, 1)
+    )
+    for profile in ("mine", "slurm"):
+        with pytest.raises(TliError, match="the same command goes on from there"):
+            rerun.repeat("pinned", profile)
+    given = [command[command.index("--profile") + 1] for command in asked if "--profile" in command]
+    assert given == [str(tmp_path / "mine"), "slurm"]
+
+
+def test_a_crate_without_its_library_says_what_to_type(finished, tmp_path, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "rocrate.rocrate", None)
+    assert main(["crate", str(finished), "--output", str(tmp_path / "crate")]) == 2
+    assert "`pip install rocrate==" in capsys.readouterr().err
+    assert not (tmp_path / "crate").exists()
+
+
+def test_a_repetition_from_a_crate_leaves_what_was_published(finished, tmp_path, monkeypatch):
+    pytest.importorskip("rocrate")
+    assert main(["crate", str(finished), "--output", str(tmp_path / "crate"), "--with-lists"]) == 0
+    shutil.copytree(finished.parent / "model", tmp_path / "crate" / "models" / "model")
+    published = {path: path.read_bytes() for path in (tmp_path / "crate" / "results").rglob("*") if path.is_file()}
+
+    def play(command, cwd, check):
+        results = Path(cwd) / load(Path(cwd) / "config.yaml").results
+        shutil.copytree(finished, results)
+        return rerun.subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(rerun.subprocess, "run", play)
+    assert main(["repeat", str(tmp_path / "crate")]) == 0
+    assert published and published == {path: path.read_bytes() for path in (tmp_path / "crate" / "results").rglob("*") if path.is_file()}

@@ -42,6 +42,7 @@ from tli.cluster.work import (
     asked_across,
     depth,
     fed_tokens,
+    form_tokens,
     frame_tokens,
     is_of_sentences,
     pairs,
@@ -248,9 +249,10 @@ class Cost:
 
     @property
     def _fed(self) -> tuple[float, float]:
-        """Tokens of the job's list: of its words by themselves, and in templates."""
-        if self.work.stage == "across":  # other lists are measured of words by themselves
-            return 2.0 * NEW_TOKENS * self._pairs, 0.0
+        """Tokens of the job's list: of its words by themselves, and in templates. Of all lists that a job across measures, by themselves."""
+        if self.work.stage == "across":
+            sizes = zip(self.experiment.lists_measured, self._columns, strict=True)
+            return float(sum(2 * competing * form_tokens(self.experiment, name) for name, (_, competing) in sizes)), 0.0
         return max((fed_tokens(self.experiment, name) for name in self._lists), default=(0.0, 0.0))
 
     @property

@@ -451,7 +451,7 @@ MATRIX = [  # a cell of a cross-pair matrix: what the adapters that were trained
     "note",  # why it failed, or ""
 ]
 
-ROWS_AT_ONCE = 20_000  # of a long table that is read as categories
+ROWS_AT_ONCE = 5_000  # of a long table that is read as categories
 
 
 def write(table: pd.DataFrame, path: str | os.PathLike, columns: list[str] | None = None) -> None:

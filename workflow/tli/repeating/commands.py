@@ -30,21 +30,22 @@ def add_repeating(add: Callable[..., argparse.ArgumentParser]) -> None:
 def _repeat(chosen: argparse.Namespace) -> int:
     from tli.errors import TliError
     from tli.repeating.comparing import agree, told
-    from tli.repeating.pinning import pin
+    from tli.repeating.pinning import REPETITION, pin
     from tli.repeating.rerun import is_pinned, repeat
+    from tli.repeating.settings import differences_of_settings
 
     if is_pinned(chosen.folder):
         if chosen.output:
             raise TliError(f"{chosen.folder} is written already; to repeat its run leave --output out")
         found = repeat(chosen.folder, chosen.profile)
-        print("\n".join(told(found)))
+        print("\n".join(told(found, differences_of_settings(chosen.folder, f"{chosen.folder}/{REPETITION}"))))
         print(f"every figure: {chosen.folder}/comparison.tsv")
         return 0 if agree(found) else 1
     if not chosen.output:
         raise TliError(f"{chosen.folder} is no folder that `tli repeat` wrote; of a run's results it makes one: --output DIR")
     pins = pin(chosen.folder, chosen.output, chosen.with_lists)
     print(
-        f"{chosen.output}: {len(pins)} lists, texts and models pinned; whoever has it and this workflow repeats the run: tli repeat {chosen.output}"
+        f"{chosen.output}: {len(list(pins))} lists, texts and models pinned; whoever has it and this workflow repeats the run: tli repeat {chosen.output}"
     )
     for one in pins:
         if one.is_to_be_brought:
@@ -54,7 +55,8 @@ def _repeat(chosen: argparse.Namespace) -> int:
 
 def _compare(chosen: argparse.Namespace) -> int:
     from tli.io import tables
-    from tli.repeating.comparing import COMPARED, agree, compare, differences_of_settings, told
+    from tli.repeating.comparing import COMPARED, agree, compare, told
+    from tli.repeating.settings import differences_of_settings
 
     found = compare(chosen.first, chosen.second)
     print("\n".join(told(found, differences_of_settings(chosen.first, chosen.second))))

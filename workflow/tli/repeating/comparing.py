@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,8 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from tli.experiment.layout import Layout
-from tli.io.provenance import read_records
 from tli.repeating.figures import FIGURES, figures_of
 
 SAME = "to the last bit"
@@ -69,37 +66,6 @@ def _grade(row: Mapping[str, Any]) -> str:
     if not np.isfinite([a, b, *ends]).all():
         return APART if not np.isfinite(ends).any() and np.isfinite([a, b]).all() else BEYOND
     return WITHIN if ends[0] <= b <= ends[1] and ends[2] <= a <= ends[3] else BEYOND
-
-
-def differences_of_settings(first: str | Path, second: str | Path) -> list[str]:
-    """What the runs were asked and where they ran, as far as it differs: one line each."""
-    sides = [_about(folder) for folder in (first, second)]
-    names = list(dict.fromkeys([*sides[0], *sides[1]]))
-    return [
-        f"{name}: {sides[0].get(name, '(none)')} | {sides[1].get(name, '(none)')}"
-        for name in names
-        if sides[0].get(name) != sides[1].get(name)
-    ]
-
-
-def _about(folder: str | Path) -> dict[str, str]:
-    layout = Layout(str(folder))
-    about = _flat(json.loads(Path(layout.config()).read_text(encoding="utf-8"))) if Path(layout.config()).exists() else {}
-    about = {f"config {name}": value for name, value in about.items() if name.split(".")[0] not in ("results", "jobs", "title", "question")}
-    for record in read_records(layout.provenance()):
-        about |= {f"version of {name}": str(version) for name, version in record.get("versions", {}).items()}
-        about |= {f"stage {record['stage']}": str(record["stage_version"])} if "stage_version" in record else {}
-        about |= {name: str(record[name]) for name in ("commit", "machine") if record.get(name)}
-        if record.get("device"):
-            about["device"] = str(record["device"])
-    return about
-
-
-def _flat(value: Any, name: str = "") -> dict[str, str]:
-    """Nested settings as dotted names."""
-    if isinstance(value, dict):
-        return {inner: text for key, part in value.items() for inner, text in _flat(part, f"{name}.{key}" if name else key).items()}
-    return {name: json.dumps(value, ensure_ascii=False)}
 
 
 def told(table: pd.DataFrame, settings: list[str] | None = None, most: int = 20) -> list[str]:

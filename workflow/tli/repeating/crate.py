@@ -6,20 +6,28 @@ RO-Crate 1.1. The folder is also one from which `tli repeat` repeats the run.
 
 from __future__ import annotations
 
+import re
 import shutil
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from tli import __version__
+from tli.config.reading import OWN_FOLDER
 from tli.errors import TliError
 from tli.experiment.layout import Layout
 from tli.experiment.remembered import remembered
 from tli.io.atomic import whole
 from tli.io.provenance import read_records
-from tli.repeating.pinning import CONFIG, CONSTRAINTS, FIGURES, PINNED, Pinned, constraints, pin
+from tli.repeating.figures import PUBLISHED
+from tli.repeating.inputs import Pinned, digest
+from tli.repeating.owner import Owner
+from tli.repeating.pinning import CONFIG, CONSTRAINTS, pin, versions
+from tli.repeating.settings import PINNED
 
 WORKFLOW = Path(__file__).parents[2]
+TERMS = "https://w3id.org/ro/terms/workflow-run/context"  # sha256 is none of RO-Crate 1.1's own
 PROFILES = {
     "https://w3id.org/ro/wfrun/process/0.5": ("Process Run Crate", "0.5"),
     "https://w3id.org/ro/wfrun/workflow/0.5": ("Workflow Run Crate", "0.5"),
@@ -29,8 +37,20 @@ DESCRIBED = {
     CONFIG: "The config of the run, with every place and commit pinned",
     PINNED: "Digests of all that the run read, and of the lists as it prepared them",
     CONSTRAINTS: "The versions that the run had, as pip's constraints",
-    FIGURES: "The figures that a repetition is held against",
+    PUBLISHED: "The figures that a repetition is held against",
     "README.md": "How to repeat the run",
+}
+KINDS = {
+    ".tsv": "text/tab-separated-values",
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".md": "text/markdown",
+    ".json": "application/json",
+    ".yaml": "application/yaml",
+    ".xml": "application/xml",
+    ".txt": "text/plain",
+    ".parquet": "application/vnd.apache.parquet",
+    ".svg": "image/svg+xml",
 }
 MIT = "https://spdx.org/licenses/MIT"
 
@@ -44,32 +64,39 @@ def write_crate(results: str | Path, output: str | Path, with_lists: bool = Fals
     try:
         from rocrate.rocrate import ROCrate
     except ImportError:
-        raise TliError(
-            "the package rocrate is not installed here: `pip install rocrate`, at the version that environment.yml names"
-        ) from None
-    folder, layout = Path(output), Layout(str(results))
+        raise TliError(f"the package rocrate is not installed here: `pip install {_wanted()}`") from None
+    folder = Path(output)
     if folder.exists():
         raise TliError(f"{output} is there already; name a folder that is not")
-    records = read_records(layout.provenance())
+    records = read_records(Layout(str(results)).provenance())
     with whole(folder) as beside:
         pins = pin(results, beside, with_lists)
-        files = _copied(Path(results), beside)
+        owner = Owner(results, pins)
+        files = _copied(Path(results), beside, owner)
         shutil.copytree(WORKFLOW, beside / "workflow", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "*.sif"))
         crate = ROCrate(version="1.1")
-        _describe(crate, beside, remembered(results).config.title, (pins, files, records))
+        crate.metadata.extra_contexts.append(TERMS)
+        _describe(crate, beside, owner.clean(remembered(results).config.title), (list(pins), files, records))
         crate.metadata.write(beside)
     return len(files)
 
 
-def _copied(results: Path, beside: Path) -> list[str]:
-    """Tables, report and scan in the crate; returns their places there."""
+def _wanted() -> str:
+    """The package with the version that environment.yml names."""
+    listed = OWN_FOLDER / "environment.yml"
+    found = re.search(r"rocrate==[\w.]+", listed.read_text(encoding="utf-8")) if listed.is_file() else None
+    return found.group() if found else "rocrate"
+
+
+def _copied(results: Path, beside: Path, owner: Owner) -> list[str]:
+    """Tables, report and scan in the crate, without what they say of their owner; returns their places there."""
     asked = [*results.glob("statistics/*.tsv"), *results.glob("scan/*/*/*.tsv"), *results.glob("check/*.json")]
     asked += [*results.glob("report/index.html"), *results.glob("report/summary.md"), *results.glob("lexicon/*/audit.tsv")]
     places = []
     for file in sorted(asked):
         place = Path("results") / file.relative_to(results)
         (beside / place).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, beside / place)
+        (beside / place).write_text(owner.clean(file.read_text(encoding="utf-8")), encoding="utf-8")
         places.append(place.as_posix())
     return places
 
@@ -79,63 +106,63 @@ def _describe(crate: Any, beside: Path, title: str, run: tuple[list[Pinned], lis
 
     pins, files, records = run
 
-    def about(identifier: str, **properties: Any) -> Any:
-        return crate.add(ContextEntity(crate, identifier, properties=properties))
+    def about(identifier: str, kind: str, **properties: Any) -> Any:
+        return crate.add(ContextEntity(crate, identifier, properties={"@type": kind, **properties}))
 
+    def file(place: str, name: str, **properties: Any) -> Any:
+        path = beside / place
+        said = {"name": name, "contentSize": str(path.stat().st_size), "sha256": digest(path), **properties}
+        return crate.add_file(path, place, properties=said | {"encodingFormat": KINDS.get(path.suffix, "application/octet-stream")})
+
+    starts, ends = _times(records)
     crate.name = title
     crate.description = f"A run of the workflow Targeted Lexical Injection {__version__}: {title}"
-    crate.license = about(
-        MIT, **{"@type": "CreativeWork", "name": "MIT License", "description": "of the workflow; lists and models have theirs"}
-    )
-    ends = [datetime.fromisoformat(str(one["finished"])) for one in records if one.get("finished")]
-    starts = [end - timedelta(seconds=float(one.get("seconds", 0))) for end, one in zip(ends, records, strict=False)]
-    crate.root_dataset["datePublished"] = max(ends).isoformat() if ends else ""
-    profiles = [about(uri, **{"@type": "CreativeWork", "name": name, "version": version}) for uri, (name, version) in PROFILES.items()]
+    crate.license = about(MIT, "CreativeWork", name="MIT License", description="of the workflow; lists and models have theirs")
+    crate.root_dataset["datePublished"] = max(ends, default=datetime.now(UTC)).isoformat(timespec="seconds")
+    profiles = [about(uri, "CreativeWork", name=name, version=version) for uri, (name, version) in PROFILES.items()]
     crate.root_dataset["conformsTo"] = profiles
-    workflow = crate.add_workflow(
-        beside / "workflow" / "Snakefile",
-        "workflow/Snakefile",
-        main=True,
-        lang="snakemake",
-        properties={"name": "Targeted Lexical Injection"},
-    )
-    workflow["version"] = __version__
-    commits = sorted({str(one["commit"]) for one in records if one.get("commit")})
-    workflow["identifier"] = [f"commit {commit}" for commit in commits]
-    workflow["license"] = crate.license
-    crate.add_dataset(beside / "workflow", "workflow/", properties={"name": "The workflow's rules, script and package"})
-    software = []
-    for line in constraints(records):
-        name, _, version = line.partition("==")
-        software.append(about(f"#{name}", **{"@type": "SoftwareApplication", "name": name, "softwareVersion": version, "version": version}))
-    workflow["softwareRequirements"] = software
-    own = {name: crate.add_file(beside / name, name, properties={"name": text, "description": text}) for name, text in DESCRIBED.items()}
-    results = [crate.add_file(beside / place, place, properties=_of_result(place)) for place in files]
-    action = about(
-        "#run",
-        **{
-            "@type": "CreateAction",
-            "name": title,
-            "description": f"{len(records)} jobs of the workflow",
-            "actionStatus": "http://schema.org/CompletedActionStatus",
-        },
-    )
+    workflow = _workflow(crate, beside, records)
+    workflow["softwareRequirements"] = [
+        about(f"#{name}", "SoftwareApplication", name=name, softwareVersion=version) for name, version in versions(records).items()
+    ]
+    own = {name: file(name, text, description=text) for name, text in DESCRIBED.items()}
+    own["README.md"]["about"] = crate.root_dataset
+    results = [file(place, place.removeprefix("results/")) for place in files]
+    action = about("#run", "CreateAction", name=title, description=f"{len(records)} jobs of the workflow")
+    action["actionStatus"] = "http://schema.org/CompletedActionStatus"
     if ends:
-        action["startTime"], action["endTime"] = min(starts).isoformat(), max(ends).isoformat()
+        action["startTime"], action["endTime"] = (time.isoformat(timespec="seconds") for time in (min(starts), max(ends)))
     action["instrument"] = workflow
-    action["object"] = [own[CONFIG], *(_input(crate, beside, about, one) for one in pins)]
-    action["result"] = [own[FIGURES], *results]
-    crate.root_dataset["mentions"] = [action]
+    action["object"] = [own[CONFIG], *(_input(crate, beside, (about, file), one) for one in pins)]
+    action["result"] = [own[PUBLISHED], *results]
+    crate.root_dataset["mentions"] = action
 
 
-def _input(crate: Any, beside: Path, about: Any, pinned: Pinned) -> Any:
-    """A list, text or model by its digest; a file of the crate where it was copied."""
-    said = {"name": pinned.what, "description": f"{pinned.what}, SHA-256 {pinned.digest}", "sha256": pinned.digest}
-    if pinned.copied:
-        return crate.add_file(beside / pinned.place, pinned.place, properties=said)
-    return about(f"#{pinned.place}", **{"@type": "CreativeWork", **said})
+def _workflow(crate: Any, beside: Path, records: list[dict[str, Any]]) -> Any:
+    """The Snakefile as the main entity, and the folder that it needs."""
+    place, named = "workflow/Snakefile", {"name": "Targeted Lexical Injection"}
+    workflow = crate.add_workflow(beside / place, place, main=True, lang="snakemake", properties=named)
+    workflow["version"] = __version__
+    commits = [f"commit {commit}" for commit in sorted({str(one["commit"]) for one in records if one.get("commit")})]
+    if commits:
+        workflow["identifier"] = commits[0] if len(commits) == 1 else commits
+    crate.add_dataset(beside / "workflow", "workflow/", properties={"name": "The workflow's rules, script and package"})
+    return workflow
 
 
-def _of_result(place: str) -> dict[str, str]:
-    kind = {".tsv": "text/tab-separated-values", ".html": "text/html", ".md": "text/markdown", ".json": "application/json"}
-    return {"name": place.removeprefix("results/"), "encodingFormat": kind[Path(place).suffix]}
+def _times(records: list[dict[str, Any]]) -> tuple[list[datetime], list[datetime]]:
+    """When the jobs began and ended."""
+    timed = [one for one in records if one.get("finished")]
+    ends = [datetime.fromisoformat(str(one["finished"])) for one in timed]
+    return [end - timedelta(seconds=float(one.get("seconds") or 0)) for end, one in zip(ends, timed, strict=True)], ends
+
+
+def _input(crate: Any, beside: Path, make: tuple[Callable[..., Any], Callable[..., Any]], pinned: Pinned) -> Any:
+    """A list, text or model by its digest; a file or folder of the crate where it was copied."""
+    about, file = make
+    said = f"{pinned.what}, SHA-256 {pinned.digest}"
+    if not pinned.copied:
+        return about(f"#{pinned.place}", "CreativeWork", name=pinned.what, description=said, sha256=pinned.digest)
+    if (beside / pinned.place).is_dir():
+        return crate.add_dataset(beside / pinned.place, f"{pinned.place}/", properties={"name": pinned.what, "description": said})
+    return file(pinned.place, pinned.what, description=said, sha256=pinned.digest)

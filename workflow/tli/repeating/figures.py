@@ -13,6 +13,7 @@ from tli.experiment.layout import Layout
 from tli.io import tables
 
 PLACE = ["model", "pair"]
+PUBLISHED = "figures.parquet"  # of a folder that `tli repeat` wrote
 FIGURES = ["table", "key", "figure", "value", "low", "high", "word"]
 
 
@@ -33,11 +34,15 @@ VERDICT_FIGURES = (
     ("after", "", ""),
     ("placebo", "", ""),
 )
+TEST_KEY = ("test", "level", *tables.CELL, "seed", "fold", "split", "hidden_state", "pooling", "pool", "metric", "contrast")
 LADDER_KEY = ("model", "pair", "rung", "name", "layer", "pool")
 SCANNED = ("csls_p_at_1", "p_at_1", "mrr", "cosine", "gap")
 STATISTICS = (
     Compared("verdicts", tuple(tables.CELL), VERDICT_FIGURES, ("verdict",)),
     Compared("lines", (*tables.CELL, "line"), (("estimate", "low", "high"),), ("answer",)),
+    Compared("tests", TEST_KEY, (("estimate", "low", "high"),)),
+    Compared("rivals", (*tables.CELL, "hidden_state", "pool", "metric"), (("estimate", "low", "high"),), ("map",)),
+    Compared("added", (*tables.CELL, "hidden_state", "pool", "metric", "rival"), (("estimate", "low", "high"),)),
     Compared("ladder", LADDER_KEY, (("value", "low", "high"),)),
     Compared("harm", (*tables.CELL, "language"), (("rise", "low", "high"),)),
     Compared("translation", (*tables.CELL, "direction", "shots", "metric", "contrast"), (("estimate", "low", "high"),)),
@@ -50,9 +55,11 @@ CHOICE = Compared("best", tuple(PLACE), (), ("hidden_state",))
 def figures_of(results: str | Path) -> pd.DataFrame:
     """Every figure that is compared, columns FIGURES: `word` for text, else `value` with `low` and `high` (NaN without an interval).
 
-    Raises TableError for a folder that holds no results.
+    results: a results folder, or one that `tli repeat` wrote. Raises TableError for a folder that holds no results.
     """
     folder = Path(results)
+    if (folder / PUBLISHED).is_file():
+        return tables.read(folder / PUBLISHED, FIGURES)[FIGURES]
     layout = Layout(str(folder))
     if not folder.is_dir():
         raise TableError(f"{results}: there is no such folder; give the results folder of a run")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -9,14 +10,14 @@ from pathlib import Path
 import pandas as pd
 
 from tli.config import load
-from tli.errors import TliError
-from tli.io import tables
-from tli.io.records import read_json
-from tli.repeating.comparing import COMPARED, compare_figures
-from tli.repeating.figures import figures_of
-from tli.repeating.pinning import CONFIG, FIGURES, OWN, PINNED, Pinned, digest
-
-WORKFLOW = Path(__file__).parents[2]
+from tli.config.reading import OWN_FOLDER
+from tli.errors import TableError, TliError
+from tli.experiment import Experiment, is_address
+from tli.io import store, tables
+from tli.repeating.comparing import COMPARED, compare
+from tli.repeating.inputs import ASKED, Pinned, digest, prepared
+from tli.repeating.pinning import CONFIG, REPETITION
+from tli.repeating.settings import PINNED, read_pinned
 
 
 def is_pinned(folder: str | Path) -> bool:
@@ -27,17 +28,26 @@ def is_pinned(folder: str | Path) -> bool:
 def assert_same_inputs(folder: Path) -> None:
     """Raises TliError where a list, text or model is not the one that was pinned, all of them in one message."""
     wrong = []
-    for values in read_json(folder / PINNED, "what the run read; the folder is not whole")["pins"]:
-        pinned = Pinned(**values)
-        place = _place(folder, pinned.place)
+    for pinned in _pins(folder):
+        place = _place(folder, pinned)
         if not place.exists():
             wrong.append(f"{place}: is not there; it is {pinned.what}, of digest {pinned.digest}: put it there")
         elif (found := digest(place)) != pinned.digest:
-            wrong.append(
-                f"{place}: is not {pinned.what} of the published run: its digest is {found}, it was {pinned.digest}; take the same one"
-            )
+            mend = "take this workflow at the commit that README.md names" if pinned.is_shipped else "put the published one there"
+            wrong.append(f"{place}: is not {pinned.what} of the published run: its digest is {found}, expected is {pinned.digest}; {mend}")
     if wrong:
         raise TliError("the run cannot be repeated:\n" + "\n".join(wrong))
+
+
+def assert_same_words(folder: Path) -> None:
+    """Lists of the disk are prepared and split as they were, or the figures would be of other words. Raises TliError."""
+    with contextlib.chdir(folder):  # the places of the config are found from there
+        experiment = Experiment(load(CONFIG))
+        at_hand = [pair for pair in experiment.config.pairs if not any(map(is_address, experiment.lists(pair)))]
+        # A list that is fetched, and one that is split beside it, are looked at when they are there.
+        if len(at_hand) == len(experiment.config.pairs):
+            for pair in at_hand:
+                _assert_words(folder, pair, prepared(experiment, pair))
 
 
 def repeat(folder: str | Path, profile: str = "") -> pd.DataFrame:
@@ -48,27 +58,36 @@ def repeat(folder: str | Path, profile: str = "") -> pd.DataFrame:
     folder = Path(folder).resolve()
     load(folder / CONFIG)  # a mistake in it is told before anything is looked at
     assert_same_inputs(folder)
-    words = ["--snakefile", str(WORKFLOW / "Snakefile"), "--profile", profile or str(WORKFLOW.parent / "profiles" / "local")]
-    command = [sys.executable, "-m", "snakemake", *words, "--configfile", CONFIG]
-    if subprocess.run(command, cwd=folder, check=False).returncode:
+    assert_same_words(folder)
+    chosen = str(Path(profile).resolve()) if Path(profile).is_dir() and profile else profile or str(OWN_FOLDER / "profiles" / "local")
+    words = ["--snakefile", str(OWN_FOLDER / "workflow" / "Snakefile"), "--profile", chosen, "--configfile", CONFIG]
+    if subprocess.run([sys.executable, "-m", "snakemake", *words], cwd=folder, check=False).returncode:
         raise TliError(
-            f"the repetition did not finish; the same command goes on from there. Its results and logs lie in {folder / 'results'}"
+            f"the repetition did not finish; the same command goes on from there. Its results and logs lie in {folder / REPETITION}"
         )
-    _assert_same_pairs(folder)
-    found = compare_figures(pd.read_parquet(folder / FIGURES), figures_of(folder / "results"))
+    for path in sorted((folder / REPETITION / "lexicon").glob("*/pairs.tsv")):
+        _assert_words(folder, path.parent.name, tables.read(path, tables.PAIRS)[ASKED].astype(str))
+    found = compare(folder, folder / REPETITION)
     tables.write(found, folder / "comparison.tsv", COMPARED)
     return found
 
 
-def _assert_same_pairs(folder: Path) -> None:
-    """The lists must have been prepared and split as they were, or the figures are of other words."""
-    for pair, then in read_json(folder / PINNED, "what the run read")["pairs"].items():
-        if digest(folder / "results" / "lexicon" / pair / "pairs.tsv") != then:
-            raise TliError(
-                f"{pair}: its list was prepared or split otherwise than then (another version of the workflow?); take the commit of README.md"
-            )
+def _assert_words(folder: Path, pair: str, words: pd.DataFrame) -> None:
+    if store.digest_table(words) != read_pinned(folder)["words"].get(pair):
+        raise TliError(
+            f"{pair}: its list is prepared or split otherwise than in the published run, by another version of the workflow; take the commit "
+            "that README.md names"
+        )
 
 
-def _place(folder: Path, place: str) -> Path:
-    own = WORKFLOW.parent / place
-    return own if place.startswith(OWN) and own.exists() else folder / place
+def _pins(folder: Path) -> list[Pinned]:
+    try:
+        return [Pinned(**values) for values in read_pinned(folder)["pins"]]
+    except TypeError as error:
+        raise TableError(f"{folder / PINNED}: holds a pin that is none ({error}); take the published folder again") from None
+
+
+def _place(folder: Path, pinned: Pinned) -> Path:
+    """As the run will find it: the workflow's own resources count where the folder has none of that name."""
+    lies = folder / pinned.place
+    return OWN_FOLDER / pinned.place if pinned.is_shipped and not lies.exists() else lies

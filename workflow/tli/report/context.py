@@ -11,6 +11,7 @@ import pandas as pd
 
 from tli.facts import BAD, GOOD, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_tone
 from tli.io import tables as contract
+from tli.io.memory import give_back
 from tli.labels import metric_label
 from tli.report import glossary, paper
 from tli.report.across import cross_pairs
@@ -82,6 +83,7 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
     first_room = Room(FIRST_IN_PAGE)
     answered, sections = _by_group(report, told, figures, first_room)
     primary = primary_picture(report, figures, first_room)
+    give_back()
     shown, published = _tables(report, folder)
     alignment = alignment_sentences(report)
     text, references = methods(report)
@@ -172,6 +174,9 @@ def _tables(report: ReportInput, folder: Path) -> tuple[list[ShownSheet], dict[s
         shown.append(_shown(sheet, frame, folder, room))
         if sheet.name in BESIDE_PUBLISHED:
             published[sheet.name] = frame
+        if shown[-1].beside:
+            del sheet, frame
+            give_back()
     return shown, published
 
 

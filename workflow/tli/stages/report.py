@@ -16,6 +16,7 @@ from tli.experiment.registering import held_against
 from tli.experiment.results import Place, finished, read_measured, read_similarities
 from tli.facts import PAIRED_T, WITHIN_RUN
 from tli.io import tables
+from tli.io.memory import give_back, one_allocator
 from tli.io.provenance import commit, read_records, stage_seconds
 from tli.io.records import read_json
 from tli.log import redact, say
@@ -37,6 +38,7 @@ def write_report(experiment: Experiment, partial: bool = False) -> list[str]:
 
     Raises TableError for a missing table unless `partial`.
     """
+    one_allocator()
     read, missing = gather(experiment, partial)
     config, folder = experiment.config, experiment.layout.report(partial)
     checks = {model: Path(experiment.layout.check(model)) for model in config.models}
@@ -53,6 +55,7 @@ def write_report(experiment: Experiment, partial: bool = False) -> list[str]:
     within = partial_of(_within_runs, tests) if "tests" in read else None
     made = replace(made, tables=replace(made.tables, similarities=words), within_runs=within)
     read.clear()
+    give_back()
     build(made, folder)
     say(f"report: {folder}/index.html" + (f"; missing: {'; '.join(missing)}" if missing else ""))
     return missing
