@@ -15,7 +15,19 @@ import pandas as pd
 from tli.io.atomic import whole
 from tli.log import redact
 
-LIBRARIES = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "snakemake", "numpy", "scipy", "statsmodels", "pandas")
+LIBRARIES = (
+    "torch",
+    "transformers",
+    "peft",
+    "bitsandbytes",
+    "accelerate",
+    "lm_eval",
+    "snakemake",
+    "numpy",
+    "scipy",
+    "statsmodels",
+    "pandas",
+)
 SECONDS = ["stage", "job", "seconds", "device", "peak_memory_mib"]
 
 
