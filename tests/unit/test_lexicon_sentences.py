@@ -118,6 +118,9 @@ def test_the_config_says_so_before_anything_runs(tmp_path):
         inspect(Experiment(parse(sections)))
     written(tmp_path / "text.eng", ["x", "y"])
     assert inspect(Experiment(parse(sections)))["swh-eng.news"]["across"] == 2
+    kl = {"anchor": {"metric": "drift"}, "loss_layer": [2]}
+    text = {language: {"file": str(SHIPPED / f"{language}.txt")} for language in ("swh", "eng")}
+    inspect(Experiment(parse(sections | {"arms": {"tli": kl}, "text": text})))  # no language is called eng.news
     trained = lists | {"swh-eng.news": lists["swh-eng.news"] | {"train": True}}
     with pytest.raises(ConfigError, match=r"a name after a dot is for a list that nobody trains on"):
         parse(sections | {"pairs": trained})

@@ -75,6 +75,11 @@ GOOD, BAD, OPEN = "good", "bad", "open"
 VERDICT_TONES = {FAILED: BAD, WORSE: BAD, BELOW_PLACEBO: BAD, BETTER: GOOD}
 
 
+def languages_of_name(pair: str) -> list[str]:
+    """The languages that a pair's name tells: those of swh-eng, and of swh-eng.flores, a further list of the same pair."""
+    return pair.partition(".")[0].split("-")
+
+
 def verdict_tone(verdict: str) -> str:
     """One of "good", "bad", "open"."""
     return VERDICT_TONES.get(verdict, OPEN)

@@ -55,6 +55,7 @@ from tli.cluster.work import (
 from tli.experiment import Experiment
 from tli.experiment.job import Job
 from tli.experiment.settings import maps_spec, template_spec, training_templates
+from tli.facts import languages_of_name
 from tli.probes.maps import candidate_states, work_of
 from tli.specs import ALL_LINEAR, TrainSpec
 from tli.training.grouping import Shape, StepCost, cost_of
@@ -341,7 +342,7 @@ class Cost:
 
     @property
     def _languages(self) -> list[str]:
-        return (self.work.pair or next(iter(self.experiment.config.pairs))).split("-")
+        return languages_of_name(self.work.pair or next(iter(self.experiment.config.pairs)))
 
     @property
     def _measured_text(self) -> float:

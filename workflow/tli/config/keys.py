@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator,
 
 from tli.config.places import Key, KeyProblem, nearest
 from tli.config.templates import assert_template, assert_templates_fit
+from tli.facts import languages_of_name
 
 SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
 ALPHA_RULE = r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$"
@@ -750,7 +751,7 @@ class Config(Section):
             if section.anchor is None:
                 continue
             for language in section.anchor.text or sorted(
-                {language for name, pair in self.pairs.items() if pair.train for language in name.split("-")}
+                {language for name, pair in self.pairs.items() if pair.train for language in languages_of_name(name)}
             ):
                 if language not in self.text:
                     raise KeyProblem((*place, "anchor"), f"there is no running text in {language!r}; name a file under text.{language}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from tli.config.places import Key, KeyProblem, nearest
+from tli.facts import languages_of_name
 from tli.specs import WORD
 
 PLACE = ("pooling", "templates")
@@ -36,7 +37,7 @@ def assert_templates_fit(
         for place in trained_in:
             raise KeyProblem((*place, "templates"), f"there are no templates to draw from; name some under {'.'.join(PLACE)}")
         return
-    languages = sorted({language for pair in pairs for language in pair.split("-")})
+    languages = sorted({language for pair in pairs for language in languages_of_name(pair)})
     for language in languages:
         if language not in templates:
             raise KeyProblem(PLACE, f"has none for {language!r}; {nearest(language, templates)} Write as many as for the others")

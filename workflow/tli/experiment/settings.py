@@ -8,6 +8,7 @@ from dataclasses import replace
 from tli.config import Config
 from tli.config.arms import expand_arms
 from tli.config.keys import Translate
+from tli.facts import languages_of_name
 from tli.specs import (
     WORD,
     AcrossSpec,
@@ -66,7 +67,7 @@ def template_spec(config: Config, pair: str) -> TemplateSpec | None:
 
 
 def _templates(config: Config, pair: str) -> TemplateSpec:
-    source, target = (tuple(config.pooling.templates[language]) for language in pair.split("-"))
+    source, target = (tuple(config.pooling.templates[language]) for language in languages_of_name(pair))
     return TemplateSpec(source, target, config.pooling.over_templates == "averaged")
 
 
