@@ -116,7 +116,7 @@ def test_every_number_of_the_demo_s_methods_is_one_of_the_run_s():
         known |= {str(count) for count in tables.read(path)["split"].value_counts()}
     known |= {str(len(experiment.config.seed_list)), "32", "1"}  # float32, block k - 1
     identity = json.loads(next(RESULTS.glob("check/*.json")).read_text())["identity"]
-    for word in (identity[:12], *(commit[:12] for commit in commits)):
+    for word in {identity[:12], *(commit[:12] for commit in commits)}:
         assert word in text
         text = text.replace(word, "")
     assert set(numbers(text)) <= known, set(numbers(text)) - known

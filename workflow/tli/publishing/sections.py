@@ -153,9 +153,9 @@ def _software(report: ReportInput, experiment: Experiment) -> list[str]:
         sentences.append(f"Software: {_listing(named)}.")
     if report.provenance.devices:
         sentences.append(f"Jobs ran on {_listing(list(report.provenance.devices))}.")
-    commits = {str(one["commit"]) for one in read_records(experiment.layout.provenance()) if one.get("commit")}
+    commits = {str(one["commit"])[:12] for one in read_records(experiment.layout.provenance()) if one.get("commit")}
     if commits:
-        sentences.append(f"The workflow is that of commit{'s' * (len(commits) > 1)} {_listing([one[:12] for one in sorted(commits)])}.")
+        sentences.append(f"The workflow is that of commit{'s' * (len(commits) > 1)} {_listing(sorted(commits))}.")
     return sentences
 
 
