@@ -222,7 +222,7 @@ def test_each_way_of_training_feeds_words_so_and_sentences_as_they_are(spaced):
     }
     for name, way in ways.items():
         trainer = Trainer(spaced, way, 2, 2, lambda member: pairs, Anchoring(("maji moto", "mti")))
-        batches = trainer._batches(np.arange(3), Member(1))
+        (batches,) = trainer._batches(np.arange(3), Member(1)).parts
         assert batches.words(np.arange(3))[:3] == tokenize(trainer.opened.tokenizer, pairs["source"].tolist()[:3], SPACED), name
         assert tokenized(trainer.opened, ["maji moto"]) == tokenize(trainer.opened.tokenizer, ["maji moto"]), name
 
