@@ -108,7 +108,7 @@ MUSEUM = {  # what it is: (the config, its message); {here} is the folder
     ),
     "a pair's name": (
         MODELS + "pairs:\n  swahili: {lexicon: swh-eng.tsv}\n",
-        "my.yaml, line 3: pairs.swahili: the name of a pair, in lower-case letters and digits, is like swh-eng; rename it",
+        "my.yaml, line 3: pairs.swahili: the name of a pair, in lower-case letters and digits, is like swh-eng (or swh-eng.flores); rename it",
     ),
     "an arm called as the untrained model": (
         HEAD + "arms:\n  baseline: {}\n",

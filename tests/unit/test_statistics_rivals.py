@@ -74,7 +74,7 @@ def test_the_line_under_a_verdict_says_who_wins(share, answer):
         and line["seeds"] == 5
     )
     says = {facts.YES: "it beats the best free map", facts.NO: "a free map does better"}[answer]
-    assert says in found["verdicts"].query("arm == 'tli'")["sentence"].iloc[0]
+    assert says in found["verdicts"].query("arm == 'tli'")["in_short"].iloc[0]
 
 
 def test_without_maps_the_line_is_not_measured():

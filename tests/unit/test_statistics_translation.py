@@ -44,7 +44,7 @@ def line_of(made, table) -> tuple[pd.Series, str]:
     measured = statistics.Measured(made["runs"], made["similarities"], made["metrics"], made["pairs"], {})
     evidence = translation.evidence(translation.sides(table, made["runs"]))
     found = statistics.analyse(measured, SPEC, (evidence,))
-    return found["lines"].query("line == @facts.SHOWS_IN_SPEECH").iloc[0], found["verdicts"].iloc[0]["sentence"]
+    return found["lines"].query("line == @facts.SHOWS_IN_SPEECH").iloc[0], found["verdicts"].iloc[0]["in_short"]
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from tli.experiment.doubts import Remark
 from tli.experiment.job import JOBS, Job
 from tli.io import tables
 from tli.io.provenance import read_records, stage_seconds
+from tli.specs import STAGE_VERSIONS
 
 
 def let_scripts_find(package: str | os.PathLike) -> None:
@@ -105,7 +106,9 @@ def conclude_stage(jobs: Sequence[Job]) -> None:
 def what_comes_first(job: Job, config_files: Sequence[str]) -> str:
     """What to run before a job whose inputs are not there, as a sentence and the commands."""
     lacking = job.lacking()
-    commands = sorted(dict.fromkeys(" ".join(job.layout.makes(path)) for path in lacking), key=lambda one: list(JOBS).index(one.split()[0]))
+    order = list(STAGE_VERSIONS)
+    made_by = dict.fromkeys(" ".join(job.layout.makes(path)) for path in lacking)
+    commands = sorted(made_by, key=lambda one: order.index(JOBS[one.split()[0]].stage))
     stages = list(dict.fromkeys(command.split()[0] for command in commands))
     absent = f"{lacking[0]} is not there" if len(lacking) == 1 else f"{lacking[0]} and {len(lacking) - 1} more are not there"
     config = " ".join(config_files)
