@@ -81,6 +81,13 @@ TYPED = {
     "tli preflight config/ranks.yaml": None,  # a cluster
     "snakemake --profile slurm --configfile config/ranks.yaml -n": "snakemake --profile slurm --configfile config/ranks.yaml -n",
     "snakemake --profile slurm --configfile config/ranks.yaml": None,  # a cluster: tests/slurm
+    "tli publish results --output adapters": None,  # nothing was trained: tests/unit/test_publishing.py
+    "tli methods results": "tli methods results/mine",
+    "tli methods results --output paper": "tli methods results/mine --output paper",
+    "tli repeat results --output to-share": "tli repeat results/mine --output to-share",
+    "tli repeat to-share": "tli repeat to-share",
+    "tli compare results other-results": "tli compare results/mine to-share/repetition",
+    "tli crate results --output crate": "tli crate results/mine --output crate",
 }
 
 
