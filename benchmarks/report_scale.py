@@ -131,7 +131,7 @@ def write_results(experiment: Experiment) -> None:
                 tables.write(own.get(name, pd.DataFrame(columns=list(columns.get(name, ())))), path)
         for name in [name for name in own if name in layout.statistics() or name.startswith("transfer_")]:
             statistics.setdefault(name, []).append(own[name])
-    contract = {"rivals": tables.RIVALS, "added": tables.ADDED, "translation": tables.TRANSLATION}
+    contract = {"rivals": tables.RIVALS, "added": tables.ADDED, "translation": tables.TRANSLATION, "templates": tables.TEMPLATES}
     for name, path in layout.statistics().items():
         tables.write(pd.concat(statistics[name]) if name in statistics else pd.DataFrame(columns=contract[name]), path)
     for name in (name for name in statistics if name.startswith("transfer_")):
