@@ -94,6 +94,24 @@ def test_rows_that_the_key_does_not_tell_apart_are_compared_in_their_order(tmp_p
     assert len(found) == 2 * 3 and set(found["grade"]) == {comparing.SAME}
 
 
+def test_the_matrix_and_the_templates_are_compared_row_by_row(tmp_path):
+    columns = {"templates": tables.TEMPLATES, "across": tables.MATRIX}
+    intervals = {"templates": ("low", "high"), "across": ("change_low", "change_high")}
+    for folder, change in (("a", 0.30), ("b", 0.45)):
+        verdicts(tmp_path / folder)
+        for name, those in columns.items():
+            told_apart = "pooling" if name == "templates" else "on"
+            rows = [dict.fromkeys(those, "") | CELL | {told_apart: "first"}, dict.fromkeys(those, "") | CELL | {told_apart: "second"}]
+            low, high = intervals[name]
+            rows[1] |= {"change": change, low: change - 0.1, high: change + 0.1}
+            tables.write(pd.DataFrame(rows), tmp_path / folder / "statistics" / f"{name}.tsv", those)
+    found = comparing.compare(tmp_path / "a", tmp_path / "b")
+    beyond = found[found["grade"] == comparing.BEYOND]
+    assert sorted(beyond["table"]) == ["across", "templates"] and set(beyond["figure"]) == {"change"}
+    assert beyond["key"].str.contains("second").all()
+    assert not found.duplicated(["table", "key", "figure"]).any()
+
+
 def test_what_is_no_results_folder_is_refused(tmp_path, capsys):
     assert main(["compare", str(tmp_path), str(tmp_path / "nowhere")]) == 2
     assert "holds neither a scan nor statistics" in capsys.readouterr().err

@@ -43,6 +43,8 @@ STATISTICS = (
     Compared("tests", TEST_KEY, (("estimate", "low", "high"),)),
     Compared("rivals", (*tables.CELL, "hidden_state", "pool", "metric"), (("estimate", "low", "high"),), ("map",)),
     Compared("added", (*tables.CELL, "hidden_state", "pool", "metric", "rival"), (("estimate", "low", "high"),)),
+    Compared("templates", (*tables.CELL, "pooling", "hidden_state", "pool", "metric"), (("change", "low", "high"),)),
+    Compared("across", (*tables.CELL, "trained_on", "on", "hidden_state", "pool", "metric"), VERDICT_FIGURES),
     Compared("ladder", LADDER_KEY, (("value", "low", "high"),)),
     Compared("harm", (*tables.CELL, "language"), (("rise", "low", "high"),)),
     Compared("translation", (*tables.CELL, "direction", "shots", "metric", "contrast"), (("estimate", "low", "high"),)),
@@ -64,8 +66,9 @@ def figures_of(results: str | Path) -> pd.DataFrame:
     if not folder.is_dir():
         raise TableError(f"{results}: there is no such folder; give the results folder of a run")
     parts = []
+    places = layout.statistics() | {"across": layout.matrix()}
     for one in STATISTICS:
-        path = Path(layout.statistics().get(one.name, layout.transfer_statistics(one.name.removeprefix("transfer_"))))
+        path = Path(places.get(one.name, layout.transfer_statistics(one.name.removeprefix("transfer_"))))
         if path.exists():
             parts.append(_figures(one, tables.read(path)))
     for path in sorted((folder / "scan").glob("*/*/scan.tsv")):
