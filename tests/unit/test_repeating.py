@@ -112,6 +112,17 @@ def test_the_matrix_and_the_templates_are_compared_row_by_row(tmp_path):
     assert not found.duplicated(["table", "key", "figure"]).any()
 
 
+def test_a_missing_value_in_a_key_changes_no_other_row_s(tmp_path):
+    for folder, states in (("a", [2, 8]), ("b", [2, None])):  # beside None the 2 is read as 2.0
+        verdicts(tmp_path / folder)
+        rows = [dict.fromkeys(tables.RIVALS, "") | CELL | {"hidden_state": state, "map": "ridge", "estimate": 0.1} for state in states]
+        tables.write(pd.DataFrame(rows).astype({"hidden_state": object}), tmp_path / folder / "statistics" / "rivals.tsv", tables.RIVALS)
+    found = comparing.compare(tmp_path / "a", tmp_path / "b")
+    rivals = found[(found["table"] == "rivals") & (found["figure"] == "estimate")]
+    grades = {key.split("|")[5]: grade for key, grade in zip(rivals["key"], rivals["grade"], strict=True)}
+    assert grades == {"2": comparing.SAME, "8": comparing.ONE_SIDED, "": comparing.ONE_SIDED}
+
+
 def test_what_is_no_results_folder_is_refused(tmp_path, capsys):
     assert main(["compare", str(tmp_path), str(tmp_path / "nowhere")]) == 2
     assert "holds neither a scan nor statistics" in capsys.readouterr().err

@@ -82,7 +82,7 @@ def figures_of(results: str | Path) -> pd.DataFrame:
 
 def _figures(of: Compared, table: pd.DataFrame) -> pd.DataFrame:
     """The figures of one table. Columns of the key that an older run lacks are empty."""
-    named = [table[name].astype(str) if name in table else pd.Series("", index=table.index) for name in of.key]
+    named = [_text(table[name]) if name in table else pd.Series("", index=table.index) for name in of.key]
     key = ["|".join(values) for values in zip(*named, strict=True)] if len(table) else []
     rows = []
     for column, low, high in of.figures:
@@ -96,3 +96,10 @@ def _figures(of: Compared, table: pd.DataFrame) -> pd.DataFrame:
     rows += [pd.DataFrame({"key": key, "figure": column, **empty, "word": table[column].astype(str)}) for column in words]
     found = pd.concat(rows, ignore_index=True) if rows else pd.DataFrame(columns=FIGURES[1:])
     return found.assign(table=of.name)[FIGURES]
+
+
+def _text(column: pd.Series) -> pd.Series:
+    """A column of a key as text, the same whether a missing value beside them made whole numbers floats ("0" of 0.0) or not."""
+    if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_bool_dtype(column):
+        return column.map("{:g}".format).where(column.notna(), "")
+    return column.astype("string").fillna("").astype(object)
