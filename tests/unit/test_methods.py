@@ -20,10 +20,12 @@ from tli.io.provenance import read_records
 from tli.publishing import sections
 from tli.publishing.bibliography import WORKS, bibtex
 from tli.publishing.latex import SPECIAL, booktabs, cited, escaped
-from tli.publishing.methods import as_latex, as_text, report_of
+from tli.publishing.methods import as_latex, as_text, write_methods
 from tli.publishing.sections import methods_text
+from tli.report.drawings import Drawing
 from tli.report.glossary import REFERENCES
 from tli.report.methods import CITED_TASKS, CORRECTIONS
+from tli.stages.report import report_input
 
 RESULTS = Path(__file__).parents[2] / "results"
 finished = pytest.mark.skipif(not (RESULTS / "statistics" / "verdicts.tsv").exists(), reason="the demo was not run here; `make run` does")
@@ -99,7 +101,7 @@ def test_each_setting_that_changes_what_was_done_changes_what_is_said():
 @finished
 def test_every_number_of_the_demo_s_methods_is_one_of_the_run_s():
     experiment = remembered(RESULTS)
-    text = " ".join(methods_text(experiment, report_of(experiment)))
+    text = " ".join(methods_text(experiment, report_input(experiment, partial=True)))
     known = set(numbers(json.dumps(experiment.config.model_dump(mode="json"))))
     known |= {f"{100 * share:g}" for share in experiment.config.split.shares.values()}
     records = read_records(experiment.layout.provenance())
@@ -145,9 +147,21 @@ def test_the_demo_s_folder_for_a_paper_is_whole_and_its_figures_have_their_width
 
 
 @finished
+def test_the_figures_of_words_are_drawn_from_the_words(tmp_path, monkeypatch):
+    given = []
+    monkeypatch.setattr("tli.publishing.methods.write_figures", lambda report, folder: given.append(report) or {})
+    write_methods(remembered(RESULTS), tmp_path / "paper")
+    (report,) = given
+    for model, pair in report.groups:
+        drawing = Drawing(report, model, pair)
+        assert len(drawing.words), f"{model}, {pair}: no word to draw"
+        assert drawing.of("before-after").counts != "Not evaluated."
+
+
+@finished
 def test_text_and_latex_cite_the_same_works():
     experiment = remembered(RESULTS)
-    paragraphs = methods_text(experiment, report_of(experiment))
+    paragraphs = methods_text(experiment, report_input(experiment, partial=True))
     text, latex = as_text(paragraphs), as_latex(paragraphs)
     numbered = re.findall(r"^\[(\d+)\] ", text, re.MULTILINE)
     keys = list(dict.fromkeys(",".join(re.findall(r"\\citep\{([^}]*)\}", latex)).split(",")))

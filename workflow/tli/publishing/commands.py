@@ -73,14 +73,15 @@ def _named(option: str, entries: list[str]) -> dict[str, str]:
 
 def _methods(chosen: argparse.Namespace) -> int:
     from tli.experiment.remembered import remembered
-    from tli.publishing.methods import as_latex, as_text, report_of, write_methods
+    from tli.publishing.methods import as_latex, as_text, write_methods
     from tli.publishing.sections import methods_text
+    from tli.stages.report import report_input
 
     experiment = remembered(chosen.results)
     if chosen.output:
         written = write_methods(experiment, chosen.output)
         print(f"{chosen.output}: {len(written)} files; begin with methods.tex and references.bib, figures.tex names each figure's width")
         return 0
-    paragraphs = methods_text(experiment, report_of(experiment))
+    paragraphs = methods_text(experiment, report_input(experiment, partial=True))
     print(as_latex(paragraphs) if chosen.latex else as_text(paragraphs), end="")
     return 0

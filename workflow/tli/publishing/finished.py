@@ -16,9 +16,9 @@ from tli.experiment.remembered import remembered
 from tli.experiment.results import finished
 from tli.io import tables
 from tli.io.provenance import read_records
-from tli.publishing.methods import report_of
 from tli.report.input import ReportInput
 from tli.report.selection import Cell, Endpoint, endpoint, kept_runs, rows
+from tli.stages.report import report_input
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class Finished:
         """
         experiment = remembered(results)
         records = tuple(read_records(experiment.layout.provenance()))
-        report = report_of(experiment)
+        report = report_input(experiment, partial=True)
         commits = [str(record["commit"]) for record in records if record.get("commit")]
         if commits:
             report = dataclasses.replace(report, provenance=dataclasses.replace(report.provenance, commit=commits[-1]))

@@ -68,14 +68,14 @@ def publish(
         beside.mkdir(parents=True)
         for trained in chosen.runs:
             _write_adapter(done, trained, given, beside / "adapters" / folder_name(trained.run))
-        _write_results(done, chosen, beside / "results")
+        is_scored = _write_results(done, chosen, beside / "results")
         _write_tables(done, beside / "tables")
         made = Published(
             tuple(folder_name(trained.run) for trained in chosen.runs),
             (*(f"{one.run}: {one.reason}" for one in chosen.left), *(f"not finished: {text}" for text in done.report.missing)),
             tuple(f"hf upload {OWNER}/{name} {folder}/adapters/{name}" for name in (folder_name(one.run) for one in chosen.runs)),
         )
-        (beside / "README.md").write_text(redact(_readme(done, chosen, made, given)), encoding="utf-8")
+        (beside / "README.md").write_text(redact(_readme(done, chosen, made, given, is_scored)), encoding="utf-8")
         assert_private(beside, done.experiment)
     return made
 
@@ -116,13 +116,16 @@ def _subjects(done: Finished, chosen: Chosen) -> Iterator[tuple[str, GridRun, st
         yield folder_name(run), run, done.kept(run)
 
 
-def _write_results(done: Finished, chosen: Chosen, folder: Path) -> None:
-    date = done.date.replace(":", "-").removesuffix("Z") or "undated"
+def _write_results(done: Finished, chosen: Chosen, folder: Path) -> bool:
+    """Returns whether any task was scored."""
+    date, is_scored = done.date.replace(":", "-").removesuffix("Z") or "undated", False
     for name, run, of in _subjects(done, chosen):
         if scored := harness_results.results(done, run, of, name):
             write_json(scored, folder / "lm-eval" / name / f"results_{date}.json")
+            is_scored = True
         if found := mteb_results.result(done, run, of, list_digest(done, run.pair)):
             write_json(found, folder / "mteb" / name / f"{found['task_name']}.json")
+    return is_scored
 
 
 def _write_tables(done: Finished, folder: Path) -> None:
@@ -134,7 +137,7 @@ def _write_tables(done: Finished, folder: Path) -> None:
             shutil.copyfile(path, folder / path.name)
 
 
-def _readme(done: Finished, chosen: Chosen, made: Published, given: Given) -> str:
+def _readme(done: Finished, chosen: Chosen, made: Published, given: Given, is_scored: bool) -> str:
     config = done.experiment.config
     lines = [f"# {config.title}", ""]
     lines += [DEMO, ""] if done.report.experiment.is_demo else []
@@ -150,7 +153,7 @@ def _readme(done: Finished, chosen: Chosen, made: Published, given: Given) -> st
     lines.append(
         "`results/lm-eval/`: the tasks of the lm-evaluation-harness, before (the baseline) and with each adapter, in the form of its own result "
         "files; standard errors are over items. Task configs are shortened, and the models' tokenizers and the prompts' hashes are left out."
-        if list(_scored(done, chosen))
+        if is_scored
         else "No task of the lm-evaluation-harness was scored."
     )
     lines += ["", f"`results/mteb/`: retrieval of words, in the form of MTEB's bitext mining. {mteb_results.FITS}"]
@@ -163,7 +166,3 @@ def _readme(done: Finished, chosen: Chosen, made: Published, given: Given) -> st
         "The licences of the base model and of the word lists bind the adapters too; a card names one only where `--license` did.",
     ]
     return "\n".join(lines) + "\n"
-
-
-def _scored(done: Finished, chosen: Chosen) -> Iterator[str]:
-    return (name for name, run, of in _subjects(done, chosen) if harness_results.results(done, run, of, name))

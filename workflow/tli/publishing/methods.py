@@ -11,7 +11,6 @@ from tli.errors import TliError
 from tli.experiment import Experiment
 from tli.io import tables
 from tli.io.atomic import whole
-from tli.io.records import read_json
 from tli.labels import arm_label, metric_label
 from tli.publishing.bibliography import WORKS, bibtex
 from tli.publishing.drawn import write_figures
@@ -19,24 +18,10 @@ from tli.publishing.latex import booktabs, cited, interval
 from tli.publishing.sections import methods_text
 from tli.report.input import ReportInput
 from tli.report.selection import layer_name
-from tli.stages.report import audits, gather, provenance
+from tli.stages.report import report_input, with_words
 
 MAIN = ["model", "pair", "arm", "layer", "before", "change", "against the placebo", "p", "verdict"]
 HARM = ["model", "pair", "arm", "layer", "language", "rise", "KL", "leaves the model whole"]
-
-
-def report_of(experiment: Experiment) -> ReportInput:
-    """What the report is made of, as far as it is finished."""
-    read, missing = gather(experiment, partial=True)
-    checks = {model: Path(experiment.layout.check(model)) for model in experiment.config.models}
-    return ReportInput.of(
-        experiment.config,
-        read,
-        checks={model: read_json(path, "the model's check") for model, path in checks.items() if path.exists()},
-        audit=audits(experiment),
-        provenance=provenance(experiment),
-        missing=tuple(missing),
-    )
 
 
 def keys_of(paragraphs: list[str]) -> list[str]:
@@ -65,9 +50,10 @@ def write_methods(experiment: Experiment, output: str | Path) -> list[str]:
 
     Whole or not at all. Raises TliError where `output` is there.
     """
-    folder, report = Path(output), report_of(experiment)
+    folder = Path(output)
     if folder.exists():
         raise TliError(f"{output} is there already; name a folder that is not")
+    report = with_words(experiment, report_input(experiment, partial=True))
     paragraphs = methods_text(experiment, report)
     with whole(folder) as beside:
         (beside / "tables").mkdir(parents=True)

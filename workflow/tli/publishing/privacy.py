@@ -6,7 +6,6 @@ import os
 import re
 from pathlib import Path
 
-from tli.config import Config
 from tli.errors import TliError
 from tli.experiment import Experiment, is_address
 from tli.log import TOKEN
@@ -18,15 +17,16 @@ TEXT = {".md", ".json", ".tsv", ".txt", ".tex", ".bib", ".svg", ".yaml"}
 
 def private_places(experiment: Experiment) -> set[str]:
     """Paths of the user: home, working folder, results, and every file or folder that the config names and the workflow does not ship."""
-    named = [*_named(experiment.config), experiment.config.results]
+    named = [*_named(experiment), experiment.config.results]
     given = {entry for entry in named if entry and not public.is_shipped(entry) and not is_address(entry)}
     whole = {str(Path(entry).expanduser().resolve()) for entry in given} | {str(Path.cwd()), str(Path.home())}
     # A relative path of one word ("results") is an ordinary word.
     return {entry for entry in whole | {entry for entry in given if "/" in entry} if len(entry) >= FEWEST}
 
 
-def _named(config: Config) -> list[str]:
-    lists = [entry for pair in config.pairs.values() for entry in ([pair.lexicon] if isinstance(pair.lexicon, str) else pair.lexicon)]
+def _named(experiment: Experiment) -> list[str]:
+    config = experiment.config
+    lists = [entry for pair in config.pairs for entry in experiment.lists(pair)]
     models = [model.source for model in config.models.values() if not public.told(model.source, model.revision)]
     texts = [text.file for text in config.text.values()]
     return [*lists, *models, *texts, config.transfer.source, config.transfer.question_from or ""]

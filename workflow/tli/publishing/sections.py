@@ -10,6 +10,7 @@ from tli.experiment import Experiment
 from tli.io.provenance import read_records
 from tli.report.input import ReportInput
 from tli.report.methods import paragraph
+from tli.statistics.sentences import listing
 
 MAPS = {
     "centring": "centring",
@@ -35,7 +36,7 @@ def methods_text(experiment: Experiment, report: ReportInput) -> list[str]:
     """The paragraphs, citations as keys in brackets (publishing.bibliography)."""
     config = experiment.config
     paragraphs = [
-        paragraph(report).replace("(Clark 1973; Satterthwaite's", "([clark], Satterthwaite's"),
+        paragraph(report),
         " ".join(_data(config)),
         " ".join([*_modules(experiment), *_maps(config), *_anchors(experiment), *_templates(experiment), *_harm(config), *_asked(config)]),
         " ".join([*_registered(report, experiment), *_software(report, experiment)]),
@@ -47,13 +48,13 @@ def _data(config: Config) -> list[str]:
     split, sentences = config.split, []
     named = sorted({LISTS[pair.format] for pair in config.pairs.values() if pair.format in LISTS})
     if named:
-        sentences.append(f"Lists come from {_listing(named)}.")
+        sentences.append(f"Lists come from {listing(named)}.")
     joined = "an equal whole form" if split.by == "forms" else "an equal whole form or a shared content word"
     if split.sizes:
-        sizes = _listing([f"{count} {_split(name)}" for name, count in split.sizes.items()])
+        sizes = listing([f"{count} {_split(name)}" for name, count in split.sizes.items()])
         sentences.append(f"Pairs that share {joined} stayed in one split; the sizes were {sizes} pairs.")
     else:
-        shares = _listing([f"{100 * share:g} % {_split(name)}" for name, share in split.shares.items() if share])
+        shares = listing([f"{100 * share:g} % {_split(name)}" for name, share in split.shares.items() if share])
         sentences.append(f"Pairs that share {joined} stayed in one split; a hash of their forms assigned {shares}.")
     if split.union and len(config.pairs) > 1:
         sentences.append("Lists that share a language were split together, so that no form that one trains is held out by another.")
@@ -69,20 +70,20 @@ def _modules(experiment: Experiment) -> list[str]:
     on: dict[str, list[str]] = {}
     for name, arm in experiment.arms.items():
         if not arm.training.is_full and not arm.is_control:
-            on.setdefault(_listing(list(arm.training.target_modules)), []).append(name)
+            on.setdefault(listing(list(arm.training.target_modules)), []).append(name)
     if not on:
         return []
     if len(on) == 1:
         return [f"Adapters sit on {next(iter(on))} of the blocks that the loss reaches."]
     return [
-        f"Adapters sit on {_listing([f'{modules} ({_listing(arms)})' for modules, arms in on.items()])}, of the blocks that the loss reaches."
+        f"Adapters sit on {listing([f'{modules} ({listing(arms)})' for modules, arms in on.items()])}, of the blocks that the loss reaches."
     ]
 
 
 def _maps(config: Config) -> list[str]:
     if not config.maps:
         return []
-    kinds = _listing([MAPS.get(name, name) for name in config.maps])
+    kinds = listing([MAPS.get(name, name) for name in config.maps])
     return [
         f"Beside every arm stand free linear maps, fitted in closed form to the training pairs ({kinds}), their hidden state and "
         "hyperparameter chosen on the select split."
@@ -108,7 +109,7 @@ def _templates(experiment: Experiment) -> list[str]:
         return []
     which = "arm" if len(arms) == 1 else "arms"
     return [
-        f"In the {which} {_listing(arms)} the words of a batch stood in templates: for every step the seed drew one for all anchors and, "
+        f"In the {which} {listing(arms)} the words of a batch stood in templates: for every step the seed drew one for all anchors and, "
         "independently, one for all positives."
     ]
 
@@ -118,7 +119,7 @@ def _harm(config: Config) -> list[str]:
         return []
     margin = config.statistics.harm_margin
     return [
-        f"Harm is the rise of cross-entropy on running text in {_listing(sorted(config.text))} that no training read; a model counts as left "
+        f"Harm is the rise of cross-entropy on running text in {listing(sorted(config.text))} that no training read; a model counts as left "
         f"whole where the rise lies below {margin:g} nats a token in both languages."
     ]
 
@@ -128,7 +129,7 @@ def _asked(config: Config) -> list[str]:
     if config.transfer.tasks:
         sentences.append("Tasks were scored by the lm-evaluation-harness [lmeval].")
     if config.transfer.translate is not None:
-        shots = _listing([str(count) for count in config.transfer.translate.shots])
+        shots = listing([str(count) for count in config.transfer.translate.shots])
         sentences.append(
             f"Held-out words were translated by prompt in both directions with {shots} shots, as a choice among "
             f"{config.transfer.translate.choices} and by exact match."
@@ -150,18 +151,14 @@ def _software(report: ReportInput, experiment: Experiment) -> list[str]:
     if any(model.quantization == "nf4" for model in report.experiment.models):
         sentences.append("Weights were held in 4 bits (NF4 [qlora]).")
     if named:
-        sentences.append(f"Software: {_listing(named)}.")
+        sentences.append(f"Software: {listing(named)}.")
     if report.provenance.devices:
-        sentences.append(f"Jobs ran on {_listing(list(report.provenance.devices))}.")
+        sentences.append(f"Jobs ran on {listing(list(report.provenance.devices))}.")
     commits = {str(one["commit"])[:12] for one in read_records(experiment.layout.provenance()) if one.get("commit")}
     if commits:
-        sentences.append(f"The workflow is that of commit{'s' * (len(commits) > 1)} {_listing(sorted(commits))}.")
+        sentences.append(f"The workflow is that of commit{'s' * (len(commits) > 1)} {listing(sorted(commits))}.")
     return sentences
 
 
 def _split(name: str) -> str:
     return {"heldout": "held-out"}.get(name, name)
-
-
-def _listing(items: list[str]) -> str:
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""

@@ -21,6 +21,7 @@ REFERENCES = {
     "margin": "Artetxe and Schwenk. Margin-based Parallel Corpus Mining with Multilingual Sentence Embeddings. ACL 2019. arXiv:1811.01136.",
     "clipscore": "Hessel et al. CLIPScore: A Reference-free Evaluation Metric for Image Captioning. EMNLP 2021. arXiv:2104.08718.",
     "cka": "Kornblith et al. Similarity of Neural Network Representations Revisited. ICML 2019. arXiv:1905.00414.",
+    "clark": "Clark. The Language-as-Fixed-Effect Fallacy. Journal of Verbal Learning and Verbal Behavior 12, 1973.",
     "holm": "Holm. A Simple Sequentially Rejective Multiple Test Procedure. Scandinavian Journal of Statistics 6, 1979.",
     "bh": "Benjamini and Hochberg. Controlling the False Discovery Rate. Journal of the Royal Statistical Society B 57, 1995.",
     "by": "Benjamini and Yekutieli. The Control of the False Discovery Rate in Multiple Testing under Dependency. Annals of "

@@ -13,6 +13,7 @@ from tli.report.input import Model, ReportInput
 from tli.report.sentences import joint_arms
 from tli.report.templates import template_sentences
 from tli.report.tuning import tuning_sentences
+from tli.statistics.sentences import listing
 
 PROTOCOLS = {
     "controlled": "BOS was kept in the input and out of the pool throughout; adapters were evaluated unmerged, and "
@@ -39,8 +40,8 @@ def paragraph(report: ReportInput) -> str:
     experiment, tables = report.experiment, report.tables
     runs = tables.runs
     real = runs[~runs["control"].astype(bool)]
-    models = _listing([_model(model) for model in experiment.models])
-    pairs = _listing(list(experiment.pairs)) + _sizes(tables.pairs)
+    models = listing([_model(model) for model in experiment.models])
+    pairs = listing(list(experiment.pairs)) + _sizes(tables.pairs)
     parts = [f"We trained {models} by Targeted Lexical Injection [tli] on translation pairs of {pairs}."]
     if len(real):
         first = real.iloc[0]
@@ -73,7 +74,7 @@ def paragraph(report: ReportInput) -> str:
     claims = experiment.claims
     parts.append(
         f"The primary endpoint is the change of {metric_label(claims.primary)} on held-out pairs. Seeds and words are both samples: an "
-        "arm is said to align better when a quasi-t over the crossed table of seeds and words (Clark 1973; Satterthwaite's degrees of "
+        "arm is said to align better when a quasi-t over the crossed table of seeds and words ([clark], Satterthwaite's degrees of "
         "freedom) shows both after - before and real - placebo above zero; "
         f"the larger p of the two enters the confirmatory family, corrected by {CORRECTIONS[claims.correction]} at {claims.alpha}. All "
         "other tests are exploratory."
@@ -83,7 +84,7 @@ def paragraph(report: ReportInput) -> str:
     if len(tables.transfer):
         tasks = list(map(str, tables.transfer["task"].unique()))
         known = [text for key, text in CITED_TASKS.items() if any(key in task for task in tasks)]
-        parts.append(f"Transfer was measured on {_listing(tasks)}{f' ({_listing(known)})' if known else ''}.")
+        parts.append(f"Transfer was measured on {listing(tasks)}{f' ({listing(known)})' if known else ''}.")
         parts += [experiment.scored_items] if experiment.scored_items else []
     if experiment.is_demo:
         parts.append("The model is a demo trained for this software: its figures support no claim about real language models.")
@@ -92,7 +93,7 @@ def paragraph(report: ReportInput) -> str:
 
 def _across(table: pd.DataFrame) -> str:
     """What was measured on other lists than a training's own."""
-    sizes = _listing([str(size) for size in sorted({int(size) for size in table["family_size"]})])
+    sizes = listing([str(size) for size in sorted({int(size) for size in table["family_size"]})])
     return (
         f"Adapters were also measured on lists that they were not trained on ({table['on'].nunique()} lists; of each the held-out words "
         "among the forms that no list of the experiment trains), by the same test, corrected over all lists, pairs trained on, "
@@ -136,20 +137,16 @@ def _method(real: pd.DataFrame) -> str:
         ranks = sorted({int(rank) for rank in lora["rank"] if str(rank).isdigit()})
         alphas = sorted({float(a) for a in lora["alpha"].dropna()})
         texts.append(
-            f"LoRA [lora] of rank {_listing(list(map(str, ranks)))} (alpha {_listing([_number(a) for a in alphas])}, dropout "
+            f"LoRA [lora] of rank {listing(list(map(str, ranks)))} (alpha {listing([_number(a) for a in alphas])}, dropout "
             f"{_number(lora['dropout'].iloc[0])})"
         )
     if (real["method"] == "full").any():
         texts.append("full fine-tuning")
-    return _listing(texts) or "The model"
+    return listing(texts) or "The model"
 
 
 def _states(real: pd.DataFrame) -> str:
-    return _listing([f"hs[{int(state)}]" for state in sorted(real["loss_layer"].dropna().unique())])
-
-
-def _listing(items: list[str]) -> str:
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
+    return listing([f"hs[{int(state)}]" for state in sorted(real["loss_layer"].dropna().unique())])
 
 
 def _numbers(values: pd.Series) -> str:

@@ -39,26 +39,33 @@ def write_report(experiment: Experiment, partial: bool = False) -> list[str]:
     Raises TableError for a missing table unless `partial`.
     """
     one_allocator()
+    made, folder = with_words(experiment, report_input(experiment, partial)), experiment.layout.report(partial)
+    give_back()
+    build(made, folder)
+    say(f"report: {folder}/index.html" + (f"; missing: {'; '.join(made.missing)}" if made.missing else ""))
+    return list(made.missing)
+
+
+def report_input(experiment: Experiment, partial: bool = False) -> ReportInput:
+    """What a report is made from but the words' figures (`with_words`). Raises TableError for a missing table unless `partial`."""
     read, missing = gather(experiment, partial)
-    config, folder = experiment.config, experiment.layout.report(partial)
-    checks = {model: Path(experiment.layout.check(model)) for model in config.models}
+    checks = {model: Path(experiment.layout.check(model)) for model in experiment.config.models}
+    tests = experiment.layout.statistics()["tests"]
     made = ReportInput.of(
-        config,
+        experiment.config,
         read,
         checks={model: read_json(path, "the model's check") for model, path in checks.items() if path.exists()},
         audit=audits(experiment),
         provenance=provenance(experiment),
         missing=tuple(missing),
     )
+    return replace(made, within_runs=partial_of(_within_runs, tests) if "tests" in read else None)
+
+
+def with_words(experiment: Experiment, made: ReportInput) -> ReportInput:
+    """With the words' figures of the runs that are drawn: they are most of what a large grid leaves."""
     words = read_similarities(experiment.layout, _evaluated(experiment), shown_runs(made))
-    tests = experiment.layout.statistics()["tests"]
-    within = partial_of(_within_runs, tests) if "tests" in read else None
-    made = replace(made, tables=replace(made.tables, similarities=words), within_runs=within)
-    read.clear()
-    give_back()
-    build(made, folder)
-    say(f"report: {folder}/index.html" + (f"; missing: {'; '.join(missing)}" if missing else ""))
-    return missing
+    return replace(made, tables=replace(made.tables, similarities=words))
 
 
 def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFrame], list[str]]:

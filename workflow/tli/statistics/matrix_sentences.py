@@ -6,7 +6,7 @@ import pandas as pd
 
 from tli import facts
 from tli.labels import metric_label
-from tli.statistics.sentences import SCOPE, count
+from tli.statistics.sentences import SCOPE, count, listing
 
 NAMED = 2  # lists of which nothing is said are counted, of more than this many
 WORDS = {  # status: what a row's adapters did, before the names of the lists
@@ -29,7 +29,7 @@ def row_sentence(row: pd.DataFrame) -> str:
     parts = [f"{WORDS[status]} {_lists(part, status, row)}" for status, part in by_status.items()]
     unsure = facts.HELPED in by_status and not first["control"] and row["against_placebo"].isna().all()
     beside = " (no placebo: that the true translations did it cannot be claimed)" if unsure else ""
-    trained_on = _listing(str(first["trained_on"]).split(" + "))
+    trained_on = listing(str(first["trained_on"]).split(" + "))
     return f"Trained on {trained_on}, {first['arm']} {_joined(parts)}{beside}."
 
 
@@ -37,19 +37,15 @@ def _lists(part: pd.DataFrame, status: str, row: pd.DataFrame) -> str:
     of, called = len(row), "its own {}" if row["own"].sum() > 1 else "its own list"
     names = [called.format(on) if own else str(on) for on, own in zip(part["on"], part["own"], strict=True)]
     if status in (facts.HELPED, facts.HURT) or len(names) <= NAMED:
-        return _listing(names)
+        return listing(names)
     if len(names) == of:
         return f"any of the {of} lists" if status == facts.UNDECIDED else f"all {of} lists"
     own = names[: int(part["own"].sum())]
-    return _listing([*own, f"{len(names) - len(own)} others"])
+    return listing([*own, f"{len(names) - len(own)} others"])
 
 
 def _joined(parts: list[str]) -> str:
     return parts[0] if len(parts) == 1 else ", ".join(parts[:-1]) + f", and {parts[-1]}"
-
-
-def _listing(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
 def family_sentence(table: pd.DataFrame, correction: str, alpha: float) -> str:

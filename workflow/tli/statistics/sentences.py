@@ -36,6 +36,11 @@ def count(many: int, what: str) -> str:
     return f"{many} {what}{'' if many == 1 else 's'}"
 
 
+def listing(items: list[str]) -> str:
+    """As in "one", "one and two", "one, two and three"; "" of none."""
+    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1] if items else ""
+
+
 def interval(test: dict, alpha: float) -> str:
     """As in "+0.314 (95 % interval +0.262 to +0.366)"; without an interval it says why there is none."""
     if not math.isfinite(test["estimate"]):
