@@ -69,7 +69,7 @@ def test_whatever_a_text_may_cite_has_an_entry_and_entries_are_whole():
 def config(**more):
     return parse(
         {
-            "models": {"m": {"source": "/home/somebody/llama", "quantization": "nf4"}},
+            "models": {"m": {"source": "/data/somebody/llama", "quantization": "nf4"}},
             "pairs": {"swh-eng": {"lexicon": "a.tsv"}, "lin-eng": {"lexicon": "b.tsv", "format": "gatitos"}},
             "arms": {"tli": {"loss_layer": 2}},
         }

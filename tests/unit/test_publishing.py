@@ -275,7 +275,7 @@ def test_every_run_has_a_name_that_the_hub_takes(model, arm, seed, fold, is_long
     [
         ("Lugha-Llama/Lugha-Llama-8B-wura", "a" * 40, "Lugha-Llama/Lugha-Llama-8B-wura"),
         ("models/llama", None, ""),  # a folder that is gone looks like a name of the hub
-        ("/home/zawadi/models/llama", "a" * 40, ""),
+        ("/data/zawadi/models/llama", "a" * 40, ""),
         ("../llama/8b", "a" * 40, ""),
         ("resources/demo/model", None, "resources/demo/model"),
         (str(public.OWN_FOLDER / "resources" / "demo" / "model"), None, "resources/demo/model"),

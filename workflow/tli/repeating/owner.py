@@ -11,7 +11,7 @@ from tli.config.reading import OWN_FOLDER
 from tli.log import redact
 from tli.repeating.inputs import Pins
 
-AFTER = r"(?![\w.-])"  # /home/me is not the beginning of /home/meera
+AFTER = r"(?![\w.-])"  # a folder "me" is not the beginning of one "meera"
 
 
 class Owner:
