@@ -205,6 +205,20 @@ def test_make_help_lists_every_target():
     assert [line.split()[0] for line in listed] and {line.split()[0] for line in listed} == set(targets)
 
 
+def test_contributing_lists_every_marker_option_and_helper_of_the_tests():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tests = {path.relative_to(ROOT / "tests").as_posix(): path for path in (ROOT / "tests").rglob("*.py")}
+    code = "\n".join(path.read_text(encoding="utf-8") for path in tests.values())
+    for marker in set(re.findall(r"pytest\.mark\.([a-z_]+)", code)):
+        assert re.search(rf"^\|[^|]*`{marker}`", text, re.MULTILINE), f"CONTRIBUTING.md does not explain the marker {marker}"
+    for option in re.findall(r"addoption\(\"(--[a-z-]+)\"", code):
+        assert f"| `{option}` |" in text, f"CONTRIBUTING.md does not explain {option}"
+    helpers = {name for name, path in tests.items() if not path.name.startswith(("test_", "conftest"))}
+    assert helpers == set(re.findall(r"`((?:unit|workflow|slurm|browser|gpu)/[a-z_]+\.py)`", text)), (
+        "CONTRIBUTING.md explains each helper module"
+    )
+
+
 def test_the_version_stands_in_one_place():
     import tomllib
 
