@@ -19,10 +19,14 @@ ALPHA_RULE = r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$"
 CHECKSUM = r"^([0-9a-f]{64})?$"
 NOT_EMPTY = r"\S"
 OWN, ALL = "own", "all"  # of evaluation.on, beside names of pairs
+PAIR = r"^[a-z0-9]+-[a-z0-9]+$"
+LANGUAGE_NAME = r"^[^\s{}:][^{}:\n]*$"
 PATTERNS = {  # a pattern in words, for messages; those of names have words of their own
     ALPHA_RULE: "a rule of the rank (2r, r)",
     CHECKSUM: "a checksum of 64 hexadecimal digits",
     NOT_EMPTY: "a name that is not empty",
+    PAIR: "the name of a pair (swh-eng)",
+    LANGUAGE_NAME: "a name in one line without braces and colons",
 }
 Pooling = Literal["no-bos", "with-bos", "last-token", "weighted-mean"]
 Criterion = Literal["csls_p_at_1", "gap", "mrr", "p_at_1", "cosine", "mexa", "z"]
@@ -423,7 +427,7 @@ class Arm(Training):
         "and no pair is pushed apart. It needs a dropout above 0.",
         examples=["own-word"],
     )
-    train_on: list[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")]] | None = Field(
+    train_on: list[Annotated[str, Field(pattern=PAIR)]] | None = Field(
         None,
         min_length=1,
         description="Train one adapter on the lists of these pairs together, and measure it on each of them; left empty, an adapter for each "
@@ -538,7 +542,7 @@ class Translate(Section):
         description="The right form stands among so many held-out forms of like length, none of them another accepted translation. A model "
         "that does not look at the word is right once in so many.",
     )
-    names: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Annotated[str, Field(pattern=r"^[^\s{}:][^{}:\n]*$")]] = Field(
+    names: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Annotated[str, Field(pattern=LANGUAGE_NAME)]] = Field(
         {},
         description="What a language is called in the prompt; one that is not named here has its English name from CLDR, or its code.",
         examples=[{"lug": "Luganda"}],
