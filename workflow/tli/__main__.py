@@ -81,8 +81,8 @@ def _parser() -> argparse.ArgumentParser:
         "plan", _plan, "Print what a config will cost (jobs, hours, memory, cards and disk of each stage) and what change it will find."
     )
     plan.add_argument("--profile", default="profiles/slurm/config.yaml", help="the profile's config.yaml: its gpu_memory_gb is the card's")
-    add("register", _register, "Write down what a config will ask, before there is a result; the report holds it against what was asked.")
-    preflight = add("preflight", _preflight, "Look at the SLURM cluster: what will not work there, and how to mend it.")
+    add("register", _register, "Record what a config asks, before there is a result; the report says whether the run kept to it.")
+    preflight = add("preflight", _preflight, "Look at the SLURM cluster: what will not work there, and how to fix it.")
     preflight.add_argument("--profile", default="profiles/slurm/config.yaml", help="the profile's config.yaml")
     reference = add("reference", _reference, "Print the config's reference (config/README.md) or its JSON schema.", config=False)
     reference.add_argument("--schema", action="store_true", help="the JSON schema instead")

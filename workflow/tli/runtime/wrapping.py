@@ -105,7 +105,7 @@ def in_words(error: BaseException) -> str:
         where = str(error) if len(str(error)) < 300 else os.strerror(errno.ENOSPC)  # a copied folder names every file
         return redact(f"the disk is full ({where}); nothing half written is kept: make room and start again")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return redact(f"{error.filename or 'a file'}: {error.strerror}; mend its rights, or name another folder under `results`")
+        return redact(f"{error.filename or 'a file'}: {error.strerror}; change its permissions, or name another folder under `results`")
     if "torch" in sys.modules and is_card_full(error):
         return redact(f"the card's memory is full ({(str(error).splitlines() or [type(error).__name__])[0]}). {MENDS}")
     return redact(str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}")
