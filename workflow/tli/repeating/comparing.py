@@ -88,7 +88,7 @@ def told(table: pd.DataFrame, settings: list[str] | None = None, most: int = 20)
     if settings:
         lines += ["The runs differ in:", *(f"  {line}" for line in settings)]
     elif settings is not None:
-        lines.append("The runs have the same config and the same versions.")
+        lines.append("The runs have the same config, with the same versions.")
     return lines
 
 
