@@ -20,7 +20,7 @@ from test_transfer import DEMO
 from trial import Trial
 
 from tli.errors import ModelError, TrainingError
-from tli.io import tables
+from tli.io import table_files
 from tli.model import divergence, lora, memory, opening, packing
 from tli.model.embedding import embed, embed_all
 from tli.model.memory import Room, is_card_full
@@ -245,7 +245,7 @@ def test_a_task_of_the_harness_goes_on_with_half(models, tmp_path, monkeypatch):
 
         monkeypatch.setattr(opening, "open_whole", guarded_whole)
         (part,) = (name for name, part in trial.experiment.parts("transfer", "m", "swh-eng").items() if not part.runs)
-        found[rows] = tables.read(trial.run("transfer", part=part).outputs["transfer"])
+        found[rows] = table_files.read(trial.run("transfer", part=part).outputs["transfer"])
     assert 12 in failed or 16 in failed
     np.testing.assert_allclose(found[4]["margin"], found[10**9]["margin"], atol=1e-4)  # nats, sums over tokens in float32
     assert len(found[4]) == 6

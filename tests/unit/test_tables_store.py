@@ -14,8 +14,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tli.io import atomic, store, tables
-from tli.io.tables import compacted, stacked
+from tli.errors import TableError
+from tli.io import atomic, store, table_files, tables
+from tli.io.table_files import compacted, stacked
 
 AWKWARD = [
     "",
@@ -73,8 +74,8 @@ def table_of(rows, columns=("source", "target", "provenance")) -> pd.DataFrame:
 def test_round_trip(tmp_path_factory, ending, rows):
     path = tmp_path_factory.getbasetemp() / f"round.{ending}"
     made = table_of(rows)
-    tables.write(made, path, list(made.columns))
-    back = tables.read(path, list(made.columns))
+    table_files.write(made, path, list(made.columns))
+    back = table_files.read(path, list(made.columns))
     assert back[["source", "target", "provenance"]].to_numpy().tolist() == made[["source", "target", "provenance"]].to_numpy().tolist()
     np.testing.assert_array_equal(back["value"].to_numpy(float), made["value"].to_numpy(float))  # to the last bit
 
@@ -87,8 +88,8 @@ def test_round_trip(tmp_path_factory, ending, rows):
 def test_what_would_break_a_line_becomes_a_space_and_the_rows_stay(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "line.tsv"
     made = pd.DataFrame({"source": [text, "next"], "target": ["x", "y"]})
-    tables.write(made, path)
-    back = tables.read(path)
+    table_files.write(made, path)
+    back = table_files.read(path)
     assert back["target"].tolist() == ["x", "y"] and back["source"].iloc[1] == "next"
     for character in "\t\r\n\x00":
         text = text.replace(character, " ")
@@ -97,26 +98,26 @@ def test_what_would_break_a_line_becomes_a_space_and_the_rows_stay(tmp_path_fact
 
 def test_empty_table_keeps_its_columns(tmp_path):
     for ending in ("tsv", "parquet"):
-        tables.write(pd.DataFrame(columns=tables.RUNS), tmp_path / f"t.{ending}", tables.RUNS)
-        back = tables.read(tmp_path / f"t.{ending}", tables.RUNS)
+        table_files.write(pd.DataFrame(columns=tables.RUNS), tmp_path / f"t.{ending}", tables.RUNS)
+        back = table_files.read(tmp_path / f"t.{ending}", tables.RUNS)
         assert len(back) == 0 and list(back.columns) == tables.RUNS
 
 
 def test_flags_and_whole_numbers_keep_their_kind(tmp_path):
     made = pd.DataFrame({"control": [True, False], "seed": [-1, 2**60], "rank": ["16", "full"], "layer": ["2", "output"]})
-    tables.write(made, tmp_path / "t.tsv")
-    pd.testing.assert_frame_equal(tables.read(tmp_path / "t.tsv"), made.astype({"rank": object, "layer": object}), check_dtype=False)
-    assert tables.read(tmp_path / "t.tsv")["control"].dtype == bool
+    table_files.write(made, tmp_path / "t.tsv")
+    pd.testing.assert_frame_equal(table_files.read(tmp_path / "t.tsv"), made.astype({"rank": object, "layer": object}), check_dtype=False)
+    assert table_files.read(tmp_path / "t.tsv")["control"].dtype == bool
 
 
 def test_a_column_asked_for_as_text_stays_text(tmp_path):
     (tmp_path / "t.tsv").write_text("code\n007\n", encoding="utf-8")
-    assert tables.read(tmp_path / "t.tsv", text=["code"])["code"].tolist() == ["007"]
+    assert table_files.read(tmp_path / "t.tsv", text=["code"])["code"].tolist() == ["007"]
 
 
 def test_missing_and_unknown_columns_are_refused_and_nothing_is_written(tmp_path):
-    with pytest.raises(tables.TableError, match=r"t.tsv: columns missing \['b'\], columns unknown \['c'\]"):
-        tables.write(pd.DataFrame({"a": [1], "c": [2]}), tmp_path / "t.tsv", ["a", "b"])
+    with pytest.raises(TableError, match=r"t.tsv: columns missing \['b'\], columns unknown \['c'\]"):
+        table_files.write(pd.DataFrame({"a": [1], "c": [2]}), tmp_path / "t.tsv", ["a", "b"])
     assert not list(tmp_path.iterdir())
 
 
@@ -133,14 +134,14 @@ def test_missing_and_unknown_columns_are_refused_and_nothing_is_written(tmp_path
 )
 def test_a_file_that_is_no_such_table_is_named(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(tables.TableError, match=reason) as error:
-        tables.read(tmp_path / name, ["a", "b"])
+    with pytest.raises(TableError, match=reason) as error:
+        table_files.read(tmp_path / name, ["a", "b"])
     assert str(tmp_path / name) in str(error.value)
 
 
 def test_absent_table_is_named(tmp_path):
-    with pytest.raises(tables.TableError, match="none.tsv"):
-        tables.read(tmp_path / "none.tsv")
+    with pytest.raises(TableError, match="none.tsv"):
+        table_files.read(tmp_path / "none.tsv")
 
 
 # --- whole or not at all --------------------------------------------------------------------------------------------
@@ -208,16 +209,16 @@ def test_a_reader_never_sees_half_a_table(tmp_path):
     path, lengths, stop = tmp_path / "t.tsv", set(), threading.Event()
     sizes = [400, 800]
     made = {size: pd.DataFrame({"source": ["kitabu"] * size, "cosine": np.linspace(0, 1, size)}) for size in sizes}
-    tables.write(made[400], path)
+    table_files.write(made[400], path)
 
     def read():
         while not stop.is_set():
-            lengths.add(len(tables.read(path)))
+            lengths.add(len(table_files.read(path)))
 
     reader = threading.Thread(target=read)
     reader.start()
     for turn in range(40):
-        tables.write(made[sizes[turn % 2]], path)
+        table_files.write(made[sizes[turn % 2]], path)
     stop.set()
     reader.join()
     assert lengths and lengths <= set(sizes)
