@@ -13,7 +13,7 @@ from tiny import LAYERS, pairs_table
 from trial import Trial
 
 from tli import metrics
-from tli.config.keys import FreeMap
+from tli.config.keys.base import FreeMap
 from tli.io import table_files, tables
 from tli.metrics.maps import KINDS, fit
 from tli.metrics.shuffling import derangement

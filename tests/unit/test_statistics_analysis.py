@@ -207,7 +207,7 @@ def test_without_rows_at_the_loss_layer_there_is_no_survival():
 def test_every_correction_that_the_config_names_works(correction):
     from typing import get_args
 
-    from tli.config.keys import Statistics
+    from tli.config.keys.measures import Statistics
 
     assert correction in get_args(Statistics.model_fields["correction"].annotation)
     made = synthetic.tables(pairs=2, layers=("2",), seeds=5)

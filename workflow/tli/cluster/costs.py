@@ -61,7 +61,7 @@ from tli.specs import ALL_LINEAR, TrainSpec
 from tli.training.grouping import Shape, StepCost, cost_of
 
 if TYPE_CHECKING:
-    from tli.config.keys import Model
+    from tli.config.keys.models import Model
 
 IMPORTS_MB = 1500  # Python with torch, transformers, peft and scikit-learn, and what Snakemake itself holds
 CUDA_MB = 2000  # main memory that the GPU's libraries hold
