@@ -167,7 +167,7 @@ def _grid(chosen: argparse.Namespace) -> None:
 
 
 def _plan(chosen: argparse.Namespace) -> None:
-    from tli.cluster import cards, costs, plan
+    from tli.cluster import cards, plan
     from tli.cluster.profile import read_profile
     from tli.experiment.doubts import foreseen
     from tli.experiment.foresight import foresight
@@ -177,7 +177,7 @@ def _plan(chosen: argparse.Namespace) -> None:
     remarks = foreseen(experiment, inspect(experiment))
     named = cards.of_resources(read_profile(profile)["default-resources"]) if profile.exists() else None
     card = named or cards.of_this_machine()
-    print(plan.text(experiment, plan.plan(experiment, card.gb if card else costs.CARD_GB), card))
+    print(plan.text(experiment, plan.plan(experiment, card.gb if card else cards.ASSUMED_GB), card))
     for line in [*foresight(experiment), *foreseen_lines(remarks)]:
         print(line)
 
