@@ -336,9 +336,15 @@ def test_unequal_trials_are_refused_with_both_places(tmp_path, other, told):
 @pytest.mark.parametrize(
     ("arms", "message"),
     [
-        (f"  tli: {{learning_rate: 1.0e-3, {RATES}}}", r"arms\.tli\.learning_rate: arms\.tli\.tune tries other values of it"),
+        (
+            f"  tli: {{learning_rate: 1.0e-3, {RATES}}}",
+            r"c\.yaml, line 4: arms\.tli\.learning_rate: arms\.tli\.tune tries other values of it",
+        ),
         (f"  tli: {{{RATES}}}\n  b: {{like: tli, learning_rate: 1.0e-3}}", r"arms\.b\.learning_rate: arms\.tli\.tune tries other values"),
-        ("  tli: {tune: {weight: [1, 3]}}", r"arms\.tli: arms\.tli\.tune tries weights of an anchor, and this arm has none"),
+        (
+            "  tli: {tune: {weight: [1, 3]}}",
+            r"c\.yaml, line 4: arms\.tli: arms\.tli\.tune tries weights of an anchor, and this arm has none",
+        ),
         (
             f"  tli: {{{RATES}, loss_layer: [2]}}\n  placebo: {{like: [tli], shuffle_translations: true, loss_layer: [2, 3]}}",
             r"arms\.placebo\.loss_layer: tli-placebo, a placebo, takes what was chosen for tli, which is not tuned at layer 3",

@@ -51,9 +51,9 @@ def parse(values: dict, paths: Sequence[str | Path] = ()) -> Config:
         config = Config.model_validate(with_own_resources(values))
     except ValidationError as error:
         raise refusal(paths, problems_of([dict(one) for one in error.errors()])) from None
+    config._files = tuple(map(str, paths))
     if apart := trials_apart(config) if _tunes(config) else []:
         raise refusal(paths, (_uneven(*one, paths) for one in apart))
-    config._files = tuple(map(str, paths))
     return config
 
 

@@ -10,10 +10,14 @@ SLUG = r"^[a-z0-9]+(?:[-.][a-z0-9]+)*$"
 ALPHA_RULE = r"^([1-9]\d*(\.\d+)?|0\.0*[1-9]\d*)?r$"
 CHECKSUM = r"^([0-9a-f]{64})?$"
 NOT_EMPTY = r"\S"
+PAIR = r"^[a-z0-9]+-[a-z0-9]+$"
+LANGUAGE_NAME = r"^[^\s{}:][^{}:\n]*$"
 PATTERNS = {  # a pattern in words, for messages; those of names have words of their own
     ALPHA_RULE: "a rule of the rank (2r, r)",
     CHECKSUM: "a checksum of 64 hexadecimal digits",
     NOT_EMPTY: "a name that is not empty",
+    PAIR: "the name of a pair (swh-eng)",
+    LANGUAGE_NAME: "a name in one line without braces and colons",
 }
 Pooling = Literal["no-bos", "with-bos", "last-token", "weighted-mean"]
 Criterion = Literal["csls_p_at_1", "gap", "mrr", "p_at_1", "cosine", "mexa", "z"]

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from tli.config.keys.base import AlphaRule, Layer, Section
+from tli.config.keys.base import PAIR, AlphaRule, Layer, Section
 from tli.config.places import KeyProblem
 
 
@@ -169,7 +169,7 @@ class Arm(Training):
         "and no pair is pushed apart. It needs a dropout above 0.",
         examples=["own-word"],
     )
-    train_on: list[Annotated[str, Field(pattern=r"^[a-z0-9]+-[a-z0-9]+$")]] | None = Field(
+    train_on: list[Annotated[str, Field(pattern=PAIR)]] | None = Field(
         None,
         min_length=1,
         description="Train one adapter on the lists of these pairs together, and measure it on each of them; left empty, an adapter for each "

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, field_validator
 
-from tli.config.keys.base import Section
+from tli.config.keys.base import LANGUAGE_NAME, Section
 
 
 class Translate(Section):
@@ -23,7 +23,7 @@ class Translate(Section):
         description="The right form stands among so many held-out forms of like length, none of them another accepted translation. A model "
         "that does not look at the word is right once in so many.",
     )
-    names: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Annotated[str, Field(pattern=r"^[^\s{}:][^{}:\n]*$")]] = Field(
+    names: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Annotated[str, Field(pattern=LANGUAGE_NAME)]] = Field(
         {},
         description="What a language is called in the prompt; one that is not named here has its English name from CLDR, or its code.",
         examples=[{"lug": "Luganda"}],
