@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -179,6 +183,88 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path, signal):
     with atomic.whole(path) as beside:
         beside.write_text("new")
     assert path.read_text() == "new"
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("kind", ["file", "folder", "new file", "new folder"])
+def test_a_signal_before_any_line_leaves_the_old_or_the_new_and_no_rest(tmp_path, kind, fault):
+    """Struck before each line of `whole` that is run, in turn, up to its tidying."""
+    outcomes, strike = set(), 0
+    for strike in range(1000):
+        place = tmp_path / str(strike)
+        place.mkdir()
+        if not kind.startswith("new"):
+            put(place / "thing", kind, "old")
+        try:
+            with struck(atomic.whole, strike, fault), atomic.whole(place / "thing") as beside:
+                put(beside, kind.split()[-1], "new")
+        except fault:
+            outcomes.add(content(place / "thing"))
+            assert listing(place) in ([], ["thing"])
+            continue
+        assert content(place / "thing") == "new" and listing(place) == ["thing"]
+        break
+    assert strike > 8 and outcomes == {"" if kind.startswith("new") else "old"}
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("name", ["mkdir", "rename", "replace"])
+def test_a_signal_right_after_a_step_on_the_disk_leaves_no_rest(tmp_path, monkeypatch, name, fault):
+    """The folder beside is made, or the old one is out of the way, and the call has not come back yet."""
+    put(tmp_path / "thing", "folder", "old")
+    real = getattr(Path, name)
+
+    def step(self, *given, **named):
+        real(self, *given, **named)
+        if name != "mkdir" or self.name.startswith("."):
+            monkeypatch.undo()
+            raise fault
+
+    monkeypatch.setattr(Path, name, step)
+
+    with pytest.raises(fault), atomic.whole(tmp_path / "thing") as beside:
+        put(beside, "folder", "new")
+    assert Path.__dict__[name] is real
+    assert listing(tmp_path) == ["thing"] and content(tmp_path / "thing") in ("old", "new")
+
+
+@contextmanager
+def struck(function: Any, strike: int, fault: type[BaseException]) -> Iterator[None]:
+    """`fault` is raised before the line of that number, counted as they are run, of a generator that has one `finally`, the last."""
+    lines, first = inspect.getsourcelines(function)
+    code, limit = inspect.unwrap(function).__code__, first + [line.strip() for line in lines].index("finally:")
+    left = strike
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal left
+        if frame.f_code is not code:
+            return None
+        if event == "line" and frame.f_lineno < limit:
+            left -= 1
+            if left < 0:
+                sys.settrace(before)
+                raise fault
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def put(path: Path, kind: str, text: str) -> None:
+    """A file, or a folder with one file, of that text."""
+    if kind == "folder":
+        path.mkdir()
+        path = path / "part"
+    path.write_text(text)
+
+
+def content(path: Path) -> str:
+    """The text that `put` put there; "" where there is nothing."""
+    return (path / "part" if path.is_dir() else path).read_text() if path.exists() else ""
 
 
 def test_a_folder_is_replaced_as_one(tmp_path):
