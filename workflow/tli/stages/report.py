@@ -23,6 +23,7 @@ from tli.log import redact, say
 from tli.report import build
 from tli.report.derived import shown_runs
 from tli.report.input import AuditLine, Provenance, ReportInput
+from tli.report.stage_picture import stage_picture
 
 LONG = ("tests", "gains")  # of the statistics: a row a run, or a word
 
@@ -177,56 +178,6 @@ def provenance(experiment: Experiment) -> Provenance:
         registration=held_against(experiment, records).sentence,
         config_digest=hashlib.sha256(text.encode()).hexdigest(),
         stage_seconds=stages,
-        graph=stage_graph(stages),
+        graph=stage_picture(stages.groupby("stage").size().to_dict()),
         command="snakemake --profile profiles/local --configfile <the config below>",
     )
-
-
-ARROWS = [
-    ("lexicon", "scan"),
-    ("check", "scan"),
-    ("scan", "tune"),
-    ("tune", "train"),
-    ("scan", "train"),
-    ("train", "evaluate"),
-    ("train", "transfer"),
-    ("evaluate", "statistics"),
-    ("transfer", "statistics"),
-    ("statistics", "report"),
-]
-PLACES = {
-    "lexicon": (0, 0),
-    "check": (0, 1),
-    "scan": (1, 0.5),
-    "tune": (2, 0.5),  # where it ran, what comes after it moves by one
-    "train": (2, 0.5),
-    "evaluate": (3, 0),
-    "transfer": (3, 1),
-    "statistics": (4, 0.5),
-    "report": (5, 0.5),
-}
-
-
-def stage_graph(stages: pd.DataFrame) -> str:
-    """The stages that ran and how many jobs each had, as an SVG picture."""
-    jobs = stages.groupby("stage").size().to_dict() if len(stages) else {}
-    shown = [stage for stage in PLACES if jobs.get(stage) or stage in ("statistics", "report")]
-    after_tuning = list(PLACES)[list(PLACES).index("tune") + 1 :]
-    moved = {stage: int("tune" in shown and stage in after_tuning) for stage in shown}
-    place = {stage: (20 + 150 * (PLACES[stage][0] + moved[stage]), 20 + 70 * PLACES[stage][1]) for stage in shown}
-    width = 890 + 150 * ("tune" in shown)
-    parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} 150" width="{width}" role="img" font-family="sans-serif" '
-        f'font-size="14"><rect width="{width}" height="150" fill="#ffffff"/>',
-        '<defs><marker id="a" viewBox="0 0 8 8" refX="8" refY="4" markerWidth="8" markerHeight="8" orient="auto"><path d="M0 0L8 4L0 8z" fill="#555"/></marker></defs>',
-    ]
-    for start, end in ARROWS:
-        if start in place and end in place:
-            (x, y), (u, v) = place[start], place[end]
-            parts.append(f'<path d="M{x + 110} {y + 22}L{u} {v + 22}" stroke="#555" fill="none" marker-end="url(#a)"/>')
-    for stage, (x, y) in place.items():
-        count = jobs.get(stage, 1)
-        parts.append(f'<rect x="{x}" y="{y}" width="110" height="44" rx="6" fill="#eef2f6" stroke="#555"/>')
-        parts.append(f'<text x="{x + 55}" y="{y + 19}" text-anchor="middle">{stage}</text>')
-        parts.append(f'<text x="{x + 55}" y="{y + 36}" text-anchor="middle" fill="#555">{count} job{"s" if count != 1 else ""}</text>')
-    return "".join([*parts, "</svg>"])
