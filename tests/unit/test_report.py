@@ -34,7 +34,7 @@ EXPERIMENT = Experiment(
     arms=(Arm("tli", ("best", "2"), ("16",)),),
 )
 PROVENANCE = Provenance(
-    commit="abc",
+    commits=("abc",),
     config_text="models: </pre><script>alert(3)</script>",
     versions={"torch": "2"},
     devices=("cpu",),

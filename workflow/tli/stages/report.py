@@ -17,7 +17,7 @@ from tli.experiment.results import Place, finished, read_measured, read_similari
 from tli.facts import PAIRED_T, WITHIN_RUN
 from tli.io import tables
 from tli.io.memory import give_back, one_allocator
-from tli.io.provenance import commit, read_records, stage_seconds
+from tli.io.provenance import commit, commits, read_records, stage_seconds
 from tli.io.records import read_json
 from tli.log import redact, say
 from tli.report import build
@@ -167,11 +167,13 @@ def provenance(experiment: Experiment) -> Provenance:
     records = read_records(experiment.layout.provenance())
     stages = stage_seconds(records)
     stages["gpu_seconds"] = stages["seconds"].where(~stages["device"].isin(["", "CPU"]), 0.0)
+    made_by = tuple(commits(records))
     versions: dict[str, str] = {}
     for record in records:
         versions |= record.get("versions", {})
     return Provenance(
-        commit=commit(),
+        commits=made_by,
+        drawn_by="" if (now := commit()) in made_by else now,
         versions=versions,
         devices=tuple(sorted({str(record.get("device", "")) for record in records} - {""})),
         config_text=redact(text),
