@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from dataclasses import replace
 from functools import partial as partial_of
 from pathlib import Path
 
 import pandas as pd
 
+from tli.errors import TableError
 from tli.experiment import Experiment
 from tli.experiment.job import ReportJob
 from tli.experiment.registering import held_against
@@ -40,7 +42,13 @@ def write_report(experiment: Experiment, partial: bool = False) -> list[str]:
     Raises TableError for a missing table unless `partial`.
     """
     one_allocator()
-    made, folder = with_words(experiment, report_input(experiment, partial)), experiment.layout.report(partial)
+    try:
+        made, folder = with_words(experiment, report_input(experiment, partial)), experiment.layout.report(partial)
+    except TableError as error:
+        if partial or not isinstance(error.__cause__, FileNotFoundError):
+            raise
+        mend = f"`tli report --partial {shlex.quote(experiment.layout.results)}` shows what is"
+        raise TableError(f"{error.__cause__.filename}: is not there, so the run is not finished; {mend}") from error
     give_back()
     build(made, folder)
     say(f"report: {folder}/index.html" + (f"; missing: {'; '.join(made.missing)}" if made.missing else ""))
@@ -77,19 +85,18 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
 
     def collect(name: str, files: list[tuple[str, dict]], what: str) -> None:
         there = [(path, names) for path, names in files if Path(path).exists() or not partial]
-        if len(there) < len(files):
-            missing.append(f"{what}: {len(files) - len(there)} of {len(files)} not finished")
+        said = f"{what}: {len(files) - len(there)} of {len(files)} not finished"
+        if len(there) < len(files) and said not in missing:  # the tables of one job
+            missing.append(said)
         if there:
             read[name] = pd.concat([tables.read(path).assign(**names) for path, names in there], ignore_index=True)
 
     collect("pairs", [(layout.lexicon(pair)["pairs"], {"model": model, "pair": pair}) for model, pair in both], "lexicons")
-    collect("scan", [(layout.scan(*key)["scan"], {}) for key in both], "scans")
-    collect("choice", [(layout.scan(*key)["choice"], {}) for key in both], "choices of the best layer")
+    for name, table in {"scan": "scan", "choice": "choice", "maps": "maps", "maps-metrics": "map_metrics"}.items():
+        collect(name, [(layout.scan(*key)[table], {}) for key in both], "scans")
     if experiment.tuned_cells:
         cells = [(cell.model, cell.pair, cell.cell) for cell in experiment.tuned_cells]
         collect("trials", [(layout.trials(*place), {}) for place in cells], "tuned cells")
-    collect("maps", [(layout.scan(*key)["maps"], {}) for key in both], "free maps")
-    collect("maps-metrics", [(layout.scan(*key)["map_metrics"], {}) for key in both], "figures of free maps")
     if tokens := [path for key in both if Path(path := layout.scan(*key)["tokens"]).exists()]:
         read["tokens"] = pd.concat([tables.read(path) for path in tokens], ignore_index=True)
     if places := _evaluated(experiment):
