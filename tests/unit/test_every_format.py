@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from tli import lexicon
-from tli.config.keys import Pair
+from tli.config.keys.lists import Pair
 from tli.errors import LexiconError
 from tli.lexicon import FORMATS
 from tli.specs import LexiconSpec
@@ -26,7 +26,7 @@ HOSTILE = {
 
 def test_the_config_knows_the_formats_that_are_read():
     named = set(get_args(Pair.model_fields["format"].annotation))
-    assert named == set(FORMATS), "`format` in config/keys.py names the formats of lexicon/formats.py"
+    assert named == set(FORMATS), "`format` in config/keys/lists.py names the formats of lexicon/formats.py"
 
 
 @pytest.mark.parametrize("format", FORMATS)

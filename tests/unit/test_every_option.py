@@ -9,7 +9,7 @@ import pytest
 from safetensors.numpy import load_file
 from trial import Trial
 
-from tli.config.keys import Arm, Training
+from tli.config.keys.training import Arm, Training
 from tli.specs import TrainSpec
 
 TESTS = Path(__file__).parents[1]
@@ -70,7 +70,7 @@ def test_every_option_is_tried_here_or_elsewhere():
 def test_keys_of_the_config_and_fields_of_the_spec_are_the_same():
     fields = {FROM_ELSEWHERE.get(field.name, field.name) for field in dataclasses.fields(TrainSpec)} - {"pooling.train"}
     unasked = fields - set(Arm.model_fields)
-    assert not unasked, f"{', '.join(sorted(unasked))}: no key of config/keys.py fills it, so nobody can ask for it"
+    assert not unasked, f"{', '.join(sorted(unasked))}: no key of config/keys/ fills it, so nobody can ask for it"
     unread = set(Training.model_fields) - fields - {"tune"}  # of the arm's trials, not of one training
     assert not unread, f"{', '.join(sorted(unread))}: specs.TrainSpec has no such field, so no training can read it"
 

@@ -219,6 +219,15 @@ def test_contributing_lists_every_marker_option_and_helper_of_the_tests():
     )
 
 
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_page_names_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./-]+\.(?:py|md|smk|tsv))`", text)) - {"summary.md"}  # which a run makes
+    places = (ROOT, PACKAGE, ROOT / "tests", ROOT / "workflow", *(path for path in PACKAGE.iterdir() if path.is_dir()))
+    gone = [name for name in sorted(named) if not any((place / name).is_file() for place in places)]
+    assert not gone, f"{page} names what is not there: {', '.join(gone)}"
+
+
 def test_the_version_stands_in_one_place():
     import tomllib
 
