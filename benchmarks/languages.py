@@ -133,7 +133,7 @@ def main() -> None:
         words = sum(table_rows(Path(experiment.layout.across("demo", part)["similarities"])) for part in parts)
         rows += [
             {
-                "what": f"across: {adapters} adapters and the model as it came on {lists} lists, {len(parts)} jobs",
+                "what": f"across: {adapters} adapters and the base model on {lists} lists, {len(parts)} jobs",
                 "value": f"{ours:.0f}",
                 "unit": "s",
             },

@@ -419,7 +419,7 @@ def test_free_maps_and_folds_are_counted():
     seconds = [Cost(experiment, one).seconds for experiment in (bare, mapped, folded)]
     assert seconds[0] + 60 < seconds[1] < seconds[2]
     ten, fifty = (Cost(e, Work("evaluate", "m", "swh-eng", runs=1, baselines=1)) for e in (mapped, folded))
-    assert fifty.seconds > ten.seconds  # the model as it came is judged for each seed and fold
+    assert fifty.seconds > ten.seconds  # the base model is judged for each seed and fold
 
 
 def test_gpus_that_are_asked_for():

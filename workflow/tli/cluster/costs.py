@@ -170,7 +170,7 @@ class Cost(Footprint):
         return deals * maps_seconds(self._pairs, fitted, known.hidden_size, len(spec.names), number, min(whole, number), twins)
 
     def _evaluate(self) -> float:
-        """Adapters and trained weights in turn; the model as it came is embedded once and judged for each seed and fold."""
+        """Adapters and trained weights in turn; the base model is embedded once and judged for each seed and fold."""
         config, known, work = self.experiment.config, self.size, self.work
         folds = config.split.folds
         of_state = figures_seconds(self._pairs / (max(1, folds)), known.hidden_size)

@@ -38,7 +38,7 @@ class Work:
     is_full: bool = False  # full fine-tuning, or what needs unquantised weights
     runs: int = 1  # seeds and folds of a training job, those of all trials of a tuning job, adapters and baselines of the later stages
     rank: str = ""
-    baselines: int = 0  # of `runs`, models as they came
+    baselines: int = 0  # of `runs`, base models
     trained_whole: int = 0  # of `runs`, those whose weights take the place of the model's
     is_taken: bool = False  # a training job that takes the runs of a joint training from its first pair's
 

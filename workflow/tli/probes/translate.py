@@ -28,7 +28,7 @@ VERSION = 1  # raised when a word gets other figures than before
 
 @dataclass(eq=False)
 class TranslateProbe(Probe):
-    """One direction with one number of shots. With folds each run is asked the words of its fold, and the model as it came those of each."""
+    """One direction with one number of shots. With folds each run is asked the words of its fold, and the base model those of each."""
 
     wording: Wording
     shots: int

@@ -140,7 +140,7 @@ class WordsProbe(Probe):
     }
     _waiting: list[Subject] = field(default_factory=list)  # of a streamed model: whose words are still to be read
     _read: Ride = field(default_factory=lambda: Ride([], {}))  # the last reading
-    _base: Embedded | None = None  # of the model as it came: with folds it is judged many times
+    _base: Embedded | None = None  # of the base model: with folds it is judged many times
 
     @classmethod
     def of(cls, setting: Setting) -> list[WordsProbe]:
@@ -206,7 +206,7 @@ class WordsProbe(Probe):
         return embedded
 
     def _sides(self, subject: Subject) -> tuple[list[Fed], list[Fed]]:
-        """The model as it came is embedded once, with all forms; an adapter with those that it is asked for."""
+        """The base model is embedded once, with all forms; an adapter with those that it is asked for."""
         listed = self._listed(subject.seed, subject.fold)
         if subject.is_baseline:
             return self.fed(listed.candidates.forms, len(listed.candidates.source_forms))

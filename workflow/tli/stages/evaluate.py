@@ -44,7 +44,7 @@ def run(job: EvaluateJob) -> dict:
     for subject in read_maps_inside(job, check.layers, judged):
         at = int(subject.layer)  # where the map stands
         states[subject.run] = [state for state in states_of(spec.hidden_states, check.layers, [at]) if state >= at]
-        subjects += [subject] if states[subject.run] else []  # below it the model is as it came
+        subjects += [subject] if states[subject.run] else []  # below it the model is unchanged
     subjects += [one.subject for one in trained]
     states |= {one.run.run: states_of(spec.hidden_states, check.layers, [one.record["loss_layer"]]) for one in trained}
     projected = {one.subject.place for one in trained if one.run.run in job.experiment.projected_runs(job.model, job.pair)}

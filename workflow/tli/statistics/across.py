@@ -33,7 +33,7 @@ BEFORE = {"t_": "statistic", "df_": "df", "p_": "p"}  # what stands before it
 class Across:
     """The tables of the stage across.
 
-    similarities: ACROSS of tli.io.tables, with the rows of the model as it came (pair ""). runs: RUNS of all models and pairs.
+    similarities: ACROSS of tli.io.tables, with the rows of the base model (pair ""). runs: RUNS of all models and pairs.
     pairs: PAIRS and the column `pair`, of every list that was measured. Raises TableError where a table lacks a column.
     """
 

@@ -87,7 +87,7 @@ class Evaluation(Section):
 
     on: list[str] = Field(
         ["own"],
-        description="Lists that every adapter is measured on, and the model as it came: `own`, the list of its pair; names of pairs; or `all`. "
+        description="Lists that every adapter is measured on, and the base model: `own`, the list of its pair; names of pairs; or `all`. "
         "For each name the stage `across` ranks held-out words, at the first of `hidden_states` and of `pooling.evaluate`, among the forms "
         "that no list of the experiment trains, so that all adapters measured there can be compared. What `own` gives is the same either way.",
         examples=["all", ["lug-eng"]],

@@ -96,7 +96,7 @@ class Config(Section):
     transfer: Transfer = Field(Transfer(), description="Transfer to downstream tasks.")
     text: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Text] = Field(
         {},
-        description="Running text by language: cross-entropy and KL of every run against the model as it came. A third, by a hash of the "
+        description="Running text by language: cross-entropy and KL of every run against the base model. A third, by a hash of the "
         "sentence, is kept apart for `training.anchor` and never measured. Without it the 32 shipped sentences stand in, which decide nothing.",
         examples=[{"swh": "data/swh.txt", "eng": {"file": "data/parallel.tsv", "column": "eng"}}],
     )

@@ -1,4 +1,4 @@
-"""Jobs on a model as it came: check, scan."""
+"""Jobs on the base model: check, scan."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def _named(row: Any, with_rank: bool = True, with_layer: bool = True) -> str:
         return f"{name} + such a map" if row.rung.endswith(" + map") else name
     named = {
         "before": "before training",
-        "before + map": f"as it came + map on {row.fitted:.0f} select pairs" if row.rung == "before + map" else "",
+        "before + map": f"base model + map on {row.fitted:.0f} select pairs" if row.rung == "before + map" else "",
         "spelling": "spelling alone",
         "map inside": f"map: {row.name}, inside at hs[{row.layer}]",
         "shuffled map": f"map: {row.name}, shuffled pairs",
