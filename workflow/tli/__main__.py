@@ -122,7 +122,7 @@ def _run(chosen: argparse.Namespace) -> None:
         if job.lacking():
             raise TliError(console.what_comes_first(job, chosen.config))
     for job in jobs:
-        run(job, threads=chosen.threads, gpus=costs.asked(job).gpu)
+        run(job, threads=chosen.threads, gpus=costs.request(job).gpu)
     console.conclude_stage(jobs)
 
 

@@ -49,7 +49,7 @@ class Work:
             names = job.model, job.pair, job.layer, job.arm
             return Work("train", *names, job.spec.is_full, len(job.members), job.rank, is_taken=job.takes)
         if isinstance(job, TuneJob):
-            runs = len(job.asked.trials) * len(job.asked.seeds)
+            runs = len(job.tuning.trials) * len(job.tuning.seeds)
             return Work("tune", job.model, job.pair, job.layer, job.arm, job.spec.is_full, runs, job.rank)
         if isinstance(job, EvaluateJob | TransferJob | AcrossJob):
             part = job.content

@@ -68,7 +68,7 @@ def _grade(row: Mapping[str, Any]) -> str:
     return WITHIN if ends[0] <= b <= ends[1] and ends[2] <= a <= ends[3] else BEYOND
 
 
-def told(table: pd.DataFrame, settings: list[str] | None = None, most: int = 20) -> list[str]:
+def summary_lines(table: pd.DataFrame, settings: list[str] | None = None, most: int = 20) -> list[str]:
     """The comparison in lines for a terminal: the counts, what disagrees first, and what was different about the runs, where that is known."""
     counts = table["grade"].value_counts()
     lines = [f"{len(table)} figures are compared:"]

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tli import facts
 from tli.report import style
-from tli.report.telling import tell
+from tli.report.tooltips import set_tooltips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -148,7 +148,7 @@ def _cell(axes: Any, corner: tuple[float, float], row: Any, most: float, large: 
     axes.text(x + 0.5, y + 0.36, short(row.change), fontsize=sizes[0], fontweight="bold" if decided else "normal", **ink)
     axes.text(x + 0.5, y + 0.72, short(row.change_low) + to + short(row.change_high), fontsize=sizes[1], **ink)
     over = axes.add_patch(Rectangle(corner, 1, 1, facecolor=style.PAPER, alpha=0.004, lw=0, zorder=5))  # one tip for all of the cell
-    tell(over, tip(row))
+    set_tooltips(over, tip(row))
 
 
 def short(value: float) -> str:
