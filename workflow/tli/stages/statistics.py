@@ -44,18 +44,18 @@ def run(job: StatisticsJob) -> dict:
     against = statistics.rivals.against_best(words, mapped, job.spec)
     added = statistics.added.added_by(words, on_select, mapped, job.spec)
     asked = tables.joined([table_files.read(path, tables.TRANSLATE) for path in job.inputs["translate"]], tables.TRANSLATE)
-    said = statistics.translation.sides(asked, measured["runs"])
+    translated = statistics.translation.sides(asked, measured["runs"])
     evidence = (
         statistics.rivals.evidence(against),
         statistics.added.evidence(added, words.claim_states(job.spec.claim_at), job.spec),
         statistics.harm.evidence(risen, deciding, job.spec),
-        statistics.translation.evidence(said),
+        statistics.translation.evidence(translated),
     )
     results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
     results |= {"rivals": statistics.rivals.rivals(against, job.spec), "added": statistics.added.table(added, job.spec)}
     results["ladder"] = statistics.rivals.ladder(words, mapped, job.spec, on_select)
     results["harm"] = statistics.harm.harm(risen, deciding, job.spec)
-    results["translation"] = statistics.translation.translation(said, statistics.translation.rival_shots(asked), job.spec)
+    results["translation"] = statistics.translation.translation(translated, statistics.translation.rival_shots(asked), job.spec)
     fed = {pair: fed_as(experiment.config, pair) for pair in experiment.config.pairs}
     results["templates"] = statistics.templates.in_templates(words, fed, job.spec)
     for name, table in {"runs": measured["runs"], **results}.items():
