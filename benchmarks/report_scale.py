@@ -55,6 +55,7 @@ def config(results: Path, models: int, pairs: int) -> Config:
             | {f"placebo-{name}": {"like": name, **placebo} for name in ("tli", "tli-all")},
             "seeds": SEEDS,
             "transfer": {"tasks": ["xcopa_sw", "copa", "xnli_sw", "xnli_en"]},
+            "jobs": {"adapters_per_job": 10_000, "adapters_per_transfer_job": 10_000},  # one part of each, as write_results leaves it
         }
     )
 
@@ -109,7 +110,7 @@ def harm_of(made: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def moved(table: pd.DataFrame, model: str, pair: str, random: np.random.Generator) -> pd.DataFrame:
     """The table as that of another model and pair: no figure is quite the same, so that nothing is smaller than it would be."""
     there = {name: value for name, value in (("model", model), ("pair", pair)) if name in table.columns}
-    floats = table.select_dtypes("float").columns
+    floats = table.select_dtypes("float").columns.difference(["margin", "chance"])
     return table.assign(**there, **{name: table[name] * (1 + 1e-3 * random.standard_normal(len(table))) for name in floats})
 
 

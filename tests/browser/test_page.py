@@ -87,7 +87,8 @@ def test_nothing_leaves_the_page_and_nothing_is_amiss(window, small):
     assert asked == [(small / "index.html").resolve().as_uri()]
     assert window.console() == []
     assert window.run("return typeof window.broken") == "undefined"
-    assert window.run("return document.querySelectorAll('.picture .drawn svg').length") == 1 + 2 * len(FIGURES)
+    drawn, named = (window.run(f"return document.querySelectorAll('{one}').length") for one in (".picture .drawn svg", ".undrawn li"))
+    assert drawn + named == 1 + 2 * len(FIGURES) and drawn > named
 
 
 def test_sorting_by_mouse_and_keyboard(window, small):
@@ -179,7 +180,8 @@ def test_figures_out_of_sight_are_drawn(small, tmp_path):
         seen = browser.run(
             "return [...document.querySelectorAll('details.group[open] .picture .drawn svg')].map((one) => one.checkVisibility({contentVisibilityAuto: true}))"
         )
-        assert len(seen) == len(FIGURES) and all(seen)
+        named = browser.run("return document.querySelector('details.group[open]').querySelectorAll('.undrawn li').length")
+        assert len(seen) + named == len(FIGURES) and all(seen)
 
 
 def test_copy_says_so(window):

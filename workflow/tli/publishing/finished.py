@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -31,17 +30,10 @@ class Finished:
 
     @classmethod
     def of(cls, results: str | Path) -> Finished:
-        """Raises TliError for a folder that no run wrote. What is not finished is named in `report.missing`.
-
-        The commit is that of the jobs, not that of the checkout which reads them.
-        """
+        """Raises TliError for a folder that no run wrote. What is not finished is named in `report.missing`."""
         experiment = remembered(results)
         records = tuple(read_records(experiment.layout.provenance()))
-        report = report_input(experiment, partial=True)
-        commits = [str(record["commit"]) for record in records if record.get("commit")]
-        if commits:
-            report = dataclasses.replace(report, provenance=dataclasses.replace(report.provenance, commit=commits[-1]))
-        return cls(experiment, report, records)
+        return cls(experiment, report_input(experiment, partial=True), records)
 
     @cached_property
     def translations(self) -> pd.DataFrame:

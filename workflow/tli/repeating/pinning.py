@@ -18,7 +18,7 @@ from tli.experiment import Experiment, is_address
 from tli.experiment.remembered import remembered
 from tli.io import store, table_files, tables
 from tli.io.atomic import whole
-from tli.io.provenance import read_records
+from tli.io.provenance import DIRTY, commits, read_records
 from tli.io.records import read_check, write_json
 from tli.probes.task_items import HUB
 from tli.repeating.figures import PUBLISHED, figures_of
@@ -124,8 +124,7 @@ def _assert_finished(experiment: Experiment) -> None:
 def _readme(title: str, pins: list[Pinned], records: list[dict[str, Any]], name: str) -> str:
     brought = [f"- {one.what}: put it at `{one.place}` in this folder (digest `{one.digest}`)\n" for one in pins if one.is_to_be_brought]
     missing = "Not in this folder, and to be brought first:\n\n" + "".join(brought) + "\n" if brought else ""
-    newest = max(records, key=lambda one: str(one.get("finished", "")), default={})
-    commit, dirty, _ = str(newest.get("commit") or "").partition("-dirty")
+    commit, dirty, _ = next(reversed(commits(records)), "").partition(DIRTY)
     clone = f"commit `{commit}`" if commit else "the version that made it (its commit was not written down)"
     clone += " (some files of it were changed when this ran, so what is said below of the last bit may not hold)" if dirty else ""
     return README.format(
