@@ -17,7 +17,7 @@ from tli.cluster.plan import plan
 from tli.config import load, parse
 from tli.errors import ConfigError
 from tli.experiment import Experiment
-from tli.experiment.doubts import foreseen
+from tli.experiment.design_warnings import foreseen
 from tli.experiment.inspect import inspect
 from tli.experiment.job import Job
 from tli.specs import LexiconSpec, SplitSpec

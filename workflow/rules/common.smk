@@ -15,7 +15,7 @@ try:
     from tli.cluster import cards, costs, starts
     from tli.errors import ConfigError, InUseError
     from tli.experiment import Experiment
-    from tli.experiment.doubts import foreseen, refuse_unpinned
+    from tli.experiment.design_warnings import foreseen, refuse_unpinned
     from tli.experiment.inspect import inspect
     from tli.experiment.job import Job
     from tli.io import store

@@ -170,7 +170,7 @@ def _grid(chosen: argparse.Namespace) -> None:
 def _plan(chosen: argparse.Namespace) -> None:
     from tli.cluster import cards, plan
     from tli.cluster.profile import read_profile
-    from tli.experiment.doubts import foreseen
+    from tli.experiment.design_warnings import foreseen
     from tli.experiment.foresight import foresight
     from tli.runtime.console import foreseen_lines
 
