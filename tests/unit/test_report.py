@@ -16,7 +16,7 @@ from scipy import stats
 from tli import report
 from tli.config import parse
 from tli.errors import TableError
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.report import columnar, context, derived, glossary, numbers, paper, svg, warnings
 from tli.report.answers import QUESTIONS
 from tli.report.gallery import CAPTIONS
@@ -167,9 +167,9 @@ def test_page_and_files_agree_cell_by_cell(built, opened):
 
 def test_tables_keep_the_given_figures(built, made):
     given = made["verdicts"]
-    found = tables.read(built / "tables/verdicts.tsv", tables.VERDICTS)
+    found = table_files.read(built / "tables/verdicts.tsv", tables.VERDICTS)
     pd.testing.assert_frame_equal(found[["change", "p_family"]], given[["change", "p_family"]], check_exact=True)
-    scan = tables.read(built / "tables/scan.tsv", tables.SCAN)
+    scan = table_files.read(built / "tables/scan.tsv", tables.SCAN)
     np.testing.assert_array_equal(scan["csls_p_at_1"], made["scan"]["csls_p_at_1"])
 
 
@@ -559,14 +559,14 @@ def test_what_is_measured_and_not_tested_is_told_as_that(made, undrawn, tmp_path
 def test_tests_within_runs_may_be_read_when_their_table_is_written(made, undrawn, tmp_path):
     every = synthetic.analyse(made)["tests"]
     path = tmp_path / "tests.tsv"
-    tables.write(every, path)
-    few = tables.read(path, compact=True, keep=lambda part: part["level"] != "within one run")
+    table_files.write(every, path)
+    few = table_files.read(path, compact=True, keep=lambda part: part["level"] != "within one run")
     later = ReportInput(
         EXPERIMENT,
         Tables(tests=few),
-        within_runs=lambda: tables.read(path, compact=True, keep=lambda part: part["level"] == "within one run"),
+        within_runs=lambda: table_files.read(path, compact=True, keep=lambda part: part["level"] == "within one run"),
     )
-    at_once = ReportInput(EXPERIMENT, Tables(tests=tables.read(path)))
+    at_once = ReportInput(EXPERIMENT, Tables(tests=table_files.read(path)))
     for one, folder in ((later, "a"), (at_once, "b")):
         report.build(one, tmp_path / folder)
     for name in ("tests", "tests-within-runs"):

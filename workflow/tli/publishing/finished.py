@@ -13,7 +13,7 @@ from tli.experiment import Experiment
 from tli.experiment.grid import GridRun
 from tli.experiment.remembered import remembered
 from tli.experiment.results import finished
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.io.provenance import read_records
 from tli.report.input import ReportInput
 from tli.report.selection import Cell, Endpoint, endpoint, kept_runs, rows
@@ -43,7 +43,7 @@ class Finished:
         layout = self.experiment.layout
         places = [(*key, part) for key in self.experiment.model_pairs for part in self.experiment.parts("transfer", *key)]
         files = [layout.measured("transfer", *place)["translate"] for place in finished(layout, places, "transfer", "translate")]
-        return tables.joined([tables.read(file) for file in files], tables.TRANSLATE)
+        return tables.joined([table_files.read(file) for file in files], tables.TRANSLATE)
 
     @cached_property
     def date(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tli.config.keys import Config
+from tli.config.keys.top_level import Config
 from tli.experiment import Experiment
 from tli.io.provenance import brief
 from tli.report.input import ReportInput

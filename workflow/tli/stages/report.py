@@ -17,7 +17,7 @@ from tli.experiment.job import ReportJob
 from tli.experiment.registering import held_against
 from tli.experiment.results import Place, finished, read_measured, read_similarities
 from tli.facts import PAIRED_T, WITHIN_RUN
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.io.memory import give_back, one_allocator
 from tli.io.provenance import commit, commits, read_records, stage_seconds
 from tli.io.records import read_json
@@ -89,7 +89,7 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
         if len(there) < len(files) and said not in missing:  # the tables of one job
             missing.append(said)
         if there:
-            read[name] = pd.concat([tables.read(path).assign(**names) for path, names in there], ignore_index=True)
+            read[name] = pd.concat([table_files.read(path).assign(**names) for path, names in there], ignore_index=True)
 
     collect("pairs", [(layout.lexicon(pair)["pairs"], {"model": model, "pair": pair}) for model, pair in both], "lexicons")
     for name, table in {"scan": "scan", "choice": "choice", "maps": "maps", "maps-metrics": "map_metrics"}.items():
@@ -98,7 +98,7 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
         cells = [(cell.model, cell.pair, cell.cell) for cell in experiment.tuned_cells]
         collect("trials", [(layout.trials(*place), {}) for place in cells], "tuned cells")
     if tokens := [path for key in both if Path(path := layout.scan(*key)["tokens"]).exists()]:
-        read["tokens"] = pd.concat([tables.read(path) for path in tokens], ignore_index=True)
+        read["tokens"] = pd.concat([table_files.read(path) for path in tokens], ignore_index=True)
     if places := _evaluated(experiment):
         read |= read_measured(layout, places, without=("similarities", "select-maps-similarities"))
     measured = len(read.get("runs", ()))
@@ -107,11 +107,11 @@ def gather(experiment: Experiment, partial: bool) -> tuple[dict[str, pd.DataFram
         missing.append(f"runs: {measured} of {len(experiment.runs)} measured, {trained} trained")
     for name, path in ({} if experiment.trains_nothing else layout.statistics()).items():
         if Path(path).exists() or not partial:
-            read[name] = tables.read(path, compact=name in LONG, keep=_read_at_once if name == "tests" else None)
+            read[name] = table_files.read(path, compact=name in LONG, keep=_read_at_once if name == "tests" else None)
     if partial and not experiment.trains_nothing and not Path(layout.statistics()["verdicts"]).exists():
         missing.append("statistics: no verdict yet")
     if Path(layout.matrix()).exists() and experiment.measures_across:
-        read["across"] = tables.read(layout.matrix(), tables.MATRIX)
+        read["across"] = table_files.read(layout.matrix(), tables.MATRIX)
     if config.transfer.tasks:
         read |= _transfer(experiment)
         places = [(*key, part) for key in both for part in experiment.parts("transfer", *key)]
@@ -126,7 +126,7 @@ def _read_at_once(tests: pd.DataFrame) -> pd.Series:
 
 
 def _within_runs(path: str) -> pd.DataFrame:
-    return tables.read(path, compact=True, keep=lambda tests: tests["level"] == WITHIN_RUN)
+    return table_files.read(path, compact=True, keep=lambda tests: tests["level"] == WITHIN_RUN)
 
 
 def _transfer(experiment: Experiment) -> dict[str, pd.DataFrame]:
@@ -134,12 +134,12 @@ def _transfer(experiment: Experiment) -> dict[str, pd.DataFrame]:
     layout, read = experiment.layout, {}
     statistics = Path(layout.transfer_statistics("cells")).parent
     for path in sorted(statistics.glob("transfer_*.tsv")):
-        read[path.stem] = tables.read(path)
+        read[path.stem] = table_files.read(path)
     places = [(*key, part) for key in experiment.model_pairs for part in experiment.parts("transfer", *key)]
     for name in ("transfer", "perplexity", "generation"):
         files = [layout.measured("transfer", *place)[name] for place in finished(layout, places, "transfer", name)]
         if files:
-            read[name] = tables.stacked([tables.read(path, compact=name == "transfer") for path in files])
+            read[name] = table_files.stacked([table_files.read(path, compact=name == "transfer") for path in files])
     return read
 
 
@@ -158,10 +158,10 @@ def audits(experiment: Experiment) -> tuple[AuditLine, ...]:
         }
         for before, path in files.items():
             if Path(path).exists():
-                audit = tables.read(path, text=["severity", "text"])
+                audit = table_files.read(path, text=["severity", "text"])
                 lines += [AuditLine(pair, severity, before + text) for severity, text in audit.itertuples(index=False)]
     if len(experiment.config.pairs) > 1 and Path(layout.lists()).exists():
-        found = tables.read(layout.lists(), tables.LISTS)
+        found = table_files.read(layout.lists(), tables.LISTS)
         lines += [AuditLine(", ".join(dict.fromkeys([row.pair, row.other_pair])), row.severity, row.text) for row in found.itertuples()]
     return tuple(lines)
 
