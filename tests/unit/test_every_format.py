@@ -10,7 +10,7 @@ import pytest
 from tli import lexicon
 from tli.config.keys.lists import Pair
 from tli.errors import LexiconError
-from tli.lexicon import FORMATS
+from tli.lexicon.formats import FORMATS
 from tli.specs import LexiconSpec
 
 ROOT = Path(__file__).parents[2]
