@@ -13,7 +13,11 @@ def add_publishing(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     methods.add_argument("results", help="the results of a run")
     methods.add_argument("--latex", action="store_true", help="print LaTeX instead of plain text")
-    methods.add_argument("--output", default="", help="a folder for methods.txt, methods.tex, references.bib, tables/ and figures/ (PDF)")
+    methods.add_argument(
+        "--output",
+        default="",
+        help="a folder for methods.txt, methods.tex, references.bib, tables/, figures/ (PDF) and paper.tex, which takes all in",
+    )
     publish = add(
         "publish", _publish, "Write a folder to share: adapters with model cards, results, tables. Nothing is uploaded.", config=False
     )
@@ -80,7 +84,7 @@ def _methods(chosen: argparse.Namespace) -> int:
     experiment = remembered(chosen.results)
     if chosen.output:
         written = write_methods(experiment, chosen.output)
-        print(f"{chosen.output}: {len(written)} files; begin with methods.tex and references.bib, figures.tex names each figure's width")
+        print(f"{chosen.output}: {len(written)} files; paper.tex takes them all in (pdflatex, bibtex, pdflatex twice)")
         return 0
     paragraphs = methods_text(experiment, report_input(experiment, partial=True))
     print(as_latex(paragraphs) if chosen.latex else as_text(paragraphs), end="")

@@ -74,8 +74,8 @@ def paragraph(report: ReportInput) -> str:
     claims = experiment.claims
     parts.append(
         f"The primary endpoint is the change of {metric_label(claims.primary)} on held-out pairs. Seeds and words are both samples: an "
-        "arm is said to align better when a quasi-t over the crossed table of seeds and words ([clark], Satterthwaite's degrees of "
-        "freedom) shows both after - before and real - placebo above zero; "
+        "arm is said to align better when a quasi-t over the crossed table of seeds and words [clark], with Satterthwaite's degrees of "
+        "freedom, shows both after - before and real - placebo above zero; "
         f"the larger p of the two enters the confirmatory family, corrected by {CORRECTIONS[claims.correction]} at {claims.alpha}. All "
         "other tests are exploratory."
     )
