@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from tli.labels import arm_label, metric_label
 from tli.publishing.bibliography import WORKS, bibtex
 from tli.publishing.document import document
 from tli.publishing.drawn import Written, write_figures
-from tli.publishing.latex import booktabs, cited, figure, interval
+from tli.publishing.latex import ACCENTS, booktabs, cited, figure, interval
 from tli.publishing.sections import methods_text
 from tli.report.input import ReportInput
 from tli.report.selection import layer_name
@@ -134,9 +135,20 @@ def _whole(row: dict) -> str:
 def _reference(key: str) -> str:
     """An entry as plain text."""
     fields = WORKS[key][1]
-    plain = {name: re.sub(r"\\['\"v`^~]?|[{}]", "", value) for name, value in fields.items()}
+    plain = {name: _letters(value) for name, value in fields.items()}
     place = plain.get("booktitle") or plain.get("journal") or plain.get("howpublished", "")
     identifier = f" arXiv:{plain['eprint']}." if "eprint" in plain else ""
     authors = plain["author"].replace(" and others", " et al").replace(" and ", "; ").removesuffix(".")
     parts = [authors, plain["title"], place, plain.get("year", "")]
     return ". ".join(part for part in parts if part) + f".{identifier}"
+
+
+def _letters(text: str) -> str:
+    r"""BibTeX's accents as letters, without its braces.
+
+    >>> _letters(r"{XNLI} by J{\'e}gou and Glava{\v{s}}")
+    'XNLI by J\u00e9gou and Glava\u0161'
+    """
+    marks = {command[1:]: mark for mark, command in ACCENTS.items()}
+    accented = re.sub(r"\\(['\"`^~=.]|[uvHdckrb](?=\{))\{?(\w)\}?", lambda found: found[2] + marks[found[1]], text)
+    return unicodedata.normalize("NFC", re.sub(r"[{}\\]", "", accented))
