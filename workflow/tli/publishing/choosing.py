@@ -15,6 +15,9 @@ from tli.experiment.trained import TrainedRun, read_trained
 from tli.io import store
 from tli.publishing.finished import Finished
 
+# What a card says of a training.
+RECORDED = ("unit", "loss_layer", "train_pairs", "steps", "adapted_blocks")
+SETTLED = ("objective", "epochs", "batch_size", "learning_rate", "rank", "alpha", "dropout", "target_modules", "full_dtype")
 GONE = (
     "all weights were trained, and Snakemake deletes them once they are measured; asked for its weights/model.safetensors with --notemp, "
     "it trains the run again and keeps them"
@@ -99,6 +102,10 @@ def _trained(done: Finished, run: GridRun) -> tuple[str, TrainedRun | None]:
     if not is_recorded or not all(file.exists() for file in files):
         return f"it is not trained yet, or its {'weights are' if run.is_full else 'adapter is'} gone", None
     trained = read_trained(layout, run)
+    if lacking := [name for name in ("settings", *RECORDED) if name not in trained.record] or [
+        f"settings.{name}" for name in SETTLED if name not in trained.record["settings"]
+    ]:
+        return f"its record lacks {', '.join(lacking)}, as an older version left it; train it again", None
     if trained.record.get("failed"):
         return f"its training failed ({trained.record['failed']}): what is there is what it started from", None
     return "", trained

@@ -21,7 +21,8 @@ from tli.experiment.layout import ADAPTER
 from tli.experiment.trained import TrainedRun
 from tli.io import store, tables
 from tli.io.atomic import whole
-from tli.io.records import write_json
+from tli.io.place import assert_can_be_made
+from tli.io.records import read_json, write_json
 from tli.log import redact
 from tli.publishing import harness_results, mteb_results
 from tli.publishing.card import DEMO, Given, base_model, card, short
@@ -59,6 +60,7 @@ def publish(
         raise TliError(f"{output} is no folder that this command wrote; name another one")
     if folder.resolve() in [Path(results).resolve(), *Path(results).resolve().parents]:
         raise TliError(f"{output} holds the results; name another folder")
+    assert_can_be_made(folder)
     done = Finished.of(results)
     _assert_known(done, given)
     chosen = choose(done, names)
@@ -105,7 +107,7 @@ def _write_run(done: Finished, trained: TrainedRun, given: Given, folder: Path) 
 def _write_adapter(done: Finished, trained: TrainedRun, given: Given, folder: Path) -> None:
     source = Path(trained.folder) / "adapter"
     shutil.copyfile(source / ADAPTER[1], folder / ADAPTER[1])
-    config = json.loads((source / ADAPTER[0]).read_text(encoding="utf-8"))
+    config = read_json(source / ADAPTER[0], "an adapter's config; train the run again")
     base, commit = base_model(done, trained.run.model, given)
     config |= {"base_model_name_or_path": base or None, "revision": commit}
     (folder / ADAPTER[0]).write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli.errors import TliError
 from tli.experiment import Experiment
 from tli.io import tables
 from tli.io.atomic import whole
+from tli.io.place import assert_free
 from tli.labels import arm_label, metric_label
 from tli.publishing.bibliography import WORKS, bibtex
 from tli.publishing.document import document
@@ -56,8 +56,7 @@ def write_methods(experiment: Experiment, output: str | Path) -> list[str]:
     Returns their names. Whole or not at all. Raises TliError where `output` is there.
     """
     folder = Path(output)
-    if folder.exists():
-        raise TliError(f"{output} is there already; name a folder that is not")
+    assert_free(folder)
     report = with_words(experiment, report_input(experiment, partial=True))
     paragraphs = methods_text(experiment, report)
     with whole(folder) as beside:
@@ -147,7 +146,7 @@ def _letters(text: str) -> str:
     r"""BibTeX's accents as letters, without its braces.
 
     >>> _letters(r"{XNLI} by J{\'e}gou and Glava{\v{s}}")
-    'XNLI by J\u00e9gou and Glava\u0161'
+    'XNLI by Jégou and Glavaš'
     """
     marks = {command[1:]: mark for mark, command in ACCENTS.items()}
     accented = re.sub(r"\\(['\"`^~=.]|[uvHdckrb](?=\{))\{?(\w)\}?", lambda found: found[2] + marks[found[1]], text)

@@ -61,9 +61,12 @@ def _repeat(chosen: argparse.Namespace) -> int:
 
 def _compare(chosen: argparse.Namespace) -> int:
     from tli.io import tables
+    from tli.io.place import assert_can_be_made
     from tli.repeating.comparing import COMPARED, agree, compare, told
     from tli.repeating.settings import differences_of_settings
 
+    if chosen.output:
+        assert_can_be_made(chosen.output)
     found = compare(chosen.first, chosen.second)
     print("\n".join(told(found, differences_of_settings(chosen.first, chosen.second))))
     if chosen.output:

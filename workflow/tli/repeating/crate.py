@@ -20,6 +20,7 @@ from tli.errors import TliError
 from tli.experiment.layout import Layout
 from tli.experiment.remembered import remembered
 from tli.io.atomic import whole
+from tli.io.place import assert_free
 from tli.io.provenance import read_records
 from tli.repeating.credits import Credits, credit
 from tli.repeating.figures import PUBLISHED
@@ -85,8 +86,7 @@ def write_crate(results: str | Path, output: str | Path, with_lists: bool = Fals
     except ImportError:
         raise TliError(f"the package rocrate is not installed here: `pip install {_wanted()}`") from None
     folder = Path(output)
-    if folder.exists():
-        raise TliError(f"{output} is there already; name a folder that is not")
+    assert_free(folder)
     records = read_records(Layout(str(results)).provenance())
     with whole(folder) as beside:
         pins = pin(results, beside, with_lists)
