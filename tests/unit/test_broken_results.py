@@ -17,7 +17,7 @@ from test_repeating import planted
 
 from tli.__main__ import main
 from tli.errors import TliError
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.io.place import assert_can_be_made, assert_free
 
 RUN = "train/m/swh-eng/tli/layer-2/rank-16/seed-1"
@@ -39,7 +39,7 @@ CHOICE = {"model": "m", "pair": "swh-eng", "criterion": "gap", "value": 0.1, "wi
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
     results = planted(tmp_path_factory.mktemp("broken") / "mon résultat ẹ́ नया 1")
-    verdict = tables.read(results / "statistics" / "verdicts.tsv")
+    verdict = table_files.read(results / "statistics" / "verdicts.tsv")
     empty = {name: "" for name in tables.VERDICTS if name not in verdict}
     numbers = {
         "against_placebo": 0.1,
@@ -49,8 +49,8 @@ def whole(tmp_path_factory) -> Path:
         "seeds": 2,
         "metric": "gap",
     }
-    tables.write(verdict.assign(**empty | numbers), results / "statistics" / "verdicts.tsv", tables.VERDICTS)
-    runs = tables.read(results / "statistics" / "runs.tsv")
+    table_files.write(verdict.assign(**empty | numbers), results / "statistics" / "verdicts.tsv", tables.VERDICTS)
+    runs = table_files.read(results / "statistics" / "runs.tsv")
     trained = dict.fromkeys(tables.RUNS, "") | {
         "loss_layer": 2,
         "objective": "triplet-hardest",
@@ -60,7 +60,7 @@ def whole(tmp_path_factory) -> Path:
     }
     trained |= {"batch_size": 8, "warmup_steps": 50, "alpha": 32.0, "dropout": 0.05, "trained_on": "swh-eng"}
     missing = {name: value for name, value in trained.items() if name not in runs}
-    tables.write(runs.assign(**missing), results / "statistics" / "runs.tsv", tables.RUNS)
+    table_files.write(runs.assign(**missing), results / "statistics" / "runs.tsv", tables.RUNS)
     scanned = results / "scan" / "m" / "swh-eng"
     scanned.mkdir(parents=True)
     row = dict.fromkeys(tables.SCAN, 0.5) | {
@@ -71,8 +71,8 @@ def whole(tmp_path_factory) -> Path:
         "pooling": "no-bos",
         "pool": "untrained",
     }
-    tables.write(pd.DataFrame([row]), scanned / "scan.tsv", tables.SCAN)
-    tables.write(pd.DataFrame([CHOICE]), scanned / "best.tsv")
+    table_files.write(pd.DataFrame([row]), scanned / "scan.tsv", tables.SCAN)
+    table_files.write(pd.DataFrame([CHOICE]), scanned / "best.tsv")
     (results / RUN / "adapter").mkdir(parents=True)
     (results / RUN / "run.json").write_text(json.dumps(RECORD))
     (results / RUN / "adapter" / "adapter_config.json").write_text('{"r": 16}')
@@ -91,7 +91,7 @@ def cut(path: Path) -> None:
 
 def without(*columns: str) -> Callable[[Path], None]:
     def change(path: Path) -> None:
-        tables.write(tables.read(path).drop(columns=list(columns)), path)
+        table_files.write(table_files.read(path).drop(columns=list(columns)), path)
 
     return change
 

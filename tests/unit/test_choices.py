@@ -10,7 +10,9 @@ from typing import Any, Union, get_args, get_origin
 import pytest
 
 from tli.config import parse
-from tli.config.keys import Arm, Config, Section, Training
+from tli.config.keys.base import Section
+from tli.config.keys.top_level import Config
+from tli.config.keys.training import Arm, Training
 from tli.experiment import Experiment
 from tli.publishing.choices import training_sentences
 from tli.publishing.sections import methods_text

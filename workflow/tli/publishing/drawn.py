@@ -46,7 +46,7 @@ def write_figures(report: ReportInput, folder: Path) -> dict[str, Written]:
         drawing = Drawing(report, model, pair)
         for key, title in (SMALL | {key: title for key, (title, _) in FIGURES.items()}).items():
             drawn = drawing.of(key)
-            if not any(axes.axison for axes in drawn.figure.axes):  # it says why there is nothing to draw
+            if style.why_empty(drawn.figure):
                 continue
             name, width = figure_name(key, model, pair), "column" if key in SMALL else "page"
             figure, box = scaled(marked(drawn.figure, report.experiment.model(model).demo), WIDTHS[width])

@@ -19,7 +19,7 @@ from tli.errors import TliError
 from tli.experiment.grid import GridRun
 from tli.experiment.layout import ADAPTER
 from tli.experiment.trained import TrainedRun
-from tli.io import store, tables
+from tli.io import store, table_files
 from tli.io.atomic import whole
 from tli.io.place import assert_can_be_made
 from tli.io.records import read_json, write_json
@@ -92,7 +92,7 @@ def _assert_known(done: Finished, given: Given) -> None:
 
 def list_digest(done: Finished, pair: str) -> str:
     """SHA-256 of a list as it was prepared and split."""
-    return store.digest_table(tables.read(done.experiment.layout.lexicon(pair)["pairs"]))
+    return store.digest_table(table_files.read(done.experiment.layout.lexicon(pair)["pairs"]))
 
 
 def _write_run(done: Finished, trained: TrainedRun, given: Given, folder: Path) -> None:

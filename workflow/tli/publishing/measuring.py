@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tli.config.keys import ALL, OWN, Config
+from tli.config.keys.measures import ALL, OWN
+from tli.config.keys.top_level import Config
 from tli.experiment import Experiment
 from tli.labels import metric_label
 from tli.publishing.choices import POOLED

@@ -10,7 +10,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.experiment import Experiment
-from tli.io import tables
+from tli.io import table_files
 from tli.io.atomic import whole
 from tli.io.place import assert_free
 from tli.labels import arm_label, metric_label
@@ -73,7 +73,7 @@ def write_document(folder: Path, paragraphs: list[str], named: list[Table], draw
     (folder / "references.bib").write_text(bibtex(keys_of(paragraphs)), encoding="utf-8")
     parts = {"methods": as_latex(paragraphs)}
     for name, table, caption in named:
-        tables.write(table, folder / "tables" / f"{name}.tsv")
+        table_files.write(table, folder / "tables" / f"{name}.tsv")
         parts[f"tables/{name}"] = _as_booktabs(table, caption, f"tab:{name}")
     floats = [figure(f"figures/{name}.pdf", one.caption, f"fig:{name}", one.width == "page") for name, one in drawn.items()]
     parts["figures"] = "\n".join(floats)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tli.config.keys import Config, Split
+from tli.config.keys.lists import Split
+from tli.config.keys.top_level import Config
 from tli.experiment import Experiment
 from tli.experiment.settings import lexicon_spec
-from tli.io import store, tables
-from tli.io.provenance import read_records
+from tli.io import store, table_files
+from tli.io.provenance import brief
 from tli.lexicon.formats import units_of
 from tli.probes.task_items import HUB
 from tli.publishing import public
@@ -128,7 +129,7 @@ def _digests(experiment: Experiment) -> list[str]:
         prepared = Path(experiment.layout.lexicon(name)["pairs"])
         if prepared.exists():
             shipped = [public.told(file) for file in experiment.lists(name) if public.is_shipped(file)]
-            digest = store.digest_table(tables.read(prepared))[:12]
+            digest = store.digest_table(table_files.read(prepared))[:12]
             told.append(f"{name} {f'({listing(shipped)}) ' if shipped else ''}{digest}")
     return [f"The prepared lists have the SHA-256 digests {listing(told)}."] if told else []
 
@@ -201,9 +202,8 @@ def _software(report: ReportInput, experiment: Experiment) -> list[str]:
         sentences.append(f"Software: {listing(named)}.")
     if report.provenance.devices:
         sentences.append(f"Jobs ran on {listing(list(report.provenance.devices))}.")
-    commits = {str(one["commit"])[:12] for one in read_records(experiment.layout.provenance()) if one.get("commit")}
-    if commits:
-        sentences.append(f"The workflow is that of commit{'s' * (len(commits) > 1)} {listing(sorted(commits))}.")
+    if commits := [brief(commit) for commit in report.provenance.commits]:
+        sentences.append(f"The workflow is that of commit{'s' * (len(commits) > 1)} {listing(commits)}.")
     return sentences
 
 

@@ -21,7 +21,7 @@ from tli.experiment.layout import Layout
 from tli.experiment.remembered import remembered
 from tli.io.atomic import whole
 from tli.io.place import assert_free
-from tli.io.provenance import read_records
+from tli.io.provenance import DIRTY, commits, read_records
 from tli.repeating.credits import Credits, credit
 from tli.repeating.figures import PUBLISHED
 from tli.repeating.inputs import Pinned, digest
@@ -184,9 +184,8 @@ def _workflow(crate: Any, beside: Path, records: list[dict[str, Any]]) -> Any:
     place, named = "workflow/Snakefile", {"name": "Targeted Lexical Injection", "encodingFormat": "text/plain"}
     workflow = crate.add_workflow(beside / place, place, main=True, lang="snakemake", properties=named)
     workflow["version"] = __version__
-    commits = [f"commit {commit}" for commit in sorted({str(one["commit"]) for one in records if one.get("commit")})]
-    if commits:
-        workflow["identifier"] = commits[0] if len(commits) == 1 else commits
+    if named := [f"commit {commit}" for commit in commits(records)]:
+        workflow["identifier"] = named[0] if len(named) == 1 else named
     if date := _date_of_commit(records):
         workflow["dateCreated"] = date
     crate.add_dataset(beside / "workflow", "workflow/", properties={"name": "The workflow's rules, script and package"})
@@ -195,8 +194,7 @@ def _workflow(crate: Any, beside: Path, records: list[dict[str, Any]]) -> Any:
 
 def _date_of_commit(records: list[dict[str, Any]]) -> str:
     """When the workflow that ran last was committed, ISO 8601; "" where this checkout does not know it."""
-    newest = max(records, key=lambda one: str(one.get("finished", "")), default={})
-    commit = str(newest.get("commit") or "").partition("-dirty")[0]
+    commit = (commits(records) or [""])[-1].partition(DIRTY)[0]
     if not re.fullmatch(r"[0-9a-f]{40}", commit):
         return ""
     try:
