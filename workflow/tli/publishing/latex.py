@@ -73,7 +73,7 @@ def escaped(text: Any) -> str:
     letters: list[str] = []
     for character in unicodedata.normalize("NFC", plain):
         if not _is_known(character):
-            base, *marks = unicodedata.normalize("NFD", character)
+            base, *marks = list(unicodedata.normalize("NFD", character))
             if base in ACCENTS and letters:
                 letters[-1] = f"{ACCENTS[base]}{{{letters[-1]}}}"
                 continue

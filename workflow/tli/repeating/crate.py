@@ -184,8 +184,8 @@ def _workflow(crate: Any, beside: Path, records: list[dict[str, Any]]) -> Any:
     place, named = "workflow/Snakefile", {"name": "Targeted Lexical Injection", "encodingFormat": "text/plain"}
     workflow = crate.add_workflow(beside / place, place, main=True, lang="snakemake", properties=named)
     workflow["version"] = __version__
-    if named := [f"commit {commit}" for commit in commits(records)]:
-        workflow["identifier"] = named[0] if len(named) == 1 else named
+    if made_by := [f"commit {commit}" for commit in commits(records)]:
+        workflow["identifier"] = made_by[0] if len(made_by) == 1 else made_by
     if date := _date_of_commit(records):
         workflow["dateCreated"] = date
     crate.add_dataset(beside / "workflow", "workflow/", properties={"name": "The workflow's rules, script and package"})

@@ -73,7 +73,7 @@ def orcid(given: str) -> str:
     found = ORCID.fullmatch(given.strip())
     if not found:
         raise TliError(f"--orcid {given}: is no ORCID iD; it looks like 0000-0002-1825-0097")
-    *digits, last = found[1].replace("-", "")
+    *digits, last = list(found[1].replace("-", ""))
     total = 0
     for digit in digits:
         total = (total + int(digit)) * 2 % 11
