@@ -197,7 +197,7 @@ def counted_again(world: SeveralLists, on: str) -> dict[str, bytes]:
     for model, pair in world.experiment.model_pairs:
         files = world.layout.scan(model, pair)
         words = world.lists[pair][["pair_id"]].assign(model=model, pair=pair)
-        tables.write(words.reindex(columns=tables.WORDS), files["words"])
+        tables.write(words.assign(trained_on=pair).reindex(columns=tables.WORDS), files["words"])
         tables.write(pd.DataFrame(columns=tables.MAPS), files["maps"])
         tables.write(pd.DataFrame(columns=tables.SIMILARITIES), files["map_similarities"])
     if world.experiment.measures_across:

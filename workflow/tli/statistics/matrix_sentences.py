@@ -29,7 +29,7 @@ def row_sentence(row: pd.DataFrame) -> str:
     parts = [f"{WORDS[status]} {_lists(part, status, row)}" for status, part in by_status.items()]
     unsure = facts.HELPED in by_status and not first["control"] and row["against_placebo"].isna().all()
     beside = " (no placebo: that the true translations did it cannot be claimed)" if unsure else ""
-    trained_on = listing(str(first["trained_on"]).split(" + "))
+    trained_on = listing(str(first["trained_on"]).split(facts.JOINED))
     return f"Trained on {trained_on}, {first['arm']} {_joined(parts)}{beside}."
 
 
