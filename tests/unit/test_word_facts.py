@@ -107,7 +107,9 @@ def test_the_cells_of_a_joint_training_are_regressed_on_what_it_was_given():
     before = random.uniform(size=40)
     after = {arm: before + 0.3 * near[arm] + 0.01 * random.standard_normal(40) for arm in near}
     head = {"model": "m", "pair": "aa-eng", "layer": "2", "rank": "4", "metric": "gap", "split": "heldout", "category": ""}
-    blocks = [pd.DataFrame({**head, "arm": arm, "pair_id": words, "component": words, "before": before, "after": after[arm]}) for arm in after]
+    blocks = [
+        pd.DataFrame({**head, "arm": arm, "pair_id": words, "component": words, "before": before, "after": after[arm]}) for arm in after
+    ]
     table = pd.concat(blocks, ignore_index=True).assign(placebo_after=np.nan)
     pairs = pd.DataFrame({"model": "m", "pair": "aa-eng", "pair_id": words, "cognate": random.uniform(size=40)})
     pairs = pairs.assign(nearest_trained=near["own"], edit_similarity=random.uniform(size=40))
