@@ -29,7 +29,7 @@ from page_load import opened
 
 from tli.config import load, parse
 from tli.experiment import Experiment
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.io.provenance import read_records
 from tli.specs import STAGE_VERSIONS
 
@@ -122,7 +122,7 @@ def of_page(results: Path) -> list[dict[str, str]]:
 
 def of_matrix(experiment: Experiment) -> str:
     """As in "312 of 400 cells not decided, ...": how the matrix of the first arm came out, for the note."""
-    table = tables.read(experiment.layout.matrix(), tables.MATRIX)
+    table = table_files.read(experiment.layout.matrix(), tables.MATRIX)
     table = table[~table["control"].astype(bool)]
     own, others = table[table["own"].astype(bool)], table[~table["own"].astype(bool)]
 

@@ -10,7 +10,7 @@ import pytest
 from several_lists import SeveralLists, pairs_table
 
 from tli.experiment.results import read_words
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.lexicon import edit_similarity
 from tli.model.embedding import embed
 from tli.model.opening import open_model
@@ -96,7 +96,7 @@ def test_what_a_joint_arm_adds_leaves_the_lists_own_rows_to_the_last_digit(world
 def test_words_of_an_older_scan_are_those_of_the_own_list(world, tmp_path):
     older = dataclasses.replace(world.layout, results=str(tmp_path))
     now = read_words(world.layout, "m", "cc-eng")
-    tables.write(now.drop(columns="trained_on"), older.scan("m", "cc-eng")["words"])
+    table_files.write(now.drop(columns="trained_on"), older.scan("m", "cc-eng")["words"])
     pd.testing.assert_frame_equal(read_words(older, "m", "cc-eng"), now)
 
 
