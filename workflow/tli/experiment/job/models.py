@@ -73,6 +73,6 @@ class ScanJob(OfModel):
 
     @property
     def depends(self) -> dict[str, Any]:
-        depends = {"model": self.plain_model, "spec": plain(self.spec), "maps": plain(self.maps)}
+        depends: dict[str, Any] = {"model": self.plain_model, "spec": plain(self.spec), "maps": plain(self.maps)}
         depends |= {"joint_trainings": sorted(self.joint_trainings)} if self.joint_trainings else {}
         return depends | ({"judged": self.experiment.judged} if self.experiment.has_folds else {})
