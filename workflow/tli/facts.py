@@ -18,6 +18,9 @@ CORRECTIONS = {"holm": "p_holm", "benjamini-hochberg": "p_bh", "benjamini-yekuti
 
 JOINED = " + "  # between the pairs of a joint training, in every column `trained_on`
 
+# What to do where a file lacks what this version writes
+OLDER = "an older version wrote it: let Snakemake run again with the same config"
+
 # Splits, tests, contrasts
 SPLITS = {"train": "train (seen)", "heldout": "held-out (unseen)", "select": "select"}
 CONFIRMATORY, WITHIN_RUN = "confirmatory", "within one run"  # levels of tests
