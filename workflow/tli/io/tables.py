@@ -115,6 +115,7 @@ WORDS = [
     "target_token_count",
     "nearest_trained",  # highest cosine of the source to a trained source other than itself, at hs[L] before training
     "edit_similarity",  # highest edit similarity of the source to such a word
+    "trained_on",  # the pairs whose train splits the two rest on, as in RUNS: a row for the pair itself, and one for each joint training
 ]
 TOKENS = [
     "model",

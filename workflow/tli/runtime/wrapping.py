@@ -41,11 +41,12 @@ def run(job: Job, *, log: str = "", threads: int = 1, gpus: int = 0) -> None:
     in one line with the log's path, its traceback stands in the log; then the process ends with exit status 1. SIGTERM ends
     it as an error does, so that nothing half written stays behind.
     """
-    start = time.time()
+    start, worked = time.time(), time.process_time()
     with wrapped(job.stage, job.name, log=log, threads=threads, gpus=gpus) as terminal:
         facts = importlib.import_module(f"tli.stages.{job.stage}").run(job)
         facts |= {
             "stage_version": STAGE_VERSIONS[job.stage],
+            "processor_seconds": round(time.process_time() - worked, 3),
             "peak_memory_mib": peak_memory_mib(),
             "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         }

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tli import facts
 from tli.bench import Bench, write_answers
 from tli.experiment.elsewhere import Elsewhere
 from tli.experiment.folds import Splits
@@ -93,5 +94,5 @@ def _row(run: GridRun, record: dict, adapter: str) -> dict:
     asked = {name: getattr(run, name) for name in tables.GRID}
     settings = {name: record["settings"][name] for name in SETTINGS}
     settings |= {"anchor_weight": (record["settings"].get("anchor") or {}).get("weight")}
-    settings |= {"trained_on": " + ".join(record["settings"].get("train_on", [run.pair]))}
+    settings |= {"trained_on": facts.JOINED.join(record["settings"].get("train_on", [run.pair]))}
     return {name: record[name] for name in tables.RUNS if name in record} | asked | settings | {"same_as": "", "adapter": adapter}
