@@ -20,7 +20,7 @@ def process(*words: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-m", "tli", "run", *words], cwd=ROOT, capture_output=True, text=True)
 
 
-def test_every_stage_by_command_gives_the_rules_files(finished, tmp_path):
+def test_every_stage_by_command_gives_the_rules_files(finished, undrawn, tmp_path):
     config = finished[0] | {"results": str(tmp_path / "results")}
     config["models"] = {"tiny": finished[0]["models"]["tiny"]}
     experiment = run_by_command(write_config(config, tmp_path / "config.yaml"))
@@ -31,7 +31,7 @@ def test_every_stage_by_command_gives_the_rules_files(finished, tmp_path):
         for name in files:
             assert same(by_rule / name, by_command / name), name
     records = sorted(path.relative_to(by_command) for path in (by_command / "provenance").glob("*/*.json"))
-    assert len(records) == 4 + len(experiment.cells), "each job leaves a record of its own"
+    assert len(records) == 6 + len(experiment.cells), "each job leaves a record of its own"
 
 
 def same(one: Path, other: Path) -> bool:
@@ -45,7 +45,7 @@ def same(one: Path, other: Path) -> bool:
     return one.read_bytes() == other.read_bytes()
 
 
-def test_statistics_and_report_by_command(finished, tmp_path):
+def test_statistics_and_report_by_command(finished, undrawn, tmp_path):
     copy = tmp_path / "results"
     shutil.copytree(finished[0]["results"], copy)
     file = str(write_config(finished[0] | {"results": str(copy)}, tmp_path / "config.yaml"))

@@ -11,7 +11,7 @@ from tli import config as tli_config
 from tli.config.protocols import protocol
 from tli.io import tables
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.usefixtures("undrawn")]
 
 
 @pytest.mark.parametrize(("track", "state", "pooling"), [("paper-text", 4, "with-bos"), ("paper-code", 2, "no-bos")])
