@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from experiments import ROOT, snakemake, write_config
 from test_run import jobs_of
@@ -47,10 +48,10 @@ def test_the_runs_have_what_their_trials_chose(tuned):
 
 def test_all_weights_of_a_run_stay_until_the_last_rule_has_read_them(tuned):
     results = Path(tuned["results"])
-    scored = tables.read(next(results.glob("transfer/*/*/*/transfer.parquet")), tables.TRANSFER)
-    evaluated = tables.read(next(results.glob("evaluate/*/*/*/runs.tsv")), tables.RUNS)
-    assert scored.groupby("run").size().eq(4).all()
-    assert set(scored["run"]) - {"baseline"} == set(evaluated["run"]) and "full-ft" in set(scored["arm"])
+    scored = pd.concat([tables.read(path, tables.TRANSFER) for path in results.glob("transfer/*/*/*/transfer.parquet")])
+    evaluated = pd.concat([tables.read(path, tables.RUNS) for path in results.glob("evaluate/*/*/*/runs.tsv")])
+    assert scored.groupby("run").size().eq(4).all() and "full-ft" in set(scored["arm"])
+    assert set(scored["run"]) == {"baseline", *evaluated["run"]}
     assert list(results.glob("train/*/*/full-ft/*/*/*/run.json")) and not list(results.glob("train/**/weights"))
 
 
