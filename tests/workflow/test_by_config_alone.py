@@ -9,7 +9,7 @@ import pytest
 import tiny
 from experiments import run_by_command, write_config, write_lexicon
 
-from tli.io import tables
+from tli.io import table_files, tables
 
 pytestmark = [pytest.mark.workflow, pytest.mark.usefixtures("undrawn")]
 
@@ -25,7 +25,7 @@ def test_other_shapes_and_other_names_of_everything(experiment, tmp_path):
         "training": experiment["training"] | {"target_modules": ["c_attn"]},
     }
     run_by_command(write_config(config, tmp_path / "config.yaml"))
-    runs = tables.read(tmp_path / "results" / "statistics" / "runs.tsv", tables.RUNS)
+    runs = table_files.read(tmp_path / "results" / "statistics" / "runs.tsv", tables.RUNS)
     assert set(runs["model"]) == {"other"} and set(runs["pair"]) == {"ddd-fra"} and (runs["trainable_parameters"] > 0).all()
     assert (tmp_path / "results" / "report" / "index.html").exists()
 
@@ -47,22 +47,22 @@ def test_stories_with_freedict(test_data, tmp_path):
     }
     run_by_command(write_config(config, tmp_path / "config.yaml"))
     results = Path(config["results"])
-    pairs = tables.read(results / "lexicon" / "swh-eng" / "pairs.tsv", tables.PAIRS)
+    pairs = table_files.read(results / "lexicon" / "swh-eng" / "pairs.tsv", tables.PAIRS)
     assert pairs["split"].value_counts().to_dict() == {"train": 400, "select": 74, "heldout": 200}
-    scan = tables.read(results / "scan" / "stories" / "swh-eng" / "scan.tsv", tables.SCAN)
+    scan = table_files.read(results / "scan" / "stories" / "swh-eng" / "scan.tsv", tables.SCAN)
     assert sorted(scan["hidden_state"].unique()) == list(range(6))
     plain = plain_cosines(test_data / "models" / "stories260K", pairs[pairs["split"] == "heldout"])
     heldout = scan[(scan["split"] == "heldout") & (scan["pooling"] == "no-bos")].sort_values("hidden_state")
     assert set(heldout["pool"]) == {"whole-list", "untrained"}  # a pair's cosine is the same in both
     for _, pool in heldout.groupby("pool"):
         np.testing.assert_allclose(pool["cosine"], plain, atol=1e-5)  # float32 against float32: another order of the sums
-    scored = tables.read(next(results.glob("transfer/*/*/*/transfer.parquet")), tables.TRANSFER)
+    scored = table_files.read(next(results.glob("transfer/*/*/*/transfer.parquet")), tables.TRANSFER)
     assert scored.groupby("run").size().eq(8).all()
-    asked = tables.read(next(results.glob("transfer/*/*/*/translate.parquet")), tables.TRANSLATE)
+    asked = table_files.read(next(results.glob("transfer/*/*/*/translate.parquet")), tables.TRANSLATE)
     assert asked.groupby(["run", "direction", "shots"]).size().eq(8).all() and asked["run"].nunique() == scored["run"].nunique()
     of_words = pairs.set_index("pair_id").loc[asked["item"].unique()]
     assert set(of_words["split"]) == {"heldout"}
-    said = tables.read(results / "statistics" / "translation.tsv", tables.TRANSLATION)
+    said = table_files.read(results / "statistics" / "translation.tsv", tables.TRANSLATION)
     assert set(said["direction"]) == {"swh-eng", "eng-swh"} and "translation by prompt" in (results / "report" / "index.html").read_text()
 
 
@@ -89,7 +89,7 @@ def test_stories_with_news(test_data, tmp_path, capfd, pair, file):
     }
     run_by_command(write_config(config, tmp_path / "config.yaml"))
     assert "the matrix predicts" in capfd.readouterr().err
-    text = tables.read(next(tmp_path.glob("results/transfer/*/*/*/text.parquet")), tables.RUNNING_TEXT)
+    text = table_files.read(next(tmp_path.glob("results/transfer/*/*/*/text.parquet")), tables.RUNNING_TEXT)
     lines = news.read_text(encoding="utf-8").splitlines()
     before = text[text["run"] == "baseline"]
     for column, name in enumerate((language, english)):
@@ -97,7 +97,7 @@ def test_stories_with_news(test_data, tmp_path, capfd, pair, file):
         assert 0.6 * len(lines) < len(rows) < 0.73 * len(lines)
         sentences = [lines[int(line) - 1].split("\t")[column].strip() for line in rows["sentence"][::90]]
         np.testing.assert_allclose(rows["cross_entropy"][::90], plain_losses(model, sentences), rtol=1e-5)
-    harm = tables.read(tmp_path / "results" / "statistics" / "harm.tsv", tables.HARM)
+    harm = table_files.read(tmp_path / "results" / "statistics" / "harm.tsv", tables.HARM)
     assert harm["decides"].all() and set(harm["language"]) == {language, english}
     assert (text[text["arm"] == "held"]["kl"] > 0).all()
 
