@@ -93,18 +93,6 @@ def built(made, tmp_path_factory):
     return output
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Figures are made, but not rendered: rendering takes most of the time, and has tests of its own."""
-
-    def written(figure, name, folder):
-        for kind in ("svg", "png"):
-            (folder / f"{name}.{kind}").write_text("")
-        return "<svg></svg>"
-
-    monkeypatch.setattr(svg, "written", written)
-
-
 class Page(html.parser.HTMLParser):
     """Elements, ids, headings and text of a page as a browser's parser would find them."""
 

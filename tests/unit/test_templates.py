@@ -162,7 +162,7 @@ def test_a_map_inside_reads_one_language_in_its_frames(models, tmp_path):
 # --- statistics and report ------------------------------------------------------------------------------------------------
 
 
-def test_a_row_for_each_template_beside_the_claim(models, tmp_path):
+def test_a_row_for_each_template_beside_the_claim(models, undrawn, tmp_path):
     """The words' own row is the verdict's, to the bit; a template's change is the mean over seeds and words by hand."""
     trial = trial_of(tmp_path, models("llama"), FRAMES, seeds=[1, 2, 3])
     similarities = measured(trial)["similarities"]
@@ -190,7 +190,7 @@ def test_a_row_for_each_template_beside_the_claim(models, tmp_path):
 # --- a frame first ---------------------------------------------------------------------------------------------------
 
 
-def test_with_a_frame_first_claims_best_maps_and_trials_rest_on_it(models, tmp_path):
+def test_with_a_frame_first_claims_best_maps_and_trials_rest_on_it(models, undrawn, tmp_path):
     trial = trial_of(
         tmp_path, models("llama"), FIRST, maps=["procrustes"], arms={"tli": ARMS["tli"] | {"tune": {"epochs": [1, 2], "seeds": 1}}}
     )
