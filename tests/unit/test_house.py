@@ -53,7 +53,7 @@ def test_config_schema_is_what_the_code_says():
     assert written == reference.schema(), "run: tli reference --schema > workflow/schemas/config.schema.json"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md", "docs/mutation.md"])
 def test_pages_show_the_figures_that_were_measured(page):
     import sys
 

@@ -361,6 +361,9 @@ def test_cka_undefined_is_nan():
     x = rng.normal(size=(10, 4))
     assert np.isnan(metrics.debiased_cka(x[:3], x[:3]))
     assert np.isnan(metrics.debiased_cka(x, np.full((10, 4), 0.1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(metrics.debiased_cka(np.eye(4), x[:4]))  # all equally far from each other: its HSIC is 0 to the last bit
 
 
 def test_every_figure_has_a_label():
