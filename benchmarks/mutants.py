@@ -30,6 +30,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import NoReturn
 
+import numpy as np
 import pytest
 from common import RESULTS, ROOT, machine
 from faults import Fault, places, plant
@@ -156,7 +157,7 @@ class Tests:
             CACHE.write_text(json.dumps(kept), encoding="utf-8")
         return known
 
-    def noticed(self, room: str, file: str, fault: Fault) -> dict:
+    def noticed(self, room: str, file: str, fault: Fault, budget: float) -> dict:
         """Which test of the room fails with the fault, and how: by, how, error ("" if none does), tests run, seconds."""
         place, began = self.tree / "workflow" / "tli" / file, time.perf_counter()
         kept = place.read_text(encoding="utf-8")
@@ -164,6 +165,9 @@ class Tests:
         ran, told = 0, {"by": "", "how": "", "error": ""}
         try:
             for tests in self._in_turn(room, file, fault.scope):
+                taken = np.cumsum(list(tests.values()))
+                tests = dict(zip(tests, [seconds for seconds, sum_of in zip(tests.values(), taken) if sum_of <= budget]))
+                budget -= sum(tests.values())
                 if tests and not told["by"]:
                     told = self.run(sorted({name.partition("::")[0] for name in tests}), {"tests": tests, "known": list(self.known)})
                     ran += told["ran"]
@@ -210,7 +214,7 @@ def write(rows: list[dict]) -> None:
         writer.writerows(sorted(rows, key=lambda row: (int(row["seed"]), int(row["number"]))))
 
 
-def tried(tests: Tests, seed: int, count: int, again: bool) -> list[dict]:
+def tried(tests: Tests, seed: int, count: int, again: bool, budget: float) -> list[dict]:
     """The rows of a seed: those that stand in the table, and those of faults tried now."""
     others = [row for row in read(RESULTS / "mutants.tsv") if int(row["seed"]) != seed]
     before = {tuple(row[name] for name in NAMED): row for row in read(RESULTS / "mutants.tsv") if int(row["seed"]) == seed}
@@ -224,7 +228,7 @@ def tried(tests: Tests, seed: int, count: int, again: bool) -> list[dict]:
             share, number = share - 1, number + 1
             row = before.get(named(file, fault))
             if row is None or again and row["outcome"] == "survives":
-                told = tests.noticed(room, file, fault)
+                told = tests.noticed(room, file, fault, budget)
                 outcome = "caught" if told["by"] else "survives"
                 row = dict(zip(NAMED, named(file, fault))) | {"at_first": row["at_first"] if row else outcome, "outcome": outcome} | told
             rows.append(row | {"seed": seed, "number": number, "room": room, "kind": fault.kind})
@@ -241,11 +245,14 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=40)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--again", action="store_true", help="try the survivors of before again")
+    parser.add_argument(
+        "--budget", type=float, default=np.inf, help="seconds (as timed) of a fault's tests, the quickest first; the rest are not run"
+    )
     chosen = parser.parse_args()
     for name in LOADED:
         import_module(name)
     with tempfile.TemporaryDirectory() as scratch:
-        rows = tried(Tests(Path(scratch) / "tree"), chosen.seed, chosen.count, chosen.again)
+        rows = tried(Tests(Path(scratch) / "tree"), chosen.seed, chosen.count, chosen.again, chosen.budget)
     print(f"{sum(row['outcome'] == 'caught' for row in rows)} of {len(rows)} caught")
 
 
