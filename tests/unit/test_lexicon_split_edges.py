@@ -8,7 +8,7 @@ import pytest
 
 from tli import lexicon
 from tli.errors import LexiconError
-from tli.lexicon.sizes import exact_sizes
+from tli.lexicon.sizes import _in_order, exact_sizes
 from tli.specs import SplitSpec
 
 
@@ -164,3 +164,20 @@ def test_repeats_are_set_aside_or_kept_with_ids_of_their_own():
     ids = kept["pair_id"].tolist()
     assert ids[:3] == [lexicon.pair_id("a", "b"), lexicon.pair_id("a", "b\t2"), lexicon.pair_id("a", "b\t3")]
     assert kept["component"].tolist()[:3] == ids[:1] * 3
+
+
+def test_components_fill_the_splits_in_the_order_in_which_they_are_offered():
+    placed = ["train"] * 5
+    left = _in_order(np.array([2, 3, 1, 4, 1]), np.arange(5), [3, 1], ["heldout", "select"], placed)
+    assert placed == ["heldout", "train", "heldout", "train", "select"] and left == [0, 0]
+    assert _in_order(np.array([2, 9]), np.arange(2), [3, 1], ["heldout", "select"], ["train"] * 2) == [1, 1]
+    singles_of = exact_sizes(
+        np.ones(8, int), np.zeros(8, bool), {"heldout": 3, "select": 2}, dict.fromkeys(["train", "select", "heldout"], 0)
+    )
+    assert singles_of == ["heldout"] * 3 + ["select"] * 2 + ["train"] * 3
+
+
+def test_beyond_the_work_of_the_exact_search_the_nearest_is_what_was_filled_in_order(monkeypatch):
+    monkeypatch.setattr("tli.lexicon.sizes.WORK", 0)
+    with pytest.raises(LexiconError, match="the nearest found: train 5, select 0, heldout 4;"):
+        exact_sizes(np.array([4, 3, 2]), np.zeros(3, bool), {"heldout": 5, "select": 0}, dict.fromkeys(["train", "select", "heldout"], 0))
