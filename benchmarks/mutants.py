@@ -54,7 +54,7 @@ ROOMS = {  # files of the package -> the tests that hold them
     "statistics": (["statistics/*.py"], ["test_statistics*.py", "test_harm_planted.py", "test_recomputed.py"]),
     "splits": (
         [f"lexicon/{name}.py" for name in ("split", "assign", "components", "folds", "placement", "sizes", "merging")],
-        ["test_lexicon_split*.py", "test_lexicon_folds.py", "test_lexicon_union.py", "test_lexicon_clean.py"],
+        ["test_lexicon_split*.py", "test_lexicon_folds*.py", "test_lexicon_union.py", "test_lexicon_clean.py"],
     ),
 }
 

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 from tli import lexicon
 from tli.errors import LexiconError
 from tli.lexicon import deal_folds, deal_folds_of_union
-from tli.lexicon.folds import _dealt
 from tli.specs import LexiconSpec
 
 ROOT = Path(__file__).parents[2]
@@ -99,15 +98,3 @@ def test_too_many_folds_are_refused():
         deal_folds(divided([]), 1, 0)
     with pytest.raises(LexiconError, match="the list has [0-9]+ components to deal into 99 folds"):
         deal_folds(divided([]), 99, 0)
-
-
-def test_a_pair_weighs_by_its_share_of_its_list():
-    one, other = [1, 0], [0, 1]  # pairs of a list of 100 and of one of 10
-    counts = np.array([[10, 0], [0, 2], [1, 1], *[one] * 89, *[other] * 7])
-    seen = set()
-    for seed in range(20):
-        large, small, both = _dealt(counts, 2, np.random.default_rng(seed))[:3]
-        seen.add(large == small)
-        # beside 10 of 100 rather than beside 2 of 10; apart from them where they lie together
-        assert both == (large if large != small else 3 - large)
-    assert seen == {True, False}

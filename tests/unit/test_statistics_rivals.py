@@ -135,15 +135,3 @@ def test_spelling_has_a_rung_where_it_was_ranked():
     held = ranked.query("seed == -1 and split == 'heldout' and hidden_state == 4 and pooling == 'no-bos'")
     assert table.query("rung == 'spelling'")["value"].iloc[0] == pytest.approx((held["string_rank"] == 1).mean(), abs=1e-12)
     assert "spelling" not in rivals.ladder(measured, Mapped.none(), StatisticsSpec(primary="gap"))["rung"].tolist()
-
-
-def test_one_seed_beside_a_map_has_a_difference_and_no_test():
-    given = synthetic.tables(pairs=1, layers=("2",), words=80, effect=0.12, seeds=1, number_of_layers=4)
-    mapped = maps_from(given, {"ridge": 0.5})
-    against = rivals.against_best(measured_of(given), mapped, SPEC)
-    d = by_hand(given, mapped, "map-ridge/layer-4")
-    assert [(one_cell.map, one_cell.seeds.tolist()) for one_cell in against] == [("ridge", [0])]
-    np.testing.assert_array_equal(np.sort(against[0].difference), np.sort(d))
-    row = rivals.rivals(against, SPEC).iloc[0]
-    assert (row["map"], row["seeds"], row["words"]) == ("ridge", 1, d.shape[1])
-    assert row["estimate"] == pytest.approx(d.mean()) and np.isnan(row["p"])

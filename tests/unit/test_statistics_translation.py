@@ -156,10 +156,3 @@ def test_without_translation_there_is_nothing_to_say(made):
     only = asked(made, {}, shots=(0,))
     found = translation.translation(translation.sides(only, made["runs"]), translation.rival_shots(only), SPEC)
     assert facts.AFTER_FEWSHOT not in set(found["contrast"])
-
-
-def test_items_are_those_of_the_seed_that_has_most(made):
-    table = asked(made, {"tli": (0.1, 0.1)})
-    cut = table[~((table["arm"] == "tli") & (table["seed"] == 0) & table["item"].isin(["w0", "w1"]))]
-    found = translation.translation(translation.sides(cut, made["runs"]), 5, SPEC)
-    assert set(found.query("arm == 'tli'")["items"]) == {WORDS}
