@@ -8,6 +8,10 @@ from pathlib import Path
 import pytest
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
+# Two processes with a thread a core each wait for one another: the suite took twice as long. Before torch is imported; jobs inherit it.
+if os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
+    share = len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 

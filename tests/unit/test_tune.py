@@ -27,7 +27,7 @@ from tli.config.arms import FIRST_TUNING_SEED, expand_arms
 from tli.errors import CellError, ConfigError
 from tli.experiment import Experiment
 from tli.experiment.job import Job
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.metrics.pools import among
 from tli.metrics.retrieval import per_pair
 from tli.model.opening import open_model
@@ -71,7 +71,7 @@ def done(monkeypatch):
 
 def tuned(trial: Trial, **names) -> pd.DataFrame:
     """The table of trials of a cell."""
-    return tables.read(trial.run("tune", **TLI | names).outputs["trials"], tables.TRIALS)
+    return table_files.read(trial.run("tune", **TLI | names).outputs["trials"], tables.TRIALS)
 
 
 # --- through the stages ---------------------------------------------------------------------------------------------
@@ -305,9 +305,15 @@ def test_unequal_trials_are_refused_with_both_places(tmp_path, other, told):
 @pytest.mark.parametrize(
     ("arms", "message"),
     [
-        (f"  tli: {{learning_rate: 1.0e-3, {RATES}}}", r"arms\.tli\.learning_rate: arms\.tli\.tune tries other values of it"),
+        (
+            f"  tli: {{learning_rate: 1.0e-3, {RATES}}}",
+            r"c\.yaml, line 4: arms\.tli\.learning_rate: arms\.tli\.tune tries other values of it",
+        ),
         (f"  tli: {{{RATES}}}\n  b: {{like: tli, learning_rate: 1.0e-3}}", r"arms\.b\.learning_rate: arms\.tli\.tune tries other values"),
-        ("  tli: {tune: {weight: [1, 3]}}", r"arms\.tli: arms\.tli\.tune tries weights of an anchor, and this arm has none"),
+        (
+            "  tli: {tune: {weight: [1, 3]}}",
+            r"c\.yaml, line 4: arms\.tli: arms\.tli\.tune tries weights of an anchor, and this arm has none",
+        ),
         (
             f"  tli: {{{RATES}, loss_layer: [2]}}\n  placebo: {{like: [tli], shuffle_translations: true, loss_layer: [2, 3]}}",
             r"arms\.placebo\.loss_layer: tli-placebo, a placebo, takes what was chosen for tli, which is not tuned at layer 3",

@@ -63,6 +63,8 @@ def place(key: Key, files: Sequence[str | Path], is_there: bool = False) -> str:
                 step = next(((name, value) for name, value in node.value if name.value == str(part)), None)
             elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
                 step = (node.value[part], node.value[part])
+            if step is None and part == 0 and not isinstance(node, yaml.SequenceNode):
+                step = (node, node)  # one value where a list may stand
             if step is None:
                 break
             line, node, depth = step[0].start_mark.line + 1, step[1], depth + 1

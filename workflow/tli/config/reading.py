@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from tli.config.arms import trials_apart
-from tli.config.keys import Config
+from tli.config.keys.top_level import Config
 from tli.config.places import Problem, place, refusal, shown
 from tli.config.wording import problems_of
 from tli.errors import ConfigError
@@ -51,9 +51,9 @@ def parse(values: dict, paths: Sequence[str | Path] = ()) -> Config:
         config = Config.model_validate(with_own_resources(values))
     except ValidationError as error:
         raise refusal(paths, problems_of([dict(one) for one in error.errors()])) from None
+    config._files = tuple(map(str, paths))
     if apart := trials_apart(config) if _tunes(config) else []:
         raise refusal(paths, (_uneven(*one, paths) for one in apart))
-    config._files = tuple(map(str, paths))
     return config
 
 

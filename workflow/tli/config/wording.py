@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
-from tli.config.keys import PATTERNS, Config
+from tli.config.keys.base import PATTERNS
+from tli.config.keys.top_level import Config
 from tli.config.places import Key, KeyProblem, Problem, nearest
 
 SHORT = 60  # characters of a value that are shown
@@ -32,7 +33,7 @@ def problems_of(errors: list[dict]) -> list[Problem]:
 def _problem(error: dict) -> Problem:
     key, wanted, is_name = _walk(error["loc"])
     kind, value = error["type"], error.get("input")
-    if kind == "extra_forbidden":
+    if kind in ("extra_forbidden", "invalid_key"):  # a key that is no text is none of ours either
         return Problem(key, f"unknown key; {nearest(str(key[-1]), _section_at(error['loc'][:-1]).model_fields)}")
     if kind == "missing":
         return Problem(key, f"this key is missing; write it, such as {_example(key, wanted)}")
@@ -74,7 +75,8 @@ def _shown(value: Any) -> str:
 
 
 def _yaml(value: Any) -> str:
-    return yaml.safe_dump(value, default_flow_style=True, width=1000, sort_keys=False, allow_unicode=True).removesuffix("...\n").strip()
+    text = yaml.safe_dump(value, default_flow_style=True, width=1000, sort_keys=False, allow_unicode=True).removesuffix("...\n").strip()
+    return text.replace("'on':", "on:")  # a key that YAML takes for `true`, and this workflow for what it says
 
 
 def _walk(location: tuple) -> tuple[Key, Any, bool]:
@@ -139,8 +141,15 @@ def _below(annotation: Any, part: str | int) -> Any:
 
 
 def _section_at(location: tuple) -> type[BaseModel]:
-    wanted = _walk(location)[1]
-    return next(_plain(one) for one in _branches(_plain(wanted)) if isinstance(_plain(one), type))
+    return next(_sections(_walk(location)[1]))
+
+
+def _sections(wanted: Any) -> Iterator[type[BaseModel]]:
+    """The sections that a value may be; none of a map or a plain value."""
+    for one in _branches(_plain(wanted)):
+        plain = _plain(one)
+        if isinstance(plain, type) and issubclass(plain, BaseModel):
+            yield plain
 
 
 def _options(annotation: Any) -> Iterator[str]:
@@ -193,7 +202,7 @@ def _bounds(metadata: tuple) -> dict[str, Any]:
 def _example(key: Key, wanted: Any) -> str:
     """`name: value` that would do, from the reference's own examples and defaults."""
     names = [part for part in key if isinstance(part, str)]
-    parent = _section_at(tuple(names[:-1])) if len(names) == 1 or get_origin(_plain(_walk(tuple(names[:-1]))[1])) is not dict else None
+    parent = next((section for section in _sections(_walk(tuple(names[:-1]))[1])), None)
     field = parent.model_fields.get(names[-1]) if parent is not None else None
     if field is not None and field.examples:
         return _yaml({names[-1]: field.examples[0]})[1:-1]

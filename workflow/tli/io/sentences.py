@@ -34,7 +34,8 @@ def read_sentences(path: str | Path, spec: TextSpec) -> list[Sentence]:
     try:
         lines = Path(path).read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"text: {path} cannot be read ({error}); give a UTF-8 file with one sentence a line") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ConfigError(f"text: {path} cannot be read ({reason}); give a UTF-8 file with one sentence a line") from error
     found, skipped = [*enumerate(map(str.strip, lines), 1)], 0
     if spec.column is not None:
         cells = [line.split("\t") for line in lines]

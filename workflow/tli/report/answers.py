@@ -24,6 +24,7 @@ from tli.report.selection import Cell, endpoint, first_cell, rows
 
 QUESTIONS = {"curve": "Aligned before training?", "ladder": "Was training worth it?", "front": "What did it cost?"}
 UNTRAINED = {"ladder": "What has a training to beat?", "front": "What would it cost?"}  # asked where nothing is to be trained
+SPLITS = {"train": "train", "select": "select", "heldout": "held-out"}
 WHOLE = {YES: "the model is left whole", NO: "the model is damaged", NOT_DECIDED: "whether it is left whole is not decided"}
 
 
@@ -71,7 +72,7 @@ def before(report: ReportInput, model: str, pair: str) -> str:
     if place is not None:
         scan = rows(report.tables.scan, model=model, pair=pair, **place.heldout).set_index("hidden_state")
     if place is None or scan.empty or place.hidden_state not in scan.index:
-        return "Not scanned yet."
+        return f"Not scanned yet.{_of_list(report, model, pair)}"
     row = scan.loc[place.hidden_state]
     spelling = f", {share(row['string_p_at_1'])} by spelling" if pd.notna(row["string_p_at_1"]) else ""
     text = f"{share(row[METRIC])} of {int(row['n'])} held-out words find their translation at the output ({metric_label(METRIC)}; {share(row['chance'])} by chance{spelling})."
@@ -84,13 +85,22 @@ def before(report: ReportInput, model: str, pair: str) -> str:
     return text
 
 
+def _of_list(report: ReportInput, model: str, pair: str) -> str:
+    """How many pairs the list has; "" where it is not prepared either."""
+    splits = rows(report.tables.pairs, model=model, pair=pair)["split"].value_counts()
+    if splits.empty:
+        return ""
+    named = ", ".join(f"{splits[name]} {SPLITS[name]}" for name in SPLITS if name in splits)
+    return f" The list has {splits.sum():,} pairs: {named}."
+
+
 def worth(report: ReportInput, model: str, pair: str, verdict: dict | None) -> str:
     """From before to after, beside the placebo and the best free map."""
     ladder = rows(report.tables.ladder, model=model, pair=pair)
     first = first_map(report, model, pair)
     free = ladder[(ladder["rung"] == "map") & (ladder["name"] == first)]["value"]
     if verdict is None:
-        return f"{_untested(report, model, pair)} {_to_beat(report, model, pair, first)}"
+        return f"{_untested(report, model, pair)} {_to_beat(report, model, pair, first)}".strip()
     if verdict["verdict"] == FAILED:
         return f"{Cell.of(verdict).name}: the training failed."
     placebo = f", {share(verdict['placebo'])} with the placebo" if pd.notna(verdict["placebo"]) else ""
@@ -135,7 +145,7 @@ def _to_beat(report: ReportInput, model: str, pair: str, first: str) -> str:
     rungs = untrained_rungs(report, model, pair)
     given = {row.rung: row for row in rungs[rungs["name"] == first].itertuples()}
     if "map at its own state" not in given:
-        return "No free map was fitted."
+        return "No free map was fitted." if len(rungs) else ""
     own = given["map at its own state"]
     text = f"The free map {first} gives {share(own.value)} of the held-out words at hs[{own.layer}], which the select words choose for it"
     text += f", and {share(given['map'].value)} at the output" if "map" in given else ""
@@ -147,9 +157,7 @@ def cost(report: ReportInput, verdict: dict | None) -> str:
     if verdict is None and report.experiment.arms:
         return "Not tested yet."
     if verdict is None:
-        return (
-            "Nothing was trained: nothing was harmed. What a training does to the model is measured on running text (`text` in the config)."
-        )
+        return "Nothing was trained: nothing was harmed. What a training does to the model is measured on running text, which the config names."
     harm = rows(report.tables.harm, **Cell.of(verdict).columns)
     if harm.empty:
         return "Not measured: the config names no running text."
