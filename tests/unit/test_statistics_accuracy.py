@@ -209,7 +209,7 @@ def test_errors_name_the_table_the_task_and_the_run(made):
     with pytest.raises(TableError, match="no rows of baseline"):
         synthetic.transfer(t[t.run != "baseline"], made["runs"])
     one_run = made["runs"][made["runs"].run == "tli/layer-2/rank-4/seed-0"]
-    with pytest.raises(tables.TableError, match="no rows of baseline"):
+    with pytest.raises(TableError, match="no rows of baseline"):
         synthetic.transfer(t[t.run != "baseline"], one_run)
     cut = t[~((t.run == "tli/layer-2/rank-4/seed-0") & (t.task == "copa") & (t.item == "0003"))]
     with pytest.raises(TableError, match=r"copa.*tli/layer-2/rank-4/seed-0.*different items"):
