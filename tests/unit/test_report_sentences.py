@@ -171,6 +171,28 @@ def test_the_first_screens_sentences_follow_the_lines(answer, worth, cost):
     assert f"+0.03 nats a token in swh (margin 0.05): {cost}." in answers.cost(report, row)
 
 
+@pytest.mark.parametrize(
+    "answer, cost",
+    [
+        (facts.YES, "+0.03 nats, whole"),
+        (facts.NO, "+0.03 nats, damaged"),
+        (facts.NOT_DECIDED, "+0.03 nats, not decided"),
+        (facts.NOT_MEASURED, "+0.03 nats"),
+    ],
+)
+def test_the_matrix_has_the_three_answers_in_figures(answer, cost):
+    report, row = first_screen(answer)
+    assert answers.in_figures(report, row) == ("40 % → 75 %", "free map 81 %", cost)
+    assert answers.in_figures(ReportInput(), row) == ("40 % → 75 %",)
+    assert answers.in_figures(report, row | {"verdict": facts.FAILED}) == ()
+
+
+def test_shipped_sentences_decide_nothing_in_the_matrix_either():
+    report, row = first_screen(facts.NO)
+    report.tables.harm["decides"] = False
+    assert answers.in_figures(report, row)[-1] == "+0.03 nats"
+
+
 def test_the_first_screen_says_what_was_not_measured():
     report, row = first_screen(facts.YES)
     assert "was not measured" in answers.worth(ReportInput(), "m", "p", row)

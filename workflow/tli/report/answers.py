@@ -5,6 +5,7 @@ Was it aligned before training, was the training worth it, what did it cost? The
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from tli.facts import ADDS_TO_MAP, BEATS_MAP, FAILED, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, YES
+from tli.io.tables import CELL
 from tli.labels import metric_label
 from tli.report.alignment import METRIC, first_map, untrained_rungs
 from tli.report.beside import Room
@@ -24,6 +26,7 @@ from tli.report.selection import Cell, endpoint, first_cell, rows
 
 QUESTIONS = {"curve": "Aligned before training?", "ladder": "Was training worth it?", "front": "What did it cost?"}
 UNTRAINED = {"ladder": "What has a training to beat?", "front": "What would it cost?"}  # asked where nothing is to be trained
+SHORTLY = {YES: "whole", NO: "damaged", NOT_DECIDED: "not decided"}
 SPLITS = {"train": "train", "select": "select", "heldout": "held-out"}
 WHOLE = {YES: "the model is left whole", NO: "the model is damaged", NOT_DECIDED: "whether it is left whole is not decided"}
 
@@ -96,32 +99,45 @@ def _of_list(report: ReportInput, model: str, pair: str) -> str:
 
 def worth(report: ReportInput, model: str, pair: str, verdict: dict | None) -> str:
     """From before to after, beside the placebo and the best free map."""
-    ladder = rows(report.tables.ladder, model=model, pair=pair)
-    first = first_map(report, model, pair)
-    free = ladder[(ladder["rung"] == "map") & (ladder["name"] == first)]["value"]
     if verdict is None:
-        return f"{_untested(report, model, pair)} {_to_beat(report, model, pair, first)}".strip()
+        return f"{_untested(report, model, pair)} {_to_beat(report, model, pair, first_map(report, model, pair))}".strip()
     if verdict["verdict"] == FAILED:
         return f"{Cell.of(verdict).name}: the training failed."
     placebo = f", {share(verdict['placebo'])} with the placebo" if pd.notna(verdict["placebo"]) else ""
     text = f"{verdict['cell']}: {share(verdict['before'])} before, {share(verdict['after'])} after{placebo}: {verdict['verdict']}."
     line = _line(report, verdict, BEATS_MAP)
-    rival = (
-        rows(report.tables.others.get("rivals", pd.DataFrame(columns=["map", "value"])), **Cell.of(verdict).columns)
-        if line
-        else pd.DataFrame()
-    )
-    named = f" ({rival['map'].iloc[0]})" if len(rival) else ""
     if line:
         answers_of = {YES: "Training beats it", NO: "It does better", NOT_DECIDED: "Which is better is not decided"}
-        value = ladder[(ladder["rung"] == "map") & (ladder["name"] == rival["map"].iloc[0])]["value"] if len(rival) else free
-        gives = f" gives {share(value.iloc[0])} untrained" if len(value) else " stands beside it"
-        text += f" The best free map{named}{gives}. {answers_of[line['answer']]}: {_interval(line)}."
+        name, value = _rival(report, verdict)
+        gives = f" gives {share(value)} untrained" if pd.notna(value) else " stands beside it"
+        text += f" The best free map{f' ({name})' if name else ''}{gives}. {answers_of[line['answer']]}: {_interval(line)}."
     else:
         text += " Whether it beats a free map was not measured."
     if plus := _line(report, verdict, ADDS_TO_MAP):
         text += f" With a map on both, training {plus['sentence'].partition(' (')[0]}."
     return text
+
+
+def _rival(report: ReportInput, verdict: Mapping) -> tuple[str, float]:
+    """The free map that a cell is held against, and its figure at the endpoint: "" where nobody says which, NaN where it was not measured."""
+    cell = Cell.of(verdict)
+    rivals = rows(report.tables.others.get("rivals", pd.DataFrame(columns=[*CELL, "map"])), **cell.columns)
+    name = str(rivals["map"].iloc[0]) if len(rivals) else ""
+    ladder = rows(report.tables.ladder, model=cell.model, pair=cell.pair, rung="map", name=name or first_map(report, cell.model, cell.pair))
+    return name, float(ladder["value"].iloc[0]) if len(ladder) else math.nan
+
+
+def in_figures(report: ReportInput, verdict: Mapping) -> tuple[str, ...]:
+    """The three answers of a cell in figures alone, for a place with room for a few words: before and after, the best free map, the cost."""
+    if verdict["verdict"] == FAILED:
+        return ()
+    found = [f"{share(verdict['before'])} → {share(verdict['after'])}"]
+    value = _rival(report, verdict)[1]
+    found += [f"free map {share(value)}"] if pd.notna(value) else []
+    harm = rows(report.tables.harm, **Cell.of(verdict).columns)
+    line = _line(report, verdict, LEAVES_WHOLE) if len(harm) and harm["decides"].astype(bool).all() else None
+    judged = f", {SHORTLY[line['answer']]}" if line else ""
+    return (*found, f"{signed(harm['rise'].max(), 2)} nats{judged}") if len(harm) else tuple(found)
 
 
 def _untested(report: ReportInput, model: str, pair: str) -> str:
@@ -168,7 +184,7 @@ def cost(report: ReportInput, verdict: dict | None) -> str:
     return f"Cross-entropy on running text changes by {rises} (margin {harm['margin'].iloc[0]:g}){judged}.{few}"
 
 
-def _line(report: ReportInput, verdict: dict, name: str) -> dict | None:
+def _line(report: ReportInput, verdict: Mapping, name: str) -> dict | None:
     """The row of VERDICT_LINES under this verdict; None where it was not measured."""
     under = rows(report.tables.lines, **Cell.of(verdict).columns, line=name)
     found = under[under["answer"] != NOT_MEASURED].to_dict("records")

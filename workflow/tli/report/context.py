@@ -16,7 +16,7 @@ from tli.labels import metric_label
 from tli.report import glossary, paper
 from tli.report.across import cross_pairs
 from tli.report.alignment import alignment_sentences
-from tli.report.answers import Answers, answers
+from tli.report.answers import Answers, answers, in_figures
 from tli.report.beside import Room, put_beside
 from tli.report.columnar import as_columns, clean
 from tli.report.drawings import Drawing
@@ -92,7 +92,7 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
         "experiment": report.experiment,
         "size": experiment_size(report),
         "verdicts": told,
-        "matrix": _matrix(told) if len(told) > VERDICTS_SHOWN else None,
+        "matrix": _matrix(report, told) if len(told) > VERDICTS_SHOWN else None,
         "answers": answered,
         "answers_shown": 0 if len(told) > VERDICTS_SHOWN else VERDICTS_SHOWN,
         "alignment": alignment,
@@ -145,9 +145,12 @@ def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
     return told
 
 
-def _matrix(told: list[dict]) -> Matrix:
+def _matrix(report: ReportInput, told: list[dict]) -> Matrix:
     pairs, models = (tuple(dict.fromkeys(row[name] for row in told)) for name in ("pair", "model"))
-    by_group = {(row["model"], row["pair"]): {**row, "place": figure_name("answers", row["model"], row["pair"])} for row in told}
+    by_group = {
+        (row["model"], row["pair"]): {**row, "place": figure_name("answers", row["model"], row["pair"]), "figures": in_figures(report, row)}
+        for row in told
+    }
     return Matrix(pairs, tuple((model, tuple(by_group.get((model, pair)) for pair in pairs)) for model in models))
 
 

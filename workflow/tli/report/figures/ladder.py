@@ -134,7 +134,7 @@ def harm_gain(
         if np.isfinite(value):
             axes.scatter([0], [value], color=colour, marker=MARKS[rung], s=44, zorder=3)
             axes.annotate(named, (0, value), (6, 6), textcoords="offset points", fontsize=8)
-    _name_marks(axes, front, colours, small=is_small)
+    _name_marks(axes, front, small=is_small)
     axes.axvline(margin, color=style.INK, lw=1, ls=(0, (4, 2)))
     axes.annotate(
         f"margin {margin:g}", (margin, 0.01), xycoords=("data", "axes fraction"), fontsize=8, xytext=(3, 0), textcoords="offset points"
@@ -159,8 +159,10 @@ def harm_gain(
 NAME_HEIGHT = 0.045  # of a name in a figure of four inches, as a share of the axis from 0 to 1
 
 
-def _name_marks(axes: Axes, front: pd.DataFrame, colours: dict[str, str], small: bool) -> None:
-    """The names beside their marks: to the left of what lies far right, one below the other where marks crowd."""
+def _name_marks(axes: Axes, front: pd.DataFrame, small: bool) -> None:
+    """The names beside their marks: to the left of what lies far right, one below the other where marks crowd. In ink: a mark's colour is
+    too pale for letters.
+    """
     told_apart = _told_apart(front)
     for left, part in front.groupby(front["rise"] > 1):
         below = np.inf
@@ -174,7 +176,6 @@ def _name_marks(axes: Axes, front: pd.DataFrame, colours: dict[str, str], small:
                 (-8 if left else 8, 0),
                 textcoords="offset points",
                 fontsize=8,
-                color=style.GREEN if inside else colours.get(row.arm, style.BLUE),
                 ha="right" if left else "left",
                 va="center",
             )
