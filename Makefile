@@ -22,7 +22,7 @@ test: .venv/ready ## run the quick tests, in two processes (TESTS=tests/unit for
 test-random: .venv/ready ## the unit tests in an order drawn anew: none may rest on another
 	@$(BIN)/python -m pytest -q -n 2 -o addopts="-ra --strict-markers" tests/unit
 
-mutants: .venv/ready ## plant 40 faults into metrics, statistics and splits, one at a time, and tell what no test notices (an hour)
+mutants: .venv/ready ## plant 40 faults into metrics, statistics and splits, one at a time, and tell what no test notices (goes on where it stopped)
 	@$(BIN)/python benchmarks/mutants.py
 
 test-slow: .venv/ready ## run the slow tests too

@@ -1,4 +1,4 @@
-"""The newest figures below benchmarks/results as the tables that README.md and docs/benchmarks.md show.
+"""The newest figures below benchmarks/results as the tables that README.md and pages below docs/ show.
 
     python benchmarks/table.py [--write]
 
@@ -11,11 +11,13 @@ from __future__ import annotations
 import argparse
 import csv
 import re
+import statistics
+from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-PAGES = ("README.md", "docs/benchmarks.md")
+PAGES = ("README.md", "docs/benchmarks.md", "docs/mutation.md")
 BLOCK = re.compile(r"(<!-- figures: ([a-z-]+) -->\n).*?(<!-- end of figures -->)", re.DOTALL)
 
 
@@ -107,7 +109,53 @@ def in_short() -> str:
     return "\n".join([*lines, "", f"({timed[0]})"])
 
 
-TABLES = {"in-short": in_short, "eight-billion": eight_billion, "ratios": ratios, "anchor-cost": anchor_cost, "languages": languages}
+def mutants() -> str:
+    """What became of the faults that mutants.py planted."""
+    said, rows = read("mutants")
+    lines = ["| seed | room | faults | noticed at first | noticed now | by a wrong value | by an error | by time | seconds a fault |"]
+    lines.append("|" + "---|" * 9)
+    groups: dict[tuple, list[dict]] = {}
+    for row in rows:
+        groups.setdefault((row["seed"], row["room"]), []).append(row)
+        groups.setdefault((row["seed"], "**all**"), []).append(row)
+    for seed, room in sorted(groups, key=lambda key: (int(key[0]), key[1] == "**all**")):
+        found = groups[seed, room]
+        counts = [sum(row[name] == value for row in found) for name, value in (("at_first", "caught"), ("outcome", "caught"))]
+        counts += [sum(row["how"] == how for row in found) for how in ("a wrong value", "an error", "time")]
+        median = statistics.median(float(row["seconds"]) for row in found)
+        lines.append(f"| {seed} | {room} | {len(found)} | {' | '.join(map(str, counts))} | {median:.0f} |")
+    kinds = Counter(row["kind"] for row in rows)
+    unseen = Counter(row["kind"] for row in rows if row["at_first"] != "caught")
+    lines += ["", "| kind of fault | planted | not noticed at first |", "|---|---|---|"]
+    lines += [f"| {kind} | {number} | {unseen[kind]} |" for kind, number in kinds.most_common()]
+    lines += ["", "Not noticed at first, and the test that notices it now:", ""]
+    for row in rows:
+        if row["at_first"] != "caught":
+            now = f"`{row['by'].rpartition('/')[2]}`" if row["by"] else "no test"
+            lines.append(f"- {_fault(row)}: {now}")
+    lines += ["", "Called equivalent, and why:", ""]
+    lines += [f"- {_fault(row)}: {row['reason']}" for row in faults_without_effect()]
+    return "\n".join([*lines, "", f"({said})"])
+
+
+def faults_without_effect() -> list[dict]:
+    with (ROOT / "benchmarks" / "equivalent_faults.tsv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream, delimiter="\t"))
+
+
+def _fault(row: dict) -> str:
+    where = f"`{row['file']}`" + (f", `{row['scope']}`" if row["scope"] else "")
+    return f"{where}: `{row['before']}` -> `{row['after']}`" + (f" in `{row['code']}`" if row["before"] != row["code"] else "")
+
+
+TABLES = {
+    "in-short": in_short,
+    "eight-billion": eight_billion,
+    "ratios": ratios,
+    "anchor-cost": anchor_cost,
+    "languages": languages,
+    "mutation": mutants,
+}
 
 
 def placed(text: str) -> str:

@@ -17,13 +17,11 @@ from tiny import LAYERS, WORDS, hidden_states, pairs_table, whole_model
 from transformers import AutoTokenizer
 
 from tli.errors import EmbedError
-from tli.metrics.choice import choose_layer
 from tli.model import embedding as embed
 from tli.model.opening import open_model
 from tli.model.pooling import POOLINGS, Tokens, tokenize
 from tli.model.pooling import weights as pooling_weights
 from tli.probes import words as measure
-from tli.specs import ScanSpec
 from tli.stages.scan import warn_of_sinks
 
 STATES = list(range(LAYERS + 1))
@@ -282,35 +280,3 @@ def test_no_warning_without_a_sink_or_without_bos(models, capsys):
         assert figures["sink_ratio"].max() < 10
     warn_of_sinks(figures.assign(sink_ratio=np.nan))
     assert capsys.readouterr().err == ""
-
-
-def test_the_choice_of_best_is_the_argmax_of_select_and_ties_go_down():
-    import pandas as pd
-
-    figures = pd.DataFrame(
-        [
-            {"split": split, "pooling": pooling, "hidden_state": h, "gap": value}
-            for split, pooling, values in [
-                ("select", "no-bos", [9, 0.2, 0.5, 0.5, 9]),
-                ("train", "no-bos", [9, 9, 0, 0, 0]),
-                ("select", "with-bos", [0, 1, 0, 0, 0]),
-            ]
-            for h, value in enumerate(values)
-        ]
-    )
-    scores = {1: [0.0, 0.4], 2: [1.0, 0.0], 3: [0.4, 0.6]}
-    rows = pd.DataFrame(
-        [
-            {"split": "select", "pooling": "no-bos", "hidden_state": h, "pair_id": str(i), "cosine": v, "mismatched_mean": 0.0}
-            for h, values in scores.items()
-            for i, v in enumerate(values)
-        ]
-    )
-    table = choose_layer(rows, figures, 4, ScanSpec(best_by="gap", bootstrap=4000))
-    assert table["hidden_state"].tolist() == [1, 2, 3] and table.loc[table["chosen"], "hidden_state"].tolist() == [2]
-    # of two words drawn with replacement: both the first (1/4) or one of each, tied at 1.0 (1/2) -> hs[2]; both the second -> hs[3]
-    np.testing.assert_allclose(table["win_share"], [0, 0.75, 0.25], atol=0.03)
-    assert choose_layer(rows, figures, 4, ScanSpec(best_by="gap", best_at_most=1))["chosen"].tolist() == [True]
-    # A model of one block, a list without a select split: nothing to choose from, and no error unless `best` is asked for.
-    assert choose_layer(rows, figures, 1, ScanSpec(best_by="gap")).empty
-    assert choose_layer(rows, figures[figures["split"] == "train"], 4, ScanSpec(best_by="gap")).empty

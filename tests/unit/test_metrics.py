@@ -125,6 +125,15 @@ def test_candidates_refuse_with_a_reason(pairs, words):
         metrics.candidates(pairs)
 
 
+def test_one_wrong_target_has_a_mean_and_no_spread():
+    c = metrics.candidates(lexicon([("a", "x"), ("b", "y")]))
+    source, target, _ = drawn(c)
+    rows = metrics.per_pair(metrics.Vectors(source, target), c)
+    np.testing.assert_allclose(rows["mismatched_mean"], [cosine(source[0], target[1]), cosine(source[1], target[0])], atol=1e-6)
+    np.testing.assert_allclose(rows["mismatched_xcs"], [2.5 * max(value, 0) for value in rows["mismatched_mean"]], atol=1e-6)
+    assert rows["mismatched_sd"].isna().all()
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_per_pair_is_the_plain_double_loop(seed):
     pairs = small(seed=seed)
@@ -361,6 +370,9 @@ def test_cka_undefined_is_nan():
     x = rng.normal(size=(10, 4))
     assert np.isnan(metrics.debiased_cka(x[:3], x[:3]))
     assert np.isnan(metrics.debiased_cka(x, np.full((10, 4), 0.1)))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert np.isnan(metrics.debiased_cka(np.eye(4), x[:4]))  # all equally far from each other: its HSIC is 0 to the last bit
 
 
 def test_every_figure_has_a_label():

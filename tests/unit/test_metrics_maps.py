@@ -401,3 +401,16 @@ def test_adapter_and_map_on_select_pairs_see_through_a_rotation_that_memorises()
     assert 0.2 < on_select[0] < 0.9 and on_select[1] == pytest.approx(on_select[0], abs=0.02)
     on_trained = held_out_hits(rows.fitted)  # there the memorised pairs teach nothing: the map is that of the wrong rotation
     assert on_trained[1] < on_trained[0] - 0.1
+
+
+@pytest.mark.parametrize("n, d", [(9, 4), (11, 4096), (40, 64), (500, 200), (686, 4096), (3000, 2048), (5000, 4096)])
+def test_hyperparameters_are_tried_from_the_simplest_on_and_none_beyond_what_the_rows_span(n, d):
+    span = min(n - 1, d)
+    tried = {name: kind.grid(n, d) for name, kind in maps.KINDS.items()}
+    assert np.isnan(tried.pop("centring")).tolist() == [True]
+    assert tried["ridge"] == tuple(float(f"{10 ** (1 - half / 2):.0e}") for half in range(7))  # half decades, the strongest first
+    assert tried["whitening"] == tuple(sorted(tried["whitening"], reverse=True)) and all(0 < share < 1 for share in tried["whitening"])
+    assert tried["procrustes"] == (*(float(4**power) for power in range(2, 6) if 4**power < span), span)
+    assert tried["cca"] == (*(float(2**power) for power in range(3, 11) if 2**power < span), span)
+    fibonacci = (1, 2, 3, 5, 8, 13, 21, 40)  # the last one not: 40 directions of 4,096
+    assert tried["top-components"] == tuple(float(number) for number in fibonacci if number < span / 2)

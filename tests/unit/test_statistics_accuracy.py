@@ -191,6 +191,11 @@ def test_too_few_seeds_make_no_claim(made):
     assert cells[~cells.control].sentence.str.contains("no claim: 60 items, 3 seeds").all()
 
 
+def test_with_one_seed_nothing_is_detectable(made):
+    cells = synthetic.transfer(made["transfer"], made["runs"][made["runs"].seed < 1], bootstrap=50)["cells"]
+    assert len(cells) and set(cells.seeds) == {1} and cells.detectable.isna().all()
+
+
 def test_too_few_items_make_no_claim(made):
     few = made["transfer"][made["transfer"].item < "0008"]
     cells = synthetic.transfer(few, made["runs"])["cells"]
@@ -203,6 +208,9 @@ def test_errors_name_the_table_the_task_and_the_run(made):
         synthetic.transfer(t.drop(columns="aligned_id"), made["runs"])
     with pytest.raises(TableError, match="no rows of baseline"):
         synthetic.transfer(t[t.run != "baseline"], made["runs"])
+    one_run = made["runs"][made["runs"].run == "tli/layer-2/rank-4/seed-0"]
+    with pytest.raises(TableError, match="no rows of baseline"):
+        synthetic.transfer(t[t.run != "baseline"], one_run)
     cut = t[~((t.run == "tli/layer-2/rank-4/seed-0") & (t.task == "copa") & (t.item == "0003"))]
     with pytest.raises(TableError, match=r"copa.*tli/layer-2/rank-4/seed-0.*different items"):
         synthetic.transfer(cut, made["runs"], bootstrap=50)
