@@ -76,29 +76,41 @@ def languages() -> str:
     return "\n".join([*lines, "", f"({said})"])
 
 
+def report() -> str:
+    said, rows = read("report")
+    lines = ["| page of | processor time | peak memory | page | beside the page | first paint | loaded |", "|---|---|---|---|---|---|---|"]
+    for row in rows:
+        opened = " | ".join(f"{float(row[name]):.2f} s" if row.get(name) else "not measured" for name in ("first_paint_s", "load_s"))
+        sizes = f"{row['peak_mb']} MB | {row['page_mb']} MB | {row['beside_mb']} MB"
+        lines.append(f"| {row['cells']} cells, {int(row['runs']):,} runs | {row['build_cpu_s']} s | {sizes} | {opened} |")
+    return "\n".join([*lines, "", f"({said})"])
+
+
 def markdown() -> str:
     return "\n".join([*eight_billion(), *ratios(), *anchor_cost()])
 
 
-PAGES = {"README.md": markdown, "docs/benchmarks.md": languages}
+PAGES = {"README.md": (markdown,), "docs/benchmarks.md": (languages, report)}
 
 
 def placed(text: str, page: str = "README.md") -> str:
-    """A page's text with its table between its marks."""
-    before, rest = text.split(MARKS[0])
-    return before + MARKS[0] + "\n\n" + PAGES[page]() + "\n\n" + MARKS[1] + rest.split(MARKS[1])[1]
+    """A page's text with its tables between its marks, in their order."""
+    text, *rest = text.split(MARKS[0])
+    for table, part in zip(PAGES[page], rest, strict=True):
+        text += MARKS[0] + "\n\n" + table() + "\n\n" + MARKS[1] + part.split(MARKS[1])[1]
+    return text
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--write", action="store_true", help="put them into the pages")
     write = parser.parse_args().write
-    for page, table in PAGES.items():
+    for page, tables in PAGES.items():
         if write:
             file = ROOT / page
             file.write_text(placed(file.read_text(encoding="utf-8"), page), encoding="utf-8")
         else:
-            print(table())
+            print("\n\n".join(table() for table in tables))
 
 
 if __name__ == "__main__":
