@@ -148,6 +148,16 @@ def _fault(row: dict) -> str:
     return f"{where}: `{row['before']}` -> `{row['after']}`" + (f" in `{row['code']}`" if row["before"] != row["code"] else "")
 
 
+def report() -> str:
+    said, rows = read("report")
+    lines = ["| page of | processor time | peak memory | page | beside the page | first paint | loaded |", "|---|---|---|---|---|---|---|"]
+    for row in rows:
+        opened = " | ".join(f"{float(row[name]):.2f} s" if row.get(name) else "not measured" for name in ("first_paint_s", "load_s"))
+        sizes = f"{row['peak_mb']} MB | {row['page_mb']} MB | {row['beside_mb']} MB"
+        lines.append(f"| {row['cells']} cells, {int(row['runs']):,} runs | {row['build_cpu_s']} s | {sizes} | {opened} |")
+    return "\n".join([*lines, "", f"({said})"])
+
+
 TABLES = {
     "in-short": in_short,
     "eight-billion": eight_billion,
@@ -155,6 +165,7 @@ TABLES = {
     "anchor-cost": anchor_cost,
     "languages": languages,
     "mutation": mutants,
+    "report": report,
 }
 
 
