@@ -41,6 +41,7 @@ PROVENANCE = Provenance(
     graph="<svg onload='alert(4)'/>",
     stage_seconds=pd.DataFrame([("scan", 61, 0)], columns=STAGE_SECONDS),
 )
+DRAWN = [key for key in QUESTIONS if key != "front"]  # of what the tables here lack, running text, there is no picture
 TEN_SEEDS = Experiment(seeds=tuple(range(10)))
 
 
@@ -314,7 +315,7 @@ def test_the_page_can_be_walked_by_ear(opened):
     assert len(opened.ids) == len(set(opened.ids))
     assert all(a.get("scope") in ("col", "row") for tag, a in opened.elements if tag == "th")
     pictures = [a for tag, a in opened.elements if a.get("role") == "img"]
-    assert len(pictures) == 1 + 2 * (len(FIGURES) + len(QUESTIONS)) and all(len(a["aria-label"]) > 30 for a in pictures)
+    assert len(pictures) == 1 + 2 * (len(FIGURES) + len(DRAWN)) and all(len(a["aria-label"]) > 30 for a in pictures)
     assert all(a.get("alt") for tag, a in opened.elements if tag == "img")
     links = {a["href"][1:] for tag, a in opened.elements if tag == "a" and a.get("href", "").startswith("#")}
     assert links and links <= set(opened.ids)
@@ -331,7 +332,7 @@ def test_first_screen_says_question_verdict_and_warnings(built, opened):
 
 
 def test_every_figure_is_there_with_its_caption_in_both_reports(built, opened):
-    keys = [*FIGURES, *(f"first-{key}" for key in QUESTIONS)]
+    keys = [*FIGURES, *(f"first-{key}" for key in DRAWN)]
     names = {"primary", *(report.figure_name(key, "model-1", pair) for key in keys for pair in ("pair-1", "pair-2"))}
     assert {path.stem for path in (built / "figures").glob("*.svg")} == names
     assert {path.stem for path in (built / "figures").glob("*.png")} == names
@@ -425,20 +426,26 @@ def test_what_holds_for_several_is_one_warning(made):
     assert len({one.text for one in remarks}) == len(remarks)
 
 
-def test_many_models_and_pairs_get_a_matrix_first(made, undrawn, tmp_path):
+def test_many_models_and_pairs_get_an_overview_first(made, undrawn, tmp_path):
     groups = [(f"model-{m}", f"pair-{p}") for m in (1, 2) for p in (1, 2, 3) if (m, p) != (2, 3)]
     one = made["verdicts"].head(1)
     verdicts = pd.concat([one.assign(model=model, pair=pair) for model, pair in groups], ignore_index=True)
     verdicts.loc[4, ["verdict", "in_short"]] = "worse"
     report.build(ReportInput(EXPERIMENT, Tables(verdicts=verdicts)), tmp_path)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
-    matrix = text[text.index('<table class="matrix">') : text.index("</table>", text.index('<table class="matrix">'))]
-    rows = [re.findall(r'<td(?: class="(\w+)")?>(?:<a href="#([^"]+)">([^<]+)</a>|–)', row) for row in matrix.split("<tr>")[2:]]
-    assert [[(tone, name) for tone, _, name in row] for row in rows] == [
-        [("good", "aligns better")] * 3,
-        [("good", "aligns better"), ("bad", "worse"), ("", "")],
+    table = text[text.index('<table class="overview">') : text.index("</table>", text.index('<table class="overview">'))]
+    rows = [
+        re.findall(r'<td(?: class="(\w+)")? data-pair="([^"]+)">(?:<a href="#([^"]+)">([^<]+)</a>|–)', row)
+        for row in table.split("<tr>")[2:]
     ]
-    assert all(f'id="{place}"' in text for row in rows for _, place, _ in row if place)
+    assert [[(tone, name) for tone, _, _, name in row] for row in rows] == [
+        [("open", "aligns better")] * 3,  # neither what it cost nor what a map gives was asked
+        [("open", "aligns better"), ("bad", "worse"), ("", "")],
+    ]
+    assert [pair for _, pair, _, _ in rows[1]] == ["pair-1", "pair-2", "pair-3"]
+    assert table.count('<li class="open">cost not measured</li>') == len(groups)
+    assert table.count('<li class="open">not compared with a free map</li>') == len(groups) - 1  # one is worse
+    assert all(f'id="{place}"' in text for row in rows for _, _, place, _ in row if place)
     folded = re.findall(r'<details class="group"><summary><h3>[^<]*</h3></summary>\s*<article class="answers', text)
     assert len(folded) == len(groups)  # the matrix leads to them
 

@@ -380,9 +380,9 @@ def test_the_first_curve_draws_the_scan_and_what_the_select_words_choose(tmp_pat
     lines = {line.get_label(): line.get_ydata() for line in top.lines}
     np.testing.assert_allclose(lines["held-out words"], scan["csls_p_at_1"])
     np.testing.assert_allclose(lines["with a free map"], 0.8)
-    np.testing.assert_allclose(lines["select words, whole list"], choice["value"])
+    np.testing.assert_allclose(lines["select words (choose the layer)"], choice["value"])
     assert {"chance", "spelling"} <= set(lines)
-    assert [text.get_text() for text in top.texts] == ["they choose hs[2]"]
+    assert [text.get_text() for text in top.texts] == ["chosen: hs[2]"]
     np.testing.assert_allclose({line.get_label(): line.get_ydata() for line in bottom.lines}["wrong pairs"], 0.1)
     page = svg.written(figure, "curve", tmp_path)
     assert (

@@ -107,6 +107,10 @@ class Drawing:
         figure = figures.layer_curve(self.scan, self.tables.choice, self.model, self.pair)
         return Drawn(figure, f"n = {span(shown['n'])} pairs; the untrained model, no seeds.")
 
+    def has_first(self, key: str) -> bool:
+        """Whether the first screen has anything to draw for a question: without running text there is no picture of the cost."""
+        return key != "front" or len(derived.front(self.tables.ladder, self.tables.harm)) > 0
+
     def first_curve(self) -> Drawn:
         """The first screen's: retrieval by hidden state, in the pool that claims are made in."""
         if self.place is None:
