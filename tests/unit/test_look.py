@@ -165,13 +165,13 @@ def test_the_first_screen_of_a_look_has_the_rungs_before_training():
 @pytest.mark.parametrize(
     "hits, of_map, says",
     [
-        (0.3, 0.8, "Aligned before training (30 % at the output); a free map reaches 80 %; 20 % of the words left to gain"),
+        (0.3, 0.8, "Aligned before training (30 % at the output); a free map reaches 80 %; 20 % left to gain"),
         (
             0.02,
             0.8,
-            "Not aligned beyond chance before training (2.0 % at the output); a free map reaches 80 %; 20 % of the words left to gain",
+            "Not aligned beyond chance before training (2.0 % at the output); a free map reaches 80 %; 20 % left to gain",
         ),
-        (0.97, 0.8, "Aligned before training (97 % at the output); a free map reaches 80 %; little left to gain (3.0 % of the words)"),
+        (0.97, 0.8, "Aligned before training (97 % at the output); a free map reaches 80 %; little left to gain (3.0 %)"),
     ],
 )
 def test_the_headline_of_a_look_says_what_is_left_to_gain(hits, of_map, says):

@@ -105,7 +105,7 @@ def standing(report: ReportInput, model: str, pair: str) -> str:
     if first.empty:
         return f"{text}); no free map was fitted"
     best, left = first.loc[first["value"].idxmax()], 1 - max(first["value"].max(), row[METRIC])
-    room = f"{share(left)} of the words left to gain" if left >= LITTLE else f"little left to gain ({share(left)} of the words)"
+    room = f"{share(left)} left to gain" if left >= LITTLE else f"little left to gain ({share(left)})"
     return f"{text}); a free map reaches {share(best['value'])}; {room}"
 
 

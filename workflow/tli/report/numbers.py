@@ -81,10 +81,10 @@ def bounds(low: float | None, high: float | None, metric: str) -> str:
 
 
 def bound(text: str) -> str:
-    """A sentence in which no number is parted from its unit at the end of a line.
+    r"""A sentence in which no number is parted from its unit at the end of a line.
 
     >>> bound("43 % by 2 words, +2.13 nats")
-    '43\\xa0% by 2 words, +2.13\\xa0nats'
+    '43\xa0% by 2 words, +2.13\xa0nats'
     """
     return re.sub(r"(?<=\d) (?=%|nats|points)", "\u00a0", text)
 
