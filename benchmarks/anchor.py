@@ -21,7 +21,7 @@ import torch
 from tli.config import parse
 from tli.experiment import Experiment
 from tli.experiment.job import Job
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.io.sentences import read_sentences
 from tli.model import divergence, lora
 from tli.model.opening import below_head, open_whole
@@ -100,11 +100,11 @@ def main() -> None:
 def front(asked: Experiment, pair: str, chosen: argparse.Namespace) -> pd.DataFrame:
     """One row an arm: gain of P@1 at the output on the split's words, rise of cross-entropy and KL in each language, seconds of a run."""
     evaluated = asked.layout.measured("evaluate", "demo", pair, "part-1")
-    metrics = tables.read(evaluated["metrics"])
+    metrics = table_files.read(evaluated["metrics"])
     pool = tables.UNTRAINED if chosen.split == "heldout" else tables.WHOLE_LIST  # select words are ranked in the second alone
     metrics = metrics[(metrics["split"] == chosen.split) & (metrics["pool"] == pool)]
-    runs = tables.read(evaluated["runs"])
-    text = tables.read(asked.layout.measured("transfer", "demo", pair, "part-1")["text"])
+    runs = table_files.read(evaluated["runs"])
+    text = table_files.read(asked.layout.measured("transfer", "demo", pair, "part-1")["text"])
     text["summed"], text["summed_kl"] = text["cross_entropy"] * text["tokens"], text["kl"] * text["tokens"]
     sums = text.groupby(["arm", "run", "language"])[["summed", "summed_kl", "tokens"]].sum().reset_index()
     sums["mean"], sums["kl"] = sums["summed"] / sums["tokens"], sums["summed_kl"] / sums["tokens"]

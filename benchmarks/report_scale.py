@@ -30,7 +30,7 @@ from chromium import Browser, installed  # noqa: E402
 
 from tli.config import Config, parse  # noqa: E402
 from tli.experiment import Experiment  # noqa: E402
-from tli.io import tables  # noqa: E402
+from tli.io import table_files, tables  # noqa: E402
 from tli.io.records import write_json  # noqa: E402
 from tli.probes.registry import answers  # noqa: E402
 
@@ -55,6 +55,7 @@ def config(results: Path, models: int, pairs: int) -> Config:
             | {f"placebo-{name}": {"like": name, **placebo} for name in ("tli", "tli-all")},
             "seeds": SEEDS,
             "transfer": {"tasks": ["xcopa_sw", "copa", "xnli_sw", "xnli_en"]},
+            "jobs": {"adapters_per_job": 10_000, "adapters_per_transfer_job": 10_000},  # one part of each, as write_results leaves it
         }
     )
 
@@ -109,7 +110,7 @@ def harm_of(made: dict[str, pd.DataFrame]) -> pd.DataFrame:
 def moved(table: pd.DataFrame, model: str, pair: str, random: np.random.Generator) -> pd.DataFrame:
     """The table as that of another model and pair: no figure is quite the same, so that nothing is smaller than it would be."""
     there = {name: value for name, value in (("model", model), ("pair", pair)) if name in table.columns}
-    floats = table.select_dtypes("float").columns
+    floats = table.select_dtypes("float").columns.difference(["margin", "chance"])
     return table.assign(**there, **{name: table[name] * (1 + 1e-3 * random.standard_normal(len(table))) for name in floats})
 
 
@@ -119,23 +120,23 @@ def write_results(experiment: Experiment) -> None:
     for number, (model, pair) in enumerate(experiment.model_pairs):
         random = np.random.default_rng(number)
         own = {name: moved(table, model, pair, random) for name, table in made.items() if isinstance(table, pd.DataFrame)}
-        tables.write(own["pairs"].drop(columns=["model", "pair"]), layout.lexicon(pair)["pairs"])
+        table_files.write(own["pairs"].drop(columns=["model", "pair"]), layout.lexicon(pair)["pairs"])
         scan = layout.scan(model, pair)
         for name, table in {"scan": own["scan"], "choice": own["choice"], "maps": None, "map_metrics": None}.items():
-            tables.write(
+            table_files.write(
                 pd.DataFrame(columns=tables.MAPS if name == "maps" else tables.RUN_METRICS) if table is None else table, scan[name]
             )
         for stage in ("evaluate", "transfer"):
             columns = {answer.file.split(".")[0]: answer.columns for answer in answers(stage).values()}
             for name, path in layout.measured(stage, model, pair, next(iter(experiment.parts(stage, model, pair)))).items():
-                tables.write(own.get(name, pd.DataFrame(columns=list(columns.get(name, ())))), path)
+                table_files.write(own.get(name, pd.DataFrame(columns=list(columns.get(name, ())))), path)
         for name in [name for name in own if name in layout.statistics() or name.startswith("transfer_")]:
             statistics.setdefault(name, []).append(own[name])
     contract = {"rivals": tables.RIVALS, "added": tables.ADDED, "translation": tables.TRANSLATION, "templates": tables.TEMPLATES}
     for name, path in layout.statistics().items():
-        tables.write(pd.concat(statistics[name]) if name in statistics else pd.DataFrame(columns=contract[name]), path)
+        table_files.write(pd.concat(statistics[name]) if name in statistics else pd.DataFrame(columns=contract[name]), path)
     for name in (name for name in statistics if name.startswith("transfer_")):
-        tables.write(pd.concat(statistics[name]), layout.transfer_statistics(name.removeprefix("transfer_")))
+        table_files.write(pd.concat(statistics[name]), layout.transfer_statistics(name.removeprefix("transfer_")))
     write_json(experiment.config.model_dump(mode="json", exclude_unset=True), layout.config())
 
 

@@ -29,7 +29,7 @@ from common import peak_mib, write_table  # noqa: E402
 from tli import statistics  # noqa: E402
 from tli.experiment.layout import Layout  # noqa: E402
 from tli.experiment.results import read_measured  # noqa: E402
-from tli.io import tables  # noqa: E402
+from tli.io import table_files, tables  # noqa: E402
 from tli.log import bar  # noqa: E402
 from tli.specs import StatisticsSpec  # noqa: E402
 
@@ -89,7 +89,7 @@ def write_results(o: argparse.Namespace, layout: Layout) -> None:
         made = {"runs": runs, "similarities": similarities_of(runs, o.words, o.seeds, o.folds, random), "metrics": metrics_of(runs, random)}
         for name, path in files.items():
             Path(path).parent.mkdir(parents=True, exist_ok=True)
-            tables.write(made.get(name, pd.DataFrame({"run": ["none"]})), path)
+            table_files.write(made.get(name, pd.DataFrame({"run": ["none"]})), path)
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import synthetic
 from chromium import Browser, installed
 
 from tli import report
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.report import FIGURES, context, gallery
 from tli.report.input import Arm, AuditLine, Experiment, Provenance, ReportInput, Tables
 
@@ -87,12 +87,13 @@ def test_nothing_leaves_the_page_and_nothing_is_amiss(window, small):
     assert asked == [(small / "index.html").resolve().as_uri()]
     assert window.console() == []
     assert window.run("return typeof window.broken") == "undefined"
-    assert window.run("return document.querySelectorAll('.picture .drawn svg').length") == 1 + 2 * len(FIGURES)
+    drawn, named = (window.run(f"return document.querySelectorAll('{one}').length") for one in (".picture .drawn svg", ".undrawn li"))
+    assert drawn + named == 1 + 2 * len(FIGURES) and drawn > named
 
 
 def test_sorting_by_mouse_and_keyboard(window, small):
     show(window, "verdicts")
-    wanted = sorted(tables.read(small / "tables/verdicts.tsv")["change"])
+    wanted = sorted(table_files.read(small / "tables/verdicts.tsv")["change"])
     place = window.run("return JSON.parse(document.getElementById('data').textContent).verdicts.columns.indexOf('change')")
     button = f"#table-verdicts button[data-column='{place}']"
     window.click(button)
@@ -179,7 +180,8 @@ def test_figures_out_of_sight_are_drawn(small, tmp_path):
         seen = browser.run(
             "return [...document.querySelectorAll('details.group[open] .picture .drawn svg')].map((one) => one.checkVisibility({contentVisibilityAuto: true}))"
         )
-        assert len(seen) == len(FIGURES) and all(seen)
+        named = browser.run("return document.querySelector('details.group[open]').querySelectorAll('.undrawn li').length")
+        assert len(seen) + named == len(FIGURES) and all(seen)
 
 
 def test_copy_says_so(window):
@@ -281,7 +283,7 @@ def test_every_row_of_a_long_table_can_be_reached(large, tmp_path):
         browser.wait(READY)
         assert browser.run("return JSON.parse(document.getElementById('sheets').textContent).changes.beside") == "tables/changes.js"
         show(browser, "changes")
-        rows = len(tables.read(output / "tables/changes.tsv"))
+        rows = len(table_files.read(output / "tables/changes.tsv"))
         assert rows > 1000 and browser.run("return document.querySelectorAll('#table-changes tr[data-row]').length") < 100
         assert browser.run("return document.querySelector('#table-changes .count').textContent") == f"{rows:,} rows"
         script = """const box = document.querySelector('#table-changes .rows'); box.focus();
@@ -354,7 +356,7 @@ def test_a_mark_says_its_value_and_arms_are_switched(small, window):
         place.scrollIntoView({block: 'center'}); place.focus();
         place.dispatchEvent(new KeyboardEvent('keydown', {key: arguments[1], bubbles: true}));
         const tip = document.getElementById('tip'); return tip.hidden ? null : tip.textContent;"""
-    changes = tables.read(small / "tables/changes.tsv")
+    changes = table_files.read(small / "tables/changes.tsv")
     own = changes[(changes.pair == "pair-1") & (changes.split == "heldout") & (changes.hidden_state == changes.hidden_state.max())]
     wanted = {f"{row.arm}, rank {row.rank}, seed {row.seed}: {row.csls_p_at_1_change:+.3f}" for row in own.itertuples()}
     first, second = (window.run(script, place, "ArrowRight") for _ in range(2))

@@ -16,7 +16,7 @@ from cluster import ClusterError
 from experiments import ROOT, snakemake, write_config
 from launch import Running, place
 
-from tli.io import tables
+from tli.io import table_files
 
 pytestmark = pytest.mark.slow
 TOKEN = "hf_" + "aB3dE5gH7jK9mN1pQ3sT"
@@ -74,7 +74,7 @@ def test_the_tables_are_those_of_the_local_run(both):
     compared = [path for stage in stages for path in sorted((one / stage).rglob("*")) if path.suffix in (".tsv", ".parquet")]
     assert len(compared) >= 20
     for path in compared:
-        here, there = tables.read(path), tables.read(other / path.relative_to(one))
+        here, there = table_files.read(path), table_files.read(other / path.relative_to(one))
         columns = [name for name in here.columns if name not in PLACE_AND_TIME]
         pd.testing.assert_frame_equal(here[columns], there[columns], check_exact=True, obj=str(path.relative_to(one)))
     assert (other / "report" / "index.html").stat().st_size > 10_000

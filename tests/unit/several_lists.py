@@ -16,7 +16,7 @@ from tiny import LAYERS
 from tli.config import parse
 from tli.experiment import Experiment
 from tli.experiment.job import Job
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.specs import ModelSpec, plain
 
 CONCEPTS = 36
@@ -54,7 +54,7 @@ class SeveralLists:
         self.experiment = Experiment(parse(self.sections))
         self.layout = self.experiment.layout
         for pair, table in lists.items():
-            tables.write(table, self.layout.lexicon(pair)["pairs"], tables.PAIRS)
+            table_files.write(table, self.layout.lexicon(pair)["pairs"], tables.PAIRS)
         Path(self.layout.check("m")).parent.mkdir(parents=True, exist_ok=True)
         Path(self.layout.check("m")).write_text(json.dumps({"model": "m", "identity": "id", "layers": LAYERS}))
 
@@ -75,11 +75,11 @@ class SeveralLists:
         found = {}
         for _, pair in self.experiment.model_pairs:
             files = self.run("evaluate", model="m", pair=pair, part="part-1").outputs
-            found |= {f"{pair}/{name}": tables.read(path) for name, path in files.items()}
+            found |= {f"{pair}/{name}": table_files.read(path) for name, path in files.items()}
         return found
 
     def across(self) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Similarities and metrics of all parts."""
         done = [self.run("across", model="m", part=part).outputs for part in self.experiment.across_parts("m")]
-        read = [[tables.read(files[name]) for files in done] for name in ("similarities", "metrics")]
+        read = [[table_files.read(files[name]) for files in done] for name in ("similarities", "metrics")]
         return pd.concat(read[0], ignore_index=True), pd.concat(read[1], ignore_index=True)

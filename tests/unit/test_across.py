@@ -18,7 +18,7 @@ from several_lists import CONCEPTS, ENGLISH, SeveralLists, pairs_table
 from tli.errors import LexiconError
 from tli.experiment.columns import Columns
 from tli.experiment.folds import Splits
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.lexicon import key
 from tli.model import streaming
 from tli.probes import across
@@ -304,7 +304,7 @@ def test_forms_are_compared_by_their_keys():
 
 def test_nothing_left_to_ask_is_said_before_the_model_is_opened(fresh, monkeypatch):
     every = world(fresh.folder, fresh.model, lists=LISTS | {"bb-eng": LISTS["bb-eng"].assign(split="train")})
-    tables.write(pairs_table("aa", range(6, CONCEPTS)), every.layout.lexicon("aa-eng")["pairs"], tables.PAIRS)
+    table_files.write(pairs_table("aa", range(6, CONCEPTS)), every.layout.lexicon("aa-eng")["pairs"], tables.PAIRS)
     monkeypatch.setattr("tli.bench.open_model", lambda *rest, **more: pytest.fail("the model was opened"))
     with pytest.raises(LexiconError, match=r"^aa-eng: no word is left .* take aa-eng out of evaluation\.on"):
         every.across()

@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from tli.config import load
-from tli.config.keys import Arm, Config, Model, Pair, Training
+from tli.config import Arm, Config, Model, Pair, Training, load
 from tli.errors import ConfigError
 from tli.experiment import Experiment
 

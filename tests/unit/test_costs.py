@@ -12,7 +12,7 @@ import tiny_models
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tli.cluster import costs, disk, machines, work
+from tli.cluster import costs, disk, extent, footprint, machines, work
 from tli.cluster.costs import Cost
 from tli.cluster.machines import Machine, asked_minutes, full_training_bytes
 from tli.cluster.sizes import of_folder, size, usual
@@ -193,7 +193,9 @@ def test_a_model_on_disk_is_measured_not_guessed(tmp_path):
     from transformers import AutoModelForCausalLM
 
     assert found.parameters == sum(p.numel() for p in AutoModelForCausalLM.from_pretrained(tmp_path).parameters())
-    assert Cost(with_model(source=str(tmp_path), device="cpu"), Work("scan", "m")).memory_mb == pytest.approx(costs.IMPORTS_MB, rel=0.02)
+    assert Cost(with_model(source=str(tmp_path), device="cpu"), Work("scan", "m")).memory_mb == pytest.approx(
+        footprint.IMPORTS_MB, rel=0.02
+    )
 
 
 def test_a_fetched_model_is_measured_in_the_hubs_cache(tmp_path, monkeypatch):
@@ -481,7 +483,7 @@ def test_the_page_says_what_the_code_says():
         f"A form has {work.TOKENS} tokens with BOS; where BOS and equal beginnings are computed once, in scan and evaluation, {work.NEW_TOKENS}.",
         f"Items x choices x {work.ITEM_TOKENS} tokens",
         f"`batch_size` x {work.LONGEST_ITEM} tokens",
-        f"{costs.PASS:,} tokens",
+        f"{extent.PASS:,} tokens",
         f"Llama-3-8B is {known.bytes('bfloat16', 'nf4', with_head=True) / 1e9:.1f} GB in NF4",
     ]
     flat = " ".join(page.split())

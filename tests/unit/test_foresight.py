@@ -12,7 +12,7 @@ from tli.config import parse
 from tli.experiment import Experiment
 from tli.experiment.foresight import foresight
 from tli.experiment.job import Job
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.stages import lexicon as lexicon_stage
 from tli.statistics import power
 
@@ -44,7 +44,7 @@ def test_a_list_that_is_not_split_yet_is_split_as_its_job_will(tmp_path):
     told = foresight(of)
     assert not Path(of.layout.lexicon("swh-eng")["pairs"]).exists()  # nothing is written
     lexicon_stage.run(Job.of(of, "lexicon", pair="swh-eng"))
-    held = (tables.read(of.layout.lexicon("swh-eng")["pairs"])["split"] == "heldout").sum()
+    held = (table_files.read(of.layout.lexicon("swh-eng")["pairs"])["split"] == "heldout").sum()
     assert told == foresight(of) and f"{held} units" in told[1]
 
 
@@ -55,7 +55,7 @@ def test_a_list_that_is_not_there_says_so(tmp_path):
 @pytest.mark.parametrize("folds, units", [(1, 75), (5, 280)])
 def test_the_planned_design_comes_first(tmp_path, folds, units):
     of = experiment(tmp_path, split={"folds": folds})
-    tables.write(listed(), of.layout.lexicon("swh-eng")["pairs"], tables.PAIRS)
+    table_files.write(listed(), of.layout.lexicon("swh-eng")["pairs"], tables.PAIRS)
     lines = foresight(of)
     assert "of the demo" in lines[0] and f"10 seeds, {'5 folds' if folds > 1 else 'no folds'}, {units} units, a family of 2" in lines[1]
     least = power.detectable(power.assumed(power.Variances(), folds), power.Design(10, units, folds, 2))
@@ -64,10 +64,10 @@ def test_the_planned_design_comes_first(tmp_path, folds, units):
 
 def test_a_finished_runs_variances_are_taken(tmp_path):
     of = experiment(tmp_path)
-    tables.write(listed(), of.layout.lexicon("swh-eng")["pairs"], tables.PAIRS)
+    table_files.write(listed(), of.layout.lexicon("swh-eng")["pairs"], tables.PAIRS)
     usual = foresight(of)[1]
     earlier = {"run_sd": [0.001], "unit_sd": [0.05], "residual_sd": [0.05], "placebo_correlation": [0.9]}
-    tables.write(pd.DataFrame(earlier), of.layout.statistics()["power"])
+    table_files.write(pd.DataFrame(earlier), of.layout.statistics()["power"])
     lines = foresight(of)
     assert "of the finished run" in lines[0] and lines[1] != usual
 

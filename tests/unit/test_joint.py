@@ -30,7 +30,7 @@ from tli.experiment.folds import Splits
 from tli.experiment.job import Job
 from tli.experiment.layer import best_of, resolve_layer
 from tli.experiment.results import read_measured
-from tli.io import store, tables
+from tli.io import store, table_files, tables
 from tli.io.records import CheckRecord
 from tli.lexicon import deal_folds_of_union, prepare_union
 from tli.probes.listed import Listed
@@ -433,15 +433,15 @@ def test_best_is_the_state_with_the_highest_mean_over_the_lists(tmp_path):
     def choice(name: str, values: list[float]) -> str:
         table = pd.DataFrame({"hidden_state": [1, 2, 3], "value": values, "chosen": np.array(values) == max(values)})
         table = table.assign(model="m", pair="swh-eng", criterion="gap", win_share=0.0)
-        tables.write(table, tmp_path / f"{name}.tsv", tables.CHOICE)
+        table_files.write(table, tmp_path / f"{name}.tsv", tables.CHOICE)
         return str(tmp_path / f"{name}.tsv")
 
     one, other = choice("one", [0.1, 0.5, 0.6]), choice("other", [0.8, 0.5, 0.1])
     assert (resolve_layer("best", 4, [one]), resolve_layer("best", 4, [other])) == (3, 1)
     assert resolve_layer("best", 4, [one, other]) == 2, "neither list's own: means of .45, .50, .35"
-    assert best_of([tables.read(choice("tie", [0.3, 0.3, 0.2]))] * 2) == 1, "ties go to the lower state"
+    assert best_of([table_files.read(choice("tie", [0.3, 0.3, 0.2]))] * 2) == 1, "ties go to the lower state"
     empty = tmp_path / "empty.tsv"
-    tables.write(pd.DataFrame(columns=tables.CHOICE), empty, tables.CHOICE)
+    table_files.write(pd.DataFrame(columns=tables.CHOICE), empty, tables.CHOICE)
     with pytest.raises(CellError, match="nothing to choose from"):
         resolve_layer("best", 4, [one, str(empty)])
 
@@ -497,7 +497,7 @@ def test_held_out_words_that_another_list_trains_are_told_when_training_starts(t
     assert "leaked" not in capsys.readouterr().err
     table = lingala()
     table.loc[table["target"].isin(["heart", "eye"]), "target"] = ["sun", "fish"]
-    tables.write(table, two.layout.lexicon("lin-eng")["pairs"], tables.PAIRS)
+    table_files.write(table, two.layout.lexicon("lin-eng")["pairs"], tables.PAIRS)
     two.run("train", **names("joint", "swh-eng"))
     assert "arms.joint: 2 held-out pairs of lin-eng have a form that another of its lists trains" in capsys.readouterr().err
 
@@ -557,7 +557,7 @@ def test_results_from_before_say_that_each_run_was_trained_on_its_own_pair(two):
     experiment.run("evaluate", pair="swh-eng", part="part-1")
     path = layout.measured("evaluate", *place)["runs"]
     assert set(read_measured(layout, [place])["runs"]["trained_on"]) == {"swh-eng + lin-eng"}
-    tables.write(tables.read(path).drop(columns="trained_on"), path)
+    table_files.write(table_files.read(path).drop(columns="trained_on"), path)
     assert set(read_measured(layout, [place])["runs"]["trained_on"]) == {"swh-eng"}
 
 
@@ -574,13 +574,13 @@ class TwoLists(Trial):
     """Two lists, checked and scanned by hand: `best` is hs[3] for Swahili, hs[1] for Lingala, and hs[2] in the mean."""
 
     def ready(self, identity: str = "id") -> TwoLists:
-        tables.write(lingala(), self.layout.lexicon("lin-eng")["pairs"], tables.PAIRS)
+        table_files.write(lingala(), self.layout.lexicon("lin-eng")["pairs"], tables.PAIRS)
         Path(self.layout.check("m")).parent.mkdir(parents=True, exist_ok=True)
         Path(self.layout.check("m")).write_text(json.dumps({"model": "m", "identity": identity, "layers": LAYERS}))
         for pair, values in {"swh-eng": [0.1, 0.5, 0.6], "lin-eng": [0.7, 0.5, 0.1]}.items():
             table = pd.DataFrame({"hidden_state": [1, 2, 3], "value": values, "chosen": np.array(values) == max(values)})
             table = table.assign(model="m", pair=pair, criterion="gap", win_share=0.0)
-            tables.write(table, self.layout.scan("m", pair)["choice"], tables.CHOICE)
+            table_files.write(table, self.layout.scan("m", pair)["choice"], tables.CHOICE)
         return self
 
 
@@ -621,7 +621,7 @@ def test_one_unit_serves_both_pairs_and_each_is_measured_with_its_own(two, monke
     }, "best is hs[2], which is trained already"
     for pair in BOTH:
         two.run("evaluate", pair=pair, part="part-1")
-        measured = {name: tables.read(path) for name, path in two.layout.measured("evaluate", "m", pair, "part-1").items()}
+        measured = {name: table_files.read(path) for name, path in two.layout.measured("evaluate", "m", pair, "part-1").items()}
         runs = measured["runs"].drop_duplicates("arm").set_index("arm")
         assert runs["trained_on"].to_dict() == {"tli": pair, "joint": "swh-eng + lin-eng", "joint-placebo": "swh-eng + lin-eng"}
         rows = measured["similarities"].query("hidden_state == 4 and pool == 'untrained' and pooling == 'no-bos'")
@@ -641,7 +641,7 @@ def test_a_plain_arms_figures_are_the_same_with_and_without_a_joint_arm(two):
     for trial in (plain, two):
         for pair in BOTH:
             trial.run("evaluate", pair=pair, part="part-1")
-        rows = [tables.read(trial.layout.measured("evaluate", "m", pair, "part-1")["metrics"]) for pair in BOTH]
+        rows = [table_files.read(trial.layout.measured("evaluate", "m", pair, "part-1")["metrics"]) for pair in BOTH]
         made.append(pd.concat(rows).query("arm in ('tli', 'baseline')").reset_index(drop=True))
     both = made[1].merge(made[0][["run", "pair", "hidden_state"]].drop_duplicates(), on=["run", "pair", "hidden_state"])
     assert len(both) == len(made[0]) > 0
@@ -656,11 +656,11 @@ def test_a_word_that_the_other_list_trains_is_leaked_for_every_run_of_the_list(m
     trial = TwoLists(tmp_path, models("llama"), pairs=pairs, arms=STAGED, seeds=[1], split={"leaks": "report"}).ready()
     table = lingala()
     table.loc[table["target"] == "heart", "target"] = "sun"
-    tables.write(table, trial.layout.lexicon("lin-eng")["pairs"], tables.PAIRS)
+    table_files.write(table, trial.layout.lexicon("lin-eng")["pairs"], tables.PAIRS)
     for arm, layer in [("tli", "2"), ("joint", "best"), ("joint", "2"), ("joint-placebo", "2")]:
         trial.run("train", **names(arm, "lin-eng", layer))
     trial.run("evaluate", pair="lin-eng", part="part-1")
-    measured = {name: tables.read(path) for name, path in trial.layout.measured("evaluate", "m", "lin-eng", "part-1").items()}
+    measured = {name: table_files.read(path) for name, path in trial.layout.measured("evaluate", "m", "lin-eng", "part-1").items()}
     rows = measured["similarities"].query("pool == 'untrained' and split == 'heldout'")
     assert rows["run"].nunique() == 5
     assert set(rows.loc[rows["leaked"].astype(bool), "pair_id"]) == set(table.loc[table["target"] == "sun", "pair_id"])
@@ -675,7 +675,7 @@ def test_tuning_is_judged_by_the_mean_over_the_lists(models, tmp_path):
     trial = TwoLists(tmp_path, models("llama"), pairs=pairs, arms=arms, seeds=[1], statistics={"primary": "gap"}).ready()
     assert [(cell.pair, cell.arm) for cell in trial.experiment.tuned_cells] == [("swh-eng", "joint")]
     job = trial.run("tune", **names("joint", "swh-eng"))
-    trials = tables.read(job.outputs["trials"], tables.TRIALS)
+    trials = table_files.read(job.outputs["trials"], tables.TRIALS)
     figures = {}
     for path in (tmp_path / "store" / "evaluate").glob("*/figures.parquet"):
         key, table = json.loads((path.parent / "unit.json").read_text()), pd.read_parquet(path)
@@ -704,6 +704,6 @@ def test_an_anchor_reads_the_languages_of_all_lists():
 
 def test_a_list_with_too_few_pairs_is_named(two):
     table = lingala()
-    tables.write(table.assign(split=table["split"].replace("train", "select")), two.layout.lexicon("lin-eng")["pairs"], tables.PAIRS)
+    table_files.write(table.assign(split=table["split"].replace("train", "select")), two.layout.lexicon("lin-eng")["pairs"], tables.PAIRS)
     with pytest.raises(CellError, match="lin-eng: the train split has 0 pairs"):
         two.run("train", **names("joint", "swh-eng"))

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tli import lexicon
-from tli.config.keys import Split
+from tli.config.keys.lists import Split
 from tli.errors import LexiconError
 from tli.io.tables import PAIRS
 from tli.lexicon import leaks, pair_id

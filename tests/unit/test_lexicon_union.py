@@ -10,7 +10,7 @@ from tli.config import parse
 from tli.errors import LexiconError
 from tli.experiment import Experiment
 from tli.experiment.job import Job
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.specs import LexiconSpec, SplitSpec
 from tli.stages import lexicon as stage
 
@@ -172,5 +172,5 @@ def test_the_jobs_of_a_config_read_the_lists_before_and_no_other(tmp_path):
     assert jobs["xho-fra"].inputs["files"] == [paths["xho-fra"]]
     for job in jobs.values():
         stage.run(job)
-    one, other = (tables.read(jobs[name].outputs["pairs"], tables.PAIRS).set_index("target") for name in ("swh-eng", "lin-eng"))
+    one, other = (table_files.read(jobs[name].outputs["pairs"], tables.PAIRS).set_index("target") for name in ("swh-eng", "lin-eng"))
     assert one.loc["dog", "split"] == other.loc["dog", "split"] and one.loc["dog", "component"] == other.loc["dog", "component"]

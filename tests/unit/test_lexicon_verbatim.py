@@ -12,7 +12,7 @@ from tli.config import parse
 from tli.errors import LexiconError
 from tli.experiment import Experiment
 from tli.experiment.job import Job
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.specs import LexiconSpec, SplitSpec, plain
 from tli.stages import lexicon as stage
 from tli.training.pairing import derangement
@@ -70,14 +70,14 @@ def test_623_rows_in_623_out_and_63_for_control(files, tmp_path):
     assert job.spec == SPEC
     stage.run(job)
     outputs = job.outputs
-    pairs = tables.read(outputs["pairs"], tables.PAIRS)
+    pairs = table_files.read(outputs["pairs"], tables.PAIRS)
     assert list(zip(pairs["source"], pairs["target"])) == rows
     assert [len(source.encode()) for source in pairs["source"]] == [len(source.encode()) for source, _ in rows]
     assert pairs["split"].value_counts().to_dict() == {"train": 623, "heldout": 63}
     assert pairs["pair_id"].is_unique and (pairs["alternatives"] == "").all()
     ids = pairs[(pairs["source"] == "kamba") & (pairs["target"] == "rope")]["pair_id"].tolist()
     assert ids[0] == lexicon.pair_id("kamba", "rope") and len(set(ids)) == 2
-    record = tables.read(outputs["changes"])
+    record = table_files.read(outputs["changes"])
     assert set(record["action"]) == {"left"}, "what cleaning would have done stands there, and nothing was done"
     taken = record[record["field"] == "target"].set_index("before")["after"]
     assert taken["to take"] == "take" and taken["toilet/bathroom"] == "toilet|bathroom" and taken["orange (fruit)"] == "orange"
@@ -150,8 +150,8 @@ def test_any_string_stays(tmp_path_factory, rows):
     path.write_text(json.dumps([{"swahili": source, "english": target} for source, target in rows]), encoding="utf-8")
     split = SplitSpec(shares={"train": 1.0}, leaks="report")
     pairs, aside, _ = lexicon.prepare([path], PAIR, LexiconSpec(format="json", columns=SPEC.columns, clean="verbatim", split=split))
-    tables.write(pairs, folder / "pairs.tsv", tables.PAIRS)
-    again = tables.read(folder / "pairs.tsv", tables.PAIRS)
+    table_files.write(pairs, folder / "pairs.tsv", tables.PAIRS)
+    again = table_files.read(folder / "pairs.tsv", tables.PAIRS)
     assert list(zip(again["source"], again["target"])) == rows
     assert aside.empty and pairs["pair_id"].is_unique
 

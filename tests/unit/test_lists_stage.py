@@ -10,7 +10,7 @@ from tli.config import parse
 from tli.experiment import Experiment
 from tli.experiment.doubts import foreseen
 from tli.experiment.job import Job
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.report.input import ReportInput
 from tli.report.warnings import warnings
 from tli.stages import lists
@@ -44,7 +44,7 @@ def test_the_stage_writes_it_down_and_the_report_says_it(experiment, capsys):
     assert job.layout.makes(job.outputs["lists"]) == ["lists"]
     assert job.inputs["files"][-1] == experiment.layout.fetched_list("wol-eng", 0) and len(job.inputs["files"]) == 4
     lists.run(job)
-    found = tables.read(job.outputs["lists"], tables.LISTS)
+    found = table_files.read(job.outputs["lists"], tables.LISTS)
     assert found[["pair", "other_pair", "finding", "value", "limit"]].to_numpy().tolist() == [
         ["lin-eng", "lug-eng", "same pairs", 1.0, 0.6]
     ]

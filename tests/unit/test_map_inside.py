@@ -15,7 +15,7 @@ from trial import Trial
 from tli.errors import ModelError
 from tli.experiment.folds import Splits
 from tli.experiment.inside import maps_inside
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.metrics import maps
 from tli.model.embedding import embed, embed_all
 from tli.model.inside import Inside, placed, spared_ids
@@ -232,7 +232,7 @@ def trial(models, tmp_path_factory):
 
 
 def chosen(trial: Trial) -> tuple[int, float]:
-    curve = tables.read(trial.layout.scan("m", "swh-eng")["maps"], tables.MAPS).query("at_state and hidden_state < @LAYERS")
+    curve = table_files.read(trial.layout.scan("m", "swh-eng")["maps"], tables.MAPS).query("at_state and hidden_state < @LAYERS")
     row = curve.sort_values(["value", "hidden_state"], ascending=[False, True]).iloc[0]
     return int(row["hidden_state"]), float(row["hyperparameter"])
 
@@ -255,7 +255,7 @@ def test_the_words_of_the_source_are_its_images_and_those_of_the_target_are_as_t
 
 
 def test_running_text_of_the_source_suffers_and_that_of_the_target_cannot(trial):
-    text = tables.read(trial.layout.measured("transfer", "m", "swh-eng", "part-1")["text"], tables.RUNNING_TEXT)
+    text = table_files.read(trial.layout.measured("transfer", "m", "swh-eng", "part-1")["text"], tables.RUNNING_TEXT)
     before, inside = (text[text["arm"] == arm].reset_index(drop=True) for arm in ("baseline", "map-procrustes-inside"))
     eng, swh = (inside["language"] == language for language in ("eng", "swh"))
     np.testing.assert_allclose(inside.loc[eng, "cross_entropy"], before.loc[eng, "cross_entropy"], rtol=1e-12)
@@ -282,7 +282,7 @@ def test_running_text_of_the_source_suffers_and_that_of_the_target_cannot(trial)
 
 
 def test_what_cannot_tell_languages_is_not_asked(trial):
-    perplexity = tables.read(trial.layout.measured("transfer", "m", "swh-eng", "part-1")["perplexity"])
+    perplexity = table_files.read(trial.layout.measured("transfer", "m", "swh-eng", "part-1")["perplexity"])
     assert set(perplexity["arm"]) == {"baseline", "tli"}
 
 
@@ -302,7 +302,7 @@ def test_a_streamed_model_gives_the_same(trial, tmp_path, models):
     np.testing.assert_allclose(ours["cosine"], theirs.loc[ours.index, "cosine"], atol=1e-4)
     streamed.run("transfer", part="part-1")
     files = (one.layout.measured("transfer", "m", "swh-eng", "part-1")["text"] for one in (streamed, trial))
-    ours, theirs = (tables.read(file, tables.RUNNING_TEXT).query("arm == 'map-procrustes-inside'") for file in files)
+    ours, theirs = (table_files.read(file, tables.RUNNING_TEXT).query("arm == 'map-procrustes-inside'") for file in files)
     assert ours["language"].tolist() == theirs["language"].tolist() and (ours.query("language == 'eng'")["kl"] == 0).all()
     np.testing.assert_allclose(ours["cross_entropy"], theirs["cross_entropy"], atol=1e-4)
 
@@ -313,7 +313,7 @@ def test_with_folds_there_is_one_for_each_seed_and_fold(models, tmp_path):
     )
     dealt = PAIRS[PAIRS["split"] != "select"]["pair_id"]
     folds = pd.DataFrame({"pair_id": dealt, "seed": 1, "fold": np.arange(len(dealt)) % 2 + 1})
-    tables.write(folds, trial.layout.lexicon("swh-eng")["folds"], tables.FOLDS)
+    table_files.write(folds, trial.layout.lexicon("swh-eng")["folds"], tables.FOLDS)
     trial.run("check")
     trial.run("scan")
     trial.train()

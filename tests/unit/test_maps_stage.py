@@ -13,8 +13,8 @@ from tiny import LAYERS, pairs_table
 from trial import Trial
 
 from tli import metrics
-from tli.config.keys import FreeMap
-from tli.io import tables
+from tli.config.keys.base import FreeMap
+from tli.io import table_files, tables
 from tli.metrics.maps import KINDS, fit
 from tli.metrics.shuffling import derangement
 from tli.probes import maps
@@ -169,8 +169,8 @@ def scanned(request, models, tmp_path_factory):
 
 def test_maps_are_written_as_runs(scanned):
     files = scanned.layout.scan("m", "swh-eng")
-    curve, rows = tables.read(files["maps"], tables.MAPS), tables.read(files["map_similarities"], tables.SIMILARITIES)
-    figures = tables.read(files["map_metrics"], tables.RUN_METRICS)
+    curve, rows = table_files.read(files["maps"], tables.MAPS), table_files.read(files["map_similarities"], tables.SIMILARITIES)
+    figures = table_files.read(files["map_metrics"], tables.RUN_METRICS)
     assert set(curve["hidden_state"]) == set(range(LAYERS + 1)) and curve.query("chosen")["map"].is_unique
     assert set(figures["run"]) >= {"map-centring/layer-4", "map-procrustes/layer-1", "map-procrustes-shuffled/layer-4"}
     assert not figures.duplicated(["run", "seed", "fold", "split", "hidden_state", "pooling", "pool"]).any()
@@ -195,10 +195,10 @@ def test_with_folds_a_map_is_fitted_to_the_words_of_its_run(models, tmp_path):
     table = pairs_table()
     dealt = table[table["split"] != "select"]["pair_id"]
     folds = pd.concat([pd.DataFrame({"pair_id": dealt, "seed": seed, "fold": (np.arange(len(dealt)) + seed) % 2 + 1}) for seed in (1, 2)])
-    tables.write(folds, trial.layout.lexicon("swh-eng")["folds"], tables.FOLDS)
+    table_files.write(folds, trial.layout.lexicon("swh-eng")["folds"], tables.FOLDS)
     trial.run("check")
     trial.run("scan")
-    rows = tables.read(trial.layout.scan("m", "swh-eng")["map_similarities"], tables.SIMILARITIES)
+    rows = table_files.read(trial.layout.scan("m", "swh-eng")["map_similarities"], tables.SIMILARITIES)
     assert set(rows["pool"]) == {"untrained"}
     held = rows[rows["run"] == "map-procrustes/layer-4"].groupby(["seed", "fold"])["pair_id"].agg(set)
     expected = folds.groupby(["seed", "fold"])["pair_id"].agg(set)

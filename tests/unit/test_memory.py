@@ -20,7 +20,7 @@ from test_transfer import DEMO
 from trial import Trial
 
 from tli.errors import ModelError, TrainingError
-from tli.io import tables
+from tli.io import table_files
 from tli.model import divergence, lora, memory, opening, packing
 from tli.model.embedding import embed, embed_all
 from tli.model.memory import Room, is_card_full
@@ -245,7 +245,7 @@ def test_a_task_of_the_harness_goes_on_with_half(models, tmp_path, monkeypatch):
 
         monkeypatch.setattr(opening, "open_whole", guarded_whole)
         (part,) = (name for name, part in trial.experiment.parts("transfer", "m", "swh-eng").items() if not part.runs)
-        found[rows] = tables.read(trial.run("transfer", part=part).outputs["transfer"])
+        found[rows] = table_files.read(trial.run("transfer", part=part).outputs["transfer"])
     assert 12 in failed or 16 in failed
     np.testing.assert_allclose(found[4]["margin"], found[10**9]["margin"], atol=1e-4)  # nats, sums over tokens in float32
     assert len(found[4]) == 6
@@ -254,7 +254,7 @@ def test_a_task_of_the_harness_goes_on_with_half(models, tmp_path, monkeypatch):
 @pytest.mark.parametrize("together", [1, 2, 100])
 def test_a_streamed_models_subjects_are_read_in_as_many_readings_as_their_vectors_need(together, models, tmp_path, monkeypatch):
     """The evaluation of three adapters and the model as it came: the tables of the opened model, in so many readings."""
-    from tli.probes import words as probing
+    from tli.probes import riding as probing
 
     found, readings = {}, []
     embed_them = probing.embed_all
@@ -279,6 +279,23 @@ def test_a_streamed_models_subjects_are_read_in_as_many_readings_as_their_vector
     assert len(found["never"]) == len(found["always"]) and found["never"]["run"].nunique() == 4
     for column in ("gap", "cosine", "mrr"):
         np.testing.assert_allclose(found["always"][column], found["never"][column], atol=1e-5)
+
+
+def test_a_run_that_is_another_is_measured_where_only_one_subject_fits(models, tmp_path, monkeypatch):
+    """`best` is hs[3], with another run between the two in the list."""
+    from tli.probes import riding
+
+    arms = {"tli": {"loss_layer": ["best", 2, 3], "rank": [4], "dropout": 0.0}}
+    trial = Trial(tmp_path, models("llama", stream="always"), arms=arms, seeds=[1])
+    trial.pretend_checked_and_scanned()
+    for layer in ("2", "3", "best"):
+        trial.train("tli", layer)
+    monkeypatch.setattr(riding, "free_memory", lambda: 0)
+    trial.evaluate()
+    found = trial.measured("metrics").set_index("run")["gap"]
+    same, other = (found[f"tli/layer-{layer}/rank-4/seed-1"].to_numpy() for layer in ("3", "2"))
+    np.testing.assert_array_equal(found["tli/layer-best/rank-4/seed-1"], same)
+    assert not np.allclose(same, other)
 
 
 # --- training -----------------------------------------------------------------------------------------------------------

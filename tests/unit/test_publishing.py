@@ -33,7 +33,7 @@ from tli.errors import TliError
 from tli.experiment import Experiment
 from tli.experiment.grid import GridRun, run_name
 from tli.facts import LEAVES_WHOLE, NO, NOT_DECIDED, YES
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.model import lora
 from tli.model.opening import open_model
 from tli.probes import harness, scoring
@@ -154,7 +154,7 @@ def test_the_harness_reads_the_results_and_finds_the_same_for_the_shared_adapter
     found = json.loads(next((published / "results" / "lm-eval" / FIRST).glob("results_*.json")).read_text())
     assert set(found) <= set(EvalResults.__annotations__)
     assert "|xcopa_sw|" in make_table(found).replace(" ", "") and "acc" in make_table(found)
-    items = tables.read(trial.layout.measured("transfer", "m", "swh-eng", "part-1")["transfer"])
+    items = table_files.read(trial.layout.measured("transfer", "m", "swh-eng", "part-1")["transfer"])
     own = items[items["run"] == "tli/layer-1/rank-4/seed-1"]
     for task, part in own.groupby("task", observed=True):
         values = part["correct"].astype(float).tolist()
@@ -195,7 +195,7 @@ def test_nothing_of_the_owner_is_in_any_file(published, trial):
 
 def test_words_of_the_list_are_in_no_table(published):
     for path in (published / "tables").glob("*.tsv"):
-        assert not {"source", "target", "pair_id"} & set(tables.read(path).columns), path
+        assert not {"source", "target", "pair_id"} & set(table_files.read(path).columns), path
     assert (published / "tables" / "verdicts.tsv").exists()
 
 

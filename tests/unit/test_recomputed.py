@@ -13,7 +13,7 @@ from statsmodels.formula.api import ols
 from statsmodels.stats.anova import anova_lm
 
 from tli import statistics
-from tli.io import tables
+from tli.io import table_files
 from tli.specs import StatisticsSpec
 
 DEMO = Path(__file__).parents[2] / "results"
@@ -86,7 +86,7 @@ def test_planted_runs(tmp_path):
     }
     for name, table in made.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        tables.write(table, tmp_path / name)
+        table_files.write(table, tmp_path / name)
     assert compared(tmp_path) == 12
 
 

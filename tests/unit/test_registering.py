@@ -16,6 +16,7 @@ from tli.experiment import Experiment
 from tli.experiment.foresight import foresight
 from tli.experiment.registering import asked, held_against, register
 from tli.io.records import write_json
+from tli.statistics import registration
 
 BEFORE, AFTER = {"stage": "evaluate", "finished": "2020-01-01T00:00:00Z"}, {"stage": "evaluate", "finished": "2999-01-01T00:00:00Z"}
 LOOKED = {"stage": "scan", "finished": "2020-01-01T00:00:00Z"}
@@ -89,6 +90,52 @@ def test_a_registration_of_before_power_was_written_down_holds(tmp_path):
     text = json.dumps([old["asked"], old["written"]], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     write_json(old | {"digest": hashlib.sha256(text.encode()).hexdigest()}, Path(of.layout.registration()))
     assert "before the first result" in held_against(of, []).sentence
+
+
+LATER = [  # a key that a registration of before it came lacks, and a value that is not its default
+    ("split", "union", False),
+    ("pooling", "over_templates", "averaged"),
+    ("statistics", "alike_margin", 0.5),
+    ("training", "templates", True),
+    ("maps", None, ["procrustes"]),
+]
+
+
+def registered_without(of: Experiment, *keys: tuple[str, ...]) -> None:
+    """A registration as a version of the workflow wrote it that had not these keys of the config."""
+    path = register(of)
+    record = json.loads(path.read_text(encoding="utf-8"))
+    for *above, key in keys:
+        part = record["asked"]["config"]
+        for name in above:
+            part = part[name]
+        del part[key]
+    digest = registration.digest(record["asked"], record["written"], record["power"])
+    path.write_text(json.dumps(record | {"digest": digest}), encoding="utf-8")
+
+
+@pytest.mark.parametrize(("section", "key", "other"), LATER)
+def test_a_key_that_came_later_is_no_change_while_it_has_its_default(tmp_path, section, key, other):
+    registered_without(experiment(tmp_path), (section, key) if key else (section,))
+    assert "nothing was changed since" in held_against(experiment(tmp_path), []).sentence
+    templates = {"pooling": {"templates": {"swh": ["{word}", "{word} a"], "eng": ["{word}", "b {word}"]}}} if key == "templates" else {}
+    changed = held_against(experiment(tmp_path, **{**templates, section: {key: other} if key else other}), [])
+    told = {name: (then, now) for name, then, now in changed.differences}
+    assert told[f"config.{section}.{key}" if key else f"config.{section}"] == (registration.ABSENT, other)
+
+
+def test_keys_that_came_later_to_named_sections_are_no_change_either(tmp_path):
+    places = [("models", "m", "word_form"), ("pairs", "swh-eng", "family"), ("arms", "tli", "negatives"), ("arms", "placebo", "mix")]
+    registered_without(experiment(tmp_path), *places, ("text",))
+    assert held_against(experiment(tmp_path), []).differences == ()
+    spaced = experiment(tmp_path, models={"m": {"source": str(tmp_path / "model"), "word_form": "leading-space"}})
+    assert held_against(spaced, []).differences == (("config.models.m.word_form", registration.ABSENT, "leading-space"),)
+
+
+def test_what_the_user_named_is_a_change_with_all_its_defaults(tmp_path):
+    registered_without(experiment(tmp_path), ("arms", "placebo"), ("models", "m", "source"))
+    names = [name for name, *_ in held_against(experiment(tmp_path), []).differences]
+    assert names == ["config.arms.placebo", "config.models.m.source"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from tli.config.reading import OWN_FOLDER
 from tli.errors import TliError
 from tli.experiment import Experiment
 from tli.experiment.job import Job
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.io.records import CheckRecord, write_check
 from tli.repeating import comparing, inputs, pinning, rerun
 from tli.repeating.inputs import Pinned, digest, shipped_place
@@ -47,7 +47,7 @@ def verdicts(
         for arm in arms
     ]
     (folder / "statistics").mkdir(parents=True)
-    tables.write(pd.DataFrame(rows), folder / "statistics" / "verdicts.tsv")
+    table_files.write(pd.DataFrame(rows), folder / "statistics" / "verdicts.tsv")
     return folder
 
 
@@ -76,13 +76,13 @@ def test_another_verdict_and_a_missing_cell_are_disagreements(tmp_path, capsys):
     assert words["grade"].tolist() == [comparing.OTHER_WORD]
     assert main(["compare", str(first), str(second), "--output", str(tmp_path / "found.tsv")]) == 1
     assert "aligns better | no change is shown" in capsys.readouterr().out
-    assert len(tables.read(tmp_path / "found.tsv", comparing.COMPARED)) == len(found)
+    assert len(table_files.read(tmp_path / "found.tsv", comparing.COMPARED)) == len(found)
 
 
 def test_a_figure_without_an_interval_blames_nobody(tmp_path):
     first, second = verdicts(tmp_path / "a"), verdicts(tmp_path / "b")
-    table = tables.read(second / "statistics" / "verdicts.tsv").assign(before=0.3)
-    tables.write(table, second / "statistics" / "verdicts.tsv")
+    table = table_files.read(second / "statistics" / "verdicts.tsv").assign(before=0.3)
+    table_files.write(table, second / "statistics" / "verdicts.tsv")
     found = comparing.compare(first, second)
     assert found.set_index("figure").loc["before", "grade"] == comparing.APART
     assert comparing.agree(found)
@@ -104,7 +104,7 @@ def test_the_matrix_and_the_templates_are_compared_row_by_row(tmp_path):
             rows = [dict.fromkeys(those, "") | CELL | {told_apart: "first"}, dict.fromkeys(those, "") | CELL | {told_apart: "second"}]
             low, high = intervals[name]
             rows[1] |= {"change": change, low: change - 0.1, high: change + 0.1}
-            tables.write(pd.DataFrame(rows), tmp_path / folder / "statistics" / f"{name}.tsv", those)
+            table_files.write(pd.DataFrame(rows), tmp_path / folder / "statistics" / f"{name}.tsv", those)
     found = comparing.compare(tmp_path / "a", tmp_path / "b")
     beyond = found[found["grade"] == comparing.BEYOND]
     assert sorted(beyond["table"]) == ["across", "templates"] and set(beyond["figure"]) == {"change"}
@@ -116,7 +116,9 @@ def test_a_missing_value_in_a_key_changes_no_other_row_s(tmp_path):
     for folder, states in (("a", [2, 8]), ("b", [2, None])):  # beside None the 2 is read as 2.0
         verdicts(tmp_path / folder)
         rows = [dict.fromkeys(tables.RIVALS, "") | CELL | {"hidden_state": state, "map": "ridge", "estimate": 0.1} for state in states]
-        tables.write(pd.DataFrame(rows).astype({"hidden_state": object}), tmp_path / folder / "statistics" / "rivals.tsv", tables.RIVALS)
+        table_files.write(
+            pd.DataFrame(rows).astype({"hidden_state": object}), tmp_path / folder / "statistics" / "rivals.tsv", tables.RIVALS
+        )
     found = comparing.compare(tmp_path / "a", tmp_path / "b")
     rivals = found[(found["table"] == "rivals") & (found["figure"] == "estimate")]
     grades = {key.split("|")[5]: grade for key, grade in zip(rivals["key"], rivals["grade"], strict=True)}
@@ -146,7 +148,7 @@ def planted(own: Path, section: dict | None = None, lists: dict[str, str | list[
     for pair in experiment.config.pairs:
         lexicon_stage.run(Job.of(experiment, "lexicon", pair=pair))
     results = verdicts(own / "results")
-    tables.write(experiment.grid, results / "statistics" / "runs.tsv")
+    table_files.write(experiment.grid, results / "statistics" / "runs.tsv")
     for model, about in experiment.config.models.items():
         (results / "check").mkdir(exist_ok=True)
         write_check(CheckRecord(model, digest(Path(about.source)), 4), results / "check" / f"{model}.json")
@@ -237,7 +239,7 @@ def test_the_repetition_runs_the_workflow_and_compares(finished, tmp_path, monke
     monkeypatch.setattr(rerun.subprocess, "run", play)
     assert main(["repeat", str(tmp_path / "pinned")]) == 0
     assert asked[0][asked[0].index("--configfile") + 1] == "config.yaml"
-    found = tables.read(tmp_path / "pinned" / "comparison.tsv", comparing.COMPARED)
+    found = table_files.read(tmp_path / "pinned" / "comparison.tsv", comparing.COMPARED)
     assert len(found) and set(found["grade"]) == {comparing.SAME}
 
 
@@ -358,7 +360,7 @@ def test_a_cldf_list_goes_with_its_tables_and_cldr_has_no_file(tmp_path):
 
 def test_a_run_that_is_not_finished_is_not_pinned(finished, tmp_path):
     path = finished / "statistics" / "runs.tsv"
-    tables.write(tables.read(path).iloc[:-1], path)
+    table_files.write(table_files.read(path).iloc[:-1], path)
     with pytest.raises(TliError, match=r"is not finished \(m/swh-eng/tli/layer-2/rank-16/seed-2 is not in its tables\)"):
         pin(finished, tmp_path / "pinned")
     path.unlink()

@@ -1,6 +1,7 @@
 """The report as a whole: its files say what the tables say, and nothing in a table can break the page."""
 
 import csv
+import html
 import html.parser
 import json
 import math
@@ -15,7 +16,7 @@ from scipy import stats
 from tli import report
 from tli.config import parse
 from tli.errors import TableError
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.report import columnar, context, derived, glossary, numbers, paper, svg, warnings
 from tli.report.answers import QUESTIONS
 from tli.report.gallery import CAPTIONS
@@ -34,14 +35,13 @@ EXPERIMENT = Experiment(
     arms=(Arm("tli", ("best", "2"), ("16",)),),
 )
 PROVENANCE = Provenance(
-    commit="abc",
+    commits=("abc",),
     config_text="models: </pre><script>alert(3)</script>",
     versions={"torch": "2"},
     devices=("cpu",),
     graph="<svg onload='alert(4)'/>",
     stage_seconds=pd.DataFrame([("scan", 61, 0)], columns=STAGE_SECONDS),
 )
-DRAWN = [key for key in QUESTIONS if key != "front"]  # of what the tables here lack, running text, there is no picture
 TEN_SEEDS = Experiment(seeds=tuple(range(10)))
 
 
@@ -167,9 +167,9 @@ def test_page_and_files_agree_cell_by_cell(built, opened):
 
 def test_tables_keep_the_given_figures(built, made):
     given = made["verdicts"]
-    found = tables.read(built / "tables/verdicts.tsv", tables.VERDICTS)
+    found = table_files.read(built / "tables/verdicts.tsv", tables.VERDICTS)
     pd.testing.assert_frame_equal(found[["change", "p_family"]], given[["change", "p_family"]], check_exact=True)
-    scan = tables.read(built / "tables/scan.tsv", tables.SCAN)
+    scan = table_files.read(built / "tables/scan.tsv", tables.SCAN)
     np.testing.assert_array_equal(scan["csls_p_at_1"], made["scan"]["csls_p_at_1"])
 
 
@@ -244,6 +244,20 @@ def test_table_1_equals_scipy_and_carries_the_test_of_the_same_run(made):
     assert row.t == 54.9 and row.p == 1e-300 and found["t"].notna().sum() == 1
 
 
+def test_table_1_counts_a_word_once_whatever_the_pools(made):
+    """Held-out words are ranked in two pools, and with folds the model as it came is judged in each: their cosines are one."""
+    cell, own = Cell("model-1", "pair-1", "tli", "best", "16"), made["similarities"]
+    held = own[(own.pair == "pair-1") & (own.split == "heldout")]
+    again = held[held.run == "baseline"].assign(seed=2, fold=1, pool="untrained")
+    both = pd.concat([own, held.assign(pool="untrained"), again], ignore_index=True)
+    found = paper.table_1(both, made["runs"], pd.DataFrame(columns=tables.TESTS), cell, Endpoint(4, "no-bos", "untrained"))
+    wide = held[held.hidden_state == 4].pivot(index="pair_id", columns="run", values="cosine")
+    for row in found[found.split == "heldout"].itertuples():
+        assert row.n == held["pair_id"].nunique() == len(wide)
+        assert row.after_sd == pytest.approx(wide[row.run].std(ddof=1)) and row.before == pytest.approx(wide["baseline"].mean())
+    assert set(found["split"]) == {"train", "select", "heldout"}
+
+
 def test_published_table_1_is_consistent():
     for row in paper.TABLE_1.itertuples():
         p = 2 * stats.t.sf(row.t, row.n - 1)
@@ -315,10 +329,30 @@ def test_the_page_can_be_walked_by_ear(opened):
     assert len(opened.ids) == len(set(opened.ids))
     assert all(a.get("scope") in ("col", "row") for tag, a in opened.elements if tag == "th")
     pictures = [a for tag, a in opened.elements if a.get("role") == "img"]
-    assert len(pictures) == 1 + 2 * (len(FIGURES) + len(DRAWN)) and all(len(a["aria-label"]) > 30 for a in pictures)
+    assert len(pictures) > 20 and all(len(a["aria-label"]) > 30 for a in pictures)
     assert all(a.get("alt") for tag, a in opened.elements if tag == "img")
     links = {a["href"][1:] for tag, a in opened.elements if tag == "a" and a.get("href", "").startswith("#")}
     assert links and links <= set(opened.ids)
+
+
+def test_every_figure_is_drawn_or_named_with_the_reason_why_not(built, opened):
+    page = (built / "index.html").read_text(encoding="utf-8")
+    empty = {path.stem for path in (built / "figures").glob("*.svg") if len(re.findall("<text", path.read_text(encoding="utf-8"))) <= 2}
+    drawn = [attributes["id"] for tag, attributes in opened.elements if tag == "figure"]
+    assert sorted(drawn) == sorted(
+        {"primary", *(f"{report.figure_name(key, 'model-1', f'pair-{n}')}" for key in FIGURES for n in (1, 2))} - empty
+    )
+    named = [
+        item
+        for box in re.findall('<div class="undrawn.*?</div>', page)
+        for item in re.findall("<strong>([^<]+)</strong> ([^<]+)</li>", box)
+    ]
+    wanted = [title for n in (1, 2) for key, (title, _) in FIGURES.items() if report.figure_name(key, "model-1", f"pair-{n}") in empty]
+    assert [title for title, _ in named] == [html.escape(title, quote=False) for title in wanted] and all(
+        why.endswith(".") for _, why in named
+    )
+    firsts = [a["aria-label"] for tag, a in opened.elements if tag == "div" and a.get("role") == "img" and "?, model-1" in a["aria-label"]]
+    assert len(firsts) == 2 * len(QUESTIONS) - sum(name.startswith("first-") for name in empty)
 
 
 def test_first_screen_says_question_verdict_and_warnings(built, opened):
@@ -332,7 +366,7 @@ def test_first_screen_says_question_verdict_and_warnings(built, opened):
 
 
 def test_every_figure_is_there_with_its_caption_in_both_reports(built, opened):
-    keys = [*FIGURES, *(f"first-{key}" for key in DRAWN)]
+    keys = [*FIGURES, *(f"first-{key}" for key in QUESTIONS)]
     names = {"primary", *(report.figure_name(key, "model-1", pair) for key in keys for pair in ("pair-1", "pair-2"))}
     assert {path.stem for path in (built / "figures").glob("*.svg")} == names
     assert {path.stem for path in (built / "figures").glob("*.png")} == names
@@ -530,14 +564,14 @@ def test_what_is_measured_and_not_tested_is_told_as_that(made, undrawn, tmp_path
 def test_tests_within_runs_may_be_read_when_their_table_is_written(made, undrawn, tmp_path):
     every = synthetic.analyse(made)["tests"]
     path = tmp_path / "tests.tsv"
-    tables.write(every, path)
-    few = tables.read(path, compact=True, keep=lambda part: part["level"] != "within one run")
+    table_files.write(every, path)
+    few = table_files.read(path, compact=True, keep=lambda part: part["level"] != "within one run")
     later = ReportInput(
         EXPERIMENT,
         Tables(tests=few),
-        within_runs=lambda: tables.read(path, compact=True, keep=lambda part: part["level"] == "within one run"),
+        within_runs=lambda: table_files.read(path, compact=True, keep=lambda part: part["level"] == "within one run"),
     )
-    at_once = ReportInput(EXPERIMENT, Tables(tests=tables.read(path)))
+    at_once = ReportInput(EXPERIMENT, Tables(tests=table_files.read(path)))
     for one, folder in ((later, "a"), (at_once, "b")):
         report.build(one, tmp_path / folder)
     for name in ("tests", "tests-within-runs"):

@@ -14,7 +14,7 @@ from planted_across import Lists, matrix_of
 
 from tli import facts
 from tli.config import parse
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.report import figures, style
 from tli.report.across import cross_pairs, ordered
 from tli.report.figures import across as drawing
@@ -180,7 +180,7 @@ def test_the_page_tells_each_row_the_family_and_draws_every_arm_but_controls(tmp
         assert "Of the 6 cells off the diagonal 1 is helped, 0 are hurt, 5 not decided." in text
         assert "placebo-tli helped" not in text
     assert {path.name for path in (tmp_path / "figures").glob("matrix*")} == {f"matrix--model-1--tli.{kind}" for kind in ("svg", "png")}
-    written = tables.read(tmp_path / "tables" / "across.tsv")
+    written = table_files.read(tmp_path / "tables" / "across.tsv")
     assert len(written) == len(table) and set(written["arm"]) == {"tli", "placebo-tli"}
     assert "corrected over all lists, pairs trained on, loss layers and ranks of a model and arm (9 tests)" in page
     tips = (tmp_path / "figures" / "matrix--model-1--tli.svg").read_text(encoding="utf-8")

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 
-from tli.io.tables import compacted, stacked
+from tli.io.table_files import compacted, stacked
 
 
 def test_stacked_parts_are_the_rows_in_their_order_and_hold_a_name_once():

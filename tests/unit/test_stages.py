@@ -16,7 +16,7 @@ from trial import ARMS, CELLS, Trial
 
 from tli.errors import CellError, ModelError
 from tli.experiment.results import mark_same, read_measured
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.probes.words import WordsProbe
 from tli.training import trainer
 
@@ -147,8 +147,8 @@ def test_scan_has_every_state_pooling_and_split_once(done):
 
 def test_scan_says_of_every_pair_what_the_other_stages_need(done):
     files = done.layout.scan("m", "swh-eng")
-    assert tables.read(files["words"], tables.WORDS)["pair_id"].tolist() == pairs_table()["pair_id"].tolist()
-    assert set(tables.read(files["audit"], ["severity", "text"]).columns) == {"severity", "text"}
+    assert table_files.read(files["words"], tables.WORDS)["pair_id"].tolist() == pairs_table()["pair_id"].tolist()
+    assert set(table_files.read(files["audit"], ["severity", "text"]).columns) == {"severity", "text"}
 
 
 @pytest.mark.parametrize("criterion", ["gap", "csls_p_at_1", "mrr", "cosine", "mexa", "z", "p_at_1"])
@@ -341,7 +341,7 @@ def test_evaluation_is_taken_from_the_store_and_a_new_seed_alone_is_measured(don
     job = copy.run("evaluate", part="part-1")
     assert measured == []
     for name in ("similarities", "metrics"):
-        pd.testing.assert_frame_equal(tables.read(job.outputs[name]), done.measured(name))
+        pd.testing.assert_frame_equal(table_files.read(job.outputs[name]), done.measured(name))
     two = copy.changed(seeds=[1, 2], arms={name: ARMS[name] for name in ("tli", "full-ft")})
     units = {run: record["unit"] for run, record in ((f"tli/layer-{x}/rank-4/seed-2", two.train(layer=x)[2]) for x in ("best", "2"))}
     two.run("evaluate", part="part-1")
@@ -354,9 +354,9 @@ def test_a_grid_of_full_trainings_gives_the_baseline_and_empty_tables_in_its_fir
     for name in ("check", "scan", "lexicon"):
         shutil.copytree(done.folder / name, full.layout.results + f"/{name}", dirs_exist_ok=True)
     outputs = full.run("evaluate", part="part-1").outputs
-    assert measured == ["baseline"] and set(tables.read(outputs["metrics"])["run"]) == {"baseline"}
+    assert measured == ["baseline"] and set(table_files.read(outputs["metrics"])["run"]) == {"baseline"}
     for name, columns in [("runs", tables.RUNS), ("losses", tables.LOSSES)]:
-        read = tables.read(outputs[name])
+        read = table_files.read(outputs[name])
         assert list(read.columns) == columns and len(read) == 0
 
 
@@ -375,7 +375,7 @@ def test_the_order_of_evaluation_changes_nothing(done, measured, tmp_path):
     runs = [run for run in reverse.experiment.runs if not run.is_full]
     records = [json.loads(Path(reverse.layout.record("m", "swh-eng", run.run)).read_text()) for run in runs]
     assert len(measured) == len({record["unit"] for record in records}) + 1
-    new = tables.read(outputs["similarities"])
+    new = table_files.read(outputs["similarities"])
     old, new = (t.set_index(["run", *PLACE])["cosine"] for t in (done.measured("similarities"), new))
     common = [key for key in new.index if key in old.index]
     assert len(common) > 400 and np.array_equal(old.loc[common], new.loc[common])
@@ -385,7 +385,7 @@ def test_merging_into_float32_gives_nearly_the_same(done, measured, tmp_path):
     merged = elsewhere(done, tmp_path, arms={"tli": ARMS["tli"]}, evaluation=done.sections["evaluation"] | {"merge": True})
     outputs = merged.run("evaluate", part="part-1").outputs
     assert "tli/layer-2/rank-4/seed-1" in measured
-    new = tables.read(outputs["similarities"])
+    new = table_files.read(outputs["similarities"])
     new = new[new["run"] == "tli/layer-2/rank-4/seed-1"]
     old, new = (t.set_index(["run", *PLACE])["cosine"] for t in (done.measured("similarities"), new))
     np.testing.assert_allclose(old.loc[new.index], new, atol=1e-5)
@@ -402,7 +402,7 @@ def test_a_streamed_evaluation_is_the_whole_models(done, merge, tmp_path):
         assert len(trial.job("evaluate", part="part-1").content.runs) >= 4
         results[stream] = trial.run("evaluate", part="part-1").outputs
     for name in ("similarities", "metrics"):
-        streamed, whole = (tables.read(results[stream][name]) for stream in ("always", "never"))
+        streamed, whole = (table_files.read(results[stream][name]) for stream in ("always", "never"))
         pd.testing.assert_frame_equal(streamed, whole, atol=1e-5, rtol=1e-5)  # float32: rounding alone
 
 

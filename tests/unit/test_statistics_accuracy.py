@@ -7,7 +7,7 @@ import synthetic
 from scipy import stats
 from statsmodels.stats.contingency_tables import mcnemar
 
-from tli.io import tables
+from tli.errors import TableError
 from tli.statistics import items
 from tli.statistics.crossed import crossed, one
 
@@ -199,11 +199,11 @@ def test_too_few_items_make_no_claim(made):
 
 def test_errors_name_the_table_the_task_and_the_run(made):
     t = made["transfer"]
-    with pytest.raises(tables.TableError, match="aligned_id"):
+    with pytest.raises(TableError, match="aligned_id"):
         synthetic.transfer(t.drop(columns="aligned_id"), made["runs"])
-    with pytest.raises(tables.TableError, match="no rows of baseline"):
+    with pytest.raises(TableError, match="no rows of baseline"):
         synthetic.transfer(t[t.run != "baseline"], made["runs"])
     cut = t[~((t.run == "tli/layer-2/rank-4/seed-0") & (t.task == "copa") & (t.item == "0003"))]
-    with pytest.raises(tables.TableError, match=r"copa.*tli/layer-2/rank-4/seed-0.*different items"):
+    with pytest.raises(TableError, match=r"copa.*tli/layer-2/rank-4/seed-0.*different items"):
         synthetic.transfer(cut, made["runs"], bootstrap=50)
     assert isinstance(t, pd.DataFrame)

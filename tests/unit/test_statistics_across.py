@@ -15,7 +15,7 @@ from statsmodels.stats.multitest import multipletests
 
 from tli import facts
 from tli.errors import TableError
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.specs import StatisticsSpec
 from tli.statistics.across import Across, matrix
 from tli.statistics.matrix_sentences import balance, family_sentence, row_sentence
@@ -186,8 +186,8 @@ def test_another_pooling_is_refused():
 
 def test_it_is_written_and_read_as_it_is(tmp_path):
     made = matrix_of(Lists(gains=OWN), 0)
-    tables.write(made, tmp_path / "across.tsv", tables.MATRIX)
-    pd.testing.assert_frame_equal(tables.read(tmp_path / "across.tsv", tables.MATRIX), made, check_dtype=False)
+    table_files.write(made, tmp_path / "across.tsv", tables.MATRIX)
+    pd.testing.assert_frame_equal(table_files.read(tmp_path / "across.tsv", tables.MATRIX), made, check_dtype=False)
 
 
 def counted_again(world: SeveralLists, on: str) -> dict[str, bytes]:
@@ -197,9 +197,9 @@ def counted_again(world: SeveralLists, on: str) -> dict[str, bytes]:
     for model, pair in world.experiment.model_pairs:
         files = world.layout.scan(model, pair)
         words = world.lists[pair][["pair_id"]].assign(model=model, pair=pair)
-        tables.write(words.reindex(columns=tables.WORDS), files["words"])
-        tables.write(pd.DataFrame(columns=tables.MAPS), files["maps"])
-        tables.write(pd.DataFrame(columns=tables.SIMILARITIES), files["map_similarities"])
+        table_files.write(words.reindex(columns=tables.WORDS), files["words"])
+        table_files.write(pd.DataFrame(columns=tables.MAPS), files["maps"])
+        table_files.write(pd.DataFrame(columns=tables.SIMILARITIES), files["map_similarities"])
     if world.experiment.measures_across:
         world.across()
     job = world.run("statistics")
@@ -214,7 +214,7 @@ def test_the_stage_adds_its_table_and_leaves_every_other_to_the_last_byte(models
     alone, beside = (counted_again(world, on) for on in ("own", "all"))
     assert set(beside) - set(alone) == {"across.tsv"} and len(alone) > 10
     assert all(beside[name] == text for name, text in alone.items())
-    made = tables.read(world.layout.matrix(), tables.MATRIX)
+    made = table_files.read(world.layout.matrix(), tables.MATRIX)
     assert len(made) == 3 * 2 * 3 and set(made["on"]) == set(lists) and set(made["status"]) == {facts.TOO_FEW}
     assert len(pd.read_csv(Path(world.layout.matrix()).parent / "verdicts.tsv", sep="\t")) == 3
 

@@ -7,7 +7,7 @@ import statsmodels.formula.api as smf
 import synthetic
 from scipy import stats
 
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.statistics import comparing, gains, ranks
 from tli.statistics.crossed import crossed, one
 
@@ -184,14 +184,14 @@ def test_lists_without_a_model_serve_all_models(made, found):
 
 
 def test_tables_survive_being_written_and_read(made, found, tmp_path):
-    tables.write(found["tests"], tmp_path / "tests.tsv", tables.TESTS)
-    tables.write(found["verdicts"], tmp_path / "verdicts.tsv", tables.VERDICTS)
-    tables.write(made["runs"], tmp_path / "runs.tsv", tables.RUNS)
-    tables.write(made["metrics"], tmp_path / "metrics.tsv", tables.RUN_METRICS)
-    read = [tables.read(tmp_path / name) for name in ("runs.tsv", "metrics.tsv")]
+    table_files.write(found["tests"], tmp_path / "tests.tsv", tables.TESTS)
+    table_files.write(found["verdicts"], tmp_path / "verdicts.tsv", tables.VERDICTS)
+    table_files.write(made["runs"], tmp_path / "runs.tsv", tables.RUNS)
+    table_files.write(made["metrics"], tmp_path / "metrics.tsv", tables.RUN_METRICS)
+    read = [table_files.read(tmp_path / name) for name in ("runs.tsv", "metrics.tsv")]
     again = synthetic.analyse({**made, "runs": read[0], "metrics": read[1]})
     assert again["verdicts"].verdict.tolist() == found["verdicts"].verdict.tolist()
-    assert len(tables.read(tmp_path / "verdicts.tsv", tables.VERDICTS)) == 4
+    assert len(table_files.read(tmp_path / "verdicts.tsv", tables.VERDICTS)) == 4
 
 
 def test_without_rows_at_the_loss_layer_there_is_no_survival():
@@ -207,7 +207,7 @@ def test_without_rows_at_the_loss_layer_there_is_no_survival():
 def test_every_correction_that_the_config_names_works(correction):
     from typing import get_args
 
-    from tli.config.keys import Statistics
+    from tli.config.keys.measures import Statistics
 
     assert correction in get_args(Statistics.model_fields["correction"].annotation)
     made = synthetic.tables(pairs=2, layers=("2",), seeds=5)

@@ -6,6 +6,7 @@ import pytest
 import synthetic
 
 from tli import facts, statistics
+from tli.errors import TableError
 from tli.io import tables
 from tli.specs import StatisticsSpec
 from tli.statistics import lines
@@ -89,7 +90,7 @@ def test_another_cells_evidence_is_no_answer_and_errors_name_the_line(measured):
     assert answers(measured, moved)[0].loc[facts.BEATS_MAP, "answer"] == facts.NOT_MEASURED
     with pytest.raises(ValueError, match="beats all"):
         Evidence("beats all", other.table)
-    with pytest.raises(tables.TableError, match="size"):
+    with pytest.raises(TableError, match="size"):
         Evidence(other.line, other.table.drop(columns="size"))
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from statsmodels.stats.multitest import multipletests
 
 from tli import facts
+from tli.errors import TableError
 from tli.io import tables
 from tli.statistics import verdicts
 from tli.statistics.crossed import crossed, one
@@ -278,9 +279,9 @@ def test_sentences_exist_for_every_verdict():
 
 def test_errors_name_what_is_wrong():
     made = synthetic.tables(pairs=1, layers=("2",), seeds=2, words=40, items=2)
-    with pytest.raises(tables.TableError, match="no-bos"):
+    with pytest.raises(TableError, match="no-bos"):
         synthetic.analyse({**made, "metrics": made["metrics"].assign(pooling="last")})
-    with pytest.raises(tables.TableError, match="loss_layer"):
+    with pytest.raises(TableError, match="loss_layer"):
         synthetic.analyse({**made, "runs": made["runs"].drop(columns="loss_layer")})
     with pytest.raises(ValueError, match="accuracy"):
         synthetic.analyse(made, primary="accuracy")

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,8 +18,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tli.io import atomic, store, tables
-from tli.io.tables import compacted, stacked
+from tli.errors import TableError
+from tli.io import atomic, store, table_files, tables
+from tli.io.table_files import compacted, stacked
 
 AWKWARD = [
     "",
@@ -73,8 +78,8 @@ def table_of(rows, columns=("source", "target", "provenance")) -> pd.DataFrame:
 def test_round_trip(tmp_path_factory, ending, rows):
     path = tmp_path_factory.getbasetemp() / f"round.{ending}"
     made = table_of(rows)
-    tables.write(made, path, list(made.columns))
-    back = tables.read(path, list(made.columns))
+    table_files.write(made, path, list(made.columns))
+    back = table_files.read(path, list(made.columns))
     assert back[["source", "target", "provenance"]].to_numpy().tolist() == made[["source", "target", "provenance"]].to_numpy().tolist()
     np.testing.assert_array_equal(back["value"].to_numpy(float), made["value"].to_numpy(float))  # to the last bit
 
@@ -87,8 +92,8 @@ def test_round_trip(tmp_path_factory, ending, rows):
 def test_what_would_break_a_line_becomes_a_space_and_the_rows_stay(tmp_path_factory, text):
     path = tmp_path_factory.getbasetemp() / "line.tsv"
     made = pd.DataFrame({"source": [text, "next"], "target": ["x", "y"]})
-    tables.write(made, path)
-    back = tables.read(path)
+    table_files.write(made, path)
+    back = table_files.read(path)
     assert back["target"].tolist() == ["x", "y"] and back["source"].iloc[1] == "next"
     for character in "\t\r\n\x00":
         text = text.replace(character, " ")
@@ -97,26 +102,26 @@ def test_what_would_break_a_line_becomes_a_space_and_the_rows_stay(tmp_path_fact
 
 def test_empty_table_keeps_its_columns(tmp_path):
     for ending in ("tsv", "parquet"):
-        tables.write(pd.DataFrame(columns=tables.RUNS), tmp_path / f"t.{ending}", tables.RUNS)
-        back = tables.read(tmp_path / f"t.{ending}", tables.RUNS)
+        table_files.write(pd.DataFrame(columns=tables.RUNS), tmp_path / f"t.{ending}", tables.RUNS)
+        back = table_files.read(tmp_path / f"t.{ending}", tables.RUNS)
         assert len(back) == 0 and list(back.columns) == tables.RUNS
 
 
 def test_flags_and_whole_numbers_keep_their_kind(tmp_path):
     made = pd.DataFrame({"control": [True, False], "seed": [-1, 2**60], "rank": ["16", "full"], "layer": ["2", "output"]})
-    tables.write(made, tmp_path / "t.tsv")
-    pd.testing.assert_frame_equal(tables.read(tmp_path / "t.tsv"), made.astype({"rank": object, "layer": object}), check_dtype=False)
-    assert tables.read(tmp_path / "t.tsv")["control"].dtype == bool
+    table_files.write(made, tmp_path / "t.tsv")
+    pd.testing.assert_frame_equal(table_files.read(tmp_path / "t.tsv"), made.astype({"rank": object, "layer": object}), check_dtype=False)
+    assert table_files.read(tmp_path / "t.tsv")["control"].dtype == bool
 
 
 def test_a_column_asked_for_as_text_stays_text(tmp_path):
     (tmp_path / "t.tsv").write_text("code\n007\n", encoding="utf-8")
-    assert tables.read(tmp_path / "t.tsv", text=["code"])["code"].tolist() == ["007"]
+    assert table_files.read(tmp_path / "t.tsv", text=["code"])["code"].tolist() == ["007"]
 
 
 def test_missing_and_unknown_columns_are_refused_and_nothing_is_written(tmp_path):
-    with pytest.raises(tables.TableError, match=r"t.tsv: columns missing \['b'\], columns unknown \['c'\]"):
-        tables.write(pd.DataFrame({"a": [1], "c": [2]}), tmp_path / "t.tsv", ["a", "b"])
+    with pytest.raises(TableError, match=r"t.tsv: columns missing \['b'\], columns unknown \['c'\]"):
+        table_files.write(pd.DataFrame({"a": [1], "c": [2]}), tmp_path / "t.tsv", ["a", "b"])
     assert not list(tmp_path.iterdir())
 
 
@@ -133,14 +138,14 @@ def test_missing_and_unknown_columns_are_refused_and_nothing_is_written(tmp_path
 )
 def test_a_file_that_is_no_such_table_is_named(tmp_path, name, content, reason):
     (tmp_path / name).write_bytes(content)
-    with pytest.raises(tables.TableError, match=reason) as error:
-        tables.read(tmp_path / name, ["a", "b"])
+    with pytest.raises(TableError, match=reason) as error:
+        table_files.read(tmp_path / name, ["a", "b"])
     assert str(tmp_path / name) in str(error.value)
 
 
 def test_absent_table_is_named(tmp_path):
-    with pytest.raises(tables.TableError, match="none.tsv"):
-        tables.read(tmp_path / "none.tsv")
+    with pytest.raises(TableError, match="none.tsv"):
+        table_files.read(tmp_path / "none.tsv")
 
 
 # --- whole or not at all --------------------------------------------------------------------------------------------
@@ -180,6 +185,88 @@ def test_a_kill_in_the_middle_leaves_the_old_file(tmp_path, signal):
     assert path.read_text() == "new"
 
 
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("kind", ["file", "folder", "new file", "new folder"])
+def test_a_signal_before_any_line_leaves_the_old_or_the_new_and_no_rest(tmp_path, kind, fault):
+    """Struck before each line of `whole` that is run, in turn, up to its tidying."""
+    outcomes, strike = set(), 0
+    for strike in range(1000):
+        place = tmp_path / str(strike)
+        place.mkdir()
+        if not kind.startswith("new"):
+            put(place / "thing", kind, "old")
+        try:
+            with struck(atomic.whole, strike, fault), atomic.whole(place / "thing") as beside:
+                put(beside, kind.split()[-1], "new")
+        except fault:
+            outcomes.add(content(place / "thing"))
+            assert listing(place) in ([], ["thing"])
+            continue
+        assert content(place / "thing") == "new" and listing(place) == ["thing"]
+        break
+    assert strike > 8 and outcomes == {"" if kind.startswith("new") else "old"}
+
+
+@pytest.mark.parametrize("fault", [KeyboardInterrupt, SystemExit])
+@pytest.mark.parametrize("name", ["mkdir", "rename", "replace"])
+def test_a_signal_right_after_a_step_on_the_disk_leaves_no_rest(tmp_path, monkeypatch, name, fault):
+    """The folder beside is made, or the old one is out of the way, and the call has not come back yet."""
+    put(tmp_path / "thing", "folder", "old")
+    real = getattr(Path, name)
+
+    def step(self, *given, **named):
+        real(self, *given, **named)
+        if name != "mkdir" or self.name.startswith("."):
+            monkeypatch.undo()
+            raise fault
+
+    monkeypatch.setattr(Path, name, step)
+
+    with pytest.raises(fault), atomic.whole(tmp_path / "thing") as beside:
+        put(beside, "folder", "new")
+    assert Path.__dict__[name] is real
+    assert listing(tmp_path) == ["thing"] and content(tmp_path / "thing") in ("old", "new")
+
+
+@contextmanager
+def struck(function: Any, strike: int, fault: type[BaseException]) -> Iterator[None]:
+    """`fault` is raised before the line of that number, counted as they are run, of a generator that has one `finally`, the last."""
+    lines, first = inspect.getsourcelines(function)
+    code, limit = inspect.unwrap(function).__code__, first + [line.strip() for line in lines].index("finally:")
+    left = strike
+
+    def trace(frame: Any, event: str, _: Any) -> Any:
+        nonlocal left
+        if frame.f_code is not code:
+            return None
+        if event == "line" and frame.f_lineno < limit:
+            left -= 1
+            if left < 0:
+                sys.settrace(before)
+                raise fault
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield
+    finally:
+        sys.settrace(before)
+
+
+def put(path: Path, kind: str, text: str) -> None:
+    """A file, or a folder with one file, of that text."""
+    if kind == "folder":
+        path.mkdir()
+        path = path / "part"
+    path.write_text(text)
+
+
+def content(path: Path) -> str:
+    """The text that `put` put there; "" where there is nothing."""
+    return (path / "part" if path.is_dir() else path).read_text() if path.exists() else ""
+
+
 def test_a_folder_is_replaced_as_one(tmp_path):
     path = tmp_path / "folder"
     for names in (["a", "b"], ["c"]):
@@ -208,16 +295,16 @@ def test_a_reader_never_sees_half_a_table(tmp_path):
     path, lengths, stop = tmp_path / "t.tsv", set(), threading.Event()
     sizes = [400, 800]
     made = {size: pd.DataFrame({"source": ["kitabu"] * size, "cosine": np.linspace(0, 1, size)}) for size in sizes}
-    tables.write(made[400], path)
+    table_files.write(made[400], path)
 
     def read():
         while not stop.is_set():
-            lengths.add(len(tables.read(path)))
+            lengths.add(len(table_files.read(path)))
 
     reader = threading.Thread(target=read)
     reader.start()
     for turn in range(40):
-        tables.write(made[sizes[turn % 2]], path)
+        table_files.write(made[sizes[turn % 2]], path)
     stop.set()
     reader.join()
     assert lengths and lengths <= set(sizes)

@@ -14,7 +14,7 @@ from trial import Trial
 from tli.config import load, parse
 from tli.errors import ConfigError
 from tli.experiment.settings import claimed_pooling, measure_spec, statistics_spec, template_spec
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.model.opening import open_model
 from tli.probes.words import WordsProbe
 from tli.specs import MeasureSpec, TemplateSpec, plain
@@ -39,7 +39,7 @@ def measured(trial: Trial) -> dict[str, pd.DataFrame]:
     trial.train(layer="best")
     trial.evaluate()
     found = {name: trial.measured(name) for name in ("similarities", "metrics", "strata", "projections")}
-    return found | {"scan": tables.read(trial.layout.scan("m", "swh-eng")["scan"])}
+    return found | {"scan": table_files.read(trial.layout.scan("m", "swh-eng")["scan"])}
 
 
 @pytest.fixture(scope="module")
@@ -167,7 +167,7 @@ def test_a_row_for_each_template_beside_the_claim(models, tmp_path):
     trial = trial_of(tmp_path, models("llama"), FRAMES, seeds=[1, 2, 3])
     similarities = measured(trial)["similarities"]
     trial.run("statistics")
-    table, verdicts = (tables.read(trial.layout.statistics()[name]) for name in ("templates", "verdicts"))
+    table, verdicts = (table_files.read(trial.layout.statistics()[name]) for name in ("templates", "verdicts"))
     assert list(table.columns) == tables.TEMPLATES
     assert table["pooling"].tolist() == ["no-bos", "no-bos@2", "no-bos@3"]
     assert table["template"].tolist() == ["{word}", "moto {word} ndege / fire {word} bird", "{word} maji / water {word}"]
@@ -199,19 +199,19 @@ def test_with_a_frame_first_claims_best_maps_and_trials_rest_on_it(models, tmp_p
     trial.run("check")
     trial.run("scan")
     files = trial.layout.scan("m", "swh-eng")
-    choice, scan = tables.read(files["choice"]), tables.read(files["scan"])
+    choice, scan = table_files.read(files["choice"]), table_files.read(files["scan"])
     select = scan.query("split == 'select' and pooling == 'no-bos@1' and hidden_state in [1, 2, 3]").set_index("hidden_state")["gap"]
     assert int(choice.loc[choice["chosen"], "hidden_state"].iloc[0]) == int(select.idxmax())
-    assert set(tables.read(files["map_similarities"])["pooling"]) == {"no-bos@1"}
-    tuned = tables.read(trial.run("tune", arm="tli", layer="best", rank="4").outputs["trials"])
+    assert set(table_files.read(files["map_similarities"])["pooling"]) == {"no-bos@1"}
+    tuned = table_files.read(trial.run("tune", arm="tli", layer="best", rank="4").outputs["trials"])
     assert set(tuned["pooling"]) == {"no-bos@1"} and tuned["chosen"].sum() == 1
     trial.train(layer="best")
     trial.evaluate()
-    mapped = tables.read(trial.layout.measured("evaluate", "m", "swh-eng", "part-1")["select-maps-similarities"])
+    mapped = table_files.read(trial.layout.measured("evaluate", "m", "swh-eng", "part-1")["select-maps-similarities"])
     assert set(mapped["pooling"]) == {"no-bos", "no-bos@1"}
     assert set(trial.measured("similarities")["pooling"]) == {"no-bos", "no-bos@1", "no-bos@3"}  # 2 is the word alone
     trial.run("statistics")
-    found = {name: tables.read(path) for name, path in trial.layout.statistics().items()}
+    found = {name: table_files.read(path) for name, path in trial.layout.statistics().items()}
     assert set(found["tests"]["pooling"]) == {"no-bos@1"} and found["templates"]["pooling"].tolist() == ["no-bos@1", "no-bos@3", "no-bos"]
     assert found["verdicts"]["after"].tolist() == found["templates"]["after"].head(1).tolist()
     assert found["rivals"]["map"].tolist() == ["procrustes"] and found["ladder"]["value"].notna().all() and len(found["added"])
@@ -241,10 +241,10 @@ def test_an_encoder_in_folds_with_the_mean_first(models, tmp_path):
         )
         scanned[row.pair_id] = float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
         assert row.cosine == pytest.approx(scanned[row.pair_id], abs=2e-5)
-    dealt = tables.read(trial.layout.lexicon("swh-eng")["folds"], tables.FOLDS).query("seed == 1 and fold > 0")["pair_id"]
+    dealt = table_files.read(trial.layout.lexicon("swh-eng")["folds"], tables.FOLDS).query("seed == 1 and fold > 0")["pair_id"]
     assert sorted(scanned) == sorted(dealt), "every dealt word is held out once"
     trial.run("statistics")
-    found = {name: tables.read(path) for name, path in trial.layout.statistics().items()}
+    found = {name: table_files.read(path) for name, path in trial.layout.statistics().items()}
     assert set(found["tests"]["pooling"]) == {"no-bos@mean"} and found["templates"]["pooling"].tolist() == ["no-bos@mean", "no-bos"]
     assert found["templates"]["template"].tolist() == ["the mean of 3 templates", "{word}"]
 

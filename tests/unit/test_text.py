@@ -16,7 +16,7 @@ from trial import Trial
 
 from tli.config import parse
 from tli.errors import ConfigError, ModelError
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.io.sentences import read_sentences
 from tli.model import divergence, lora, streaming
 from tli.model.opening import below_head, open_whole, open_with_head
@@ -159,7 +159,7 @@ def test_text_alone_makes_the_stage_run(models, tmp_path):
         trial.train(arm)
     (part,) = trial.experiment.parts("transfer", "m", "swh-eng")
     job = trial.run("transfer", part=part)
-    table = tables.read(job.outputs["text"], tables.RUNNING_TEXT)
+    table = table_files.read(job.outputs["text"], tables.RUNNING_TEXT)
     measured = [s for s in read_sentences(tmp_path / "swh.txt", TextSpec("")) if not s.is_anchor]
     base = table[table["run"] == "baseline"]
     assert list(base[base["language"] == "swh"]["sentence"]) == [str(s.line) for s in measured]
@@ -185,7 +185,7 @@ def test_the_stage_streams(models, tmp_path, monkeypatch):
         (part,) = trial.experiment.parts("transfer", "m", "swh-eng")
         monkeypatch.setattr(streaming, "loaded", lambda opened, index: read.append(index) or loaded(opened, index))
         outputs = trial.run("transfer", part=part).outputs
-        found[stream] = [tables.read(outputs[name]) for name in ("text", "perplexity")]
+        found[stream] = [table_files.read(outputs[name]) for name in ("text", "perplexity")]
         monkeypatch.setattr(streaming, "loaded", loaded)
     assert read[-4:] == [0, 1, 2, 3] and len(read) <= 5  # once more for block 0, to see what a block returns
     for streamed, whole in zip(found["always"], found["never"], strict=True):
@@ -203,7 +203,7 @@ def test_shipped_sentences_are_read_once_for_both_probes(models, tmp_path, monke
     monkeypatch.setattr(divergence, "last_states", lambda *given: runs.append(len(given[1])) or last(*given))
     (part,) = trial.experiment.parts("transfer", "m", "swh-eng")
     outputs = trial.run("transfer", part=part).outputs
-    text, values = (tables.read(outputs[name]) for name in ("text", "perplexity"))
+    text, values = (table_files.read(outputs[name]) for name in ("text", "perplexity"))
     assert len(set(runs)) == 1 and len(runs) == 2 and runs[0] <= 32 + 32 + 9
     text = text[text["language"] == "eng"].assign(summed=text["tokens"] * text["cross_entropy"])
     sums = text.groupby("run")[["summed", "tokens"]].sum()

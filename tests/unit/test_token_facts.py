@@ -11,7 +11,7 @@ from tiny import VOCABULARY, WORDS, pairs_table, save_model
 from trial import Trial
 
 from tli.errors import EmbedError
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.model.pooling import tokenize
 from tli.model.token_facts import assert_known, token_facts, token_lines, tokens_table
 from tli.specs import ModelSpec
@@ -133,9 +133,9 @@ def test_a_list_with_few_unknown_words_is_scanned_and_told(tmp_path):
     pairs = pairs_table()
     trial.write_pairs(pairs.assign(target=[*ETHIOPIC[:2], *pairs["target"][2:]]))
     trial.run("scan")
-    audit = tables.read(trial.layout.scan("m", "swh-eng")["audit"])
+    audit = table_files.read(trial.layout.scan("m", "swh-eng")["audit"])
     assert audit.loc[audit["text"].str.contains("does not know 2 of 24 forms"), "severity"].tolist() == ["warning"]
-    written = tables.read(trial.layout.scan("m", "swh-eng")["tokens"], tables.TOKENS).query("used").set_index("side")
+    written = table_files.read(trial.layout.scan("m", "swh-eng")["tokens"], tables.TOKENS).query("used").set_index("side")
     assert written["unknown"].to_dict() == {"source": 0, "target": 2}
     assert written.loc["target", "unknown_forms"] == "|".join(ETHIOPIC[:2])
 

@@ -16,7 +16,7 @@ from trial import Trial
 
 from tli.errors import ItemError
 from tli.experiment.grid import run_name
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.probes import task_items as items
 from tli.specs import ModelSpec
 
@@ -117,7 +117,7 @@ def stage(folder, output: Path, runs=(), **transfer) -> dict[str, pd.DataFrame]:
     for name, part in trial.experiment.parts("transfer", "m", "swh-eng").items():
         if {run.run for run in part.runs} <= there:
             for table, path in trial.run("transfer", part=name).outputs.items():
-                tables_of_parts.setdefault(table, []).append(tables.read(path))
+                tables_of_parts.setdefault(table, []).append(table_files.read(path))
     return {name: pd.concat(parts, ignore_index=True) for name, parts in tables_of_parts.items()}
 
 

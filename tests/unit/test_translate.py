@@ -18,7 +18,7 @@ from trial import Trial
 from tli.bench import Bench
 from tli.config import parse
 from tli.errors import ConfigError, ItemError
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.lexicon.forms import alternatives
 from tli.lexicon.languages import english_name
 from tli.probes.harness import refuse_repeated_prompts
@@ -230,7 +230,7 @@ def trial(folder, model, pairs, **sections) -> Trial:
 def asked(trial: Trial, arms=("zero",)) -> pd.DataFrame:
     for arm in arms:
         trial.train(arm=arm)
-    return pd.concat([tables.read(trial.run("transfer", part=part).outputs["translate"], tables.TRANSLATE) for part in parts(trial)])
+    return pd.concat([table_files.read(trial.run("transfer", part=part).outputs["translate"], tables.TRANSLATE) for part in parts(trial)])
 
 
 def parts(trial: Trial) -> list[str]:
@@ -266,7 +266,7 @@ def test_an_adapter_at_initialisation_changes_nothing_and_the_second_run_opens_n
     made, table = known
     pd.testing.assert_frame_equal(of_run(table, "zero/layer-2/rank-4/seed-1"), of_run(table, "baseline"))
     monkeypatch.setattr(Bench, "_open", lambda *_: pytest.fail("the model was opened again"))
-    again = pd.concat([tables.read(made.run("transfer", part=part).outputs["translate"]) for part in parts(made)])
+    again = pd.concat([table_files.read(made.run("transfer", part=part).outputs["translate"]) for part in parts(made)])
     pd.testing.assert_frame_equal(again, table)
 
 
@@ -332,7 +332,7 @@ def test_with_folds_every_run_is_asked_its_own_words(ignorant, pairs, tmp_path):
     made = trial(tmp_path, ignorant, pairs, **sections, transfer={"translate": {"shots": [0]}, "limit": 7})
     folds = {seed: deal_folds(pairs, 2, seed) for seed in (1, 2)}
     deal = pd.concat([fold.rename("fold").reset_index().assign(seed=seed) for seed, fold in folds.items()])
-    tables.write(deal[tables.FOLDS], made.layout.lexicon("swh-eng")["folds"], tables.FOLDS)
+    table_files.write(deal[tables.FOLDS], made.layout.lexicon("swh-eng")["folds"], tables.FOLDS)
     found = asked(made, arms=("tli", "zero"))
     places = found.groupby(["run", "seed", "fold", "direction"]).size()
     assert len(places) == 3 * 2 * 2 * 2 and (places == 7).all()  # three runs, two seeds, two folds, two directions
@@ -340,7 +340,7 @@ def test_with_folds_every_run_is_asked_its_own_words(ignorant, pairs, tmp_path):
         assert set(part["item"]) <= set(folds[seed].index[folds[seed] == fold])
         trained = of_run(part[part["arm"] == "zero"], f"zero/layer-2/rank-4/seed-{seed}/fold-{fold}")
         pd.testing.assert_frame_equal(trained, of_run(part, "baseline"))
-    text = pd.concat([tables.read(made.layout.measured("transfer", "m", "swh-eng", part)["text"]) for part in parts(made)])
+    text = pd.concat([table_files.read(made.layout.measured("transfer", "m", "swh-eng", part)["text"]) for part in parts(made)])
     assert set(text["fold"]) == {0, 1} and set(text.loc[text["run"] == "baseline", "seed"]) == {-1}
 
 

@@ -27,7 +27,7 @@ from tli.config.arms import FIRST_TUNING_SEED, expand_arms
 from tli.errors import CellError, ConfigError
 from tli.experiment import Experiment
 from tli.experiment.job import Job
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.metrics.pools import among
 from tli.metrics.retrieval import per_pair
 from tli.metrics.trial_choice import choose_trial, is_at_the_edge
@@ -72,7 +72,7 @@ def done(monkeypatch):
 
 def tuned(trial: Trial, **names) -> pd.DataFrame:
     """The table of trials of a cell."""
-    return tables.read(trial.run("tune", **TLI | names).outputs["trials"], tables.TRIALS)
+    return table_files.read(trial.run("tune", **TLI | names).outputs["trials"], tables.TRIALS)
 
 
 # --- through the stages ---------------------------------------------------------------------------------------------

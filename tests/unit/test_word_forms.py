@@ -18,7 +18,7 @@ from tiny import VOCABULARY, WORDS, hidden_states, pairs_table, save_model, whol
 from trial import Trial
 
 from tli.errors import EmbedError
-from tli.io import store, tables
+from tli.io import store, table_files, tables
 from tli.model.embedding import embed
 from tli.model.opening import open_model
 from tli.model.pooling import tokenize
@@ -183,7 +183,7 @@ def done(spaced, tmp_path_factory) -> Trial:
 def test_scan_training_and_evaluation_are_fed_alike(done):
     """Each is held against the words with a space through Transformers: mean cosines, cosines of pairs, the loss of the first step."""
     pairs = pairs_table()
-    scan = tables.read(done.layout.scan("m", "swh-eng")["scan"])
+    scan = table_files.read(done.layout.scan("m", "swh-eng")["scan"])
     measured = done.measured("similarities")
     base = measured[(measured["run"] == "baseline") & (measured["pooling"] == "no-bos") & (measured["pool"] == "whole-list")]
     for state in (2, 4):
@@ -206,9 +206,9 @@ def test_the_form_is_told_where_results_are(done):
     folder = Path(done.job("train", arm="tli", layer="2", rank="4").folder(1))
     assert json.loads((folder / "run.json").read_text())["word_form"] == SPACED
     assert "fed as after a space" in (folder / "adapter" / "README.md").read_text()
-    written = tables.read(done.layout.scan("m", "swh-eng")["tokens"], tables.TOKENS)
+    written = table_files.read(done.layout.scan("m", "swh-eng")["tokens"], tables.TOKENS)
     assert set(written.loc[written["used"], "word_form"]) == {SPACED} and len(written) == 4
-    audit = tables.read(done.layout.scan("m", "swh-eng")["audit"])["text"]
+    audit = table_files.read(done.layout.scan("m", "swh-eng")["audit"])["text"]
     assert audit.str.contains(r"^swh: \d\.\d\d tokens a word, fed after a space; \d\.\d\d alone, where \d+% of the forms").any()
 
 

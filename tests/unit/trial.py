@@ -13,7 +13,7 @@ from tiny import LAYERS, pairs_table
 from tli.config import parse
 from tli.experiment import Experiment
 from tli.experiment.job import Job
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.specs import ModelSpec, plain
 
 ARMS = {
@@ -54,7 +54,7 @@ class Trial:
         return Trial(self.folder, self.model, **self.sections | sections)
 
     def write_pairs(self, pairs: pd.DataFrame) -> None:
-        tables.write(pairs, self.layout.lexicon("swh-eng")["pairs"], tables.PAIRS)
+        table_files.write(pairs, self.layout.lexicon("swh-eng")["pairs"], tables.PAIRS)
 
     def pretend_checked_and_scanned(self, identity: str = "id") -> Trial:
         """What check and scan leave, by hand: hs[3] is the best. Returns the trial."""
@@ -62,7 +62,7 @@ class Trial:
         Path(self.layout.check("m")).write_text(json.dumps({"model": "m", "identity": identity, "layers": LAYERS}))
         names = {"model": "m", "pair": "swh-eng", "criterion": "gap", "value": 0.1, "win_share": 0.0}
         choice = pd.DataFrame({"hidden_state": [1, 2, 3], "chosen": [False, False, True]}).assign(**names)
-        tables.write(choice, self.layout.scan("m", "swh-eng")["choice"], tables.CHOICE)
+        table_files.write(choice, self.layout.scan("m", "swh-eng")["choice"], tables.CHOICE)
         return self
 
     def job(self, kind: str, **names) -> Job:
@@ -82,7 +82,7 @@ class Trial:
         return {seed: json.loads((Path(job.folder(seed, first)) / "run.json").read_text()) for seed in job.seeds}
 
     def measured(self, table: str, part: str = "part-1") -> pd.DataFrame:
-        return tables.read(self.layout.measured("evaluate", "m", "swh-eng", part)[table])
+        return table_files.read(self.layout.measured("evaluate", "m", "swh-eng", part)[table])
 
     def evaluate(self) -> None:
         """Every part of the evaluation."""

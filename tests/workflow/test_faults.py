@@ -15,7 +15,7 @@ import pytest
 import tiny
 from experiments import ROOT, write_config, write_lexicon
 
-from tli.io import tables
+from tli.io import table_files
 
 pytestmark = pytest.mark.workflow
 STAGES = {
@@ -96,7 +96,7 @@ def test_a_full_disk_leaves_no_half_file_and_a_second_try_finishes(small_disk, t
             assert {path: now.get(path) for path in before} == before, stage
             for path in set(now) - set(before):  # what is there is whole: it can be read to its end
                 if path.endswith((".tsv", ".parquet")):
-                    tables.read(path)
+                    table_files.read(path)
                 elif path.endswith(".json"):
                     json.loads(Path(path).read_text())
             assert not [path for path in results.rglob(".*") if path.name != ".running.json"], stage
@@ -104,7 +104,7 @@ def test_a_full_disk_leaves_no_half_file_and_a_second_try_finishes(small_disk, t
         filler.unlink(missing_ok=True)
         again = subprocess.run(command(stage, config), cwd=ROOT, env=environment(), capture_output=True, text=True)
         assert again.returncode == 0, (stage, again.stderr[-2000:])
-    assert len(tables.read(results / "statistics" / "runs.tsv")) == 2
+    assert len(table_files.read(results / "statistics" / "runs.tsv")) == 2
     assert "</html>" in (results / "report" / "index.html").read_text(encoding="utf-8")
 
 

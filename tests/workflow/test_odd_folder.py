@@ -13,7 +13,7 @@ import tiny
 from experiments import ROOT, snakemake, write_config, write_lexicon
 from safetensors.torch import load_file, save_file
 
-from tli.io import tables
+from tli.io import table_files, tables
 
 pytestmark = pytest.mark.workflow
 
@@ -76,7 +76,7 @@ def test_a_job_runs_and_its_table_is_right(clone):
     wanted = "r\u00e9sultats d'ici/lexicon/aaa-eng/pairs.tsv"
     ran = in_clone(clone, wanted, "--profile", "profiles/local", "--configfile", "my data/config \u00e9.yaml")
     assert ran.returncode == 0, ran.stdout[-3000:]
-    assert len(tables.read(clone / wanted, tables.PAIRS)) == 48
+    assert len(table_files.read(clone / wanted, tables.PAIRS)) == 48
 
 
 def test_a_job_that_fails_names_its_log_and_a_command_that_can_be_pasted(clone):

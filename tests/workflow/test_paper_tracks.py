@@ -9,7 +9,7 @@ from experiments import snakemake, write_config, write_lexicon
 
 from tli import config as tli_config
 from tli.config.protocols import protocol
-from tli.io import tables
+from tli.io import table_files
 
 pytestmark = pytest.mark.workflow
 
@@ -32,16 +32,16 @@ def test_track(track, state, pooling, experiment, tmp_path):
     ran = snakemake("--profile", "profiles/local", "--configfile", ready, over)
     assert ran.returncode == 0, ran.stdout[-4000:]
     results = tmp_path / "results"
-    runs = tables.read(results / "statistics" / "runs.tsv")
+    runs = table_files.read(results / "statistics" / "runs.tsv")
     # Adapters on all four blocks, of which a loss at hs[2] reaches two.
     assert (runs["adapted_blocks"] == 4).all()
     assert (runs["trainable_parameters"] == 2 * runs["reached_parameters"]).all()
-    tests = tables.read(results / "statistics" / "tests.tsv")
+    tests = table_files.read(results / "statistics" / "tests.tsv")
     within = tests[(tests["level"] == "within one run") & (tests["metric"] == "cosine") & (tests["hidden_state"] == state)]
     assert {"train", "heldout"} <= set(within["split"]) and set(within["pooling"]) == {pooling}
     # Claims, and the table beside the paper's, stand where the protocol measures.
     confirmatory = tests[tests["level"] == "confirmatory"]
     assert set(confirmatory["hidden_state"]) == {state}
-    assert set(tables.read(results / "report" / "tables" / "table-1.tsv")["hidden_state"]) == {state}
+    assert set(table_files.read(results / "report" / "tables" / "table-1.tsv")["hidden_state"]) == {state}
     page = (results / "report" / "index.html").read_text(encoding="utf-8")
     assert "54.8842" in page and "18.4525" in page

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from experiments import snakemake, write_config
 
-from tli.io import tables
+from tli.io import table_files, tables
 
 pytestmark = pytest.mark.workflow
 
@@ -31,22 +31,22 @@ def test_stories_with_freedict(test_data, tmp_path):
     ran = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "config.yaml"))
     assert ran.returncode == 0, ran.stdout[-4000:]
     results = Path(config["results"])
-    pairs = tables.read(results / "lexicon" / "swh-eng" / "pairs.tsv", tables.PAIRS)
+    pairs = table_files.read(results / "lexicon" / "swh-eng" / "pairs.tsv", tables.PAIRS)
     assert pairs["split"].value_counts().to_dict() == {"train": 400, "select": 74, "heldout": 200}
-    scan = tables.read(results / "scan" / "stories" / "swh-eng" / "scan.tsv", tables.SCAN)
+    scan = table_files.read(results / "scan" / "stories" / "swh-eng" / "scan.tsv", tables.SCAN)
     assert sorted(scan["hidden_state"].unique()) == list(range(6))
     plain = plain_cosines(test_data / "models" / "stories260K", pairs[pairs["split"] == "heldout"])
     heldout = scan[(scan["split"] == "heldout") & (scan["pooling"] == "no-bos")].sort_values("hidden_state")
     assert set(heldout["pool"]) == {"whole-list", "untrained"}  # a pair's cosine is the same in both
     for _, pool in heldout.groupby("pool"):
         np.testing.assert_allclose(pool["cosine"], plain, atol=1e-5)  # float32 against float32: another order of the sums
-    scored = tables.read(next(results.glob("transfer/*/*/*/transfer.parquet")), tables.TRANSFER)
+    scored = table_files.read(next(results.glob("transfer/*/*/*/transfer.parquet")), tables.TRANSFER)
     assert scored.groupby("run").size().eq(20).all()
-    asked = tables.read(next(results.glob("transfer/*/*/*/translate.parquet")), tables.TRANSLATE)
+    asked = table_files.read(next(results.glob("transfer/*/*/*/translate.parquet")), tables.TRANSLATE)
     assert asked.groupby(["run", "direction", "shots"]).size().eq(20).all() and asked["run"].nunique() == scored["run"].nunique()
     of_words = pairs.set_index("pair_id").loc[asked["item"].unique()]
     assert set(of_words["split"]) == {"heldout"}
-    said = tables.read(results / "statistics" / "translation.tsv", tables.TRANSLATION)
+    said = table_files.read(results / "statistics" / "translation.tsv", tables.TRANSLATION)
     assert set(said["direction"]) == {"swh-eng", "eng-swh"} and "translation by prompt" in (results / "report" / "index.html").read_text()
 
 
@@ -72,7 +72,7 @@ def test_stories_with_news(test_data, tmp_path, pair, file):
     ran = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "config.yaml"))
     assert ran.returncode == 0, ran.stdout[-4000:]
     assert "the matrix predicts" in "".join(path.read_text() for path in tmp_path.glob("results/logs/train/*.log"))
-    text = tables.read(next(tmp_path.glob("results/transfer/*/*/*/text.parquet")), tables.RUNNING_TEXT)
+    text = table_files.read(next(tmp_path.glob("results/transfer/*/*/*/text.parquet")), tables.RUNNING_TEXT)
     lines = news.read_text(encoding="utf-8").splitlines()
     before = text[text["run"] == "baseline"]
     for column, name in enumerate((language, english)):
@@ -80,7 +80,7 @@ def test_stories_with_news(test_data, tmp_path, pair, file):
         assert 0.6 * len(lines) < len(rows) < 0.73 * len(lines)
         sentences = [lines[int(line) - 1].split("\t")[column].strip() for line in rows["sentence"][::400]]
         np.testing.assert_allclose(rows["cross_entropy"][::400], plain_losses(model, sentences), rtol=1e-5)
-    harm = tables.read(tmp_path / "results" / "statistics" / "harm.tsv", tables.HARM)
+    harm = table_files.read(tmp_path / "results" / "statistics" / "harm.tsv", tables.HARM)
     assert harm["decides"].all() and set(harm["language"]) == {language, english}
     assert (text[text["arm"] == "held"]["kl"] > 0).all()
 

@@ -12,7 +12,7 @@ import pytest
 from experiments import ROOT, snakemake, write_config
 
 from tli.__main__ import main
-from tli.io import tables
+from tli.io import table_files
 from tli.repeating import comparing
 
 pytestmark = [pytest.mark.workflow, pytest.mark.slow]
@@ -67,7 +67,7 @@ def test_a_repeated_run_agrees_to_the_last_bit(own, tmp_path, monkeypatch):
     shutil.copytree(own / "model", folder / "models" / "model")
     done = repeated()
     assert done.returncode == 0, done.stderr[-3000:]
-    found = tables.read(folder / "comparison.tsv", comparing.COMPARED)
+    found = table_files.read(folder / "comparison.tsv", comparing.COMPARED)
     assert {"verdicts", "tests", "ladder", "harm", "scan", "best"} <= set(found["table"])
     assert set(found["grade"]) == {comparing.SAME}
     assert f"{len(found)} agree to the last bit" in done.stdout

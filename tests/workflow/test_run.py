@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from experiments import ROOT, snakemake, write_config, write_lexicon
 
-from tli.io import tables
+from tli.io import table_files, tables
 
 pytestmark = pytest.mark.workflow
 
@@ -41,12 +41,12 @@ def test_every_table_is_there_with_its_columns(finished):
         results / "statistics" / "verdicts.tsv": tables.VERDICTS,
     }
     for path, columns in wanted.items():
-        assert list(tables.read(path).columns) == columns, path
+        assert list(table_files.read(path).columns) == columns, path
     assert "The report is" in said and "Time per stage" in said
 
 
 def test_runs_of_the_grid_are_measured_once_each(finished):
-    runs = tables.read(Path(finished[0]["results"]) / "statistics" / "runs.tsv")
+    runs = table_files.read(Path(finished[0]["results"]) / "statistics" / "runs.tsv")
     assert len(runs) == 2 * 2 * 2 * 2  # models, arms, layers, seeds
     assert not runs.duplicated(["model", "pair", "run"]).any()
     best = runs[(runs["layer"] == "best") & (runs["loss_layer"] == 2)]
@@ -57,10 +57,10 @@ def test_runs_of_the_grid_are_measured_once_each(finished):
 def test_report_numbers_follow_from_the_rows(finished):
     """A cell's held-out CSLS P@1, recomputed with a few lines of pandas from similarities.parquet."""
     results = Path(finished[0]["results"])
-    rows = pd.concat([tables.read(path) for path in sorted(results.glob("evaluate/*/*/*/similarities.parquet"))])
+    rows = pd.concat([table_files.read(path) for path in sorted(results.glob("evaluate/*/*/*/similarities.parquet"))])
     output = rows[(rows["split"] == "heldout") & (rows["hidden_state"] == 4) & (rows["pool"] == "untrained")]
     share = output.assign(hit=output["csls_target_rank"] == 1).groupby(["model", "run"])["hit"].mean()
-    verdicts = tables.read(results / "statistics" / "verdicts.tsv")
+    verdicts = table_files.read(results / "statistics" / "verdicts.tsv")
     assert len(verdicts)
     for _, verdict in verdicts.iterrows():
         runs = [f"{verdict['arm']}/layer-{verdict['layer']}/rank-{verdict['rank']}/seed-{seed}" for seed in (1, 2)]
@@ -72,7 +72,7 @@ def test_four_bits_are_really_used(finished):
     """The 4-bit model's hidden states differ from the others', and its adapters moved all the same."""
     results = Path(finished[0]["results"])
     assert len(list((results / "store" / "nf4").glob("*/model/*.safetensors"))) == 1, "rounded once, by the check job"
-    one, four = (tables.read(results / "scan" / model / "aaa-eng" / "scan.tsv") for model in ("tiny", "tiny-nf4"))
+    one, four = (table_files.read(results / "scan" / model / "aaa-eng" / "scan.tsv") for model in ("tiny", "tiny-nf4"))
     assert not np.allclose(one["cosine"], four["cosine"], atol=1e-4)
     from safetensors.numpy import load_file
 

@@ -9,7 +9,7 @@ import pytest
 from experiments import snakemake, write_config
 from test_run import jobs_of
 
-from tli.io import tables
+from tli.io import table_files, tables
 
 pytestmark = pytest.mark.workflow
 ARMS = {
@@ -32,12 +32,12 @@ def tuned(experiment, tmp_path_factory) -> dict:
 
 def test_the_runs_have_what_their_trials_chose(tuned):
     results = Path(tuned["results"])
-    runs = tables.read(results / "statistics" / "runs.tsv", tables.RUNS)
+    runs = table_files.read(results / "statistics" / "runs.tsv", tables.RUNS)
     assert len(runs) == 2 * (2 + 1 + 2)  # seeds x (tli at best and 2, full fine-tuning, the placebo of tli at both)
     for (arm, layer), group in runs.groupby(["arm", "layer"]):
         (rank,) = group["rank"].unique()
         file = results / "tune" / "tiny" / "aaa-eng" / arm.removesuffix("-placebo") / f"layer-{layer}" / f"rank-{rank}" / "trials.tsv"
-        trials = tables.read(file, tables.TRIALS)
+        trials = table_files.read(file, tables.TRIALS)
         assert len(trials) == 4 and trials["chosen"].sum() == 2 and (trials["words"] > 0).all()
         assert set(group["learning_rate"]) == set(trials.loc[trials["chosen"], "learning_rate"])
         assert not set(trials["seed"]) & set(runs["seed"])
@@ -48,7 +48,7 @@ def test_the_page_shows_the_trials(tuned):
     report = Path(tuned["results"]) / "report"
     page = (report / "index.html").read_text(encoding="utf-8")
     assert "every cell had 2 trials of 2 seeds, none of which is a run&#39;s" in page.replace("'", "&#39;")
-    trials = tables.read(report / "tables" / "trials.tsv")
+    trials = table_files.read(report / "tables" / "trials.tsv")
     assert len(trials) == 3 * 2 and trials["chosen"].sum() == 3
 
 
@@ -65,4 +65,4 @@ def test_a_value_that_is_added_trains_its_trials_alone(tuned, tmp_path):
     ran = snakemake(trials, "--profile", "profiles/local", "--configfile", path)
     assert ran.returncode == 0, ran.stdout[-3000:]
     assert len(list(units.iterdir())) - before == 2  # one rate, two seeds
-    assert len(tables.read(trials, tables.TRIALS)) == 6
+    assert len(table_files.read(trials, tables.TRIALS)) == 6

@@ -99,7 +99,7 @@ def job_resources(kind, **names):
     """What a job asks for; more at each further try. Without a GPU, a default of the profile must not ask for one."""
 
     def asked(wildcards):
-        return costs.asked(job_of(kind, wildcards, **names), CARD.gb if CARD else costs.CARD_GB)
+        return costs.asked(job_of(kind, wildcards, **names), CARD.gb if CARD else cards.ASSUMED_GB)
 
     more = {
         "mem_mb": lambda wildcards, attempt: attempt * asked(wildcards).memory_mb,

@@ -13,7 +13,7 @@ from tli.config import load
 from tli.errors import ConfigError, TliError
 from tli.experiment import Experiment
 from tli.experiment.inspect import inspect
-from tli.experiment.job import JOBS, Job
+from tli.experiment.job import JOBS, Job, kinds
 from tli.experiment.remembered import remembered
 from tli.publishing.commands import add_publishing
 from tli.repeating.commands import add_repeating
@@ -54,7 +54,8 @@ def _parser() -> argparse.ArgumentParser:
 
     stages = commands.add_parser("run", help="Do one job of a stage, from the files of the stages before.", description=_run.__doc__)
     jobs = stages.add_subparsers(dest="job", required=True, metavar="STAGE")
-    for kind, job in JOBS.items():
+    for kind in kinds():
+        job = JOBS[kind]
         command = jobs.add_parser(kind, help=f"one job of the stage {job.stage}")
         command.set_defaults(run=_run)
         command.add_argument("config", nargs="+", help="config file; several are laid over each other")
@@ -167,7 +168,7 @@ def _grid(chosen: argparse.Namespace) -> None:
 
 
 def _plan(chosen: argparse.Namespace) -> None:
-    from tli.cluster import cards, costs, plan
+    from tli.cluster import cards, plan
     from tli.cluster.profile import read_profile
     from tli.experiment.doubts import foreseen
     from tli.experiment.foresight import foresight
@@ -177,7 +178,7 @@ def _plan(chosen: argparse.Namespace) -> None:
     remarks = foreseen(experiment, inspect(experiment))
     named = cards.of_resources(read_profile(profile)["default-resources"]) if profile.exists() else None
     card = named or cards.of_this_machine()
-    print(plan.text(experiment, plan.plan(experiment, card.gb if card else costs.CARD_GB), card))
+    print(plan.text(experiment, plan.plan(experiment, card.gb if card else cards.ASSUMED_GB), card))
     for line in [*foresight(experiment), *foreseen_lines(remarks)]:
         print(line)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from tli.io import store, tables
+from tli.io import store, table_files, tables
 from tli.log import say
 from tli.model.device import device_name
 from tli.model.opened import Loaded
@@ -92,4 +92,4 @@ def write_answers(parts: dict[str, list[pd.DataFrame]], answers: dict[str, Answe
     """Write each answer's table into `folder`, an empty one where no subject had any."""
     for name, answer in answers.items():
         columns = list(answer.columns)
-        tables.write(tables.joined(parts.get(name, []), columns), Path(folder) / answer.file, columns)
+        table_files.write(tables.joined(parts.get(name, []), columns), Path(folder) / answer.file, columns)

@@ -33,6 +33,7 @@ SOLD = {
     "b200": 180,
     "mi300x": 192,
 }
+ASSUMED_GB = 80.0  # of a card that nobody named, as cards are sold (2^30 bytes)
 DRIVERS = {11: "450.80", 12: "525.60", 13: "580.65"}  # the oldest driver for a torch of this CUDA (NVIDIA: minor version compatibility)
 
 

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tli.cluster.costs import USABLE, Cost
+from tli.cluster.costs import Cost
+from tli.cluster.extent import USABLE
 from tli.cluster.work import Work, works
 from tli.experiment import Experiment
 

@@ -10,8 +10,9 @@ from typing import Any
 import pandas as pd
 
 from tli.cluster import cards, costs, disk
-from tli.cluster.costs import CARD_GB, Cost, asked_minutes
+from tli.cluster.costs import Cost
 from tli.cluster.fitting import misfits
+from tli.cluster.machines import asked_minutes
 from tli.cluster.sizes import size
 from tli.cluster.work import Work, works
 from tli.experiment import Experiment, is_address
@@ -20,7 +21,7 @@ from tli.probes.task_items import HUB
 COLUMNS = ["stage", "jobs", "gpu_hours", "cpu_hours", "longest_minutes", "memory_mb", "gpu_memory_gb", "disk_gb", "disk_while_running_gb"]
 
 
-def plan(experiment: Experiment, card_gb: float = CARD_GB) -> pd.DataFrame:
+def plan(experiment: Experiment, card_gb: float = cards.ASSUMED_GB) -> pd.DataFrame:
     """One row a stage, in the order of the run, and a row "total". Columns COLUMNS.
 
     gpu_hours: expected, times the cards of a job; cpu_hours: of jobs without a card, times their threads. longest_minutes,
@@ -57,7 +58,7 @@ def plan(experiment: Experiment, card_gb: float = CARD_GB) -> pd.DataFrame:
 
 def text(experiment: Experiment, table: pd.DataFrame, card: cards.Card | None = None) -> str:
     """The plan for people, with what it leaves open and what does not fit. card: the one that the jobs will get, where it is known."""
-    config, gb = experiment.config, card.gb if card else CARD_GB
+    config, gb = experiment.config, card.gb if card else cards.ASSUMED_GB
     shown, on_cards, on_processors = table.copy(), bool(table["gpu_hours"].any()), bool(table["cpu_hours"].any())
     for name in ("gpu_hours", "cpu_hours"):
         shown[name] = shown[name].map(_hours)

@@ -59,7 +59,7 @@ def preflight(experiment: Experiment, profile: Path = PROFILE, ask: Callable[...
         return [Finding("error", "SLURM does not answer here", mend + "; without a cluster: --profile profiles/local")]
     resources = settings.get("default-resources") or {}
     card = cards.of_resources(resources) or cards.of_names(_kinds(resources, ask)) or cards.of_this_machine()
-    table = plan(experiment, card.gb if card else costs.CARD_GB).set_index("stage")
+    table = plan(experiment, card.gb if card else cards.ASSUMED_GB).set_index("stage")
     return [
         *_partition(resources, ask, table),
         *_gpu(experiment, resources, ask, card),
@@ -188,7 +188,7 @@ def _gpu(experiment: Experiment, resources: dict, ask: Callable[..., str | None]
                 f"gpu_model in the profile: {' or '.join(kinds) or 'leave it empty'}",
             )
         ]
-    gb = card.gb if card else costs.CARD_GB
+    gb = card.gb if card else cards.ASSUMED_GB
     wanted = max(costs.Cost(experiment, work, gb).gpus for several in works(experiment).values() for work in several)
     most = max(int(number) for name, number in offered if not kind or name == kind)
     if most < wanted:
@@ -208,7 +208,7 @@ def _gpu(experiment: Experiment, resources: dict, ask: Callable[..., str | None]
 def _memory_of_cards(experiment: Experiment, card: cards.Card | None) -> list[Finding]:
     found = []
     if card is None:
-        card = cards.Card(costs.CARD_GB, "assumed")
+        card = cards.Card(cards.ASSUMED_GB, "assumed")
         mend = f"{cards.KEY} in the profile says how much a card has"
         found.append(Finding("warning", f"how much memory the cards have is not known; {card.gb:.0f} GB are assumed", mend))
     found += [Finding("warning" if one.is_tight else "error", one.fault, one.mend) for one in misfits(experiment, card.gb)]

@@ -9,7 +9,8 @@ from itertools import islice
 from typing import Any
 
 from tli.config.joint import joint_keys
-from tli.config.keys import Arm, Config, Training
+from tli.config.keys.top_level import Config
+from tli.config.keys.training import Arm, Training
 from tli.config.places import Key, Problem, refusal
 from tli.errors import ConfigError
 from tli.specs import AnchorSpec, SelectSpec, TrainSpec, TuneSpec

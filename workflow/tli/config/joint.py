@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tli.config.keys import Arm, Config
+from tli.config.keys.top_level import Config
+from tli.config.keys.training import Arm
 from tli.config.places import Key, Problem, refusal
 from tli.errors import ConfigError
 

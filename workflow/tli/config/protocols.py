@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tli.config.arms import ResolvedArm, expand_arms
-from tli.config.keys import Config
+from tli.config.keys.top_level import Config
 from tli.specs import WORD
 
 # What the paper trained with; another of these makes another experiment. Model, lists, ranks and seeds are the user's.

@@ -11,7 +11,7 @@ import yaml
 from pydantic import ValidationError
 
 from tli.config.arms import trials_apart
-from tli.config.keys import Config
+from tli.config.keys.top_level import Config
 from tli.config.places import Problem, place, refusal, shown
 from tli.config.wording import problems_of
 from tli.errors import ConfigError

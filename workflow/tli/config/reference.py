@@ -1,4 +1,4 @@
-"""The config's reference and schema, written from the models in config/keys.py so that they cannot drift apart."""
+"""The config's reference and schema, written from the models in config/keys/ so that they cannot drift apart."""
 
 from __future__ import annotations
 

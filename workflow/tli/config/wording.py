@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import yaml
 from pydantic import BaseModel
 
-from tli.config.keys import PATTERNS, Config
+from tli.config.keys.base import PATTERNS
+from tli.config.keys.top_level import Config
 from tli.config.places import Key, KeyProblem, Problem, nearest
 
 SHORT = 60  # characters of a value that are shown

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tli.config import Config
 from tli.config.arms import ResolvedArm, expand_arms
-from tli.config.keys import ALL
+from tli.config.keys.measures import ALL
 from tli.experiment.grid import BASELINE, GridRun, expand, folds_of, table_of, trained_pairs
 from tli.experiment.layout import Layout
 from tli.experiment.settings import maps_inside, model_spec, text_specs

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 
 from tli.errors import TableError
-from tli.io import tables
+from tli.io import table_files, tables
 
 
 class Splits:
@@ -21,8 +21,8 @@ class Splits:
     @classmethod
     def read(cls, files: dict[str, str]) -> Splits:
         """From the paths `pairs` and, with folds, `folds`."""
-        pairs = tables.read(files["pairs"], tables.PAIRS)
-        return cls(pairs, tables.read(files["folds"], tables.FOLDS) if "folds" in files else None)
+        pairs = table_files.read(files["pairs"], tables.PAIRS)
+        return cls(pairs, table_files.read(files["folds"], tables.FOLDS) if "folds" in files else None)
 
     @classmethod
     def read_lists(cls, pairs: Sequence[str], files: Mapping[str, Sequence[str]]) -> dict[str, Splits]:

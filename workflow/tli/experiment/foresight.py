@@ -13,7 +13,7 @@ from tli.errors import TliError
 from tli.experiment import Experiment
 from tli.experiment.job import Job
 from tli.experiment.settings import statistics_spec
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.statistics import power
 
 OFFERED_FOLDS = 5  # what is offered to a config without folds
@@ -53,7 +53,7 @@ def planned(experiment: Experiment) -> list[str]:
 def _designs(experiment: Experiment, lists: _Lists, pair: str) -> list[str]:
     """The planned design of a list, then others. Raises TliError for a list that cannot be read, or is still to be fetched."""
     config, earlier = experiment.config, _earlier(experiment)
-    variances = power.variances_of(tables.read(earlier)) if earlier.exists() else power.Variances()
+    variances = power.variances_of(table_files.read(earlier)) if earlier.exists() else power.Variances()
     listed = lists.split(pair)
     folds = (config.pairs[pair].split or config.split).folds
     dealt = listed[listed["split"].isin(["train", "heldout"])]["component"].nunique()
@@ -90,7 +90,7 @@ class _Lists:
         """The pairs of a list, tables.PAIRS. Raises TliError for one that cannot be read, or is still to be fetched."""
         path = Path(self.experiment.layout.lexicon(pair)["pairs"])
         if path.exists():
-            return tables.read(path, tables.PAIRS)
+            return table_files.read(path, tables.PAIRS)
         job: Any = Job.of(self.experiment, "lexicon", pair=pair)
         for name, (files, spec) in job.lists.items():
             if name not in self._added:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from tli.experiment.folds import Splits
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.subjects import FormVectors, MapInside, Subject, inside
 
 
@@ -51,6 +51,6 @@ def read_maps_inside(job: Any, layers: int, judged: Sequence[tuple[int, int]]) -
     """Those of the job's part; its inputs name the scan's maps and the list."""
     if not job.content.inside:
         return []
-    curve = tables.read(job.inputs["maps"], tables.MAPS)
+    curve = table_files.read(job.inputs["maps"], tables.MAPS)
     about = (job.scan_pooling, (job.model, job.pair, layers), job.model_spec.word_key)
     return maps_inside(job.content.inside, curve, Splits.read(job.inputs), judged, *about)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from tli.errors import CellError
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.specs import TrainSpec
 
 
@@ -18,7 +18,7 @@ def resolve_layer(layer: str, layers: int, choices: Sequence[str]) -> int:
     to the lower one, as of one.
     """
     if layer == "best":
-        scanned = [tables.read(path, tables.CHOICE) for path in choices]
+        scanned = [table_files.read(path, tables.CHOICE) for path in choices]
         if not scanned:
             raise CellError("loss_layer best: no scan has chosen one yet; run scan first")
         if not all(map(len, scanned)):

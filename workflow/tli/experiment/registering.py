@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from tli.config.keys.base import Section
 from tli.errors import ConfigError, TableError
 from tli.experiment import Experiment
 from tli.experiment.foresight import planned
@@ -51,8 +52,25 @@ def held_against(experiment: Experiment, records: Iterable[Mapping[str, Any]]) -
         record = read_json(path, "the registration") if path.exists() else None
     except TableError:
         record = {}  # what cannot be read was not written so
+    now = asked(experiment)
+    if isinstance(before := (record or {}).get("asked"), dict):
+        now["config"] = _of_then(now["config"], experiment.config, before.get("config"))
     finished = [str(one["finished"]) for one in records if one.get("stage") in RESULTS and one.get("finished")]
-    return registration.checked(record, asked(experiment), min(finished, default=None))
+    return registration.checked(record, now, min(finished, default=None))
+
+
+def _of_then(plain: Any, section: Any, registered: Any) -> Any:
+    """A part of today's config without the keys that came after the registration was written and have their default: they change nothing.
+
+    plain: the part as JSON values; section: the same as the config has it.
+    """
+    if not isinstance(plain, dict) or not isinstance(registered, dict):
+        return plain
+    values, fields = (dict(section), type(section).model_fields) if isinstance(section, Section) else (section, {})
+    later = {
+        name for name, field in fields.items() if name not in registered and values[name] == field.get_default(call_default_factory=True)
+    }
+    return {name: _of_then(value, values[name], registered.get(name)) for name, value in plain.items() if name not in later}
 
 
 def _files(source: str | list[str]) -> list[Path]:

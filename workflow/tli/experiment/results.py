@@ -9,7 +9,7 @@ import pandas as pd
 
 from tli.errors import TableError
 from tli.experiment.layout import Layout
-from tli.io import tables
+from tli.io import table_files, tables
 
 Place = tuple[str, str, str]  # model, pair, part
 
@@ -25,8 +25,8 @@ def read_measured(layout: Layout, places: Iterable[Place], without: Collection[s
         if name in without:
             continue
         long = path.endswith(".parquet")
-        parts = [tables.read(one[name], compact=long) for one in files]
-        read[name] = tables.stacked(parts) if long else pd.concat(parts, ignore_index=True)
+        parts = [table_files.read(one[name], compact=long) for one in files]
+        read[name] = table_files.stacked(parts) if long else pd.concat(parts, ignore_index=True)
     twice = read["metrics"].duplicated(["model", "pair", "run", "seed", "fold", "split", "hidden_state", "pooling", "pool"])
     if twice.any():
         row = read["metrics"][twice].iloc[0]
@@ -40,24 +40,24 @@ def read_measured(layout: Layout, places: Iterable[Place], without: Collection[s
 def read_similarities(layout: Layout, places: Iterable[Place], runs: Mapping[tuple[str, str], Collection[str]]) -> pd.DataFrame:
     """The words' figures (tables.SIMILARITIES) of these runs, by model and pair; text as categories."""
     parts = [
-        tables.read(layout.measured("evaluate", *place)["similarities"], compact=True, only={"run": runs[place[:2]]})
+        table_files.read(layout.measured("evaluate", *place)["similarities"], compact=True, only={"run": runs[place[:2]]})
         for place in places
         if runs.get(place[:2])
     ]
-    return tables.stacked(parts) if parts else pd.DataFrame(columns=tables.SIMILARITIES)
+    return table_files.stacked(parts) if parts else pd.DataFrame(columns=tables.SIMILARITIES)
 
 
 def read_across(layout: Layout, places: Iterable[tuple[str, str]]) -> pd.DataFrame:
     """ACROSS of these parts (model, part) together."""
-    parts = [tables.read(layout.across(*place)["similarities"], tables.ACROSS, compact=True) for place in places]
-    return tables.stacked(parts) if parts else pd.DataFrame(columns=tables.ACROSS)
+    parts = [table_files.read(layout.across(*place)["similarities"], tables.ACROSS, compact=True) for place in places]
+    return table_files.stacked(parts) if parts else pd.DataFrame(columns=tables.ACROSS)
 
 
 def read_maps(layout: Layout, model_pairs: Iterable[tuple[str, str]]) -> dict[str, pd.DataFrame]:
     """The tables of the free maps of these models and pairs together: maps, map_similarities."""
     columns = {"maps": tables.MAPS, "map_similarities": tables.SIMILARITIES}
     files = [layout.scan(*key) for key in model_pairs]
-    return {name: tables.joined([tables.read(one[name], its) for one in files], its) for name, its in columns.items()}
+    return {name: tables.joined([table_files.read(one[name], its) for one in files], its) for name, its in columns.items()}
 
 
 def mark_same(runs: pd.DataFrame) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from tli.config import Config
 from tli.config.arms import expand_arms
-from tli.config.keys import Translate
+from tli.config.keys.transfer import Translate
 from tli.facts import languages_of_name
 from tli.specs import (
     WORD,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.specs import TrainSpec, Trial, TuneSpec
 
 
 def chosen_trial(path: str, tune: TuneSpec) -> Trial:
     """The trial that a table of trials (tables.TRIALS) chose, among those that the config names. Raises TableError."""
-    table = tables.read(path, tables.TRIALS)
+    table = table_files.read(path, tables.TRIALS)
     return tune.trials[int(table.loc[table["chosen"], "trial"].iloc[0]) - 1]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,16 +18,20 @@ def whole(path: str | os.PathLike) -> Iterator[Path]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    # The name is there before the folder, and the folder inside the `try`: a signal at any moment leaves nothing behind.
+    beside = path.parent / f".{path.name}.{secrets.token_hex(8)}"
+    made, old = beside / path.name, beside / f"{path.name}.old"
     try:
-        yield beside / path.name
-        made = beside / path.name
+        beside.mkdir(mode=0o700)
+        yield made
         for file in [made, *made.rglob("*")]:  # a machine that goes down must not leave names without their content
             if file.is_file():
                 with file.open("rb") as stream:
                     os.fsync(stream.fileno())
         if made.is_dir() and path.is_dir():
-            path.rename(beside / "old")
+            path.rename(old)
         made.replace(path)
     finally:
+        if old.exists() and not path.exists():  # struck between the two
+            old.rename(path)
         shutil.rmtree(beside, ignore_errors=True)

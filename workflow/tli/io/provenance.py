@@ -6,6 +6,7 @@ import json
 import platform
 import subprocess
 import time
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ LIBRARIES = (
     "statsmodels",
     "pandas",
 )
+DIRTY = "-dirty"  # after a commit: files differed from it
 SECONDS = ["stage", "job", "seconds", "device", "peak_memory_mib"]
 
 
@@ -58,18 +60,36 @@ def stage_seconds(records: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame([{name: record.get(name, "") for name in SECONDS} for record in records], columns=SECONDS)
 
 
-def commit() -> str:
-    """The commit of this workflow's checkout, with "-dirty" where files differ; "" outside a checkout."""
-    place = Path(__file__).parent
+def commits(records: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The commits of the code that made the results, each once, the one used last at the end; of reports, which make none, nothing."""
+    used = sorted((record for record in records if record.get("commit") and record.get("stage") != "report"), key=_finished)
+    return list(dict.fromkeys(str(record["commit"]) for record in reversed(used)))[::-1]
+
+
+def brief(commit: str) -> str:
+    """A commit in twelve digits, which still says whether files differed."""
+    head, dirty, _ = commit.partition(DIRTY)
+    return head[:12] + dirty
+
+
+def commit(file: str | Path = __file__) -> str:
+    """The commit of the checkout that `file` belongs to, with "-dirty" where files differ; "" outside a checkout."""
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", "-C", str(place), *words], capture_output=True, text=True, timeout=20).stdout.strip()
+        told = subprocess.run(["git", "-C", str(Path(file).parent), *words], capture_output=True, text=True, timeout=20)
+        return told.stdout.strip()
 
     try:
+        if not git("ls-files", "--", Path(file).name):  # a folder of packages inside somebody's own repository
+            return ""
         head = git("rev-parse", "HEAD")
-        return head + ("-dirty" if head and git("status", "--porcelain", "--untracked-files=no") else "")
+        return head + (DIRTY if head and git("status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.TimeoutExpired):
         return ""
+
+
+def _finished(record: Mapping[str, Any]) -> str:
+    return str(record.get("finished", ""))
 
 
 def _version(name: str) -> str:

@@ -6,7 +6,7 @@ A list has one pool for every subject that is asked it (tli.probes.column), and 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -15,11 +15,12 @@ import numpy as np
 import pandas as pd
 
 from tli.io import tables
-from tli.model.device import free_memory
-from tli.model.embedding import embed, embed_all
+from tli.model.embedding import embed
+from tli.model.framed import Fed
 from tli.model.opened import Loaded, Opened
 from tli.probes.base import Answer, Probe, Setting
 from tli.probes.column import Column
+from tli.probes.riding import Rider, ride
 from tli.probes.words import states_of
 from tli.specs import STAGE_VERSIONS, AcrossSpec, ModelSpec
 from tli.subjects import Subject
@@ -33,7 +34,7 @@ class Together:
         self._loaded: Callable[[], Loaded | None] = lambda: None  # as long as others hold it
         self._waiting: dict[str, tuple[Subject, dict[Column, None]]] = {}  # unit -> who has it, and what asks for it
         self._read: dict[str, np.ndarray] = {}  # unit -> [forms, d] of those read last
-        self._place: dict[str, int] = {}  # their forms
+        self._place: dict[Fed, int] = {}  # their forms
 
     def begin(self, loaded: Loaded) -> None:
         """Called by every probe for each opened model."""
@@ -50,33 +51,28 @@ class Together:
             self.expect(subject, column)
             self._read = {}  # before others come
             if opened.stream is None:
-                self._embed(opened, [subject])
+                self._embed(opened, subject)
             else:
                 self._stream(opened, subject)
         rows = self._read[subject.unit]
         return rows[[self._place[form] for form in column.forms]]
 
-    def _embed(self, opened: Opened, subjects: Sequence[Subject]) -> None:
-        forms = self._forms(subjects)
+    def _embed(self, opened: Opened, subject: Subject) -> None:
+        forms = list(self._rider(subject).forms)
         values = embed(opened, forms, [self.hidden_state], [self.pooling]).vectors[self.hidden_state, self.pooling]
-        self._take(forms, {subjects[0].unit: values})
+        self._take(forms, {subject.unit: values})
 
     def _stream(self, opened: Opened, subject: Subject) -> None:
-        """The subject and those that wait, in one reading of the model's files: as many as leave half of the free main memory."""
+        """The subject and others that wait, in one reading of the model's files."""
         waiting = [subject, *(other for unit, (other, _) in self._waiting.items() if unit != subject.unit)]
-        held = 2 * len(self._forms(waiting)) * opened.hidden_size * 4  # and what is made of them
-        riding = waiting[: max(1, int(free_memory() / 2 / held))]
-        forms = self._forms(riding)
-        wanted = [one.wanted(opened, [self.hidden_state], self.merge) for one in riding]
-        embedded = embed_all(opened, forms, wanted, [self.pooling])
-        place = self.hidden_state, self.pooling
-        self._take(forms, {one.unit: its.vectors[place] for one, its in zip(riding, embedded, strict=True)})
+        made = ride(opened, map(self._rider, waiting), [self.pooling], self.merge)
+        self._take(made.forms, {unit: its.vectors[self.hidden_state, self.pooling] for unit, its in made.read.items()})
 
-    def _forms(self, subjects: Iterable[Subject]) -> list[str]:
-        columns = dict.fromkeys(column for one in subjects for column in self._waiting[one.unit][1])
-        return list(dict.fromkeys(form for column in columns for form in column.forms))
+    def _rider(self, subject: Subject) -> Rider:
+        columns = self._waiting[subject.unit][1]
+        return Rider(subject, [self.hidden_state], {form: None for column in columns for form in column.forms})
 
-    def _take(self, forms: list[str], vectors: dict[str, np.ndarray]) -> None:
+    def _take(self, forms: Sequence[Fed], vectors: dict[str, np.ndarray]) -> None:
         self._read, self._place = vectors, {form: place for place, form in enumerate(forms)}
         for unit in vectors:
             self._waiting.pop(unit)

@@ -15,14 +15,13 @@ from tli import metrics
 from tli.io import store, tables
 from tli.lexicon.audit import COGNATE
 from tli.metrics.projection import project
-from tli.model.device import free_memory
-from tli.model.embedding import Embedded, embed, embed_all
+from tli.model.embedding import Embedded, embed
 from tli.model.framed import Fed
 from tli.model.opened import Loaded, Opened
 from tli.model.pooling import tokenize
-from tli.model.streaming import Wanted
 from tli.probes.base import Answer, Probe, Setting, TrainedElsewhere, nothing_elsewhere
 from tli.probes.listed import Listed, similarity_of
+from tli.probes.riding import PLAIN, Ride, Rider, ride
 from tli.probes.select_maps import measure_select_maps
 from tli.specs import STAGE_VERSIONS, MeasureSpec, ModelSpec
 from tli.subjects import Subject
@@ -80,7 +79,6 @@ def figures_of(embedded: Embedded, listed: Listed, layers: int, k: int = 10) -> 
     )
 
 
-TARGETS = "targets"  # who reads the target language for a map inside a streamed model
 EDIT_LIMIT = 4_000_000  # comparisons of two words; beyond, edit similarity is left empty
 
 
@@ -141,8 +139,7 @@ class WordsProbe(Probe):
         "projections": Answer("projections.parquet", tuple(tables.PROJECTIONS)),
     }
     _waiting: list[Subject] = field(default_factory=list)  # of a streamed model: whose words are still to be read
-    _read: dict[str, Embedded] = field(default_factory=dict)  # unit -> the vectors of `_read_forms`, of the last reading
-    _read_forms: list[Fed] = field(default_factory=list)
+    _read: Ride = field(default_factory=lambda: Ride([], {}))  # the last reading
     _base: Embedded | None = None  # of the model as it came: with folds it is judged many times
 
     @classmethod
@@ -183,26 +180,17 @@ class WordsProbe(Probe):
         return similarity_of(self.splits(-1, 0))
 
     def prepare(self, loaded: Loaded, subjects: Sequence[Subject]) -> None:
-        self._base, self._read = None, {}
+        self._base, self._read = None, Ride([], {})
         self._waiting = list(subjects) if loaded.opened.stream is not None else []
 
-    def _read_together(self, opened: Opened, subject: Subject) -> None:
-        """Of a streamed model: the words of this subject and of those that wait, in one reading of its files.
-
-        As many as leave half of the free main memory; the others have a reading of their own when it is their turn.
-        """
-        waiting = [subject, *(other for other in self._waiting if other != subject)]
-        self._read_forms = list(dict.fromkeys(form for one in waiting for form in self._forms(one)))
-        once = list({one.unit: one for one in waiting[::-1]}.values())[::-1]
-        states = max(len(self.states[one.run]) for one in once)
-        held = 2 * len(self._read_forms) * states * len(self.spec.poolings) * opened.hidden_size * 4  # and what is made of them
-        once = once[: max(1, int(free_memory() / 2 / held))]
-        wanted = {one.unit: one.wanted(opened, self.states[one.run], self.spec.merge) for one in once}
-        if below := {state for one in once if one.map_inside for state in self.states[one.run]}:
-            wanted[TARGETS] = Wanted(sorted(below))
-        embedded = embed_all(opened, self._read_forms, list(wanted.values()), list(self.spec.poolings))
-        self._read = dict(zip(wanted, embedded, strict=True))
-        self._waiting = [one for one in waiting if one.unit not in self._read]
+    def _ride(self, opened: Opened, subject: Subject) -> None:
+        """Of a streamed model: the words of this subject and of others that wait, in one reading of its files."""
+        self._read = Ride([], {})  # before others come
+        riders: dict[str, Rider] = {}
+        for one in [subject, *self._waiting]:
+            riders.setdefault(one.unit, Rider(one, self.states[one.run])).forms.update(dict.fromkeys(self._forms(one)))
+        self._read = ride(opened, riders.values(), self.spec.poolings, self.spec.merge)
+        self._waiting = [one for one in self._waiting if one.unit not in self._read.read]
 
     @property
     def pooling(self) -> str:
@@ -260,14 +248,13 @@ class WordsProbe(Probe):
 
     def _vectors(self, loaded: Loaded, subject: Subject) -> Embedded:
         if loaded.opened.stream is not None:
-            if subject.unit not in self._read:
-                self._read = {}  # before others come
-                self._read_together(loaded.opened, subject)
+            if subject.unit not in self._read.read:
+                self._ride(loaded.opened, subject)
+            forms, read = self._read.forms, self._read.read
             first, other = self._sides(subject)
             if not subject.map_inside:
-                return self._read[subject.unit].of(self._read_forms, [*first, *other])
-            embedded = self._read[subject.unit].of(self._read_forms, first)
-            return embedded.above(self._read[TARGETS].of(self._read_forms, other))
+                return read[subject.unit].of(forms, [*first, *other])
+            return read[subject.unit].of(forms, first).above(read[PLAIN].of(forms, other))
         if subject.is_baseline and self._base is not None:
             return self._base
         states, poolings = list(self.states[subject.run]), list(self.spec.poolings)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from tli import __version__
 from tli.experiment.trained import TrainedRun
 from tli.facts import LEAVES_WHOLE, NO, NOT_MEASURED, YES
+from tli.io.provenance import brief
 from tli.io.records import read_check
 from tli.labels import metric_label
 from tli.log import redact
@@ -19,6 +20,7 @@ from tli.publishing.finished import Finished
 from tli.publishing.harness_results import accuracies
 from tli.report.numbers import figures, signed
 from tli.statistics.lines import in_short
+from tli.statistics.sentences import listing
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -277,7 +279,7 @@ def refusals(done: Finished, trained: TrainedRun) -> Iterator[str]:
 
 
 def _made(done: Finished) -> str:
-    commit = done.report.provenance.commit
-    at = f", commit `{commit[:12]}`" if commit else ""
+    commits = [f"`{brief(commit)}`" for commit in done.report.provenance.commits]
+    at = f", commit{'s' * (len(commits) > 1)} {listing(commits)}" if commits else ""
     registered = done.report.provenance.registration.partition(";")[0].rstrip(".")  # what follows may show values of the config
     return f"## How it was made\n\nBy version {__version__} of the TLI workflow{at}.{f' {registered}.' if registered else ''}"

@@ -33,7 +33,7 @@ def write_figures(report: ReportInput, folder: Path) -> dict[str, str]:
         drawing = Drawing(report, model, pair)
         for key in (*SMALL, *FIGURES):
             drawn = drawing.of(key)
-            if not drawn.figure.axes:
+            if style.why_empty(drawn.figure):
                 continue
             name, width = figure_name(key, model, pair), "column" if key in SMALL else "page"
             figure, box = scaled(marked(drawn.figure, report.experiment.model(model).demo), WIDTHS[width])

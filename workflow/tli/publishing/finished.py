@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +13,7 @@ from tli.experiment import Experiment
 from tli.experiment.grid import GridRun
 from tli.experiment.remembered import remembered
 from tli.experiment.results import finished
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.io.provenance import read_records
 from tli.report.input import ReportInput
 from tli.report.selection import Cell, Endpoint, endpoint, kept_runs, rows
@@ -31,17 +30,10 @@ class Finished:
 
     @classmethod
     def of(cls, results: str | Path) -> Finished:
-        """Raises TliError for a folder that no run wrote. What is not finished is named in `report.missing`.
-
-        The commit is that of the jobs, not that of the checkout which reads them.
-        """
+        """Raises TliError for a folder that no run wrote. What is not finished is named in `report.missing`."""
         experiment = remembered(results)
         records = tuple(read_records(experiment.layout.provenance()))
-        report = report_input(experiment, partial=True)
-        commits = [str(record["commit"]) for record in records if record.get("commit")]
-        if commits:
-            report = dataclasses.replace(report, provenance=dataclasses.replace(report.provenance, commit=commits[-1]))
-        return cls(experiment, report, records)
+        return cls(experiment, report_input(experiment, partial=True), records)
 
     @cached_property
     def translations(self) -> pd.DataFrame:
@@ -51,7 +43,7 @@ class Finished:
         layout = self.experiment.layout
         places = [(*key, part) for key in self.experiment.model_pairs for part in self.experiment.parts("transfer", *key)]
         files = [layout.measured("transfer", *place)["translate"] for place in finished(layout, places, "transfer", "translate")]
-        return tables.joined([tables.read(file) for file in files], tables.TRANSLATE)
+        return tables.joined([table_files.read(file) for file in files], tables.TRANSLATE)
 
     @cached_property
     def date(self) -> str:

@@ -18,7 +18,7 @@ from tli.errors import TliError
 from tli.experiment.grid import GridRun
 from tli.experiment.layout import ADAPTER
 from tli.experiment.trained import TrainedRun
-from tli.io import store, tables
+from tli.io import store, table_files
 from tli.io.atomic import whole
 from tli.io.records import write_json
 from tli.log import redact
@@ -90,7 +90,7 @@ def _assert_known(done: Finished, given: Given) -> None:
 
 def list_digest(done: Finished, pair: str) -> str:
     """SHA-256 of a list as it was prepared and split."""
-    return store.digest_table(tables.read(done.experiment.layout.lexicon(pair)["pairs"]))
+    return store.digest_table(table_files.read(done.experiment.layout.lexicon(pair)["pairs"]))
 
 
 def _write_adapter(done: Finished, trained: TrainedRun, given: Given, folder: Path) -> None:

@@ -56,7 +56,7 @@ def results(done: Finished, run: GridRun, of: str, name: str) -> dict[str, Any] 
         "higher_is_better": {one.task: {_metric(key): True for key in one.figures if "_stderr" not in key} for one in scored},
         "n-samples": {one.task: {"original": None if limit else one.items, "effective": one.items} for one in scored},
         "config": _config(done, run, name),
-        "git_hash": provenance.commit or None,
+        "git_hash": provenance.commits[-1] if provenance.commits else None,
         "date": _seconds(done.date),
         "pretty_env_info": "; ".join(f"{library} {version}" for library, version in provenance.versions.items()),
         "transformers_version": provenance.versions.get("transformers", NO_VERSION),

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tli.errors import TliError
 from tli.experiment import Experiment
-from tli.io import tables
+from tli.io import table_files
 from tli.io.atomic import whole
 from tli.labels import arm_label, metric_label
 from tli.publishing.bibliography import WORKS, bibtex
@@ -61,7 +61,7 @@ def write_methods(experiment: Experiment, output: str | Path) -> list[str]:
         (beside / "methods.tex").write_text(as_latex(paragraphs), encoding="utf-8")
         (beside / "references.bib").write_text(bibtex(keys_of(paragraphs)), encoding="utf-8")
         for name, table, caption in _tables(report):
-            tables.write(table, beside / "tables" / f"{name}.tsv")
+            table_files.write(table, beside / "tables" / f"{name}.tsv")
             rows = [list(map(str, row)) for row in table.itertuples(index=False)]
             (beside / "tables" / f"{name}.tex").write_text(booktabs(list(table.columns), rows, caption, f"tab:{name}"), encoding="utf-8")
         widths = write_figures(report, beside / "figures")

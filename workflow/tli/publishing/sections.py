@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from tli.config.keys import Config
+from tli.config.keys.top_level import Config
 from tli.experiment import Experiment
-from tli.io.provenance import read_records
+from tli.io.provenance import brief
 from tli.report.input import ReportInput
 from tli.report.methods import paragraph
 from tli.statistics.sentences import listing
@@ -154,9 +154,8 @@ def _software(report: ReportInput, experiment: Experiment) -> list[str]:
         sentences.append(f"Software: {listing(named)}.")
     if report.provenance.devices:
         sentences.append(f"Jobs ran on {listing(list(report.provenance.devices))}.")
-    commits = {str(one["commit"])[:12] for one in read_records(experiment.layout.provenance()) if one.get("commit")}
-    if commits:
-        sentences.append(f"The workflow is that of commit{'s' * (len(commits) > 1)} {listing(sorted(commits))}.")
+    if commits := [brief(commit) for commit in report.provenance.commits]:
+        sentences.append(f"The workflow is that of commit{'s' * (len(commits) > 1)} {listing(commits)}.")
     return sentences
 
 

@@ -54,14 +54,14 @@ def _repeat(chosen: argparse.Namespace) -> int:
 
 
 def _compare(chosen: argparse.Namespace) -> int:
-    from tli.io import tables
+    from tli.io import table_files
     from tli.repeating.comparing import COMPARED, agree, compare, told
     from tli.repeating.settings import differences_of_settings
 
     found = compare(chosen.first, chosen.second)
     print("\n".join(told(found, differences_of_settings(chosen.first, chosen.second))))
     if chosen.output:
-        tables.write(found, chosen.output, COMPARED)
+        table_files.write(found, chosen.output, COMPARED)
     return 0 if agree(found) else 1
 
 

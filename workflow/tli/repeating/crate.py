@@ -19,7 +19,7 @@ from tli.errors import TliError
 from tli.experiment.layout import Layout
 from tli.experiment.remembered import remembered
 from tli.io.atomic import whole
-from tli.io.provenance import read_records
+from tli.io.provenance import commits, read_records
 from tli.repeating.figures import PUBLISHED
 from tli.repeating.inputs import Pinned, digest
 from tli.repeating.owner import Owner
@@ -143,9 +143,8 @@ def _workflow(crate: Any, beside: Path, records: list[dict[str, Any]]) -> Any:
     place, named = "workflow/Snakefile", {"name": "Targeted Lexical Injection"}
     workflow = crate.add_workflow(beside / place, place, main=True, lang="snakemake", properties=named)
     workflow["version"] = __version__
-    commits = [f"commit {commit}" for commit in sorted({str(one["commit"]) for one in records if one.get("commit")})]
-    if commits:
-        workflow["identifier"] = commits[0] if len(commits) == 1 else commits
+    if named := [f"commit {commit}" for commit in commits(records)]:
+        workflow["identifier"] = named[0] if len(named) == 1 else named
     crate.add_dataset(beside / "workflow", "workflow/", properties={"name": "The workflow's rules, script and package"})
     return workflow
 

@@ -10,7 +10,7 @@ import pandas as pd
 
 from tli.errors import TableError
 from tli.experiment.layout import Layout
-from tli.io import tables
+from tli.io import table_files, tables
 
 PLACE = ["model", "pair"]
 PUBLISHED = "figures.parquet"  # of a folder that `tli repeat` wrote
@@ -61,7 +61,7 @@ def figures_of(results: str | Path) -> pd.DataFrame:
     """
     folder = Path(results)
     if (folder / PUBLISHED).is_file():
-        return tables.read(folder / PUBLISHED, FIGURES)[FIGURES]
+        return table_files.read(folder / PUBLISHED, FIGURES)[FIGURES]
     layout = Layout(str(folder))
     if not folder.is_dir():
         raise TableError(f"{results}: there is no such folder; give the results folder of a run")
@@ -70,10 +70,10 @@ def figures_of(results: str | Path) -> pd.DataFrame:
     for one in STATISTICS:
         path = Path(places.get(one.name, layout.transfer_statistics(one.name.removeprefix("transfer_"))))
         if path.exists():
-            parts.append(_figures(one, tables.read(path)))
+            parts.append(_figures(one, table_files.read(path)))
     for path in sorted((folder / "scan").glob("*/*/scan.tsv")):
-        parts.append(_figures(SCAN, tables.read(path)))
-        best = tables.read(path.with_name("best.tsv"))
+        parts.append(_figures(SCAN, table_files.read(path)))
+        best = table_files.read(path.with_name("best.tsv"))
         parts.append(_figures(CHOICE, best[best["chosen"].astype(str) == "True"]))
     if not parts:
         raise TableError(f"{results}: holds neither a scan nor statistics; give the results folder of a run that has finished a scan")

@@ -16,9 +16,9 @@ from tli.config.reading import OWN_FOLDER
 from tli.errors import TliError
 from tli.experiment import Experiment, is_address
 from tli.experiment.remembered import remembered
-from tli.io import store, tables
+from tli.io import store, table_files, tables
 from tli.io.atomic import whole
-from tli.io.provenance import read_records
+from tli.io.provenance import DIRTY, commits, read_records
 from tli.io.records import read_check, write_json
 from tli.probes.task_items import HUB
 from tli.repeating.figures import PUBLISHED, figures_of
@@ -110,7 +110,7 @@ def _assert_finished(experiment: Experiment) -> None:
         lacking = [path for both in experiment.model_pairs if not Path(path := layout.scan(*both)["scan"]).exists()]
     else:
         path = layout.statistics()["runs"]
-        there = tables.read(path)[tables.RUN[:2] + ["run"]] if Path(path).exists() else None
+        there = table_files.read(path)[tables.RUN[:2] + ["run"]] if Path(path).exists() else None
         runs = set() if there is None else set(there.itertuples(index=False, name=None))
         lacking = ["/".join((run.model, run.pair, run.run)) for run in experiment.runs if (run.model, run.pair, run.run) not in runs]
     if lacking:
@@ -124,8 +124,7 @@ def _assert_finished(experiment: Experiment) -> None:
 def _readme(title: str, pins: list[Pinned], records: list[dict[str, Any]], name: str) -> str:
     brought = [f"- {one.what}: put it at `{one.place}` in this folder (digest `{one.digest}`)\n" for one in pins if one.is_to_be_brought]
     missing = "Not in this folder, and to be brought first:\n\n" + "".join(brought) + "\n" if brought else ""
-    newest = max(records, key=lambda one: str(one.get("finished", "")), default={})
-    commit, dirty, _ = str(newest.get("commit") or "").partition("-dirty")
+    commit, dirty, _ = next(reversed(commits(records)), "").partition(DIRTY)
     clone = f"commit `{commit}`" if commit else "the version that made it (its commit was not written down)"
     clone += " (some files of it were changed when this ran, so what is said below of the last bit may not hold)" if dirty else ""
     return README.format(
@@ -152,7 +151,7 @@ def _assert_unchanged(experiment: Experiment, pair: str) -> str:
     if not path.exists():
         raise TliError(f"{path}: is not there; only a run whose lists are prepared can be repeated")
     now = prepared(experiment, pair)
-    if not now.equals(tables.read(path, tables.PAIRS)[ASKED].astype(str)):
+    if not now.equals(table_files.read(path, tables.PAIRS)[ASKED].astype(str)):
         files = ", ".join(experiment.lists(pair))
         raise TliError(
             f"{files}: is not the list that the run read, or this version of the workflow prepares it otherwise ({path} differs from what "

@@ -13,7 +13,7 @@ from tli.config import load
 from tli.config.reading import OWN_FOLDER
 from tli.errors import TableError, TliError
 from tli.experiment import Experiment, is_address
-from tli.io import store, tables
+from tli.io import store, table_files, tables
 from tli.repeating.comparing import COMPARED, compare
 from tli.repeating.inputs import ASKED, Pinned, digest, prepared
 from tli.repeating.pinning import CONFIG, REPETITION
@@ -66,9 +66,9 @@ def repeat(folder: str | Path, profile: str = "") -> pd.DataFrame:
             f"the repetition did not finish; the same command goes on from there. Its results and logs lie in {folder / REPETITION}"
         )
     for path in sorted((folder / REPETITION / "lexicon").glob("*/pairs.tsv")):
-        _assert_words(folder, path.parent.name, tables.read(path, tables.PAIRS)[ASKED].astype(str))
+        _assert_words(folder, path.parent.name, table_files.read(path, tables.PAIRS)[ASKED].astype(str))
     found = compare(folder, folder / REPETITION)
-    tables.write(found, folder / "comparison.tsv", COMPARED)
+    table_files.write(found, folder / "comparison.tsv", COMPARED)
     return found
 
 

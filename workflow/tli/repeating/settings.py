@@ -8,7 +8,7 @@ from typing import Any
 
 from tli.errors import TableError
 from tli.experiment.layout import Layout
-from tli.io.provenance import read_records
+from tli.io.provenance import commits, read_records
 from tli.io.records import read_json
 
 PINNED = "pinned.json"
@@ -40,11 +40,13 @@ def about(folder: str | Path) -> dict[str, str]:
     layout = Layout(str(folder))
     asked = _flat(read_json(layout.config(), "the config of the run")) if Path(layout.config()).exists() else {}
     found = {f"config {name}": value for name, value in asked.items() if name.split(".")[0] not in CHANGES_NOTHING}
-    for record in sorted(read_records(layout.provenance()), key=lambda one: str(one.get("finished", ""))):
+    records = read_records(layout.provenance())
+    for record in sorted(records, key=lambda one: str(one.get("finished", ""))):
         found |= {f"version of {name}": str(version) for name, version in record.get("versions", {}).items()}
         found |= {f"stage {record['stage']}": str(record["stage_version"])} if "stage_version" in record else {}
-        found |= {name: str(record[name]) for name in ("commit", "machine", "device") if record.get(name)}
-    return found
+        found |= {name: str(record[name]) for name in ("machine", "device") if record.get(name)}
+    made_by = commits(records)
+    return found | ({"commit": made_by[-1]} if made_by else {})
 
 
 def read_pinned(folder: str | Path) -> dict[str, Any]:

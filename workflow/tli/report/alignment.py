@@ -6,11 +6,11 @@ import pandas as pd
 
 from tli.facts import MAP_PREFIX, MAP_SHUFFLED
 from tli.io import tables
-from tli.labels import metric_label
+from tli.labels import arm_label, metric_label
 from tli.report.input import ReportInput
 from tli.report.intervals import wilson
 from tli.report.numbers import share
-from tli.report.selection import Endpoint, endpoint, rows
+from tli.report.selection import Endpoint, endpoint, kept_runs, rows
 
 METRIC = "csls_p_at_1"
 RUNGS = {"before": 0, "spelling": 1, "map": 2, "map at its own state": 3}
@@ -116,6 +116,33 @@ def is_beyond_chance(row: pd.Series) -> bool:
     n = int(row["n"])
     hits = round(row[METRIC] * n)
     return bool(hits > 0 and special.bdtrc(hits - 1, n, min(max(float(row["chance"]), 0.0), 1.0)) < 0.025)
+
+
+def untested_rungs(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
+    """The rungs of the ladder (tables.LADDER) before there are statistics: what stands before any training, then the mean over the seeds
+    of every cell that is measured, controls first; those have no interval.
+    """
+    untrained, place = untrained_rungs(report, model, pair), endpoint(report.tables, model, pair)
+    runs = rows(report.tables.runs, model=model, pair=pair)
+    if place is None or runs.empty:
+        return untrained
+    figures = rows(report.tables.metrics, model=model, pair=pair, hidden_state=place.hidden_state, **place.heldout)
+    found = []
+    for (arm, layer, rank, control), own in runs.groupby(["arm", "layer", "rank", "control"], sort=False):
+        measured = figures[figures["run"].isin(set(kept_runs(own)))]
+        if len(measured):
+            rung, words = "control" if control else "arm", measured["n"].max()
+            found.append((rung, arm_label(arm, str(rank)), layer, measured[METRIC].mean(), words, measured["seed"].nunique()))
+    table = pd.DataFrame(found, columns=["rung", "name", "layer", "value", "words", "seeds"])
+    table = table.sort_values("rung", ascending=False, kind="stable").assign(
+        model=model, pair=pair, hidden_state=place.hidden_state, pool=place.pool, metric=METRIC
+    )
+    parts = [part for part in (untrained, table.reindex(columns=tables.LADDER)) if len(part)]
+    return (
+        pd.concat([part.dropna(axis="columns", how="all") for part in parts], ignore_index=True).reindex(columns=tables.LADDER)
+        if parts
+        else untrained
+    )
 
 
 def _output(scan: pd.DataFrame, place: Endpoint) -> str:

@@ -26,6 +26,7 @@ from tli.report.selection import Cell, Endpoint, endpoint, first_cell, rows
 
 QUESTIONS = {"curve": "Aligned before training?", "ladder": "Was training worth it?", "front": "What did it cost?"}
 UNTRAINED = {"ladder": "What has a training to beat?", "front": "What would it cost?"}  # asked where nothing is to be trained
+SPLITS = {"train": "train", "select": "select", "heldout": "held-out"}
 WHOLE = {YES: "the model is left whole", NO: "the model is damaged", NOT_DECIDED: "whether it is left whole is not decided"}
 BEATS = {YES: "training is better", NO: "the map is better", NOT_DECIDED: "not decided"}
 ADDS = {YES: "training adds what no map can", NO: "training adds nothing to a map", NOT_DECIDED: "not decided"}
@@ -33,12 +34,11 @@ ADDS = {YES: "training adds what no map can", NO: "training adds nothing to a ma
 
 @dataclass(frozen=True)
 class Answer:
-    """One question's sentence and figure; no figure where there is nothing to draw."""
+    """One question's sentence and figure."""
 
     question: str
-    place: str  # its id in the page
     text: str
-    picture: Picture | None
+    picture: Picture
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,7 @@ def answers(drawing: Drawing, verdict: dict | None, folder: Path, room: Room) ->
         "front": cost(report, verdict),
     }
     questions = QUESTIONS if len(report.tables.trained) or report.experiment.arms else QUESTIONS | UNTRAINED
-    made = []
-    for key, question in questions.items():
-        drawn = picture(drawing, f"first-{key}", question, folder, room) if drawing.has_first(key) else None
-        made.append(Answer(question, figure_name(f"first-{key}", model, pair), texts[key], drawn))
+    made = [Answer(question, texts[key], picture(drawing, f"first-{key}", question, folder, room)) for key, question in questions.items()]
     if verdict is None:
         waits = "not tested yet" if len(drawing.tables.runs) else "not measured yet" if report.experiment.arms else ""
         return Answers(model, pair, figure_name("answers", model, pair), waits or standing(report, model, pair), "", None, tuple(made))
@@ -81,7 +78,7 @@ def before(report: ReportInput, model: str, pair: str) -> str:
     if place is not None:
         scan = rows(report.tables.scan, model=model, pair=pair, **place.heldout).set_index("hidden_state")
     if place is None or scan.empty or place.hidden_state not in scan.index:
-        return "Not scanned yet."
+        return f"Not scanned yet.{_of_list(report, model, pair)}"
     row = scan.loc[place.hidden_state]
     alike = f", by spelling {share(row['string_p_at_1'])}" if pd.notna(row["string_p_at_1"]) else ""
     interval = _before_interval(report, model, pair)
@@ -89,6 +86,15 @@ def before(report: ReportInput, model: str, pair: str) -> str:
     if pd.notna(row["cosine"]) and not report.experiment.arms:
         text += f" There a word and its translation have a cosine of {row['cosine']:.2f}, a word and a wrong one {row['mismatched']:.2f}."
     return text + _chosen(report, model, pair, place, scan[METRIC])
+
+
+def _of_list(report: ReportInput, model: str, pair: str) -> str:
+    """How many pairs the list has; "" where it is not prepared either."""
+    splits = rows(report.tables.pairs, model=model, pair=pair)["split"].value_counts()
+    if splits.empty:
+        return ""
+    named = ", ".join(f"{splits[name]} {SPLITS[name]}" for name in SPLITS if name in splits)
+    return f" The list has {splits.sum():,} pairs: {named}."
 
 
 def _before_interval(report: ReportInput, model: str, pair: str) -> str:
@@ -122,7 +128,7 @@ def _chosen(report: ReportInput, model: str, pair: str, place: Endpoint, heldout
 def worth(report: ReportInput, model: str, pair: str, verdict: Mapping | None) -> str:
     """From before to after, beside the placebo and the best free map."""
     if verdict is None:
-        return f"{_untested(report, model, pair)} {_to_beat(report, model, pair, first_map(report, model, pair))}"
+        return f"{_untested(report, model, pair)} {_to_beat(report, model, pair, first_map(report, model, pair))}".strip()
     if verdict["verdict"] == FAILED:
         return f"{Cell.of(verdict).name}: the training failed."
     metric = verdict["metric"]
@@ -180,7 +186,7 @@ def _to_beat(report: ReportInput, model: str, pair: str, first: str) -> str:
     rungs = untrained_rungs(report, model, pair)
     given = {row.rung: row for row in rungs[rungs["name"] == first].itertuples()}
     if "map at its own state" not in given:
-        return "No free map was fitted."
+        return "No free map was fitted." if len(rungs) else ""
     own = given["map at its own state"]
     text = f"The free map {first} gives {share(own.value)} of the held-out words at hs[{own.layer}], which the select words choose for it"
     text += f" ({_percent(report)} interval {100 * own.low:.0f} to {100 * own.high:.0f} %)" if pd.notna(own.low) else ""

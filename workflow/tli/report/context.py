@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from tli.facts import BAD, BEATS_MAP, GOOD, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_tone
-from tli.io import tables as contract
+from tli.io import table_files
 from tli.io.memory import give_back
 from tli.labels import metric_label
 from tli.report import glossary, paper
@@ -160,7 +160,7 @@ def _tables(report: ReportInput, folder: Path) -> tuple[list[ShownSheet], dict[s
     shown, published, room = [], {}, Room(TABLES_IN_PAGE)
     for sheet in sheets(report):
         frame = clean(sheet.frame)
-        contract.write(frame, folder / "tables" / f"{sheet.name}.tsv")
+        table_files.write(frame, folder / "tables" / f"{sheet.name}.tsv")
         shown.append(_shown(sheet, frame, folder, room))
         if sheet.name in BESIDE_PUBLISHED:
             published[sheet.name] = frame

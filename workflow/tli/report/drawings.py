@@ -11,7 +11,7 @@ import pandas as pd
 from tli.io.tables import WHOLE_LIST
 from tli.labels import metric_label
 from tli.report import derived, figures, style
-from tli.report.alignment import by_state, first_map, mapped_figures, untrained_rungs
+from tli.report.alignment import by_state, first_map, mapped_figures, untested_rungs
 from tli.report.input import ReportInput
 from tli.report.selection import Cell, baselines, endpoint, first_cell, in_order, kept_runs, layer_name, rows
 
@@ -69,6 +69,7 @@ class Drawing:
         self.words = self._words(self.cell)
         self.placebo_words = self._words(self.placebo)
         self.accuracies = derived.accuracies(self.tables.transfer, self.runs)
+        self.rungs = self.tables.ladder if len(self.tables.ladder) else untested_rungs(report, model, pair)
         self.scored = f" {experiment.scored_items}" if experiment.scored_items else ""
 
     def of(self, key: str) -> Drawn:
@@ -107,10 +108,6 @@ class Drawing:
         figure = figures.layer_curve(self.scan, self.tables.choice, self.model, self.pair)
         return Drawn(figure, f"n = {span(shown['n'])} pairs; the untrained model, no seeds.")
 
-    def has_first(self, key: str) -> bool:
-        """Whether the first screen has anything to draw for a question: without running text there is no picture of the cost."""
-        return key != "front" or len(derived.front(self.tables.ladder, self.tables.harm)) > 0
-
     def first_curve(self) -> Drawn:
         """The first screen's: retrieval by hidden state, in the pool that claims are made in."""
         if self.place is None:
@@ -124,9 +121,7 @@ class Drawing:
 
     def first_ladder(self) -> Drawn:
         """The first screen's: the whole one without twins, and of trained rungs those of the cell's loss layer where all are too many."""
-        table = self.tables.ladder
-        if table.empty:
-            table = untrained_rungs(self.report, self.model, self.pair)
+        table = self.rungs
         if table.empty:
             return Drawn(figures.ladder(table, self.colours), "Not measured.")
         shown = table[~table["rung"].isin(["shuffled map", "control + map"])]
@@ -136,7 +131,8 @@ class Drawing:
             trained = shown["rung"].isin(["arm", "control", "arm + map"])
             shown = shown[~trained | (shown["layer"] == self.cell.layer)]
         figure = figures.ladder(shown.head(FIRST_RUNGS), self.colours, metric_label(table.iloc[0]["metric"]), is_small=True)
-        shown_of = f"; {len(shown.head(FIRST_RUNGS))} of {len(table)} rungs, all are below" if len(self.runs) else ""
+        many = len(shown.head(FIRST_RUNGS))
+        shown_of = f"; {many} of {len(table)} rungs, all are below" if many < len(table) else ""
         return Drawn(figure, f"n = {span(table['words'])} held-out words{shown_of}.")
 
     def first_front(self) -> Drawn:
@@ -150,14 +146,13 @@ class Drawing:
         return Drawn(figure, f"n = {span(harm['sentences'])} sentences a language." if len(front) else "Not measured.")
 
     def ladder(self) -> Drawn:
-        table = self.tables.ladder
+        table = self.rungs
         if table.empty:
             return Drawn(figures.ladder(table, self.colours), "Not measured.")
         first, cut = table.iloc[0], len(table) > figures.LADDER_ROWS
         more = f" The first {figures.LADDER_ROWS} of {len(table)} rungs." if cut else ""
-        counts = (
-            f"n = {span(table['words'])} held-out words ({span(table['units'])} units); hs[{first['hidden_state']}], {first['pool']} pool."
-        )
+        units = f" ({span(table['units'])} units)" if table["units"].notna().any() else ""
+        counts = f"n = {span(table['words'])} held-out words{units}; hs[{first['hidden_state']}], {first['pool']} pool."
         return Drawn(figures.ladder(table, self.colours, metric_label(first["metric"])), counts + more)
 
     def harm_gain(self) -> Drawn:

@@ -37,6 +37,7 @@ class Picture:
     alt: str
     is_wide: bool  # words beside it would leave it too little room
     beside: str = ""  # the file that hands the SVG to the page, where it is not in it
+    why_empty: str = ""  # the page shows this in its place
 
 
 def caption(key: str) -> list[str]:
@@ -71,7 +72,7 @@ def primary_picture(report: ReportInput, folder: Path, room: Room) -> Picture | 
 
 
 def pictures(drawing: Drawing, folder: Path, room: Room) -> Iterator[Picture]:
-    """Draw every figure of one (model, pair) into `folder`; where its rows are missing, a figure that says so."""
+    """Draw every figure of one (model, pair) into `folder`; where its rows are missing, a file that says so."""
     for key, (title, _) in FIGURES.items():
         yield picture(drawing, key, title, folder, room)
 
@@ -80,8 +81,12 @@ def picture(drawing: Drawing, key: str, title: str, folder: Path, room: Room) ->
     """Draw the figure `key` into `folder`; where the page has no room for it, it lies beside."""
     name, drawn = figure_name(key, drawing.model, drawing.pair), drawing.of(key)
     alt = f"{title}, {drawing.model}, {drawing.pair}. {drawn.counts} The figures behind it are in the tables."
-    text = svg.written(marked(drawn.figure, drawing.report.experiment.model(drawing.model).demo), name, folder)
-    return placed(Picture(name, title, text, caption(key), drawn.counts, alt, is_wide(text)), folder, room)
+    text, why = (
+        svg.written(marked(drawn.figure, drawing.report.experiment.model(drawing.model).demo), name, folder),
+        style.why_empty(drawn.figure),
+    )
+    made = Picture(name, title, "" if why else text, caption(key), drawn.counts, alt, is_wide(text), why_empty=why)
+    return made if why else placed(made, folder, room)
 
 
 def is_wide(svg: str) -> bool:

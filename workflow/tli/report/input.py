@@ -246,7 +246,8 @@ class AuditLine:
 class Provenance:
     """What a reader needs to trust and to repeat a run; "" and nothing where it is not known."""
 
-    commit: str = ""
+    commits: tuple[str, ...] = ()  # of the code that made the results, the one used last at the end
+    drawn_by: str = ""  # the commit that draws the page, where it is none of those
     versions: Mapping[str, str] = field(default_factory=dict)
     devices: tuple[str, ...] = ()
     config_text: str = ""

@@ -7,7 +7,7 @@ import pandas as pd
 from tli.facts import PAIRED_T, WITHIN_RUN
 from tli.io.tables import CELL
 from tli.report.input import Experiment
-from tli.report.selection import Cell, Endpoint, kept_runs, rows
+from tli.report.selection import Cell, Endpoint, in_pools, kept_runs, rows
 
 PUBLISHED = "published (Lugha-Llama-8B-wura)"
 TABLE_1 = pd.DataFrame(
@@ -42,16 +42,18 @@ def beside(experiment: Experiment) -> str:
 def table_1(similarities: pd.DataFrame, runs: pd.DataFrame, tests: pd.DataFrame, cell: Cell, place: Endpoint) -> pd.DataFrame:
     """One row per run of `cell` and split: n, cosine before and after with standard deviations over words, change, t and p.
 
+    A held-out word counts once, whatever pools it was ranked in: its cosine is the same in all.
     t and p are those of tests ("paired t over words" within the run), empty where they were not computed.
     """
     columns = [*CELL, "run", "hidden_state", *TABLE_1.columns, "log10_p"]
     own = rows(runs, **cell.columns)
     own = own.assign(kept=kept_runs(own))
     where = {"model": cell.model, "pair": cell.pair, "hidden_state": place.hidden_state, "pooling": place.pooling}
-    there = rows(similarities, **where)
+    there = in_pools(rows(similarities, **where), place)
     # A run that is the same as another has no rows of its own: it is read from the run that was kept.
     after = there.merge(own[["run", "kept", "baseline"]].rename(columns={"run": "name"}), left_on="run", right_on="kept")
-    before = there[["run", "pair_id", "cosine"]].rename(columns={"run": "baseline", "cosine": "cosine_before"})
+    before = there[["run", "pair_id", "cosine"]].drop_duplicates(["run", "pair_id"])  # with folds it is judged in each
+    before = before.rename(columns={"run": "baseline", "cosine": "cosine_before"})
     both = after.merge(before, on=["baseline", "pair_id"])
     if both.empty:
         return pd.DataFrame(columns=columns)

@@ -82,6 +82,20 @@ KINDS = {
         "Quasi-t over the crossed table seeds x words; the larger p of both contrasts is adjusted within the confirmatory family.",
         main="model pair verdict arm layer rank metric seeds heldout_pairs before after placebo change against_placebo p_family",
     ),
+    "lines": Kind(
+        "Lines under the verdicts",
+        lambda report: report.tables.lines,
+        "Each line's question, its answer and the figures behind it, a row a cell and line.",
+        "One-sided tests against the margin, adjusted within the family of their line.",
+        main="model pair arm layer rank line answer part margin seeds units estimate low high p_family",
+    ),
+    "ladder": Kind(
+        "The ladder",
+        lambda report: report.tables.ladder,
+        "Everything that is asked of the same held-out words: the model as it came, spelling, free maps, controls, arms, and each with a map.",
+        "Quasi-t over seeds and words; of what has no seeds over words alone.",
+        main="model pair rung name layer metric value low high words seeds",
+    ),
     "added": Kind(
         "Adapter + map",
         lambda report: report.tables.added,
@@ -188,6 +202,13 @@ KINDS = {
         "Accuracy on downstream tasks before and after, per run.",
         "Accuracy over the same items; chance is 1 / choices.",
     ),
+    "harm": Kind(
+        "Harm",
+        lambda report: report.tables.harm,
+        "How much worse every cell, controls too, predicts running text of each language: the rise of cross-entropy, nats a token.",
+        "Sentence by sentence, after - before; quasi-t over the crossed table seeds x sentences.",
+        main="model pair arm layer rank language seeds sentences rise low high kl margin",
+    ),
     "translation": Kind(
         "Translation by prompt",
         lambda report: report.tables.translation,
@@ -231,6 +252,32 @@ KINDS = {
         "reached_parameters seconds peak_memory_mib device",
     ),
 }
+PLANNED = "Every training run that the config asks for; none is measured yet."
+OTHERS = {  # of tables that are shown as they are: title, what
+    "maps": (
+        "Free maps, chosen",
+        "What each free map finds of the select words at every hidden state, and the state and setting that they choose.",
+    ),
+    "maps-metrics": (
+        "Free maps, measured",
+        "Every metric of the words after each free map, by hidden state, beside twins on shuffled pairs.",
+    ),
+    "rivals": ("Against the best free map", "Every cell against the free map that finds most select words at the same hidden state."),
+    "select-maps": (
+        "Maps on select pairs",
+        "The map that was fitted to each run's own vectors of the select pairs, and what it finds of them.",
+    ),
+    "strata": ("Strata", "Every metric of parts of the words: by category, by whether they are spelt alike, by their tokens."),
+    "power": ("Power", "What change each cell would have found, from the spread of its seeds and words."),
+    "generation": ("Written answers", "Tasks without choices, per run, over all their items."),
+    "transfer_cells": ("Transfer, tested", "Every task and contrast of every cell over seeds and items, with adjusted p."),
+    "transfer_runs": ("Transfer, run by run", "Every task of every run before and after, with the exact test over its items."),
+    "transfer_gaps": (
+        "Transfer, gaps to English",
+        "How far the accuracy in a language stands below that of the same items in English, before and after.",
+    ),
+    "transfer_trend": ("Transfer over ranks", "How the accuracy of each task moves with log2 of the rank."),
+}
 BESIDE_PUBLISHED = ("table-1", "table-2")
 MORE = ("generation", "transfer_cells")  # tables of the contract without words of their own
 
@@ -250,8 +297,11 @@ def _every(report: ReportInput) -> Iterator[Sheet]:
             kind = replace(kind, what=kind.what + paper.beside(report.experiment))
         if name == "transfer" and report.experiment.scored_items:
             kind = replace(kind, what=f"{kind.what} {report.experiment.scored_items}")
+        if name == "runs" and report.tables.runs.empty:
+            kind = replace(kind, title="Runs that are planned", what=PLANNED, how="")
         yield Sheet(name, kind, kind.rows(report))
     others = {**report.tables.others, **{name: getattr(report.tables, name) for name in MORE}}
     for name in sorted(others):  # what a later stage adds is shown without a word changed here
-        kind = Kind(name.replace("_", " ").capitalize(), partial(_as_it_is, others[name]))
+        title, what = OTHERS.get(name, (name.replace("_", " ").capitalize(), ""))
+        kind = Kind(title, partial(_as_it_is, others[name]), what)
         yield Sheet(name.replace("_", "-"), kind, others[name])

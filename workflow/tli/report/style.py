@@ -120,11 +120,17 @@ def new(width: float, height: float, rows: int = 1, columns: int = 1, **more: An
 
 @styled
 def nothing(text: str) -> Figure:
-    """A small figure that says why there is nothing to draw."""
+    """A small figure that says why there is nothing to draw; its label says it too (`why_empty`)."""
     figure, axes = new(6, 1)
     axes.axis("off")
     axes.text(0, 0.5, text, va="center", wrap=True)
+    figure.set_label(text)
     return figure
+
+
+def why_empty(figure: Figure) -> str:
+    """Why a figure shows nothing; "" of one that shows something."""
+    return str(figure.get_label())
 
 
 def shorter(text: str, most: int) -> str:

@@ -65,9 +65,11 @@ def text(context: dict[str, Any]) -> str:
     ]
     if context["provenance"].registration:
         lines += ["", _safe(context["provenance"].registration)]
-    commit, digest = context["provenance"].commit, context["provenance"].config_digest
-    if commit or digest:
-        lines += ["", f"Commit {_safe(commit or 'unknown')}, config digest {_safe(digest or 'unknown')}."]
+    provenance = context["provenance"]
+    if provenance.commits or provenance.config_digest:
+        made_by = ", then ".join(provenance.commits) or "unknown"
+        drawn = f" (this page: {_safe(provenance.drawn_by)})" if provenance.drawn_by else ""
+        lines += ["", f"Commit of the jobs {_safe(made_by)}{drawn}, config digest {_safe(provenance.config_digest or 'unknown')}."]
     return "\n".join(lines) + "\n"
 
 

@@ -13,7 +13,7 @@ from tli.config import Config
 from tli.experiment import Experiment
 from tli.experiment.doubts import Remark
 from tli.experiment.job import JOBS, Job
-from tli.io import tables
+from tli.io import table_files
 from tli.io.provenance import read_records, stage_seconds
 from tli.specs import STAGE_VERSIONS
 
@@ -70,7 +70,7 @@ def conclude_run(experiment: Experiment, has_judged: bool = True) -> None:
         return
     if verdicts.exists():
         demo = any(model.demo for model in config.models.values())
-        for _, row in tables.read(verdicts).iterrows():
+        for _, row in table_files.read(verdicts).iterrows():
             cell = ", ".join([row["model"], row["pair"], row["arm"], f"layer {row['layer']}", f"rank {row['rank']}"])
             _say(f"{'demo model, ' if demo else ''}{cell}: {row['in_short']}. {row['sentence']}")
     report = Path(layout.page()["page"])

@@ -16,7 +16,7 @@ from tli.errors import CellError
 from tli.experiment.doubts import short_warm_up
 from tli.experiment.elsewhere import leaks
 from tli.experiment.folds import Splits
-from tli.experiment.job.models import OfCell
+from tli.experiment.job.training import OfCell
 from tli.experiment.layer import adapted_blocks, resolve_layer
 from tli.io import store
 from tli.io.records import CheckRecord, read_check

@@ -16,7 +16,7 @@ from tli.experiment.inside import read_maps_inside
 from tli.experiment.job import EvaluateJob
 from tli.experiment.layer import resolve_layer
 from tli.experiment.trained import TrainedRun, read_trained
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.io.records import read_check
 from tli.probes.base import Setting
 from tli.probes.registry import PROBES, answers
@@ -83,9 +83,9 @@ def loss_layers(job: EvaluateJob, layers: int) -> list[int]:
 
 def _write_runs(trained: list[TrainedRun], outputs: dict) -> None:
     rows = [_row(one.run, one.record, one.adapter) for one in trained]
-    tables.write(pd.DataFrame(rows, columns=tables.RUNS), outputs["runs"], tables.RUNS)
+    table_files.write(pd.DataFrame(rows, columns=tables.RUNS), outputs["runs"], tables.RUNS)
     losses = [tables.of_run(pd.read_parquet(one.losses), one.run) for one in trained]
-    tables.write(tables.joined(losses, tables.LOSSES), outputs["losses"], tables.LOSSES)
+    table_files.write(tables.joined(losses, tables.LOSSES), outputs["losses"], tables.LOSSES)
 
 
 def _row(run: GridRun, record: dict, adapter: str) -> dict:

@@ -6,7 +6,7 @@ import pandas as pd
 
 from tli import lexicon
 from tli.experiment.job import LexiconJob
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.log import say
 
 CHANGES = ["file", "line", "action", "field", "before", "after", "reason"]
@@ -17,7 +17,7 @@ def run(job: LexiconJob) -> dict:
     pairs, aside, record = lexicon.prepare_union(job.lists)[job.pair]
     findings = lexicon.audit(pairs, changes=record, aside=aside, by=job.spec.split.by)
     lines = [tuple(line.split(": ", 1)) for line in lexicon.audit_lines(findings)]
-    tables.write(pairs[tables.PAIRS], job.outputs["pairs"], tables.PAIRS)
+    table_files.write(pairs[tables.PAIRS], job.outputs["pairs"], tables.PAIRS)
     set_aside = pd.DataFrame(
         {
             "action": "set aside",
@@ -27,8 +27,8 @@ def run(job: LexiconJob) -> dict:
             "reason": aside.get("reason", ""),
         }
     )
-    tables.write(pd.concat([record, set_aside]).reindex(columns=CHANGES), job.outputs["changes"], CHANGES)
-    tables.write(pd.DataFrame(lines, columns=["severity", "text"]), job.outputs["audit"], ["severity", "text"])
+    table_files.write(pd.concat([record, set_aside]).reindex(columns=CHANGES), job.outputs["changes"], CHANGES)
+    table_files.write(pd.DataFrame(lines, columns=["severity", "text"]), job.outputs["audit"], ["severity", "text"])
     counts = pairs["split"].value_counts()
     say(f"lexicon: {job.pair}: {len(pairs)} pairs: {', '.join(f'{counts.get(s, 0)} {s}' for s in ('train', 'select', 'heldout'))}")
     for severity, text in lines:

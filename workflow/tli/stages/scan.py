@@ -10,7 +10,7 @@ import pandas as pd
 from tli import lexicon, metrics
 from tli.experiment.elsewhere import Elsewhere
 from tli.experiment.job import ScanJob
-from tli.io import store, tables
+from tli.io import store, table_files, tables
 from tli.io.records import read_check
 from tli.labels import is_in_template
 from tli.log import say, warn
@@ -43,7 +43,7 @@ def run(job: ScanJob) -> dict:
     pairs, word_form = elsewhere.own.pairs, job.model_spec.word_form
     tokens = tokens_table(load_tokenizer(job.model_spec), pairs, job.pair, word_form)
     assert_known(tokens, job.model)
-    tables.write(tokens.assign(model=job.model), job.outputs["tokens"], tables.TOKENS)
+    table_files.write(tokens.assign(model=job.model), job.outputs["tokens"], tables.TOKENS)
     lines = token_lines(tokens)
     if spec.templates is not None:
         lines += template_lines(load_tokenizer(job.model_spec), pairs, job.pair, spec.templates)
@@ -57,7 +57,7 @@ def run(job: ScanJob) -> dict:
     embedded = embed(opened, listed.forms, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded"))
     result = words.figures_of(embedded, listed, opened.layers, spec.csls_k)
     about = words.word_facts(opened, pairs, result.vectors[opened.layers, token_pooling(spec)][0])
-    tables.write(about.assign(**names), job.outputs["words"], tables.WORDS)
+    table_files.write(about.assign(**names), job.outputs["words"], tables.WORDS)
     every_row, every_figure = [result.rows], [result.figures]
     if spec.templates is not None:
         read = embed(opened, frames, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded in templates"))
@@ -67,13 +67,13 @@ def run(job: ScanJob) -> dict:
         embedded = framed if spec.templates.carry_claims else embedded
         del read, framed
     figures = pd.concat(every_figure, ignore_index=True)
-    tables.write(figures.assign(**names), job.outputs["scan"], tables.SCAN)
+    table_files.write(figures.assign(**names), job.outputs["scan"], tables.SCAN)
     rows, figures = (table[table["pool"] == tables.WHOLE_LIST] for table in (pd.concat(every_row, ignore_index=True), figures))
     choice = choose_layer(rows, figures, opened.layers, spec)
     warn_of_sinks(figures[~figures["pooling"].map(is_in_template)])
     audit = pd.concat([token_audit(opened.tokenizer, pairs, word_form), _told(lines)], ignore_index=True)
-    tables.write(audit, job.outputs["audit"], ["severity", "text"])
-    tables.write(choice.assign(**names), job.outputs["choice"], tables.CHOICE)
+    table_files.write(audit, job.outputs["audit"], ["severity", "text"])
+    table_files.write(choice.assign(**names), job.outputs["choice"], tables.CHOICE)
     if len(choice):
         say(f"scan: best by {spec.best_by} is hs[{int(choice.loc[choice['chosen'], 'hidden_state'].iloc[0])}]")
     else:
@@ -160,7 +160,7 @@ def _write_maps(job: ScanJob, made: _Maps) -> None:
         ("rows", "map_similarities", tables.SIMILARITIES),
         ("figures", "map_metrics", tables.RUN_METRICS),
     ):
-        tables.write(tables.joined(parts[table], columns), job.outputs[output], columns)
+        table_files.write(tables.joined(parts[table], columns), job.outputs[output], columns)
     chosen = tables.joined(parts["curve"], tables.MAPS).query("chosen")
     for name, rows in chosen.groupby("map", sort=False):
         at = ", ".join(f"hs[{state}]" for state in sorted(rows["hidden_state"].unique()))

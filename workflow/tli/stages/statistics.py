@@ -11,7 +11,7 @@ from tli.experiment.job import StatisticsJob
 from tli.experiment.layout import Layout
 from tli.experiment.results import read_across, read_maps, read_measured
 from tli.experiment.settings import fed_as
-from tli.io import tables
+from tli.io import table_files, tables
 from tli.io.records import read_check
 from tli.log import bar, say
 
@@ -38,12 +38,12 @@ def run(job: StatisticsJob) -> dict:
     words = statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers)
     maps = read_maps(layout, experiment.model_pairs)
     mapped = statistics.Mapped(maps["maps"], maps["map_similarities"])
-    texts = tables.joined([tables.read(path, tables.RUNNING_TEXT) for path in job.inputs["text"]], tables.RUNNING_TEXT)
+    texts = tables.joined([table_files.read(path, tables.RUNNING_TEXT) for path in job.inputs["text"]], tables.RUNNING_TEXT)
     risen, deciding = statistics.harm.rises(texts, measured["runs"]), set(experiment.config.text)
     on_select = statistics.OnSelect(measured["select-maps"], measured["select-maps-similarities"])
     against = statistics.rivals.against_best(words, mapped, job.spec)
     added = statistics.added.added_by(words, on_select, mapped, job.spec)
-    asked = tables.joined([tables.read(path, tables.TRANSLATE) for path in job.inputs["translate"]], tables.TRANSLATE)
+    asked = tables.joined([table_files.read(path, tables.TRANSLATE) for path in job.inputs["translate"]], tables.TRANSLATE)
     said = statistics.translation.sides(asked, measured["runs"])
     evidence = (
         statistics.rivals.evidence(against),
@@ -59,11 +59,11 @@ def run(job: StatisticsJob) -> dict:
     fed = {pair: fed_as(experiment.config, pair) for pair in experiment.config.pairs}
     results["templates"] = statistics.templates.in_templates(words, fed, job.spec)
     for name, table in {"runs": measured["runs"], **results}.items():
-        tables.write(table, job.outputs[name], CONTRACT.get(name))
+        table_files.write(table, job.outputs[name], CONTRACT.get(name))
     if job.inputs["transfer"]:
-        items = pd.concat([tables.read(path, tables.TRANSFER) for path in job.inputs["transfer"]], ignore_index=True)
+        items = pd.concat([table_files.read(path, tables.TRANSFER) for path in job.inputs["transfer"]], ignore_index=True)
         for name, table in statistics.transfer(statistics.Scored(items, measured["runs"]), job.spec).items():
-            tables.write(table, layout.transfer_statistics(name))
+            table_files.write(table, layout.transfer_statistics(name))
     if job.experiment.measures_across:
         _write_matrix(job, measured["runs"])
     for short, sentence in results["verdicts"][["in_short", "sentence"]].itertuples(index=False):
@@ -75,10 +75,10 @@ def _write_matrix(job: StatisticsJob, runs: pd.DataFrame) -> None:
     """What every run did to every list of `evaluation.on`."""
     layout, config = job.layout, job.experiment.config
     places = [(model, part) for model in config.models for part in job.experiment.across_parts(model)]
-    lists = [tables.read(layout.lexicon(pair)["pairs"], tables.PAIRS).assign(pair=pair) for pair in job.experiment.lists_measured]
+    lists = [table_files.read(layout.lexicon(pair)["pairs"], tables.PAIRS).assign(pair=pair) for pair in job.experiment.lists_measured]
     measured = statistics.across.Across(read_across(layout, places), runs, pd.concat(lists, ignore_index=True))
     table = statistics.across.matrix(measured, job.spec, progress=partial(bar, what="statistics of the lists"))
-    tables.write(table, layout.matrix(), tables.MATRIX)
+    table_files.write(table, layout.matrix(), tables.MATRIX)
     for cell, row in table[~table["control"].astype(bool)].groupby(tables.CELL, sort=False):
         model, _, _, layer, rank = cell
         say(f"across: {model}, layer {layer}, rank {rank}: {statistics.matrix_sentences.row_sentence(row)}")
@@ -86,6 +86,6 @@ def _write_matrix(job: StatisticsJob, runs: pd.DataFrame) -> None:
 
 def _words(layout: Layout, model: str, pair: str) -> pd.DataFrame:
     """The pairs of a list with what the scan says of their words."""
-    pairs = tables.read(layout.lexicon(pair)["pairs"], tables.PAIRS).assign(model=model, pair=pair)
-    words = tables.read(layout.scan(model, pair)["words"], tables.WORDS)
+    pairs = table_files.read(layout.lexicon(pair)["pairs"], tables.PAIRS).assign(model=model, pair=pair)
+    words = table_files.read(layout.scan(model, pair)["words"], tables.WORDS)
     return pairs.merge(words, on=["model", "pair", "pair_id"], validate="one_to_one")

@@ -21,7 +21,7 @@ from tli.errors import CellError
 from tli.experiment.folds import Splits
 from tli.experiment.job import TuneJob
 from tli.experiment.tuned import described
-from tli.io import store, tables
+from tli.io import store, table_files, tables
 from tli.io.records import read_json
 from tli.log import say, warn
 from tli.metrics.trial_choice import choose_trial, is_at_the_edge
@@ -44,7 +44,7 @@ def run(job: TuneJob) -> dict:
     rows = tuning.measured()
     best = choose_trial(rows)
     table = rows.assign(chosen=rows["trial"] == best, **{name: getattr(job, name) for name in tables.CELL})
-    tables.write(table, job.outputs["trials"], tables.TRIALS)
+    table_files.write(table, job.outputs["trials"], tables.TRIALS)
     tuning.drop_weights()
     _say_what_was_chosen(job, table, best)
     return facts

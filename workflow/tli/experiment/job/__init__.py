@@ -5,10 +5,12 @@ config; `tli.stages.<stage>.run(job)` does it. Names in braces (`"{model}"`) mak
 """
 
 from tli.experiment.job.across import AcrossJob
-from tli.experiment.job.base import JOBS, Job
+from tli.experiment.job.base import JOBS, Job, kinds
 from tli.experiment.job.lists import FetchListJob, FetchModelJob, FetchTasksJob, FetchTextJob, FoldsJob, LexiconJob, ListsJob
-from tli.experiment.job.models import CheckJob, EvaluateJob, ScanJob, TrainJob, TransferJob, TuneJob
+from tli.experiment.job.measuring import EvaluateJob, TransferJob
+from tli.experiment.job.models import CheckJob, ScanJob
 from tli.experiment.job.summaries import ReportJob, StatisticsJob
+from tli.experiment.job.training import TrainJob, TuneJob
 
 __all__ = [
     "JOBS",
@@ -29,4 +31,5 @@ __all__ = [
     "TrainJob",
     "TransferJob",
     "TuneJob",
+    "kinds",
 ]

@@ -9,7 +9,7 @@ from tli.errors import ConfigError
 from tli.experiment import Part
 from tli.experiment import settings as specs_of
 from tli.experiment.job.base import OfModel, Paths
-from tli.experiment.job.models import training_of
+from tli.experiment.job.training import training_of
 from tli.io import store
 from tli.specs import AcrossSpec, plain
 

@@ -18,6 +18,12 @@ Paths = dict[str, Any]  # a name -> a path, or a list of paths
 JOBS: dict[str, type[Job]] = {}  # by kind; each class enters itself
 
 
+def kinds() -> list[str]:
+    """The kinds of jobs, in the order of the work."""
+    order = list(STAGE_VERSIONS)
+    return sorted(JOBS, key=lambda kind: order.index(JOBS[kind].stage))
+
+
 @dataclass(frozen=True, eq=False)
 class Job:
     """One job of a stage. `model_spec` and `spec` are what the stage is given; `inputs` and `outputs` name its files."""
@@ -34,7 +40,7 @@ class Job:
     def of(experiment: Experiment, kind: str, **names: Any) -> Job:
         """The job of that kind and those names. Raises ConfigError for one that is not there."""
         if kind not in JOBS:
-            raise ConfigError(f"{kind}: no such job; there are {', '.join(JOBS)}")
+            raise ConfigError(f"{kind}: no such job; there are {', '.join(kinds())}")
         job = JOBS[kind](experiment, **names)
         for what, known in (("model", experiment.config.models), ("pair", experiment.config.pairs)):
             name = getattr(job, what, None)
