@@ -230,10 +230,13 @@ def test_the_overview_says_of_each_box_what_its_tables_say():
     told = {**row, "tone": facts.BAD}
     whole = ReportInput(report.experiment, Tables(verdicts=both, lines=report.tables.lines, harm=report.tables.harm))
     made = overview(whole, [told])
-    assert made.pairs == ("p",) and "of the first setting that the config names: tli, loss at hs[2], rank 16: CSLS P@1" in made.caption
+    assert (
+        made.pairs == ("p",)
+        and "The first setting that the config names: tli, loss at hs[2], rank 16, whatever came out: CSLS P@1" in made.caption
+    )
     ((model, (box,)),) = made.rows
     assert model == "m" and (box.verdict, box.tone, box.setting) == (facts.BETTER, facts.BAD, "")
-    assert box.figures == "40 → 75 %, +35 points (+22 to +48)"
+    assert (box.figures, box.change) == ("40 → 75 %", "+35 points (+22 to +48)")
     assert box.clauses == (
         Clause("not compared with a free map", facts.OPEN),
         Clause("model damaged (−0.10 nats)", facts.BAD),
@@ -251,7 +254,7 @@ def test_the_overview_names_settings_that_differ_and_leaves_gaps():
         ["tli, loss at hs[2], rank 16", None],
     ]
     of_failed = made.rows[0][1][1]
-    assert of_failed.figures == "" and of_failed.clauses == ()
+    assert of_failed.figures == of_failed.change == "" and of_failed.clauses == ()
 
 
 def test_no_sentence_has_a_number_that_is_none():

@@ -24,7 +24,8 @@ class Box:
     tone: str  # of all that stands in it
     verdict: str
     setting: str  # named here where not all boxes show the same one; else ""
-    figures: str  # before, after, their difference and its interval; "" of what failed
+    figures: str  # before and after; "" of what failed, as the next
+    change: str  # their difference with its interval
     clauses: tuple[Clause, ...]  # what a free map gives, what it cost
     spread: str  # over all settings of this model and pair; "" of a single one
 
@@ -45,24 +46,23 @@ def overview(report: ReportInput, told: list[dict]) -> Overview:
     by_group = {(row["model"], row["pair"]): _box(report, row, len(settings) > 1) for row in told}
     metrics = " and ".join(dict.fromkeys(metric_label(row["metric"]) for row in told))
     shown = f": {settings.pop()}" if len(settings) == 1 else ""
+    level = f"{100 * (1 - report.experiment.claims.alpha):g} %"
     caption = (
-        f"By model and pair, of the first setting that the config names{shown}: {metrics} of held-out words before → after training, the "
-        f"change with its {100 * (1 - report.experiment.claims.alpha):g} % interval, whether a free map does as well, and the cost as the "
-        "rise of cross-entropy on running text. Each box leads to its figures."
+        f"The first setting that the config names{shown}, whatever came out: {metrics} of held-out words before → after training; the "
+        f"change with its {level} interval; whether a free map does as well; the cost in cross-entropy. Each box leads to its figures."
     )
     return Overview(caption, pairs, tuple((model, tuple(by_group.get((model, pair)) for pair in pairs)) for model in models))
 
 
 def _box(report: ReportInput, row: Mapping, with_setting: bool) -> Box:
-    metric, figures = row["metric"], ""
+    metric, figures, change = row["metric"], "", ""
     if row["verdict"] != FAILED:
         around = bounds(row["change_low"], row["change_high"], metric)
-        figures = f"{from_to(row['before'], row['after'], metric)}, {difference(row['change'], metric)}" + (
-            f" ({around})" if around else ""
-        )
+        figures = from_to(row["before"], row["after"], metric)
+        change = difference(row["change"], metric) + (f" ({around})" if around else "")
     clauses = tuple(one for one in (*against_maps(report, row), cost(report, row)) if one)
     place = figure_name("answers", row["model"], row["pair"])
-    return Box(place, row["tone"], row["verdict"], row["cell"] if with_setting else "", figures, clauses, _spread(report, row))
+    return Box(place, row["tone"], row["verdict"], row["cell"] if with_setting else "", figures, change, clauses, _spread(report, row))
 
 
 def _spread(report: ReportInput, row: Mapping) -> str:
