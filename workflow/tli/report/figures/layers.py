@@ -122,7 +122,10 @@ def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFra
                 axes.axvline(state, color=style.SKY, lw=1.5, ls=(0, (2, 2)))
             place = {"xycoords": ("data", "axes fraction"), "xytext": (3, -1), "textcoords": "offset points"}
             top.annotate(f"chosen: hs[{state:.0f}]", (state, 1), fontsize=8, va="top", **place)
-    for name, label, colour, dashes in (("string_p_at_1", "spelling", style.BASELINE, (0, (4, 2))), ("chance", "chance", style.INK, (0, (1, 1.5)))):
+    for name, label, colour, dashes in (
+        ("string_p_at_1", "spelling", style.BASELINE, (0, (4, 2))),
+        ("chance", "chance", style.INK, (0, (1, 1.5))),
+    ):
         if scan[name].notna().any():
             top.plot(states, scan[name], color=colour, lw=1.3, ls=dashes, label=label)
     bottom.plot(states, scan["cosine"], color=style.INK, marker="o", ms=3, label="translations")
