@@ -35,6 +35,7 @@ from tli.experiment.grid import GridRun, run_name
 from tli.facts import LEAVES_WHOLE, NO, NOT_DECIDED, YES
 from tli.io import table_files, tables
 from tli.model import lora
+from tli.model.full_weights import replaced_weights
 from tli.model.opening import open_model
 from tli.probes import harness, scoring
 from tli.publishing import card, public
@@ -56,6 +57,7 @@ ARMS = {
     "placebo": {"like": ["tli"], "shuffle_translations": True},
     "full-ft": {"method": "full", "loss_layer": ["output"], "learning_rate": 1e-3},
 }
+FULL = "m.swh-eng.full-ft.layer-output.rank-full.seed-1"
 FIRST = "m.swh-eng.tli.layer-1.rank-4.seed-1"
 
 
@@ -99,12 +101,13 @@ def published(trial, tmp_path_factory) -> Path:
     return output
 
 
-def test_one_adapter_for_each_cell_that_is_no_control_and_what_is_left_out_is_told(published):
+def test_one_run_for_each_cell_that_is_no_control_and_what_is_left_out_is_told(published):
     assert [path.name for path in sorted((published / "adapters").iterdir())] == [FIRST]
+    assert [path.name for path in sorted((published / "weights").iterdir())] == [FULL]
     told = (published / "README.md").read_text()
-    assert "m/swh-eng/same/layer-1/rank-4/seed-1: it is the same adapter as tli/layer-1/rank-4/seed-1" in told
-    assert "m/swh-eng/full-ft/layer-output/rank-full/seed-1: all weights were trained" in told
+    assert "m/swh-eng/same/layer-1/rank-4/seed-1: it is the same training as tli/layer-1/rank-4/seed-1" in told
     assert f"hf upload {OWNER}/{FIRST} adapters/{FIRST}" in told and "demo" in told
+    assert f"hf upload {OWNER}/{FULL} weights/{FULL}" in told and f"](weights/{FULL}/README.md)" in told
 
 
 def test_the_hub_s_own_code_reads_the_card(published, trial):
@@ -140,6 +143,37 @@ def test_the_card_s_four_lines_open_the_adapter_as_it_was_measured(published, tr
         ours = _last(opened, IDS)
     torch.testing.assert_close(theirs[-1], ours, rtol=1e-5, atol=1e-5)
     assert float((ours - plain).abs().max()) > 1e-3
+
+
+def test_the_card_s_four_lines_open_full_weights_as_they_were_measured(published, trial, monkeypatch):
+    folder = published / "weights" / FULL
+    text = (folder / "README.md").read_text()
+    code = re.search(r"```python\n(.*?)\n```", text, re.DOTALL)[1]
+    assert len(code.splitlines()) == 4 and str(ModelCard(text)) == text and not (folder / "config.json").exists()
+    assert ModelCard(text).data.get("library_name") is None and "full-fine-tuning" in ModelCard(text).data.tags
+    assert "all weights below the loss" in text and "adapter" not in text.lower() and "with these weights" in text
+    monkeypatch.chdir(folder)
+    made: dict = {}
+    exec(code.replace(card.PLACEHOLDER, trial.model.source), made)
+    theirs = hidden_states(made["model"].eval(), IDS)
+    opened = open_model(trial.model)
+    plain = _last(opened, IDS)
+    kept = Path(trial.layout.weights("m", "swh-eng", "full-ft/layer-output/rank-full/seed-1"))
+    with replaced_weights(opened, kept):
+        ours = _last(opened, IDS)
+    torch.testing.assert_close(theirs[-1], ours, rtol=1e-5, atol=1e-5)
+    assert float((ours - plain).abs().max()) > 1e-3
+
+
+def test_full_weights_that_are_gone_are_told_with_what_brings_them_back(trial, tmp_path, capsys):
+    name = "full-ft/layer-output/rank-full/seed-2"
+    weights = Path(trial.layout.weights("m", "swh-eng", name))
+    weights.rename(weights.with_suffix(".away"))
+    try:
+        assert main(["publish", trial.layout.results, "--output", str(tmp_path / "share"), "--run", name]) == 2
+        assert "weights/model.safetensors with --notemp" in capsys.readouterr().err and not list(tmp_path.iterdir())
+    finally:
+        weights.with_suffix(".away").rename(weights)
 
 
 def _last(opened, ids):
@@ -188,6 +222,8 @@ def test_nothing_of_the_owner_is_in_any_file(published, trial):
         strings += [f"/{getpass.getuser()}/", f"/{getpass.getuser()}\n"]
     for file in published.rglob("*"):
         content = file.read_bytes() if file.is_file() else b""
+        if file.suffix == ".safetensors":  # two letters of a machine's name stand somewhere in any weights
+            content = content[8 : 8 + int.from_bytes(content[:8], "little")]
         assert not [one for one in strings if one.encode() in content], file
     config = json.loads((published / "adapters" / FIRST / "adapter_config.json").read_text())
     assert config["base_model_name_or_path"] is None
@@ -214,7 +250,6 @@ def test_a_named_run_its_base_model_and_its_list_go_into_the_card(trial, tmp_pat
     ("asked", "told"),
     [
         (["--run", "tli/layer-1/rank-4/seed-3"], "is it tli/layer-1/rank-4/seed-"),
-        (["--run", "full-ft/layer-output/rank-full/seed-1"], "all weights were trained"),
         (["--base-model", "n=a/b"], "the run has m"),
         (["--dataset", "swh-eng"], "name=organisation/name"),
     ],

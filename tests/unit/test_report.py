@@ -351,7 +351,7 @@ def test_every_figure_is_drawn_or_named_with_the_reason_why_not(built, opened):
     assert [title for title, _ in named] == [html.escape(title, quote=False) for title in wanted] and all(
         why.endswith(".") for _, why in named
     )
-    labels = [a["aria-label"] for tag, a in opened.elements if tag == "div" and a.get("role") == "img"]
+    labels = [a["aria-label"] for tag, a in opened.elements if a.get("role") == "img"]
     firsts = [label for label in labels if label.startswith(tuple(f"{question}, model-1" for question in QUESTIONS.values()))]
     assert len(firsts) == 2 * len(QUESTIONS) - sum(name.startswith("first-") for name in empty)
 

@@ -12,7 +12,7 @@ import pytest
 
 from tli.errors import TliError
 from tli.experiment import Experiment
-from tli.io import tables
+from tli.io import table_files
 from tli.report import gallery
 from tli.report.names import FIGURES, figure_name
 from tli.stages.report import write_report
@@ -97,7 +97,7 @@ def test_measured_and_not_tested(half, whole, tmp_path):
     missing, page = half("lexicon", "scan", "train", "evaluate", "transfer")
     assert missing == ["statistics: no verdict yet"] and "model-0, l0-eng: not tested yet" in page
     pair = "l0-eng"
-    metrics = tables.read(whole.layout.measured("evaluate", "model-0", pair, "part-1")["metrics"])
+    metrics = table_files.read(whole.layout.measured("evaluate", "model-0", pair, "part-1")["metrics"])
     last = metrics[(metrics.split == "heldout") & (metrics.hidden_state == metrics.hidden_state.max()) & (metrics.pooling == "no-bos")]
     last = last[last.pool == ("untrained" if (last.pool == "untrained").any() else "whole-list")]
     after = last[(last.arm == "tli")]["csls_p_at_1"].mean()
@@ -109,8 +109,8 @@ def test_measured_and_not_tested(half, whole, tmp_path):
         and "placebo-tli-all, rank 16" in ladder
         and " to " not in ladder.split("tli, rank 16")[1][:60]
     )
-    first = tables.read(tmp_path / "report-partial" / "tables" / "table-1.tsv")
-    held = tables.read(whole.layout.lexicon(pair)["pairs"])["split"].value_counts()
+    first = table_files.read(tmp_path / "report-partial" / "tables" / "table-1.tsv")
+    held = table_files.read(whole.layout.lexicon(pair)["pairs"])["split"].value_counts()
     assert set(first.loc[first.split == "heldout", "n"]) == {held["heldout"]} and set(first.loc[first.split == "train", "n"]) == {
         held["train"]
     }

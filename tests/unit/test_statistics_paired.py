@@ -7,7 +7,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from statsmodels.stats.multitest import multipletests
-from statsmodels.stats.power import TTestPower
 from statsmodels.stats.weightstats import ttost_paired
 
 from tli.statistics import families
@@ -89,19 +88,6 @@ def test_equivalence_is_statsmodels_tost():
     assert found["p"] == pytest.approx(ttost_paired(one, two, -0.08, 0.08)[0], rel=1e-9)
     with pytest.raises(ValueError, match="margin"):
         t.equivalence(one - two, 0)
-
-
-@pytest.mark.parametrize("n, family", [(3, 1), (5, 1), (5, 4), (10, 4), (10, 40)])
-def test_smallest_detectable_is_statsmodels_power(n, family):
-    theirs = TTestPower().solve_power(nobs=n, alpha=0.05 / family, power=0.8)
-    assert t.smallest_detectable(2.0, n, family) == pytest.approx(2 * theirs, rel=1e-4)
-
-
-def test_smallest_detectable_by_simulation_at_three_seeds():
-    effect = t.smallest_detectable(1.0, 3, 4)  # statsmodels' power breaks down here
-    draws = np.random.default_rng(0).normal(effect, 1, (3, 20_000))
-    found = (t.t_of_differences(draws)["p"] <= 0.05 / 4).mean()
-    assert stats.binom.ppf(0.0005, 20_000, 0.8) <= 20_000 * found <= stats.binom.ppf(0.9995, 20_000, 0.8)
 
 
 def test_adjusted_by_hand():

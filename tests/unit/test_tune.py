@@ -409,6 +409,10 @@ def test_the_report_says_what_was_tried_and_what_was_chosen():
     assert what == "Chosen were tli: learning rate 0.0002 (2 of 3 cells), learning rate 0.0008 (1 of 3 cells)."
     assert tuning.tuning_sentences(trials_table({"4": 2e-4}))[1] == "Chosen were tli: learning rate 0.0002."
     assert "learned from the list's own train split" in tuning.tuning_sentences(trials, folds=True)[0]
+    joint = "Trials of tli, trained on several lists together, were judged by the mean over the lists."
+    assert joint in tuning.tuning_sentences(trials, joint=["tli", "other"]) and joint not in tuning.tuning_sentences(
+        trials, joint=["other"]
+    )
     assert tuning.tuning_sentences(trials.iloc[:0]) == [] and tuning.tried(trials.iloc[:0]).empty
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tli.config.arms import ResolvedArm
 from tli.config.places import Problem, refusal
 from tli.experiment import Experiment
-from tli.experiment.listed import compared
+from tli.experiment.listed import findings
 from tli.facts import FEW_SEEDS, FEWEST_QUERIES
 
 Sizes = Mapping[str, int]  # split -> pairs, of one list
@@ -108,8 +108,8 @@ def _foreseen(experiment: Experiment, lists: Mapping[str, Sizes]) -> Iterator[Re
     for model in without_revision(experiment):
         source = experiment.config.models[model].source
         yield Remark(model, UNPINNED.format(source=source, told=", and it is refused when it starts") + ".")
-    for found in compared(experiment).itertuples():
-        yield Remark("", found.text, is_serious=found.severity == "error")
+    for severity, text in findings(experiment):
+        yield Remark("", text, is_serious=severity == "error")
     if experiment.trains_nothing:
         return
     yield from _remarks("", few_seeds(len(experiment.config.seed_list)))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from math import ceil
 from pathlib import Path
 from typing import Any
-
-import pandas as pd
 
 from tli import lexicon
 from tli.config import Config
@@ -18,6 +17,7 @@ from tli.errors import ConfigError, LexiconError, ModelError, TliError
 from tli.experiment import Experiment, is_address
 from tli.experiment.columns import Columns
 from tli.experiment.folds import Splits
+from tli.experiment.recalled import Question
 from tli.experiment.settings import lexicon_spec
 from tli.io.records import read_check
 from tli.io.sentences import read_sentences
@@ -39,13 +39,8 @@ def inspect(experiment: Experiment) -> dict[str, dict[str, int]]:
     for model in config.models:
         problems += _model_problems(experiment, model)
     problems += _reach_problems(experiment, min((depth for depth in layers.values() if depth), default=0))
-    union, sizes = lexicon.Union(), dict[str, Any]()
-    for pair in sorted(config.pairs, key=lambda pair: not config.pairs[pair].train):  # what nobody trains on is split after all others
-        found, wrong = _list(experiment, pair, union)
-        problems += wrong
-        sizes |= {pair: found} if found else {}
-    if len(sizes) == len(config.pairs):
-        problems += _columns(experiment, union, sizes)
+    sizes, wrong = _lists(experiment)
+    problems += wrong
     problems += _task_problems(config)
     for language, (text, path) in experiment.texts(list(config.text)).items():
         if not is_address(text.file):
@@ -153,8 +148,32 @@ def _task_problems(config: Config) -> list[Problem]:
     return []
 
 
-def _list(experiment: Experiment, pair: str, union: lexicon.Union) -> tuple[dict[str, int], list[Problem]]:
-    """The sizes of a list's splits, {} where they are not known yet; and what is wrong with it."""
+def _lists(experiment: Experiment) -> tuple[dict[str, dict[str, int]], list[Problem]]:
+    """The sizes of the splits of each list, of those that are known before their jobs; and what is wrong with the lists."""
+    config = experiment.config
+    order = sorted(config.pairs, key=lambda pair: not config.pairs[pair].train)  # what nobody trains on is split after all others
+    lacking = {pair: _lacking(experiment, pair) for pair in order}
+    readable = [pair for pair in order if not lacking[pair] and not any(map(is_address, experiment.lists(pair)))]
+    across = experiment.lists_measured if experiment.measures_across and not experiment.has_folds else []
+    across = across if readable == order else []
+    question, told = Question(experiment, "sizes", readable, across=across), list[tuple[str, Problem]]()
+    if (found := question.recalled()) is None:
+        found, told = _read(experiment, readable, across)
+        if not told:
+            question.keep(found)
+    sizes, problems = {}, []
+    for pair in order:
+        problems += lacking[pair] + [one for name, one in told if name == pair]
+        if pair in found["splits"]:
+            sizes[pair] = _sizes(experiment, found["splits"][pair])
+            problems += _too_few(experiment, pair, sizes[pair]) if config.pairs[pair].train else []
+    for pair, words in found["across"].items():
+        sizes[pair]["across"] = words
+    return sizes, problems + [one for name, one in told if not name]
+
+
+def _lacking(experiment: Experiment, pair: str) -> list[Problem]:
+    """What a list's files lack before they are read."""
     section, entries = experiment.config.pairs[pair], experiment.lists(pair)
     place = ("pairs", pair)
     files = [entry for entry in entries if not is_address(entry)]
@@ -163,59 +182,55 @@ def _list(experiment: Experiment, pair: str, union: lexicon.Union) -> tuple[dict
     if len(files) < len(entries) and len(checksums) != len(entries):
         problems.append(Problem(place, "an address needs its checksum; add sha256, one for each file of the lexicon"))
     absent = [entry for entry in files if section.format != "cldr" and not Path(entry).exists()]
-    problems += [
+    return problems + [
         Problem((*place, "lexicon"), f"{entry} is not there; give the path from {Path.cwd().name}/ or an https address") for entry in absent
     ]
-    if absent or len(files) < len(entries):
-        return {}, problems
-    spec = lexicon_spec(experiment.config, pair)
-    try:
-        raw = lexicon.read(files, pair, spec)
-    except LexiconError as error:
-        return {}, [*problems, Problem((*place, "columns" if section.columns is not None else "lexicon"), str(error))]
-    if len(raw) > LONG_LIST:
-        return {}, problems
-    try:
-        split = union.add(pair, files, spec, raw)[0]
-    except LexiconError as error:
-        key = ((*place, "split") if section.split else ("split",)) + (("sizes",) if spec.split.sizes else ())
-        return {}, [*problems, Problem(key, f"{pair}: {error}")]
-    sizes = _sizes(experiment, split)
-    if not section.train:
-        return sizes, problems
+
+
+def _read(experiment: Experiment, pairs: Sequence[str], across: Sequence[str]) -> tuple[dict[str, Any], list[tuple[str, Problem]]]:
+    """What follows from the files alone: `splits`, pair -> split -> pairs (of no LONG_LIST), and `across`, pair -> words that are left to
+    ask where all lists are known. And what is wrong, with its pair, or "" for what is wrong with `evaluation.on`.
+    """
+    union, splits, words, told = lexicon.Union(), dict[str, dict[str, int]](), dict[str, int](), list[tuple[str, Problem]]()
+    for pair in pairs:
+        section, files, spec = experiment.config.pairs[pair], experiment.lists(pair), lexicon_spec(experiment.config, pair)
+        try:
+            raw = lexicon.read(files, pair, spec)
+        except LexiconError as error:
+            told.append((pair, Problem(("pairs", pair, "columns" if section.columns is not None else "lexicon"), str(error))))
+            continue
+        if len(raw) > LONG_LIST:
+            continue
+        try:
+            made = union.add(pair, files, spec, raw).pairs["split"]
+        except LexiconError as error:
+            key = (("pairs", pair, "split") if section.split else ("split",)) + (("sizes",) if spec.split.sizes else ())
+            told.append((pair, Problem(key, f"{pair}: {error}")))
+            continue
+        splits[pair] = {split: int((made == split).sum()) for split in ("train", "select", "heldout")}
+    if across and len(splits) == len(pairs):
+        columns = Columns({pair: Splits(union.prepared(pair).pairs) for pair in experiment.config.pairs}, experiment.trained_pairs)
+        for pair in across:
+            try:
+                words[pair] = int(columns.of(pair, -1, 0).asked.sum())
+            except LexiconError as error:
+                told.append(("", Problem(("evaluation", "on"), str(error))))
+    return {"splits": splits, "across": words}, told
+
+
+def _sizes(experiment: Experiment, counts: dict[str, int]) -> dict[str, int]:
+    """Split -> pairs. With folds a run trains on all dealt words but those of its fold, and all of them are held out once."""
+    dealt, folds = counts["train"] + counts["heldout"], experiment.config.split.folds
+    return dict(counts) if folds < 2 else counts | {"train": dealt - ceil(dealt / folds), "heldout": dealt}
+
+
+def _too_few(experiment: Experiment, pair: str, sizes: dict[str, int]) -> list[Problem]:
+    """What the splits are too small for."""
+    trained, problems = sizes["train"], []
     tuned = [name for name, arm in experiment.arms.items() if arm.tune]
     if tuned and not sizes["select"]:
         text = f"{pair} has no select pairs to choose by; give split.shares.select a share"
         problems.append(Problem(written_at(experiment.config, tuned[0], "tune"), text))
-    return sizes, problems + _too_few(experiment, pair, sizes["train"])
-
-
-def _columns(experiment: Experiment, union: lexicon.Union, sizes: dict[str, dict[str, int]]) -> list[Problem]:
-    """Lists of `evaluation.on` on which no word is left; of the others the number is added to their sizes. With folds that is known
-    when they are dealt.
-    """
-    if not experiment.measures_across or experiment.has_folds:
-        return []
-    splits = {pair: Splits(union.prepared(pair).pairs) for pair in experiment.config.pairs}
-    columns, problems = Columns(splits, experiment.trained_pairs), []
-    for pair in experiment.lists_measured:
-        try:
-            sizes[pair]["across"] = int(columns.of(pair, -1, 0).asked.sum())
-        except LexiconError as error:
-            problems.append(Problem(("evaluation", "on"), str(error)))
-    return problems
-
-
-def _sizes(experiment: Experiment, pairs: pd.DataFrame) -> dict[str, int]:
-    """Split -> pairs. With folds a run trains on all dealt words but those of its fold, and all of them are held out once."""
-    counts = {split: int((pairs["split"] == split).sum()) for split in ("train", "select", "heldout")}
-    dealt, folds = counts["train"] + counts["heldout"], experiment.config.split.folds
-    return counts if folds < 2 else counts | {"train": dealt - ceil(dealt / folds), "heldout": dealt}
-
-
-def _too_few(experiment: Experiment, pair: str, trained: int) -> list[Problem]:
-    """What the train split is too small for."""
-    problems = []
     if trained < 2:
         text = f"the train split of {pair} has {trained} pairs; at least 2 are needed; give it a larger share"
         problems.append(Problem(("pairs", pair, "split") if experiment.config.pairs[pair].split else ("split",), text))

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tli.errors import TableError
 from tli.experiment.layout import Layout
+from tli.facts import OLDER
 from tli.io import table_files, tables
 
 Place = tuple[str, str, str]  # model, pair, part
@@ -27,7 +28,10 @@ def read_measured(layout: Layout, places: Iterable[Place], without: Collection[s
         long = path.endswith(".parquet")
         parts = [table_files.read(one[name], compact=long) for one in files]
         read[name] = table_files.stacked(parts) if long else pd.concat(parts, ignore_index=True)
-    twice = read["metrics"].duplicated(["model", "pair", "run", "seed", "fold", "split", "hidden_state", "pooling", "pool"])
+    place = ["model", "pair", "run", "seed", "fold", "split", "hidden_state", "pooling", "pool"]
+    if lacking := [name for name in place if name not in read["metrics"]]:
+        raise TableError(f"{files[0]['metrics']}: lacks the columns {', '.join(lacking)}; {OLDER}")
+    twice = read["metrics"].duplicated(place)
     if twice.any():
         row = read["metrics"][twice].iloc[0]
         raise TableError(f"{files[0]['metrics']} and other parts hold the run {row['run']} of {row['model']}, {row['pair']} twice")

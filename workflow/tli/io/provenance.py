@@ -13,7 +13,9 @@ from typing import Any
 
 import pandas as pd
 
+from tli.errors import TableError
 from tli.io.atomic import whole
+from tli.io.records import read_json
 from tli.log import redact
 
 LIBRARIES = (
@@ -50,9 +52,18 @@ def write_record(path: str | Path, stage: str, job: str, start: float, facts: di
 
 
 def read_records(folder: str | Path) -> list[dict[str, Any]]:
-    """Every job's record below a provenance folder, oldest first."""
+    """Every job's record below a provenance folder, oldest first. Raises TableError for a file that is none."""
     paths = sorted(Path(folder).glob("*/*.json"), key=lambda path: path.stat().st_mtime)
-    return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+    return [_record(path) for path in paths]
+
+
+def _record(path: Path) -> dict[str, Any]:
+    values = read_json(path, "what a job wrote of itself; delete it, the job's results stay")
+    named = {name: values[name] for name in ("stage", "commit", "finished", "machine", "device") if values.get(name) is not None}
+    is_one = all(isinstance(value, str) for value in named.values()) and isinstance(values.get("versions", {}), dict)
+    if not is_one:
+        raise TableError(f"{path}: is no record of a job; delete it, the job's results stay")
+    return values
 
 
 def stage_seconds(records: list[dict[str, Any]]) -> pd.DataFrame:

@@ -33,8 +33,10 @@ class CheckRecord:
 
 
 def read_check(path: str | Path) -> CheckRecord:
-    """Raises TableError where the model was not checked yet."""
+    """Raises TableError where the model was not checked yet, or the record lacks what every check writes."""
     values = read_json(path, "the model's check; run the stage check first")
+    if lacking := [name for name in ("model", "identity", "layers") if name not in values]:
+        raise TableError(f"{path}: lacks {', '.join(lacking)}: it is the model's check; delete it and run the stage check again")
     return CheckRecord(**{one.name: values[one.name] for one in fields(CheckRecord) if one.name in values})
 
 
@@ -44,11 +46,14 @@ def write_check(record: CheckRecord, path: str | Path) -> None:
 
 
 def read_json(path: str | Path, what: str) -> dict[str, Any]:
-    """Raises TableError, which says what the file is and where it comes from, where it cannot be read."""
+    """Raises TableError, which says what the file is and where it comes from, where it cannot be read or holds no names with values."""
     try:
-        return json.loads(Path(path).read_text(encoding="utf-8"))
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TableError(f"{path}: cannot be read ({error}): it is {what}") from None
+    if not isinstance(values, dict):
+        raise TableError(f"{path}: holds no names with values: it is {what}")
+    return values
 
 
 def write_json(values: dict, path: str | Path) -> None:

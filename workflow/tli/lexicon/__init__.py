@@ -16,22 +16,18 @@ from tli.lexicon.clean import Rules, clean
 from tli.lexicon.compared import Listed, compare
 from tli.lexicon.components import leaks, pair_id
 from tli.lexicon.folds import deal_folds, deal_folds_of_union
-from tli.lexicon.formats import FORMATS, RAW, read
-from tli.lexicon.forms import SPLITS, key
-from tli.lexicon.prepare import Prepared, Union, before, prepare, prepare_union, settling
+from tli.lexicon.formats import RAW, read
+from tli.lexicon.forms import key
+from tli.lexicon.prepare import Union, before, prepare, prepare_union, settling
 from tli.lexicon.similarity import edit_similarity
-from tli.lexicon.split import ASIDE, split
+from tli.lexicon.split import split
 from tli.lexicon.untrained import askable, keys_of, trained_forms
 
 __all__ = [
-    "ASIDE",
     "CHANGES",
-    "FORMATS",
     "RAW",
-    "SPLITS",
     "LexiconError",
     "Listed",
-    "Prepared",
     "Rules",
     "Union",
     "askable",

@@ -48,10 +48,6 @@ class TokenFacts:
     def fertility(self) -> float:
         return self.tokens / max(1, self.words)
 
-    @property
-    def unknown_share(self) -> float:
-        return len(self.unknown) / max(1, self.forms)
-
 
 def token_facts(tokenizer: Any, forms: Iterable[str], word_form: str) -> TokenFacts:
     """What `tokenizer` makes of the distinct `forms`, fed as `word_form`. Raises EmbedError where it cannot be fed so."""

@@ -145,6 +145,8 @@ WORKS: dict[str, tuple[str, dict[str, str]]] = {
             "title": "The Language Model Evaluation Harness",
             "author": "Gao, Leo and others",
             "howpublished": "Software, EleutherAI/lm-evaluation-harness",
+            "year": "2024",
+            "doi": "10.5281/zenodo.12608602",
         },
     ),
     "pytorch": (
@@ -216,7 +218,7 @@ WORKS: dict[str, tuple[str, dict[str, str]]] = {
     ),
     "freedict": (
         "misc",
-        {"title": "{FreeDict} Bilingual Dictionaries", "author": "{The FreeDict project}", "howpublished": "freedict.org"},
+        {"title": "{FreeDict} Bilingual Dictionaries", "author": "{The FreeDict project}", "howpublished": "freedict.org", "year": "n.d."},
     ),
 }
 
@@ -229,6 +231,8 @@ def bibtex(keys: list[str]) -> str:
     entries = []
     for key in keys:
         kind, fields = WORKS[key]
+        if kind == "misc" and "eprint" in fields:  # styles older than preprints print nothing of `eprint`
+            fields = fields | {"howpublished": f"arXiv:{fields['eprint']}"}
         lines = "".join(f"  {name} = {{{value}}},\n" for name, value in fields.items())
         entries.append(f"@{kind}{{{key},\n{lines}}}\n")
     return "\n".join(entries)

@@ -1,4 +1,4 @@
-"""An adapter's model card: front matter as the hub reads it, and what a reader must know before using the adapter."""
+"""The model card of an adapter, or of a full fine-tuning's weights: front matter as the hub reads it, and what a reader must know first."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from tli import __version__
+from tli.experiment.grid import GridRun
 from tli.experiment.trained import TrainedRun
 from tli.facts import LEAVES_WHOLE, NO, NOT_MEASURED, YES
 from tli.io.provenance import brief
@@ -42,7 +43,7 @@ class Given:
 
 
 def base_model(done: Finished, model: str, given: Given) -> tuple[str, str | None]:
-    """The hub id of the model that an adapter belongs to, and its commit; "" and None where it lay in a folder and nobody named it."""
+    """The hub id of the model that a run began from, and its commit; "" and None where it lay in a folder and nobody named it."""
     section = done.experiment.config.models[model]
     if model in given.base_models:
         return given.base_models[model], None
@@ -51,7 +52,7 @@ def base_model(done: Finished, model: str, given: Given) -> tuple[str, str | Non
 
 
 def card(done: Finished, trained: TrainedRun, given: Given, revision: str) -> str:
-    """The card of an adapter; revision: the digest of its list's pairs."""
+    """The card of a run; revision: the digest of its list's pairs."""
     from huggingface_hub import ModelCardData
 
     run = trained.run
@@ -61,11 +62,17 @@ def card(done: Finished, trained: TrainedRun, given: Given, revision: str) -> st
         base_model=base or None,
         datasets=[given.datasets[pair] for pair in pairs_of(trained) if pair in given.datasets] or None,
         language=_languages(trained) or None,
-        library_name="peft",
+        library_name=None if run.is_full else "peft",  # the folder of the weights has no config.json: it is opened on its base
         license=given.licence or None,
         metrics=list(dict.fromkeys(one.metric_type for one in results)) or None,
         pipeline_tag="feature-extraction",
-        tags=["lora", "peft", "targeted-lexical-injection", "cross-lingual", *(["demo"] if done.is_demo(run.model) else [])],
+        tags=[
+            *(["full-fine-tuning"] if run.is_full else ["lora", "peft"]),
+            "targeted-lexical-injection",
+            "cross-lingual",
+            *(["demo"] if done.is_demo(run.model) else []),
+        ],
+        base_model_relation="finetune" if run.is_full and base else None,
         model_name=name if results else None,
         eval_results=results or None,
     )
@@ -125,19 +132,19 @@ def _head(done: Finished, trained: TrainedRun, given: Given) -> str:
     shipped = public.told(done.experiment.config.models[run.model].source)
     place = f"shipped with the workflow as `{shipped}`" if shipped else "a model in a folder"
     digest = f" ({place}; digest of its files `{identity[:12]}`)" if not base and identity else ""
-    kind = "A control, not a method" if run.control else "LoRA adapter"
+    kind = "A control, not a method" if run.control else "Weights of a full fine-tuning" if run.is_full else "LoRA adapter"
     lines = [
         f"# {folder_name(run)}",
         DEMO if done.is_demo(run.model) else "",
         f"{kind} for {told}{digest}, trained by [Targeted Lexical Injection](https://arxiv.org/abs/2506.15415): translation pairs of {' and '.join(pairs_of(trained))} are "
-        f"pulled together at hidden state hs[{record['loss_layer']}]. Arm {run.arm}, rank {run.rank}, seed {run.seed}"
+        f"pulled together at hidden state hs[{record['loss_layer']}]. Arm {run.arm}, {'' if run.is_full else f'rank {run.rank}, '}seed {run.seed}"
         f"{f', fold {run.fold}' if run.fold else ''}.",
     ]
     return "\n\n".join(filter(None, lines))
 
 
 def short(done: Finished, trained: TrainedRun) -> str:
-    """The verdict of an adapter's cell with what stands under it, in a few words: "aligns better, but the model is damaged"."""
+    """The verdict of a run's cell with what stands under it, in a few words: "aligns better, but the model is damaged"."""
     verdict = done.verdict(trained.run)
     return in_short(verdict["verdict"], done.lines(trained.run)) if verdict else "no claim"
 
@@ -153,9 +160,13 @@ def _claims(done: Finished, trained: TrainedRun) -> str:
         [
             f"## What can be claimed\n\n**{short(done, trained)}.** {verdict['sentence']}\n",
             *lines,
-            f"\nThis is said of the cell (arm, layer and rank) over its {int(verdict['seeds'])} seeds; this adapter is one of them.",
+            f"\nThis is said of the cell (arm, layer and rank) over its {int(verdict['seeds'])} seeds; this run is one of them.",
         ]
     )
+
+
+def _with(run: GridRun) -> str:
+    return "with these weights" if run.is_full else "with this adapter"
 
 
 def _measured(done: Finished, trained: TrainedRun) -> str:
@@ -168,13 +179,13 @@ def _measured(done: Finished, trained: TrainedRun) -> str:
         parts += [
             "## What was measured\n",
             f"{int(after['n'])} held-out words, at hs[{int(after['hidden_state'])}], among the forms that no training touched. {chance}\n",
-            "| figure | base model | with this adapter |\n|---|---|---|",
+            f"| figure | base model | {_with(run)} |\n|---|---|---|",
             *rows,
         ]
     tasks = {row.task: row for row in accuracies(done, run, run.baseline).itertuples()}
     found = list(accuracies(done, run, done.kept(run)).itertuples())
     if found:
-        parts += ["\n| task | items | base model | with this adapter |\n|---|---|---|---|"]
+        parts += [f"\n| task | items | base model | {_with(run)} |\n|---|---|---|---|"]
         parts += [
             f"| {row.task} | {row.items} | {figures(tasks[row.task].accuracy)} | {figures(row.accuracy)} |"
             for row in found
@@ -183,7 +194,7 @@ def _measured(done: Finished, trained: TrainedRun) -> str:
     harm = done.harm(run)
     parts.append("\n## Harm\n")
     if harm.empty:
-        parts.append("Not measured: what the adapter does to the model's running text is not known.")
+        parts.append("Not measured: what the training did to the model's running text is not known.")
     else:
         parts.append(
             "Cross-entropy on running text, nats a predicted token, over the cell's seeds; what the config calls harmless is the margin.\n"
@@ -206,8 +217,7 @@ def _trained_on(done: Finished, trained: TrainedRun, given: Given, revision: str
         f"- {record['train_pairs']} translation pairs of {'; '.join(_list(done, pair, given) for pair in pairs_of(trained))}; digest of the "
         f"prepared pairs of {trained.run.pair} `{revision[:12]}`. The words themselves are not in this folder.",
         f"- {spec['objective']} loss, {spec['epochs']} epochs, {record['steps']} steps, batches of {spec['batch_size']}, peak "
-        f"learning rate {spec['learning_rate']:g}; rank {spec['rank']}, alpha {spec['alpha']:g}, dropout {spec['dropout']:g}, on "
-        f"{', '.join(spec['target_modules'])} of the first {record['adapted_blocks']} blocks.",
+        f"learning rate {spec['learning_rate']:g}; {_what_learned(trained)}.",
     ]
     if spec.get("shuffle_translations"):
         lines.append("- The translations were dealt out anew, so that no word met its own: a placebo.")
@@ -217,6 +227,16 @@ def _trained_on(done: Finished, trained: TrainedRun, given: Given, revision: str
         anchor = spec["anchor"]
         lines.append(f"- Held to the model's own running text meanwhile (anchor {anchor['metric']}, weight {anchor['weight']:g}).")
     return "\n".join(lines)
+
+
+def _what_learned(trained: TrainedRun) -> str:
+    spec = trained.record["settings"]
+    if trained.run.is_full:
+        return f"all weights below the loss, held in {spec['full_dtype']} meanwhile"
+    return (
+        f"rank {spec['rank']}, alpha {spec['alpha']:g}, dropout {spec['dropout']:g}, on {', '.join(spec['target_modules'])} of the first "
+        f"{trained.record['adapted_blocks']} blocks"
+    )
 
 
 def _list(done: Finished, pair: str, given: Given) -> str:
@@ -230,25 +250,38 @@ def _list(done: Finished, pair: str, given: Given) -> str:
 
 
 def load_lines(done: Finished, trained: TrainedRun, given: Given) -> str:
-    """Four lines of Python that open the base model with the adapter, from inside the adapter's folder."""
+    """Four lines of Python that open the base model as it was trained, from inside the run's folder."""
     run = trained.run
     base, commit = base_model(done, run.model, given)
     head = "AutoModelForCausalLM" if read_check(done.experiment.layout.check(run.model)).causal else "AutoModel"
     at = f', revision="{commit}"' if commit else ""
-    return "\n".join(
-        [
+    opened = f'{head}.from_pretrained("{base or PLACEHOLDER}"{at}, dtype="{done.experiment.config.models[run.model].dtype}")'
+    if run.is_full:
+        lines = [
+            "from accelerate import load_checkpoint_in_model",
+            f"from transformers import {head}",
+            f"model = {opened}",
+            'load_checkpoint_in_model(model, ".")  # this folder; from the hub `hf download` brings it',
+        ]
+    else:
+        lines = [
             "from peft import PeftModel",
             f"from transformers import {head}",
-            f'base = {head}.from_pretrained("{base or PLACEHOLDER}"{at}, dtype="{done.experiment.config.models[run.model].dtype}")',
+            f"base = {opened}",
             'model = PeftModel.from_pretrained(base, ".")  # this folder, or its repository on the hub',
         ]
-    )
+    return "\n".join(lines)
 
 
 def _loading(done: Finished, trained: TrainedRun, given: Given) -> str:
     model = done.experiment.config.models[trained.run.model]
     notes = ["A word's vector is the float32 mean of its tokens' hidden states, BOS in the input and out of the mean."]
-    if model.quantization != "none":
+    if trained.run.is_full:
+        notes.append(
+            "The files hold the tensors that were trained, whole, and nothing that the base model has already: opened without it they are no "
+            'model. `model.save_pretrained("whole")` writes a model of its own, for which the base model\'s licence counts.'
+        )
+    elif model.quantization != "none":
         notes.append("It was trained and measured on the base model in 4 bits (NF4): open it so for the figures above.")
     if model.word_form != "alone":
         notes.append("Words were fed as they stand in text after a space.")
@@ -260,7 +293,7 @@ def _not_for(done: Finished, trained: TrainedRun) -> str:
 
 
 def refusals(done: Finished, trained: TrainedRun) -> Iterator[str]:
-    """What the adapter must not be used for, by what was measured of it."""
+    """What a run must not be used for, by what was measured of it."""
     run, lines = trained.run, done.lines(trained.run)
     if done.is_demo(run.model):
         yield "Anything but trying the software: the base model is a demo."

@@ -1,4 +1,4 @@
-"""Which runs' adapters are shared."""
+"""Which runs are shared: their adapters, or the weights of a full fine-tuning."""
 
 from __future__ import annotations
 
@@ -15,6 +15,13 @@ from tli.experiment.trained import TrainedRun, read_trained
 from tli.io import store
 from tli.publishing.finished import Finished
 
+# What a card says of a training.
+RECORDED = ("unit", "loss_layer", "train_pairs", "steps", "adapted_blocks")
+SETTLED = ("objective", "epochs", "batch_size", "learning_rate", "rank", "alpha", "dropout", "target_modules", "full_dtype")
+GONE = (
+    "all weights were trained, and Snakemake deletes them once they are measured; asked for its weights/model.safetensors with --notemp, "
+    "it trains the run again and keeps them"
+)
 LONGEST = 96  # characters of a repository's name on the hub
 
 
@@ -28,7 +35,7 @@ class Left:
 
 @dataclass(frozen=True)
 class Chosen:
-    """The adapters that are shared, and what is left out."""
+    """The runs that are shared, and what is left out."""
 
     runs: tuple[TrainedRun, ...]
     left: tuple[Left, ...] = ()
@@ -48,19 +55,24 @@ def folder_name(run: GridRun) -> str:
     return f"{name[: LONGEST - len(mark) - 1].rstrip('.-')}-{mark}"
 
 
-def choose(done: Finished, names: Sequence[str] = ()) -> Chosen:
-    """The adapters of the runs of these names (with or without model and pair), or one for each cell that is no control: its first seed's.
+def place(run: GridRun) -> str:
+    """Its folder in the one that is shared."""
+    return f"{'weights' if run.is_full else 'adapters'}/{folder_name(run)}"
 
-    Raises TliError for a name that no run has, and for a named run whose adapter cannot be shared.
+
+def choose(done: Finished, names: Sequence[str] = ()) -> Chosen:
+    """The runs of these names (with or without model and pair), or one for each cell that is no control: its first seed's.
+
+    Raises TliError for a name that no run has, and for a named run that cannot be shared.
     """
     runs = [_named(done, name) for name in names]
     asked = [run for found in runs for run in found] or [run for run in done.experiment.cells if not run.control]
     chosen: dict[str, TrainedRun] = {}
     left = []
     for run in dict.fromkeys(asked):
-        reason, trained = _adapter(done, run)
+        reason, trained = _trained(done, run)
         if trained is not None and not names and trained.record["unit"] in chosen:
-            reason, trained = f"it is the same adapter as {chosen[trained.record['unit']].run.run}", None
+            reason, trained = f"it is the same training as {chosen[trained.record['unit']].run.run}", None
         if trained is None:
             left.append(Left(full_name(run), reason))
         else:
@@ -79,15 +91,21 @@ def _named(done: Finished, name: str) -> list[GridRun]:
     return found
 
 
-def _adapter(done: Finished, run: GridRun) -> tuple[str, TrainedRun | None]:
-    """Why a run's adapter cannot be shared, or the run."""
+def _trained(done: Finished, run: GridRun) -> tuple[str, TrainedRun | None]:
+    """Why a run cannot be shared, or the run."""
     layout = done.experiment.layout
-    if run.is_full:
-        return "all weights were trained, and they are deleted once they are measured; train it again to have them", None
-    folder = Path(layout.run(run.model, run.pair, run.run)) / "adapter"
-    if not Path(layout.record(run.model, run.pair, run.run)).exists() or not all((folder / file).exists() for file in ADAPTER[:2]):
-        return "it is not trained yet, or its adapter is gone", None
+    folder, weights = Path(layout.run(run.model, run.pair, run.run)), Path(layout.weights(run.model, run.pair, run.run))
+    is_recorded = Path(layout.record(run.model, run.pair, run.run)).exists()
+    if is_recorded and run.is_full and not weights.exists():
+        return GONE, None
+    files = [weights] if run.is_full else [folder / "adapter" / file for file in ADAPTER[:2]]
+    if not is_recorded or not all(file.exists() for file in files):
+        return f"it is not trained yet, or its {'weights are' if run.is_full else 'adapter is'} gone", None
     trained = read_trained(layout, run)
+    if lacking := [name for name in ("settings", *RECORDED) if name not in trained.record] or [
+        f"settings.{name}" for name in SETTLED if name not in trained.record["settings"]
+    ]:
+        return f"its record lacks {', '.join(lacking)}, as an older version left it; train it again", None
     if trained.record.get("failed"):
-        return f"its training failed ({trained.record['failed']}): the adapter is what it started from", None
+        return f"its training failed ({trained.record['failed']}): what is there is what it started from", None
     return "", trained

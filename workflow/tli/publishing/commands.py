@@ -13,9 +13,16 @@ def add_publishing(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     methods.add_argument("results", help="the results of a run")
     methods.add_argument("--latex", action="store_true", help="print LaTeX instead of plain text")
-    methods.add_argument("--output", default="", help="a folder for methods.txt, methods.tex, references.bib, tables/ and figures/ (PDF)")
+    methods.add_argument(
+        "--output",
+        default="",
+        help="a folder for methods.txt, methods.tex, references.bib, tables/, figures/ (PDF) and paper.tex, which takes all in",
+    )
     publish = add(
-        "publish", _publish, "Write a folder to share: adapters with model cards, results, tables. Nothing is uploaded.", config=False
+        "publish",
+        _publish,
+        "Write a folder to share: adapters or weights with model cards, results, tables. Nothing is uploaded.",
+        config=False,
     )
     publish.add_argument("results", help="the results of a run")
     publish.add_argument("--output", required=True, help="the folder to write")
@@ -25,7 +32,7 @@ def add_publishing(add: Callable[..., argparse.ArgumentParser]) -> None:
         action="append",
         default=[],
         metavar="NAME",
-        help="a run whose adapter is shared, as tli/layer-2/rank-16/seed-1, with or without model/pair/ before it; may be repeated. By default the "
+        help="a run that is shared, as tli/layer-2/rank-16/seed-1, with or without model/pair/ before it; may be repeated. By default the "
         "first seed of every cell that is no control",
     )
     publish.add_argument(
@@ -33,12 +40,12 @@ def add_publishing(add: Callable[..., argparse.ArgumentParser]) -> None:
         action="append",
         default=[],
         metavar="MODEL=ORG/NAME",
-        help="the hub's name of a model that lay in a folder, for its adapters' cards",
+        help="the hub's name of a model that lay in a folder, for the cards",
     )
     publish.add_argument(
         "--dataset", action="append", default=[], metavar="PAIR=ORG/NAME", help="the hub's name of a word list, for the cards"
     )
-    publish.add_argument("--license", default="", help="the adapters' licence, by the hub's name of it, as apache-2.0")
+    publish.add_argument("--license", default="", help="the licence of what was trained, by the hub's name of it, as apache-2.0")
     publish.add_argument("--overwrite", action="store_true", help="replace a folder that this command wrote")
 
 
@@ -49,7 +56,8 @@ def _publish(chosen: argparse.Namespace) -> int:
     given = Given(_named("--base-model", chosen.base_model), _named("--dataset", chosen.dataset), chosen.license)
     made = publish(chosen.results, chosen.output, chosen.names, given, chosen.overwrite)
     print(
-        f"{chosen.output}: {len(made.adapters)} adapter{'s' * (len(made.adapters) != 1)} with cards, results and tables; nothing was uploaded"
+        f"{chosen.output}: {len(made.places)} run{'s' * (len(made.places) != 1)} with {'its card' if len(made.places) == 1 else 'cards'}, results and tables; "
+        "nothing was uploaded"
     )
     for text in made.left:
         print(f"not in it: {text}")
@@ -80,7 +88,7 @@ def _methods(chosen: argparse.Namespace) -> int:
     experiment = remembered(chosen.results)
     if chosen.output:
         written = write_methods(experiment, chosen.output)
-        print(f"{chosen.output}: {len(written)} files; begin with methods.tex and references.bib, figures.tex names each figure's width")
+        print(f"{chosen.output}: {len(written)} files; paper.tex takes them all in (pdflatex, bibtex, pdflatex twice)")
         return 0
     paragraphs = methods_text(experiment, report_input(experiment, partial=True))
     print(as_latex(paragraphs) if chosen.latex else as_text(paragraphs), end="")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,18 +21,30 @@ if TYPE_CHECKING:
 WIDTHS = {"column": 3.3, "page": 7.0}  # inches
 UNSIGNED = {"Creator": None, "Producer": None, "CreationDate": None}
 PAD = 0.02  # inches around what is drawn
-SMALL = ("first-curve", "first-ladder", "first-front")  # drawn for a narrow place
+SMALL = {  # drawn for a narrow place
+    "first-curve": "Alignment by hidden state",
+    "first-ladder": "From free to trained",
+    "first-front": "Gain against harm",
+}
 
 
-def write_figures(report: ReportInput, folder: Path) -> dict[str, str]:
-    """Every figure of every model and pair as folder/<name>.pdf; returns name -> "column" or "page", the width that it is made for."""
+@dataclass(frozen=True)
+class Written:
+    """A figure that was written: the width that it is made for, "column" or "page", and its caption."""
+
+    width: str
+    caption: str
+
+
+def write_figures(report: ReportInput, folder: Path) -> dict[str, Written]:
+    """Every figure of every model and pair as folder/<name>.pdf, by its name."""
     import matplotlib
 
     folder.mkdir(parents=True, exist_ok=True)
     written = {}
     for model, pair in report.groups:
         drawing = Drawing(report, model, pair)
-        for key in (*SMALL, *FIGURES):
+        for key, title in (SMALL | {key: title for key, (title, _) in FIGURES.items()}).items():
             drawn = drawing.of(key)
             if style.why_empty(drawn.figure):
                 continue
@@ -39,7 +52,7 @@ def write_figures(report: ReportInput, folder: Path) -> dict[str, str]:
             figure, box = scaled(marked(drawn.figure, report.experiment.model(model).demo), WIDTHS[width])
             with matplotlib.rc_context(style.settings() | {"pdf.fonttype": 42}):
                 figure.savefig(folder / f"{name}.pdf", bbox_inches=box, metadata=UNSIGNED, facecolor="white")
-            written[name] = width
+            written[name] = Written(width, " ".join([f"{title.rstrip('?.')}; {model}, {pair}.", drawn.counts]).strip())
     return written
 
 

@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import re
+import unicodedata
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
 
-from tli.errors import TliError
 from tli.experiment import Experiment
 from tli.io import table_files
 from tli.io.atomic import whole
+from tli.io.place import assert_free
 from tli.labels import arm_label, metric_label
 from tli.publishing.bibliography import WORKS, bibtex
-from tli.publishing.drawn import write_figures
-from tli.publishing.latex import booktabs, cited, interval
+from tli.publishing.document import document
+from tli.publishing.drawn import Written, write_figures
+from tli.publishing.latex import ACCENTS, booktabs, cited, figure, interval
 from tli.publishing.sections import methods_text
 from tli.report.input import ReportInput
 from tli.report.selection import layer_name
 from tli.stages.report import report_input, with_words
 
 MAIN = ["model", "pair", "arm", "layer", "before", "change", "against the placebo", "p", "verdict"]
+Table = tuple[str, pd.DataFrame, str]
+PLACE = ("model", "pair", "layer")
 HARM = ["model", "pair", "arm", "layer", "language", "rise", "KL", "leaves the model whole"]
 
 
@@ -46,34 +51,47 @@ def as_latex(paragraphs: list[str]) -> str:
 
 
 def write_methods(experiment: Experiment, output: str | Path) -> list[str]:
-    """Write methods.txt, methods.tex, references.bib, tables/ (TSV and booktabs) and figures/ (PDF); returns their names.
+    """Write methods.txt, methods.tex, references.bib, tables/ (TSV and booktabs), figures/ (PDF) and paper.tex, which takes all in.
 
-    Whole or not at all. Raises TliError where `output` is there.
+    Returns their names. Whole or not at all. Raises TliError where `output` is there.
     """
     folder = Path(output)
-    if folder.exists():
-        raise TliError(f"{output} is there already; name a folder that is not")
+    assert_free(folder)
     report = with_words(experiment, report_input(experiment, partial=True))
     paragraphs = methods_text(experiment, report)
     with whole(folder) as beside:
-        (beside / "tables").mkdir(parents=True)
-        (beside / "methods.txt").write_text(as_text(paragraphs), encoding="utf-8")
-        (beside / "methods.tex").write_text(as_latex(paragraphs), encoding="utf-8")
-        (beside / "references.bib").write_text(bibtex(keys_of(paragraphs)), encoding="utf-8")
-        for name, table, caption in _tables(report):
-            table_files.write(table, beside / "tables" / f"{name}.tsv")
-            rows = [list(map(str, row)) for row in table.itertuples(index=False)]
-            (beside / "tables" / f"{name}.tex").write_text(booktabs(list(table.columns), rows, caption, f"tab:{name}"), encoding="utf-8")
-        widths = write_figures(report, beside / "figures")
-        commands = {"column": r"\columnwidth", "page": r"\textwidth"}
-        lines = [f"\\includegraphics[width={commands[width]}]{{figures/{name}.pdf}}" for name, width in widths.items()]
-        (beside / "figures.tex").write_text(
-            "% each figure with the width that it is made for\n" + "\n".join(lines) + "\n", encoding="utf-8"
-        )
+        beside.mkdir(parents=True)
+        drawn = write_figures(report, beside / "figures")
+        write_document(beside, paragraphs, _tables(report), drawn)
         return sorted(path.relative_to(beside).as_posix() for path in beside.rglob("*") if path.is_file())
 
 
-def _tables(report: ReportInput) -> list[tuple[str, pd.DataFrame, str]]:
+def write_document(folder: Path, paragraphs: list[str], named: list[Table], drawn: Mapping[str, Written]) -> None:
+    """Write all but the figures, which lie in `folder`/figures. named: (name, table, caption) of each table."""
+    (folder / "tables").mkdir()
+    (folder / "methods.txt").write_text(as_text(paragraphs), encoding="utf-8")
+    (folder / "references.bib").write_text(bibtex(keys_of(paragraphs)), encoding="utf-8")
+    parts = {"methods": as_latex(paragraphs)}
+    for name, table, caption in named:
+        table_files.write(table, folder / "tables" / f"{name}.tsv")
+        parts[f"tables/{name}"] = _as_booktabs(table, caption, f"tab:{name}")
+    floats = [figure(f"figures/{name}.pdf", one.caption, f"fig:{name}", one.width == "page") for name, one in drawn.items()]
+    parts["figures"] = "\n".join(floats)
+    for place, text in parts.items():
+        (folder / f"{place}.tex").write_text(text, encoding="utf-8")
+    (folder / "paper.tex").write_text(document(parts), encoding="utf-8")
+
+
+def _as_booktabs(table: pd.DataFrame, caption: str, label: str) -> str:
+    """The table; a name that all rows share stands in the caption instead of a column."""
+    shared = {name: str(table[name].iloc[0]) for name in PLACE if name in table and len(table) > 1 and table[name].nunique() == 1}
+    shown = table.drop(columns=list(shared))
+    told = ", ".join(f"{name} {value}" for name, value in shared.items())
+    rows = [list(map(str, row)) for row in shown.itertuples(index=False)]
+    return booktabs(list(shown.columns), rows, f"{caption} All rows: {told}." if told else caption, label)
+
+
+def _tables(report: ReportInput) -> list[Table]:
     """(name, table, caption) of what a paper shows first."""
     verdicts, harm, claims = report.tables.verdicts, report.tables.harm, report.experiment.claims
     demo = " A demo model's figures: no claim about a real one." if report.experiment.is_demo else ""
@@ -116,9 +134,20 @@ def _whole(row: dict) -> str:
 def _reference(key: str) -> str:
     """An entry as plain text."""
     fields = WORKS[key][1]
-    plain = {name: re.sub(r"\\['\"v`^~]?|[{}]", "", value) for name, value in fields.items()}
+    plain = {name: _letters(value) for name, value in fields.items()}
     place = plain.get("booktitle") or plain.get("journal") or plain.get("howpublished", "")
     identifier = f" arXiv:{plain['eprint']}." if "eprint" in plain else ""
     authors = plain["author"].replace(" and others", " et al").replace(" and ", "; ").removesuffix(".")
     parts = [authors, plain["title"], place, plain.get("year", "")]
     return ". ".join(part for part in parts if part) + f".{identifier}"
+
+
+def _letters(text: str) -> str:
+    r"""BibTeX's accents as letters, without its braces.
+
+    >>> _letters(r"{XNLI} by J{\'e}gou and Glava{\v{s}}")
+    'XNLI by Jégou and Glavaš'
+    """
+    marks = {command[1:]: mark for mark, command in ACCENTS.items()}
+    accented = re.sub(r"\\(['\"`^~=.]|[uvHdckrb](?=\{))\{?(\w)\}?", lambda found: found[2] + marks[found[1]], text)
+    return unicodedata.normalize("NFC", re.sub(r"[{}\\]", "", accented))

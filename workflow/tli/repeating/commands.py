@@ -20,6 +20,12 @@ def add_repeating(add: Callable[..., argparse.ArgumentParser]) -> None:
     crate.add_argument("results", help="the results of a run")
     crate.add_argument("--output", required=True, help="the folder to write")
     crate.add_argument("--with-lists", action="store_true", help="copy the word lists and texts into it; mind their licences")
+    crate.add_argument("--author", action="append", default=[], metavar="NAME", help="who made the run; may be repeated")
+    crate.add_argument("--orcid", action="append", default=[], metavar="ID", help="the ORCID iD of each --author, in their order")
+    crate.add_argument("--affiliation", default="", metavar="NAME[=ADDRESS]", help="the organisation of the authors")
+    crate.add_argument("--publisher", default="", metavar="NAME[=ADDRESS]", help="the organisation that publishes the crate")
+    crate.add_argument("--license", default="", help="the licence of results and report, by its SPDX identifier, as CC-BY-4.0")
+    crate.add_argument("--workflow-url", default="", metavar="ADDRESS", help="where this workflow is published")
     compare = add("compare", _compare, "Hold the figures of two results folders against each other and their intervals.", config=False)
     compare.add_argument("first", help="a results folder")
     compare.add_argument("second", help="another, of the same experiment")
@@ -55,9 +61,12 @@ def _repeat(chosen: argparse.Namespace) -> int:
 
 def _compare(chosen: argparse.Namespace) -> int:
     from tli.io import table_files
+    from tli.io.place import assert_can_be_made
     from tli.repeating.comparing import COMPARED, agree, compare, told
     from tli.repeating.settings import differences_of_settings
 
+    if chosen.output:
+        assert_can_be_made(chosen.output)
     found = compare(chosen.first, chosen.second)
     print("\n".join(told(found, differences_of_settings(chosen.first, chosen.second))))
     if chosen.output:
@@ -67,8 +76,11 @@ def _compare(chosen: argparse.Namespace) -> int:
 
 def _crate(chosen: argparse.Namespace) -> int:
     from tli.repeating.crate import write_crate
+    from tli.repeating.credits import Credits
 
-    count = write_crate(chosen.results, chosen.output, chosen.with_lists)
+    named = {"--affiliation": chosen.affiliation, "--publisher": chosen.publisher}
+    given = Credits.of(chosen.author, chosen.orcid, named | {"--license": chosen.license, "--workflow-url": chosen.workflow_url})
+    count = write_crate(chosen.results, chosen.output, chosen.with_lists, given)
     print(
         f"{chosen.output}/ro-crate-metadata.json describes the workflow, its inputs and {count} files of results; `tli repeat {chosen.output}` repeats it"
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,7 +20,9 @@ from tli.errors import TliError
 from tli.experiment.layout import Layout
 from tli.experiment.remembered import remembered
 from tli.io.atomic import whole
-from tli.io.provenance import commits, read_records
+from tli.io.place import assert_free
+from tli.io.provenance import DIRTY, commits, read_records
+from tli.repeating.credits import Credits, credit
 from tli.repeating.figures import PUBLISHED
 from tli.repeating.inputs import Pinned, digest
 from tli.repeating.owner import Owner
@@ -52,10 +55,27 @@ KINDS = {
     ".parquet": "application/vnd.apache.parquet",
     ".svg": "image/svg+xml",
 }
-MIT = "https://spdx.org/licenses/MIT"
+SPDX = "https://spdx.org/licenses/"
+UNSAID = "The workflow is under the MIT License. What else is here (results, report, lists) is its owner's, who has named no licence."
+BIOSCHEMAS = "https://bioschemas.org/profiles/ComputationalWorkflow/1.0-RELEASE"
+PARAMETER = "https://bioschemas.org/profiles/FormalParameter/1.0-RELEASE"
+DEMANDED = ("url", "sdPublisher", "dateCreated")  # by BIOSCHEMAS, beside what every crate says of its workflow
+HOMES = {
+    "accelerate": "https://github.com/huggingface/accelerate",
+    "bitsandbytes": "https://github.com/bitsandbytes-foundation/bitsandbytes",
+    "lm_eval": "https://github.com/EleutherAI/lm-evaluation-harness",
+    "numpy": "https://numpy.org",
+    "pandas": "https://pandas.pydata.org",
+    "peft": "https://github.com/huggingface/peft",
+    "scipy": "https://scipy.org",
+    "snakemake": "https://snakemake.github.io",
+    "statsmodels": "https://www.statsmodels.org",
+    "torch": "https://pytorch.org",
+    "transformers": "https://github.com/huggingface/transformers",
+}
 
 
-def write_crate(results: str | Path, output: str | Path, with_lists: bool = False) -> int:
+def write_crate(results: str | Path, output: str | Path, with_lists: bool = False, given: Credits | None = None) -> int:
     """Write the crate of the run in `results` to the folder `output`, whole or not at all; returns how many files it describes.
 
     with_lists: word lists and texts are copied into it. Raises TliError where the run cannot be pinned (see `pinning.pin`), `output` is
@@ -66,8 +86,7 @@ def write_crate(results: str | Path, output: str | Path, with_lists: bool = Fals
     except ImportError:
         raise TliError(f"the package rocrate is not installed here: `pip install {_wanted()}`") from None
     folder = Path(output)
-    if folder.exists():
-        raise TliError(f"{output} is there already; name a folder that is not")
+    assert_free(folder)
     records = read_records(Layout(str(results)).provenance())
     with whole(folder) as beside:
         pins = pin(results, beside, with_lists)
@@ -76,7 +95,7 @@ def write_crate(results: str | Path, output: str | Path, with_lists: bool = Fals
         shutil.copytree(WORKFLOW, beside / "workflow", ignore=shutil.ignore_patterns("__pycache__", "*.egg-info", "*.sif"))
         crate = ROCrate(version="1.1")
         crate.metadata.extra_contexts.append(TERMS)
-        _describe(crate, beside, owner.clean(remembered(results).config.title), (list(pins), files, records))
+        _describe(crate, beside, owner.clean(remembered(results).config.title), (list(pins), files, records), given or Credits())
         crate.metadata.write(beside)
     return len(files)
 
@@ -101,7 +120,7 @@ def _copied(results: Path, beside: Path, owner: Owner) -> list[str]:
     return places
 
 
-def _describe(crate: Any, beside: Path, title: str, run: tuple[list[Pinned], list[str], list[dict[str, Any]]]) -> None:
+def _describe(crate: Any, beside: Path, title: str, run: tuple[list[Pinned], list[str], list[dict[str, Any]]], given: Credits) -> None:
     from rocrate.model.contextentity import ContextEntity
 
     pins, files, records = run
@@ -117,16 +136,31 @@ def _describe(crate: Any, beside: Path, title: str, run: tuple[list[Pinned], lis
     starts, ends = _times(records)
     crate.name = title
     crate.description = f"A run of the workflow Targeted Lexical Injection {__version__}: {title}"
-    crate.license = about(MIT, "CreativeWork", name="MIT License", description="of the workflow; lists and models have theirs")
+    mit = about(f"{SPDX}MIT", "CreativeWork", name="MIT License", description="The licence of the workflow")
+    crate.license = (
+        about(f"{SPDX}{given.licence}", "CreativeWork", name=given.licence, description="The licence that the run's owner gives it")
+        if given.licence
+        else about("#licence", "CreativeWork", name="No licence is named", description=UNSAID)
+    )
     crate.root_dataset["datePublished"] = max(ends, default=datetime.now(UTC)).isoformat(timespec="seconds")
     profiles = [about(uri, "CreativeWork", name=name, version=version) for uri, (name, version) in PROFILES.items()]
     crate.root_dataset["conformsTo"] = profiles
     workflow = _workflow(crate, beside, records)
+    workflow["license"] = mit
     workflow["softwareRequirements"] = [
-        about(f"#{name}", "SoftwareApplication", name=name, softwareVersion=version) for name, version in versions(records).items()
+        about(HOMES.get(name, f"#{name}"), "SoftwareApplication", name=name, softwareVersion=version, **_address(name))
+        for name, version in versions(records).items()
     ]
+    parameters = {
+        name: about(f"#{name}", "FormalParameter", name=name, additionalType=kind, valueRequired=True, description=text)
+        for name, kind, text in (("config", "File", "What is asked"), ("figures", "File", "Every figure that a repetition is held against"))
+    }
+    for parameter in parameters.values():
+        parameter["conformsTo"] = about(PARAMETER, "CreativeWork", name="Bioschemas FormalParameter", version="1.0-RELEASE")
+    workflow["input"], workflow["output"] = parameters["config"], parameters["figures"]
     own = {name: file(name, text, description=text) for name, text in DESCRIBED.items()}
     own["README.md"]["about"] = crate.root_dataset
+    own[CONFIG]["exampleOfWork"], own[PUBLISHED]["exampleOfWork"] = parameters["config"], parameters["figures"]
     results = [file(place, place.removeprefix("results/")) for place in files]
     action = about("#run", "CreateAction", name=title, description=f"{len(records)} jobs of the workflow")
     action["actionStatus"] = "http://schema.org/CompletedActionStatus"
@@ -136,17 +170,40 @@ def _describe(crate: Any, beside: Path, title: str, run: tuple[list[Pinned], lis
     action["object"] = [own[CONFIG], *(_input(crate, beside, (about, file), one) for one in pins)]
     action["result"] = [own[PUBLISHED], *results]
     crate.root_dataset["mentions"] = action
+    credit(crate, given, workflow, action)
+    if all(workflow.get(name) for name in DEMANDED):
+        workflow["conformsTo"] = about(BIOSCHEMAS, "CreativeWork", name="Bioschemas ComputationalWorkflow", version="1.0-RELEASE")
+
+
+def _address(name: str) -> dict[str, str]:
+    return {"url": HOMES[name]} if name in HOMES else {}
 
 
 def _workflow(crate: Any, beside: Path, records: list[dict[str, Any]]) -> Any:
     """The Snakefile as the main entity, and the folder that it needs."""
-    place, named = "workflow/Snakefile", {"name": "Targeted Lexical Injection"}
+    place, named = "workflow/Snakefile", {"name": "Targeted Lexical Injection", "encodingFormat": "text/plain"}
     workflow = crate.add_workflow(beside / place, place, main=True, lang="snakemake", properties=named)
     workflow["version"] = __version__
-    if named := [f"commit {commit}" for commit in commits(records)]:
-        workflow["identifier"] = named[0] if len(named) == 1 else named
+    if made_by := [f"commit {commit}" for commit in commits(records)]:
+        workflow["identifier"] = made_by[0] if len(made_by) == 1 else made_by
+    if date := _date_of_commit(records):
+        workflow["dateCreated"] = date
     crate.add_dataset(beside / "workflow", "workflow/", properties={"name": "The workflow's rules, script and package"})
     return workflow
+
+
+def _date_of_commit(records: list[dict[str, Any]]) -> str:
+    """When the workflow that ran last was committed, ISO 8601; "" where this checkout does not know it."""
+    commit = (commits(records) or [""])[-1].partition(DIRTY)[0]
+    if not re.fullmatch(r"[0-9a-f]{40}", commit):
+        return ""
+    try:
+        told = subprocess.run(
+            ["git", "-C", str(OWN_FOLDER), "show", "-s", "--format=%cI", commit], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return told.stdout.strip() if told.returncode == 0 else ""
 
 
 def _times(records: list[dict[str, Any]]) -> tuple[list[datetime], list[datetime]]:

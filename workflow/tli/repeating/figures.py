@@ -73,7 +73,7 @@ def figures_of(results: str | Path) -> pd.DataFrame:
             parts.append(_figures(one, table_files.read(path)))
     for path in sorted((folder / "scan").glob("*/*/scan.tsv")):
         parts.append(_figures(SCAN, table_files.read(path)))
-        best = table_files.read(path.with_name("best.tsv"))
+        best = table_files.read(path.with_name("best.tsv"), ["chosen"])
         parts.append(_figures(CHOICE, best[best["chosen"].astype(str) == "True"]))
     if not parts:
         raise TableError(f"{results}: holds neither a scan nor statistics; give the results folder of a run that has finished a scan")
@@ -87,7 +87,10 @@ def _figures(of: Compared, table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for column, low, high in of.figures:
         if column in table:
-            ends = {end: pd.to_numeric(table[name], errors="coerce") if name else np.nan for end, name in (("low", low), ("high", high))}
+            ends = {
+                end: pd.to_numeric(table[name], errors="coerce") if name in table else np.nan
+                for end, name in (("low", low), ("high", high))
+            }
             rows.append(
                 pd.DataFrame({"key": key, "figure": column, "value": pd.to_numeric(table[column], errors="coerce"), **ends, "word": ""})
             )

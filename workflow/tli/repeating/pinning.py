@@ -18,6 +18,7 @@ from tli.experiment import Experiment, is_address
 from tli.experiment.remembered import remembered
 from tli.io import store, table_files, tables
 from tli.io.atomic import whole
+from tli.io.place import assert_free
 from tli.io.provenance import DIRTY, commits, read_records
 from tli.io.records import read_check, write_json
 from tli.probes.task_items import HUB
@@ -55,8 +56,7 @@ def pin(results: str | Path, output: str | Path, with_lists: bool = False) -> Pi
     run is not finished, a list or model is gone or is not what the run read, or `output` is there.
     """
     experiment, folder = remembered(results), Path(output)
-    if folder.exists():
-        raise TliError(f"{output} is there already; name a folder that is not")
+    assert_free(folder)
     _assert_finished(experiment)
     config = experiment.config.model_dump(mode="json", exclude_unset=True) | {"results": REPETITION}
     records = read_records(experiment.layout.provenance())

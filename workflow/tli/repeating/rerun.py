@@ -14,6 +14,7 @@ from tli.config.reading import OWN_FOLDER
 from tli.errors import TableError, TliError
 from tli.experiment import Experiment, is_address
 from tli.io import store, table_files, tables
+from tli.io.place import assert_can_be_made
 from tli.repeating.comparing import COMPARED, compare
 from tli.repeating.inputs import ASKED, Pinned, digest, prepared
 from tli.repeating.pinning import CONFIG, REPETITION
@@ -56,6 +57,7 @@ def repeat(folder: str | Path, profile: str = "") -> pd.DataFrame:
     profile: Snakemake's; by default the workflow's own for one machine. Raises TliError where inputs differ or the run fails.
     """
     folder = Path(folder).resolve()
+    assert_can_be_made(folder / REPETITION, "repeat")
     load(folder / CONFIG)  # a mistake in it is told before anything is looked at
     assert_same_inputs(folder)
     assert_same_words(folder)

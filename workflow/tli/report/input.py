@@ -20,7 +20,7 @@ from tli.config import Config
 from tli.config.arms import expand_arms
 from tli.config.protocols import protocol
 from tli.errors import TableError
-from tli.facts import CONFIRMATORY
+from tli.facts import CONFIRMATORY, OLDER
 from tli.io import tables as contract
 
 # What the report reads of the table that the transfer's statistics write.
@@ -74,7 +74,7 @@ class Tables:
         for one in dataclasses.fields(self):
             lacking = [name for name in one.metadata.get("columns", ()) if name not in getattr(self, one.name).columns]
             if lacking:
-                raise TableError(f"report: the table {one.name} lacks the columns {', '.join(lacking)}; make it again with this version")
+                raise TableError(f"report: the table {one.name} lacks the columns {', '.join(lacking)}; {OLDER}")
 
     @classmethod
     def of(cls, tables: Mapping[str, pd.DataFrame]) -> Tables:

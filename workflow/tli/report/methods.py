@@ -44,15 +44,15 @@ def paragraph(report: ReportInput) -> str:
     pairs = listing(list(experiment.pairs)) + _sizes(tables.pairs)
     parts = [f"We trained {models} by Targeted Lexical Injection [tli] on translation pairs of {pairs}."]
     if len(real):
-        first = real.iloc[0]
         parts.append(
-            f"{_method(real)} was trained with the {first['objective']} loss (margin {_number(first['margin'])}) taken at "
+            f"{_method(real)} was trained with the {_objectives(real)} taken at "
             f"{_states(real)}, AdamW at a peak learning rate of {_numbers(real['learning_rate'])}, "
-            f"{_numbers(real['epochs'])} epochs, batches of {_number(first['batch_size'])} and "
-            f"{_number(first['warmup_steps'])} warm-up steps."
+            f"{_numbers(real['epochs'])} epochs, batches of {_numbers(real['batch_size'])} and "
+            f"{_numbers(real['warmup_steps'])} warm-up steps."
         )
     parts += joint_arms(report)
-    parts += tuning_sentences(tables.trials, folds=bool((runs["fold"] > 0).any()))
+    joint = [arm.name for arm in experiment.arms if arm.train_on]
+    parts += tuning_sentences(tables.trials, folds=bool((runs["fold"] > 0).any()), joint=joint)
     count = len(experiment.seeds)
     if count:
         parts.append(f"Each cell was run with {count} seed{'s' * (count != 1)}.")
@@ -65,7 +65,7 @@ def paragraph(report: ReportInput) -> str:
         text = PROTOCOLS[experiment.protocol]
         parts.append(text[0].upper() + text[1:] + ".")
     parts.append(
-        "A word is the float32 mean of its tokens' hidden states; hs[k] is the output of block k - 1, and the last is after the "
+        "A word's vector is pooled from its tokens' hidden states in float32; hs[k] is the output of block k - 1, and the last is after the "
         "final norm. Claims rest on held-out words among the forms that no training touched (the untrained pool); the figures among all "
         "distinct forms of a list stand beside them. Beside the cosine we report the cosine of wrong "
         "pairs [anisotropy], retrieval by CSLS [csls] and the ratio of the first token's norm to the others' [sink]."
@@ -74,8 +74,8 @@ def paragraph(report: ReportInput) -> str:
     claims = experiment.claims
     parts.append(
         f"The primary endpoint is the change of {metric_label(claims.primary)} on held-out pairs. Seeds and words are both samples: an "
-        "arm is said to align better when a quasi-t over the crossed table of seeds and words ([clark], Satterthwaite's degrees of "
-        "freedom) shows both after - before and real - placebo above zero; "
+        "arm is said to align better when a quasi-t over the crossed table of seeds and words [clark], with Satterthwaite's degrees of "
+        "freedom, shows both after - before and real - placebo above zero; "
         f"the larger p of the two enters the confirmatory family, corrected by {CORRECTIONS[claims.correction]} at {claims.alpha}. All "
         "other tests are exploratory."
     )
@@ -143,6 +143,15 @@ def _method(real: pd.DataFrame) -> str:
     if (real["method"] == "full").any():
         texts.append("full fine-tuning")
     return listing(texts) or "The model"
+
+
+def _objectives(real: pd.DataFrame) -> str:
+    """All that there are; InfoNCE has no margin."""
+    told = [
+        f"{row.objective} loss" + ("" if row.objective == "infonce" else f" (margin {_number(row.margin)})")
+        for row in real[["objective", "margin"]].drop_duplicates().itertuples()
+    ]
+    return " or ".join(dict.fromkeys(told))
 
 
 def _states(real: pd.DataFrame) -> str:

@@ -158,6 +158,13 @@ def first_cells(report: ReportInput) -> list[tuple[Cell, Endpoint]]:
     return found
 
 
+def rows_of_first_cells(report: ReportInput, table: pd.DataFrame) -> list[tuple[Cell, pd.DataFrame]]:
+    """The cell shown first of every group that has rows in `table` (columns tables.CELL and more), and these rows."""
+    cells = [first_cell(report.tables.cells, report.experiment, model, pair) for model, pair in report.groups]
+    found = [(cell, rows(table, **cell.columns)) for cell in cells if cell is not None]
+    return [(cell, of_cell) for cell, of_cell in found if len(of_cell)]
+
+
 def first_verdicts(report: ReportInput) -> pd.DataFrame:
     """The verdict of the first cell of every group."""
     verdicts = report.tables.verdicts

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tli.labels import metric_label
 from tli.report.input import ReportInput
-from tli.report.selection import Cell, first_cell, rows
+from tli.report.selection import Cell, rows_of_first_cells
 from tli.specs import WORD
 
 
@@ -21,13 +21,8 @@ class Framed:
 
 def framed_cells(report: ReportInput) -> list[Framed]:
     """One for each model and pair whose words were fed in templates too; empty where none were."""
-    told = []
-    for model, pair in report.groups:
-        cell = first_cell(report.tables.cells, report.experiment, model, pair)
-        of_cell = rows(report.tables.templates, **cell.columns) if cell is not None else report.tables.templates.head(0)
-        if cell is not None and len(of_cell):
-            told.append(Framed(cell, metric_label(str(of_cell["metric"].iloc[0])), tuple(of_cell.to_dict("records"))))
-    return told
+    found = rows_of_first_cells(report, report.tables.templates)
+    return [Framed(cell, metric_label(str(table["metric"].iloc[0])), tuple(table.to_dict("records"))) for cell, table in found]
 
 
 def template_sentences(report: ReportInput) -> list[str]:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tli import facts
 from tli.report.input import ReportInput
-from tli.report.selection import Cell, first_cell, rows
+from tli.report.selection import Cell, rows_of_first_cells
 
 METRICS = {"choice": "by log-likelihood, among choices of like length", "exact": "what it says, exactly"}
 COMPARED = {  # (the column of a difference, that of the side taken off): its contrast
@@ -30,12 +30,9 @@ class Translated:
 def translated(report: ReportInput) -> list[Translated]:
     """One for each model and pair that was asked; empty where none was."""
     told = []
-    for model, pair in report.groups:
-        cell = first_cell(report.tables.cells, report.experiment, model, pair)
-        of_cell = rows(report.tables.translation, **cell.columns) if cell is not None else pd.DataFrame()
-        if cell is not None and len(of_cell):
-            asked = of_cell.groupby(["metric", "direction", "shots"], sort=True)
-            told.append(Translated(cell, tuple(_row(metric, direction, shots, part) for (metric, direction, shots), part in asked)))
+    for cell, table in rows_of_first_cells(report, report.tables.translation):
+        asked = table.groupby(["metric", "direction", "shots"], sort=True)
+        told.append(Translated(cell, tuple(_row(metric, direction, shots, part) for (metric, direction, shots), part in asked)))
     return told
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import pandas as pd
 
 from tli.io.tables import CELL
 from tli.labels import metric_label
 from tli.metrics.trial_choice import is_at_the_edge
+from tli.statistics.sentences import listing
 
 SETTINGS = {"learning_rate": "learning rate {:g}", "epochs": "{:g} epochs", "weight": "anchor's weight {:g}"}
 
@@ -28,8 +29,8 @@ def tried(trials: pd.DataFrame) -> pd.DataFrame:
     return grouped.agg(**columns, value=("value", "mean"), lowest=("value", "min"), highest=("value", "max")).reset_index()
 
 
-def tuning_sentences(trials: pd.DataFrame, folds: bool = False) -> list[str]:
-    """How the settings were chosen, and for each arm what was; nothing where none was tuned."""
+def tuning_sentences(trials: pd.DataFrame, folds: bool = False, joint: Collection[str] = ()) -> list[str]:
+    """How the settings were chosen, and for each arm what was; nothing where none was tuned. joint: arms trained on several lists together."""
     if trials.empty:
         return []
     table = tried(trials)
@@ -42,6 +43,8 @@ def tuning_sentences(trials: pd.DataFrame, folds: bool = False) -> list[str]:
         f"{metric_label(first['criterion'])} of the select pairs among their own forms, and {read}. Ties "
         "went to the lower rate, then to fewer epochs, then to the heavier anchor; a placebo was trained with its arm's choice."
     ]
+    if together := [arm for arm in dict.fromkeys(table["arm"]) if arm in joint]:
+        told.append(f"Trials of {listing(together)}, trained on several lists together, were judged by the mean over the lists.")
     chosen = table[table["chosen"].astype(bool)]
     by_arm = [f"{arm}: {_chosen(table[table['arm'] == arm], rows)}" for arm, rows in chosen.groupby("arm", sort=False)]
     return [*told, f"Chosen were {'; '.join(by_arm)}."]

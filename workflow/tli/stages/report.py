@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial as partial_of
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from tli.facts import PAIRED_T, WITHIN_RUN
 from tli.io import table_files, tables
 from tli.io.memory import give_back, one_allocator
 from tli.io.provenance import commit, commits, read_records, stage_seconds
-from tli.io.records import read_json
+from tli.io.records import read_check
 from tli.log import redact, say
 from tli.report import build
 from tli.report.derived import shown_runs
@@ -63,7 +63,7 @@ def report_input(experiment: Experiment, partial: bool = False) -> ReportInput:
     made = ReportInput.of(
         experiment.config,
         read,
-        checks={model: read_json(path, "the model's check") for model, path in checks.items() if path.exists()},
+        checks={model: asdict(read_check(path)) for model, path in checks.items() if path.exists()},
         audit=audits(experiment),
         provenance=provenance(experiment),
         missing=tuple(missing),

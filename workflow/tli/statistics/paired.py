@@ -177,20 +177,3 @@ def equivalence(differences: ArrayLike, margin: float) -> dict:
     nearer = (one["estimate"] + margin) if lower > upper else (one["estimate"] - margin)
     p = max(lower, upper)
     return {**one, "statistic": nearer / error, "p": p, "log10_p": np.log10(p) if p > 0 else -np.inf}
-
-
-def smallest_detectable(sd: float, n: int, family_size: int = 1, alpha: float = 0.05, power: float = 0.8) -> float:
-    """Smallest true mean that a two-sided one-sample t over n replicates of standard deviation `sd` finds with `power`.
-
-    Noncentral t at the level alpha / family_size (the first step of Holm). NaN below two replicates.
-    """
-    from scipy import optimize, stats
-
-    if n < 2 or not np.isfinite(sd):
-        return float("nan")
-    limit = stats.t.isf(alpha / max(family_size, 1) / 2, n - 1)
-    # statsmodels' search fails for the large effects that 2 to 4 degrees of freedom need: integrate over the sd instead
-    chi = stats.chi(n - 1)
-    quantiles = chi.ppf((np.arange(4000) + 0.5) / 4000) / np.sqrt(n - 1)
-    shift = optimize.brentq(lambda shift: stats.norm.sf(limit * quantiles - shift).mean() - power, 0, 100 * limit)
-    return float(shift * sd / np.sqrt(n))

@@ -107,11 +107,6 @@ def least(need: np.ndarray, power: float = POWER) -> float:
     return float(np.quantile(need, power, method="higher"))
 
 
-def power_of(effect: float, parts: Components, design: Design, alpha: float = 0.05) -> float:
-    """The probability that an effect of this size is claimed."""
-    return float((needed(parts, design, alpha) <= effect).mean())
-
-
 PLAN = ["seeds", "folds", "units", "family_size", "detectable", "power_at_05", "power_at_10", "sentence"]
 
 
