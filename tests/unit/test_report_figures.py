@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import synthetic
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from tli.report import derived, figures, style, svg, telling
 from tli.report.figures import effects
@@ -444,7 +445,7 @@ def test_all_that_is_written_in_the_first_figures_is_in_ink():
     choice = pd.DataFrame({"hidden_state": [1], "value": [0.3], "chosen": [True]})
     for figure in (figures.harm_gain(front, ladder, {}), figures.ladder(ladder, {}), figures.alignment_curve(scan, choice, scan.iloc[:0])):
         figure.draw_without_rendering()  # the ticks get their text then
-        written = [text for text in figure.findobj(lambda one: hasattr(one, "get_text")) if text.get_text()]
+        written = [text for text in figure.findobj(Text) if text.get_text()]
         assert len(written) > 5 and {text.get_color() for text in written} == {style.INK}
 
 
