@@ -232,6 +232,39 @@ def test_the_three_answers_stand_side_by_side_where_there_is_room(small, tmp_pat
         assert browser.run("return document.documentElement.scrollWidth <= innerWidth")
 
 
+def test_the_first_screen_has_the_verdict_and_its_figures(small, tmp_path):
+    """On a telephone the verdict stands in the upper half, on a wide screen the figures are seen to their lower ends."""
+    with Browser(tmp_path, 390, 844, telephone=True) as browser:
+        browser.open(small / "index.html")
+        browser.wait(READY)
+        assert browser.run("return document.querySelector('.answers h3').getBoundingClientRect().top") < 422
+        assert browser.run("return [...document.querySelectorAll('nav a')].every((one) => one.getBoundingClientRect().right <= innerWidth)")
+    with Browser(tmp_path, 1440, 900) as browser:
+        browser.open(small / "index.html")
+        browser.wait(READY)
+        lower = browser.run(
+            "return [...document.querySelectorAll('.answers')[0].querySelectorAll('.drawn > svg')].map((one) => one.getBoundingClientRect().bottom)"
+        )
+        assert lower and max(lower) <= 900
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_the_overview_stands_whole_on_the_screen(large, tmp_path, width):
+    output, many = large
+    with Browser(tmp_path, width, 900, telephone=width < 500) as browser:
+        browser.open(output / "index.html")
+        browser.wait(READY)
+        script = """return [...document.querySelectorAll('.overview td, .overview caption')].map((one) => {
+            const box = one.getBoundingClientRect(); return [box.left >= 0 && box.right <= innerWidth && box.height > 0, one.textContent]; })"""
+        boxes = browser.run(script)
+        assert len(boxes) == 1 + 15 and all(whole for whole, _ in boxes)
+        assert all("cost not measured" in text for _, text in boxes[1:])
+        named = browser.run("return getComputedStyle(document.querySelector('.overview td'), '::before').content")
+        assert named.strip('"').rstrip(": ") in (["none"] if width > 500 else [many["verdicts"]["pair"].iloc[0], "pair-0"])
+        browser.run("document.querySelector('.overview td a').click()")
+        browser.wait("return document.querySelector('.answers').getClientRects().length > 0")  # its folds have opened
+
+
 def contrast(one: list[float], other: list[float]) -> float:
     """WCAG 2 contrast of two sRGB colours (0 to 255)."""
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import tiny
+from statsmodels.stats.proportion import proportion_confint as confint
 from trial import Trial
 
 from tli.__main__ import main
@@ -15,7 +16,7 @@ from tli.cluster import plan
 from tli.errors import ConfigError
 from tli.io import tables
 from tli.report import answers
-from tli.report.alignment import alignment_sentences, untrained_rungs
+from tli.report.alignment import alignment_sentences, standing, untrained_rungs
 from tli.report.input import ReportInput, Tables
 from tli.runtime import looking
 
@@ -112,7 +113,7 @@ def report(hits: float, of_map: float = 0.8, spelling: float = 0.1) -> ReportInp
             "hidden_state": [2, 0, 2, 0],
             "csls_p_at_1": [0.99, of_map, 0.7, 0.02],
         }
-    ).assign(model="m", pair="swh-eng", split="heldout", pooling="no-bos", pool="untrained")
+    ).assign(model="m", pair="swh-eng", split="heldout", pooling="no-bos", pool="untrained", n=100)
     others = {"maps": curve, "maps-metrics": figures.reindex(columns=tables.RUN_METRICS)}
     return ReportInput(tables=Tables(scan=scan(hits, spelling), choice=choice, others=others))
 
@@ -149,7 +150,43 @@ def test_the_first_screen_of_a_look_has_the_rungs_before_training():
     ]
     text = answers.worth(report(0.3, of_map=0.6), "m", "swh-eng", None)
     assert text == (
-        "Nothing was trained. The free map procrustes gives 60 % of the held-out words at hs[0], which the select words choose for it, "
-        "and 70 % at the output: a training has to beat that."
+        "Nothing was trained. The free map procrustes gives 60 % of the held-out words at hs[0], which the select words choose for it "
+        "(95 % interval 50 to 69 %), and 70 % at the output: a training has to beat that."
     )
+    low, high = confint(60, 100, method="wilson")
+    of_map = rungs[(rungs["rung"] == "map at its own state") & (rungs["name"] == "procrustes")].iloc[0]
+    assert (of_map["low"], of_map["high"]) == pytest.approx((low, high), abs=1e-12)
     assert untrained_rungs(ReportInput(), "m", "swh-eng").empty
+    told = answers.before(report(0.3), "m", "swh-eng")
+    assert "(CSLS P@1; 95 % interval 22 to 40 %; by chance 1.0 %, by spelling 10 %)" in told
+    assert "There a word and its translation have a cosine of 0.50, a word and a wrong one 0.25." in told
+
+
+@pytest.mark.parametrize(
+    "hits, of_map, says",
+    [
+        (0.3, 0.8, "Aligned before training (30 % at the output); a free map reaches 80 %; 20 % left to gain"),
+        (
+            0.02,
+            0.8,
+            "Not aligned beyond chance before training (2.0 % at the output); a free map reaches 80 %; 20 % left to gain",
+        ),
+        (0.97, 0.8, "Aligned before training (97 % at the output); a free map reaches 80 %; little left to gain (3.0 %)"),
+    ],
+)
+def test_the_headline_of_a_look_says_what_is_left_to_gain(hits, of_map, says):
+    assert standing(report(hits, of_map), "m", "swh-eng") == says
+
+
+def test_the_headline_of_a_look_without_maps_or_scan():
+    without = ReportInput(tables=Tables(scan=scan(0.3, 0.1)))
+    assert standing(without, "m", "swh-eng") == "Aligned before training (30 % at the output); no free map was fitted"
+    assert standing(ReportInput(), "m", "swh-eng") == ""
+
+
+@pytest.mark.parametrize("folder, name", [("llama-3", "llama-3"), ("demo/model", "demo-model"), ("My Model", "my-model")])
+def test_a_look_calls_a_model_by_its_folder(tmp_path, folder, name):
+    (tmp_path / folder).mkdir(parents=True)
+    words = tmp_path / "swh-eng.tsv"
+    words.write_text("source\ttarget\na\tb\n", encoding="utf-8")
+    assert list(looking.experiment_of(str(tmp_path / folder), [str(words)]).config.models) == [name]

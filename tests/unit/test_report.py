@@ -449,20 +449,26 @@ def test_what_holds_for_several_is_one_warning(made):
     assert len({one.text for one in remarks}) == len(remarks)
 
 
-def test_many_models_and_pairs_get_a_matrix_first(made, undrawn, tmp_path):
+def test_many_models_and_pairs_get_an_overview_first(made, undrawn, tmp_path):
     groups = [(f"model-{m}", f"pair-{p}") for m in (1, 2) for p in (1, 2, 3) if (m, p) != (2, 3)]
     one = made["verdicts"].head(1)
     verdicts = pd.concat([one.assign(model=model, pair=pair) for model, pair in groups], ignore_index=True)
     verdicts.loc[4, ["verdict", "in_short"]] = "worse"
     report.build(ReportInput(EXPERIMENT, Tables(verdicts=verdicts)), tmp_path)
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
-    matrix = text[text.index('<table class="matrix">') : text.index("</table>", text.index('<table class="matrix">'))]
-    rows = [re.findall(r'<td(?: class="(\w+)")?>(?:<a href="#([^"]+)">([^<]+)</a>|–)', row) for row in matrix.split("<tr>")[2:]]
-    assert [[(tone, name) for tone, _, name in row] for row in rows] == [
-        [("good", "aligns better")] * 3,
-        [("good", "aligns better"), ("bad", "worse"), ("", "")],
+    table = text[text.index('<table class="overview">') : text.index("</table>", text.index('<table class="overview">'))]
+    rows = [
+        re.findall(r'<td(?: class="(\w+)")? data-pair="([^"]+)">(?:<a href="#([^"]+)">([^<]+)</a>|–)', row)
+        for row in table.split("<tr>")[2:]
     ]
-    assert all(f'id="{place}"' in text for row in rows for _, place, _ in row if place)
+    assert [[(tone, name) for tone, _, _, name in row] for row in rows] == [
+        [("open", "aligns better")] * 3,  # neither what it cost nor what a map gives was asked
+        [("open", "aligns better"), ("bad", "worse"), ("", "")],
+    ]
+    assert [pair for _, pair, _, _ in rows[1]] == ["pair-1", "pair-2", "pair-3"]
+    assert table.count('<li class="open">cost not measured</li>') == len(groups)
+    assert table.count('<li class="open">not compared with a free map</li>') == len(groups) - 1  # one is worse
+    assert all(f'id="{place}"' in text for row in rows for _, _, place, _ in row if place)
     folded = re.findall(r'<details class="group"><summary><h3>[^<]*</h3></summary>\s*<article class="answers', text)
     assert len(folded) == len(groups)  # the matrix leads to them
 

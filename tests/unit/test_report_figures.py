@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import synthetic
 from matplotlib.colors import to_rgb
+from matplotlib.text import Text
 
 from tli.report import derived, figures, style, svg, tooltips
 from tli.report.figures import effects
@@ -199,12 +200,18 @@ def papers() -> list[str]:
     return [paper.ljust(7, "f") for paper in re.findall(r"--paper: (#\w+)", (STATIC / "style.css").read_text())[:2]]
 
 
+def raised() -> list[str]:
+    """The backgrounds of the first screen's blocks, light and dark."""
+    return re.findall(r"--raised: (#\w+)", (STATIC / "style.css").read_text())[:2]
+
+
 def test_marks_have_contrast_on_both_papers(made, colours, tmp_path):
     """Every colour that a figure is drawn with, as it stands in the SVG: each shape's edge or inside has 3 to 1."""
     assert papers() == ["#ffffff", "#15181c"] and contrast("#ffffff", "#000000") == pytest.approx(21)
     every = [*style.REAL_ARMS, *style.CONTROL_ARMS, style.BASELINE]
     assert len(set(every)) == len(every)
-    for paper in papers():
+    assert raised() == ["#f5f6f7", "#1e2329"]
+    for paper in [*papers(), *raised()]:
         assert {colour: round(contrast(colour, paper), 2) for colour in every if contrast(colour, paper) < 3} == {}
     changes = rows(derived.changes(made["metrics"], made["runs"]), hidden_state=4, split="heldout")
     found = derived.accuracies(made["transfer"], made["runs"])
@@ -380,12 +387,74 @@ def test_the_first_curve_draws_the_scan_and_what_the_select_words_choose(tmp_pat
     lines = {line.get_label(): line.get_ydata() for line in top.lines}
     np.testing.assert_allclose(lines["held-out words"], scan["csls_p_at_1"])
     np.testing.assert_allclose(lines["with a free map"], 0.8)
-    np.testing.assert_allclose(lines["select words, whole list"], choice["value"])
+    np.testing.assert_allclose(lines["select words (choose the layer)"], choice["value"])
     assert {"chance", "spelling"} <= set(lines)
-    assert [text.get_text() for text in top.texts] == ["they choose hs[2]"]
+    assert [text.get_text() for text in top.texts] == ["chosen: hs[2]"]
     np.testing.assert_allclose({line.get_label(): line.get_ydata() for line in bottom.lines}["wrong pairs"], 0.1)
     page = svg.written(figure, "curve", tmp_path)
     assert (
         "<title>hs[0], held-out words: 0.700</title>" in page and page.count("<title>") == 3 + 4 * 5 + 2
     )  # choice, four curves, chance and spelling
     assert figures.alignment_curve(scan.iloc[:0], choice, mapped).axes[0].texts[0].get_text() == "Not scanned yet."
+
+
+def front_of(places: dict[str, tuple[float, float]]) -> pd.DataFrame:
+    """derived.front of arms at (rise, value), each with its intervals."""
+    rows = [
+        {"rung": "arm", "name": f"{arm}, rank 16", "arm": arm, "layer": "2", "rise": rise, "rise_low": 0.8 * rise, "rise_high": 1.25 * rise}
+        | {"value": value, "low": value - 0.08, "high": value + 0.08, "margin": 0.05, "language": "eng"}
+        for arm, (rise, value) in places.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def boxes(figure):
+    """The extents of what is written in an axes, and of its straight lines along an axis, in pixels of the finished layout."""
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    texts = {text.get_text(): text.get_window_extent() for text in axes.texts}
+    lines = [line.get_window_extent() for line in axes.lines if len(line.get_xdata()) == 2]
+    return texts, lines
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_names_in_the_front_cover_no_line_and_no_other_name(is_small):
+    """The demo's places: an arm left of the margin, two that crowd at the right, a control at the margin itself."""
+    front = front_of({"tli": (2.1, 0.77), "other": (1.4, 0.74), "anchored": (0.02, 0.7), "tli-placebo": (3.0, 0.11), "held": (0.05, 0.31)})
+    ladder = pd.DataFrame([{"rung": "before", "value": 0.43}, {"rung": "map", "value": 0.81}])
+    figure = figures.harm_gain(front, ladder, {}, is_small=is_small)
+    texts, lines = boxes(figure)
+    names = {name: box for name, box in texts.items() if "margin" not in name}
+    assert set(names) == {"tli", "other", "anchored", "tli-placebo", "held", "best free map", "before training"}
+    for name, box in names.items():
+        others = [other for another, other in names.items() if another != name]
+        inside = box.shrunk(0.9, 0.8)  # the box of a text has room that its letters do not fill
+        assert not any(inside.overlaps(other.shrunk(0.9, 0.8)) for other in others), name
+        assert not any(inside.overlaps(line.padded(0.5)) for line in lines), name
+    label = next(text for text in figure.axes[0].texts if "margin" in text.get_text())
+    assert label.get_text() == "whole ← margin 0.05 → damaged" and label.xy[0] == 0.05
+
+
+def test_all_that_is_written_in_the_first_figures_is_in_ink():
+    """Text in an arm's colour has less than 4.5 to 1 in the dark."""
+    front = front_of({"tli": (2.1, 0.77), "anchored": (0.02, 0.7)})
+    ladder = pd.DataFrame([{"rung": "map", "name": "ridge", "layer": "4", "value": 0.81, "low": 0.7, "high": 0.9}])
+    scan = pd.DataFrame(
+        {"hidden_state": range(3), "csls_p_at_1": 0.4, "chance": 0.01, "string_p_at_1": 0.05, "cosine": 0.5, "mismatched": 0.1}
+    )
+    choice = pd.DataFrame({"hidden_state": [1], "value": [0.3], "chosen": [True]})
+    for figure in (figures.harm_gain(front, ladder, {}), figures.ladder(ladder, {}), figures.alignment_curve(scan, choice, scan.iloc[:0])):
+        figure.draw_without_rendering()  # the ticks get their text then
+        written = [text for text in figure.findobj(Text) if text.get_text()]
+        assert len(written) > 5 and {text.get_color() for text in written} == {style.INK}
+
+
+def test_the_legend_of_the_cosines_stands_outside_their_axes():
+    scan = pd.DataFrame(
+        {"hidden_state": range(5), "csls_p_at_1": 0.4, "chance": 0.01, "string_p_at_1": np.nan, "cosine": 0.5, "mismatched": 0.1}
+    )
+    figure = figures.alignment_curve(scan, pd.DataFrame(), pd.DataFrame())
+    figure.draw_without_rendering()
+    bottom = figure.axes[1]
+    assert bottom.get_legend().get_window_extent().y0 >= bottom.get_window_extent().y1 - 1
+    assert bottom.get_legend().get_window_extent().y1 <= figure.axes[0].get_window_extent().y0

@@ -10,7 +10,7 @@ import synthetic
 
 from tli import facts
 from tli.io import tables
-from tli.report import answers, build, svg
+from tli.report import build, svg
 from tli.report.context import _told
 from tli.report.drawings import Drawing
 from tli.report.input import Experiment, ReportInput, Tables
@@ -84,12 +84,17 @@ def test_without_transfer_nothing_is_said():
 def test_a_verdict_is_no_good_news_where_a_line_under_it_says_otherwise(answer, tone):
     cell = {"model": "m", "pair": "p", "arm": "tli", "layer": "2", "rank": "16"}
     verdicts = pd.DataFrame([{**cell, "metric": "csls_p_at_1", "verdict": facts.BETTER, "in_short": "in short", "sentence": "rose"}])
-    lines = [(facts.BEATS_MAP, answer, "of maps"), (facts.LEAVES_WHOLE, facts.NOT_MEASURED, "of harm")]
-    table = pd.DataFrame([{**cell, "line": line, "answer": said, "sentence": text, "estimate": float("nan")} for line, said, text in lines])
-    told = _told(verdicts, table)[0]
-    assert told["tone"] == tone and told["lines"] == ("of maps",) and (told["in_short"], told["sentence"]) == ("in short", "rose")
-    other = _told(verdicts, table.assign(layer="3"))[0]
-    assert other["tone"] == facts.GOOD and other["lines"] == ()
+    verdicts = verdicts.reindex(columns=tables.VERDICTS)
+    lines = [(facts.BEATS_MAP, answer, "of maps"), (facts.LEAVES_WHOLE, facts.YES, "of harm")]
+    table = pd.DataFrame([{**cell, "line": line, "answer": said, "sentence": text, "estimate": 0.01} for line, said, text in lines])
+    table = table.reindex(columns=tables.VERDICT_LINES)
+    told = _told(verdicts, ReportInput(tables=Tables(lines=table)))[0]
+    assert told["tone"] == tone and told["lines"] == ("of maps", "of harm") and (told["in_short"], told["sentence"]) == ("in short", "rose")
+    unasked = table.assign(answer=[answer, facts.NOT_MEASURED], estimate=float("nan"))
+    told = _told(verdicts, ReportInput(tables=Tables(lines=unasked)))[0]
+    assert told["tone"] == (facts.BAD if answer == facts.NO else facts.OPEN) and told["lines"] == ("of maps",)
+    other = _told(verdicts, ReportInput(tables=Tables(lines=table.assign(layer="3"))))[0]
+    assert other["tone"] == facts.OPEN and other["lines"] == ()
 
 
 def planted_translation(made: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -134,68 +139,3 @@ def test_a_cell_without_a_placebo_or_shots_has_gaps_there():
     (told,) = translated(ReportInput(Experiment(), Tables.of(made | {"translation": alone})))
     assert all(math.isnan(row["placebo"]) and math.isnan(row["rival"]) and row["before"] == 0.1 for row in told.rows)
     assert translated(ReportInput(Experiment(), Tables.of(made))) == []
-
-
-def first_screen(answer: str) -> tuple[ReportInput, dict]:
-    cell = {"model": "m", "pair": "p", "arm": "tli", "layer": "2", "rank": "16"}
-    row = {"verdict": facts.BETTER, "before": 0.4, "after": 0.75, "placebo": 0.1, "cell": "tli, loss at hs[2], rank 16", **cell}
-    lines = [
-        {**cell, "line": line, "answer": answer, "estimate": -0.1, "low": -0.2, "high": 0.05}
-        for line in (facts.BEATS_MAP, facts.LEAVES_WHOLE)
-    ]
-    ladder = pd.DataFrame([{"model": "m", "pair": "p", "rung": "map", "name": "ridge", "value": 0.812}])
-    harm = pd.DataFrame([{**cell, "language": "swh", "rise": 0.031, "margin": 0.05, "decides": True}])
-    rivals = pd.DataFrame([{**cell, "map": "ridge"}])
-    read = Tables(
-        lines=pd.DataFrame(lines).reindex(columns=tables.VERDICT_LINES),
-        ladder=ladder.reindex(columns=tables.LADDER),
-        harm=harm.reindex(columns=tables.HARM),
-        others={"rivals": rivals},
-    )
-    return ReportInput(Experiment(), read), row
-
-
-@pytest.mark.parametrize(
-    "answer, worth, cost",
-    [
-        (facts.YES, "Training beats it", "the model is left whole"),
-        (facts.NO, "It does better", "the model is damaged"),
-        (facts.NOT_DECIDED, "Which is better is not decided", "whether it is left whole is not decided"),
-    ],
-)
-def test_the_first_screens_sentences_follow_the_lines(answer, worth, cost):
-    report, row = first_screen(answer)
-    told = answers.worth(report, "m", "p", row)
-    assert "40 % before, 75 % after, 10 % with the placebo: aligns better." in told
-    assert f"The best free map (ridge) gives 81 % untrained. {worth}: −0.100 (−0.200 to +0.050)." in told
-    assert f"+0.03 nats a token in swh (margin 0.05): {cost}." in answers.cost(report, row)
-
-
-@pytest.mark.parametrize(
-    "answer, cost",
-    [
-        (facts.YES, "+0.03 nats, whole"),
-        (facts.NO, "+0.03 nats, damaged"),
-        (facts.NOT_DECIDED, "+0.03 nats, not decided"),
-        (facts.NOT_MEASURED, "+0.03 nats"),
-    ],
-)
-def test_the_matrix_has_the_three_answers_in_figures(answer, cost):
-    report, row = first_screen(answer)
-    assert answers.in_figures(report, row) == ("40 % → 75 %", "free map 81 %", cost)
-    assert answers.in_figures(ReportInput(), row) == ("40 % → 75 %",)
-    assert answers.in_figures(report, row | {"verdict": facts.FAILED}) == ()
-
-
-def test_shipped_sentences_decide_nothing_in_the_matrix_either():
-    report, row = first_screen(facts.NO)
-    report.tables.harm["decides"] = False
-    assert answers.in_figures(report, row)[-1] == "+0.03 nats"
-
-
-def test_the_first_screen_says_what_was_not_measured():
-    report, row = first_screen(facts.YES)
-    assert "was not measured" in answers.worth(ReportInput(), "m", "p", row)
-    assert answers.cost(ReportInput(), row) == "Not measured: the config names no running text."
-    assert answers.before(ReportInput(), "m", "p") == "Not scanned yet."
-    assert answers.cost(report, None).startswith("Nothing was trained")

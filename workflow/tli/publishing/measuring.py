@@ -59,7 +59,7 @@ def _on(config: Config) -> list[str]:
     if not lists:
         return []
     named = "all lists of the experiment" if ALL in lists else f"the list{'s' * (len(lists) > 1)} {listing(lists)}"
-    return [f"Every adapter, and the model as it came, was also measured on {named}."]
+    return [f"Every adapter, and the base model, was also measured on {named}."]
 
 
 def _thresholds(config: Config) -> list[str]:

@@ -8,6 +8,7 @@ from tli.facts import MAP_PREFIX, MAP_SHUFFLED
 from tli.io import tables
 from tli.labels import arm_label, metric_label
 from tli.report.input import ReportInput
+from tli.report.intervals import wilson
 from tli.report.numbers import share
 from tli.report.selection import Endpoint, endpoint, kept_runs, rows
 
@@ -69,7 +70,7 @@ def by_state(mapped: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def untrained_rungs(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
-    """The rungs of the ladder (tables.LADDER) that stand before any training, of held-out words; without intervals, which the statistics make."""
+    """The rungs of the ladder (tables.LADDER) that stand before any training, of held-out words; intervals over words alone (`wilson`)."""
     place = endpoint(report.tables, model, pair)
     if place is None:
         return pd.DataFrame(columns=tables.LADDER)
@@ -85,13 +86,41 @@ def untrained_rungs(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
     table = pd.DataFrame(found, columns=["rung", "name", "layer", "value", "words"]).sort_values(
         "rung", kind="stable", key=lambda one: one.map(RUNGS)
     )
+    both = [wilson(value, words) for value, words in zip(table["value"], table["words"], strict=True)]
+    table = table.assign(low=[low for low, _ in both], high=[high for _, high in both])
     rest = {"model": model, "pair": pair, "hidden_state": place.hidden_state, "pool": place.pool, "metric": METRIC}
     return table.assign(**rest).reindex(columns=tables.LADDER).reset_index(drop=True)
 
 
-def rungs_without_intervals(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
+def standing(report: ReportInput, model: str, pair: str) -> str:
+    """The headline of a list where nothing is trained: is it aligned, what does a free map give, what is left; "" before the scan."""
+    place = endpoint(report.tables, model, pair)
+    rungs = untrained_rungs(report, model, pair)
+    if place is None or not (rungs["rung"] == "before").any():
+        return ""
+    row = rows(report.tables.scan, model=model, pair=pair, hidden_state=place.hidden_state, **place.heldout).iloc[0]
+    text = "Aligned" if is_beyond_chance(row) else "Not aligned beyond chance"
+    text += f" before training ({share(row[METRIC])} at the output"
+    first = rungs[(rungs["name"] == first_map(report, model, pair)) & rungs["rung"].str.startswith("map")]
+    if first.empty:
+        return f"{text}); no free map was fitted"
+    best, left = first.loc[first["value"].idxmax()], 1 - max(first["value"].max(), row[METRIC])
+    room = f"{share(left)} left to gain" if left >= LITTLE else f"little left to gain ({share(left)})"
+    return f"{text}); a free map reaches {share(best['value'])}; {room}"
+
+
+def is_beyond_chance(row: pd.Series) -> bool:
+    """Whether more words of a row of the scan found their translation than chance gives; exact, one-sided, level 0.025."""
+    from scipy import special
+
+    n = int(row["n"])
+    hits = round(row[METRIC] * n)
+    return bool(hits > 0 and special.bdtrc(hits - 1, n, min(max(float(row["chance"]), 0.0), 1.0)) < 0.025)
+
+
+def untested_rungs(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
     """The rungs of the ladder (tables.LADDER) before there are statistics: what stands before any training, then the mean over the seeds
-    of every cell that is measured, controls first.
+    of every cell that is measured, controls first; those have no interval.
     """
     untrained, place = untrained_rungs(report, model, pair), endpoint(report.tables, model, pair)
     runs = rows(report.tables.runs, model=model, pair=pair)
@@ -117,19 +146,16 @@ def rungs_without_intervals(report: ReportInput, model: str, pair: str) -> pd.Da
 
 
 def _output(scan: pd.DataFrame, place: Endpoint) -> str:
-    from scipy import special
-
     row = scan.loc[place.hidden_state]
     n, chance, spelling = int(row["n"]), float(row["chance"]), row["string_p_at_1"]
     hits = round(row[METRIC] * n)
-    beyond = hits > 0 and special.bdtrc(hits - 1, n, min(max(chance, 0.0), 1.0)) < 0.025  # one-sided, exact
     alike = f", {share(spelling)} by spelling alone" if pd.notna(spelling) else ""
     text = (
         f"At the output, hs[{place.hidden_state}], {hits} of {n} held-out words find their translation among {int(row['pool_targets'])} "
         f"forms ({metric_label(METRIC)} {share(row[METRIC])}; {share(chance)} by chance{alike}); the cosine of a pair is "
         f"{row['cosine']:.2f}, of mismatched words {row['mismatched']:.2f}."
     )
-    if not beyond:
+    if not is_beyond_chance(row):
         return text + " That is not beyond chance."
     return text + (" That is no more than spelling gives." if pd.notna(spelling) and row[METRIC] <= spelling else "")
 

@@ -9,21 +9,23 @@ from typing import Any
 
 import pandas as pd
 
-from tli.facts import BAD, GOOD, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_tone
+from tli.facts import BAD, BEATS_MAP, GOOD, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, OPEN, verdict_tone
 from tli.io import table_files
 from tli.io.memory import give_back
 from tli.labels import metric_label
 from tli.report import glossary, paper
 from tli.report.across import cross_pairs
 from tli.report.alignment import alignment_sentences
-from tli.report.answers import Answers, answers, in_figures
+from tli.report.answers import Answers, answers
 from tli.report.beside import Room, put_beside
 from tli.report.columnar import as_columns, clean
 from tli.report.drawings import Drawing
 from tli.report.gallery import Picture, pictures, primary_picture
+from tli.report.headlines import headline
 from tli.report.input import ReportInput
 from tli.report.methods import methods
 from tli.report.names import figure_name
+from tli.report.overview import overview
 from tli.report.selection import Cell, first_verdicts, rows
 from tli.report.sentences import experiment_size, same_runs, transfer_sentences
 from tli.report.sheets import BESIDE_PUBLISHED, Kind, Sheet, sheets
@@ -35,7 +37,7 @@ FIRST_IN_PAGE = 1_500_000  # characters of the first screens' figures; later one
 FIGURES_IN_PAGE = 3_000_000  # of the other figures
 TABLES_IN_PAGE, TABLE_IN_PAGE = 3_000_000, 1_000_000  # of all tables together, of one
 CELLS_IN_PAGE = 150_000  # of a table above which it is not tried
-VERDICTS_SHOWN = 4  # models and pairs whose sentences are not folded away; of more there is a matrix first
+VERDICTS_SHOWN = 4  # models and pairs whose sentences are not folded away; of more there is an overview first
 VERDICTS_IN_PAGE = 60  # sentences; the table has them all
 FILTERS = ["model", "pair", "arm", "layer", "rank", "split", "hidden_state", "pooling", "metric", "level", "task"]
 
@@ -49,14 +51,6 @@ class Section:
     place: str  # its id in the page
     pictures: tuple[Picture, ...]
     tasks: tuple[Picture, ...]  # those that stand with the table of tasks
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """The verdict of every model (a row) and pair (a column); None where there is none."""
-
-    pairs: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[dict | None, ...]], ...]
 
 
 @dataclass(frozen=True)
@@ -79,7 +73,7 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
     figures = folder / "figures"
     figures.mkdir()
     firsts, every = first_verdicts(report), report.tables.verdicts
-    told = _told(firsts, report.tables.lines)
+    told = _told(firsts, report)
     first_room = Room(FIRST_IN_PAGE)
     answered, sections = _by_group(report, told, figures, first_room)
     primary = primary_picture(report, figures, first_room)
@@ -92,13 +86,13 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
         "experiment": report.experiment,
         "size": experiment_size(report),
         "verdicts": told,
-        "matrix": _matrix(report, told) if len(told) > VERDICTS_SHOWN else None,
+        "overview": overview(report, told) if len(told) > VERDICTS_SHOWN else None,
         "answers": answered,
         "answers_shown": 0 if len(told) > VERDICTS_SHOWN else VERDICTS_SHOWN,
         "alignment": alignment,
         "untested": every.empty and (len(report.tables.grid) > 0 or not alignment),
         "verdict_counts": every["verdict"].value_counts().to_dict(),
-        "others": _told(every.head(VERDICTS_IN_PAGE), report.tables.lines) if len(every) > len(firsts) else [],
+        "others": _told(every.head(VERDICTS_IN_PAGE), report) if len(every) > len(firsts) else [],
         "others_left": max(0, len(every) - VERDICTS_IN_PAGE),
         "primary": primary,
         "same": same_runs(report.tables),
@@ -128,30 +122,23 @@ def context(report: ReportInput, folder: Path) -> dict[str, Any]:
     }
 
 
-def _told(verdicts: pd.DataFrame, lines: pd.DataFrame) -> list[dict]:
-    """Verdicts as the page tells them: their columns, the cell's name, the metric's, the lines under it, and its tone.
+def _told(verdicts: pd.DataFrame, report: ReportInput) -> list[dict]:
+    """Verdicts as the page tells them: their columns, the cell's name, the metric's, its headline, the lines under it, and its tone.
 
-    A verdict under which a line is not a plain yes is no good news.
+    A verdict under which a line is not a plain yes is no good news; nor is one that nobody asked what it cost, or what a map gives.
     """
     told = []
     for row in verdicts.to_dict("records"):
         cell = Cell.of(row)
-        under = rows(lines, **cell.columns)
+        under = rows(report.tables.lines, **cell.columns)
         measured = tuple(under.loc[(under["answer"] != NOT_MEASURED) | under["estimate"].notna(), "sentence"])
-        tone = verdict_tone(row["verdict"])
-        if tone == GOOD and not set(under["answer"]).isdisjoint({NO, NOT_DECIDED}):
-            tone = BAD if NO in set(under["answer"]) else OPEN
-        told.append({**row, "cell": cell.name, "metric_label": metric_label(row["metric"]), "tone": tone, "lines": measured})
+        tone, answers_of = verdict_tone(row["verdict"]), dict(zip(under["line"], under["answer"], strict=True))
+        asked = {answers_of.get(line, NOT_MEASURED) for line in (BEATS_MAP, LEAVES_WHOLE)}
+        if tone == GOOD and (NOT_MEASURED in asked or not {*answers_of.values()}.isdisjoint({NO, NOT_DECIDED})):
+            tone = BAD if NO in answers_of.values() else OPEN
+        named = {"cell": cell.name, "metric_label": metric_label(row["metric"]), "headline": headline(report, row)}
+        told.append({**row, **named, "tone": tone, "lines": measured})
     return told
-
-
-def _matrix(report: ReportInput, told: list[dict]) -> Matrix:
-    pairs, models = (tuple(dict.fromkeys(row[name] for row in told)) for name in ("pair", "model"))
-    by_group = {
-        (row["model"], row["pair"]): {**row, "place": figure_name("answers", row["model"], row["pair"]), "figures": in_figures(report, row)}
-        for row in told
-    }
-    return Matrix(pairs, tuple((model, tuple(by_group.get((model, pair)) for pair in pairs)) for model in models))
 
 
 def _by_group(report: ReportInput, told: list[dict], figures: Path, first_room: Room) -> tuple[list[Answers], list[Section]]:

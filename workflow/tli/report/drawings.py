@@ -11,7 +11,7 @@ import pandas as pd
 from tli.io.tables import WHOLE_LIST
 from tli.labels import metric_label
 from tli.report import derived, figures, style
-from tli.report.alignment import by_state, first_map, mapped_figures, rungs_without_intervals
+from tli.report.alignment import by_state, first_map, mapped_figures, untested_rungs
 from tli.report.input import ReportInput
 from tli.report.selection import Cell, baselines, endpoint, first_cell, in_order, kept_runs, layer_name, rows
 
@@ -69,7 +69,7 @@ class Drawing:
         self.words = self._words(self.cell)
         self.placebo_words = self._words(self.placebo)
         self.accuracies = derived.accuracies(self.tables.transfer, self.runs)
-        self.rungs = self.tables.ladder if len(self.tables.ladder) else rungs_without_intervals(report, model, pair)
+        self.rungs = self.tables.ladder if len(self.tables.ladder) else untested_rungs(report, model, pair)
         self.scored = f" {experiment.scored_items}" if experiment.scored_items else ""
 
     def of(self, key: str) -> Drawn:

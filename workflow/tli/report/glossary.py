@@ -70,6 +70,9 @@ TERMS |= {
     "nothing is harmed. Its hidden state and hyperparameter are chosen by the select words.",
     "cross-entropy": "What a token of running text costs the model, in nats: - log of the probability that it gave to it. Its rise is the harm.",
     "margin": "How much a rise or a difference may be and still count as none; the config names it.",
+    "setting": "An arm, a loss layer and a rank, as the config names them; of one model and pair it is a cell.",
+    "controlled protocol": "No BOS in any pool, no word of a held-out pair in training, no other accepted translation used as a wrong one, and "
+    "only blocks that the loss reaches are trained: the default, without the traps of the paper's two protocols.",
     "adjusted p": "A p value after the correction for all tests of its family.",
     "unit": "Words that share a form rise and fall together and are one unit of the test; so are an item and a sentence.",
     "chance": "What drawing at random gives.",

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
+
+SHARES = ("p_at_1", "p_at_5", "csls_p_at_1")  # metrics that are a share of words, which people read in percent
 
 
 def figures(value: float | str | None, digits: int = 4) -> str:
@@ -37,6 +40,53 @@ def share(value: float | None) -> str:
     """
     number = float("nan") if value is None else float(value)
     return "–" if not math.isfinite(number) else f"{100 * number:.1f} %" if 0 < number < 0.1 else f"{100 * number:.0f} %"
+
+
+def level(value: float | None, metric: str) -> str:
+    """A figure of a metric: of one that counts words in percent, of others with three decimals.
+
+    >>> level(0.427, "csls_p_at_1"), level(0.427, "gap")
+    ('43 %', '0.427')
+    """
+    return share(value) if metric in SHARES else figures(value, 3)
+
+
+def from_to(before: float | None, after: float | None, metric: str) -> str:
+    """As in "43 → 77 %".
+
+    >>> from_to(0.427, 0.768, "csls_p_at_1"), from_to(0.1, 0.25, "gap")
+    ('43 → 77 %', '0.100 → 0.250')
+    """
+    first, last = level(before, metric), level(after, metric)
+    return f"{first.removesuffix(' %') if last.endswith(' %') else first} → {last}"
+
+
+def difference(value: float | None, metric: str, with_unit: bool = True) -> str:
+    """A difference of two such figures, of percents in points.
+
+    >>> difference(0.341, "csls_p_at_1"), difference(-0.045, "csls_p_at_1"), difference(-0.045, "gap")
+    ('+34 points', '−4.5 points', '−0.045')
+    """
+    if metric not in SHARES or value is None or not math.isfinite(float(value)):
+        return signed(value)
+    points = 100 * float(value)
+    return signed(points, 0 if abs(points) >= 9.95 else 1) + (" points" if with_unit else "")
+
+
+def bounds(low: float | None, high: float | None, metric: str) -> str:
+    """An interval of such a difference: "+23 to +46"; "" where there is none."""
+    if low is None or high is None or not (math.isfinite(float(low)) and math.isfinite(float(high))):
+        return ""
+    return f"{difference(low, metric, with_unit=False)} to {difference(high, metric, with_unit=False)}"
+
+
+def bound(text: str) -> str:
+    r"""A sentence in which no number is parted from its unit at the end of a line.
+
+    >>> bound("43 % by 2 words, +2.13 nats")
+    '43\xa0% by 2 words, +2.13\xa0nats'
+    """
+    return re.sub(r"(?<=\d) (?=%|nats|points)", "\u00a0", text)
 
 
 def probability(p: float | None, log10_p: float | None = None) -> str:

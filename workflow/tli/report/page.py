@@ -53,6 +53,7 @@ def _render(gathered: dict[str, Any]) -> str:
         "p": numbers.probability,
         "time": numbers.duration,
         "explained": glossary.explained,
+        "bound": numbers.bound,
     }
     template = environment.from_string((static / "template.html").read_text(encoding="utf-8"))
     shown = gathered["sheets"]

@@ -13,6 +13,12 @@ from tli.report.input import ReportInput, Tables
 from tli.report.selection import Cell, first_cell, rows
 
 ACCURACY = "accuracy"
+PROTOCOLS = {  # of config.protocols, in words
+    "paper-text": "trained and measured as the paper's text says",
+    "paper-code": "trained and measured as the paper's code does",
+    "controlled": "the workflow's own, controlled protocol",
+    "custom": "a protocol of its own",
+}
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,8 @@ def experiment_size(report: ReportInput) -> str:
         "runs": len(grid),
     }
     text = ", ".join(f"{n:,} {name if n != 1 else name[:-1]}" for name, n in counts.items())
-    text += f"; protocol: {report.experiment.protocol}" if report.experiment.protocol else ""
+    protocol = report.experiment.protocol
+    text += f"; {PROTOCOLS.get(protocol, f'{protocol} protocol')}" if protocol else ""
     return " ".join([text + ".", *joint_arms(report)])
 
 

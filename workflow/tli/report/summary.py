@@ -23,7 +23,8 @@ def text(context: dict[str, Any]) -> str:
     lines += [_safe(context["size"]), "", "## What came out", ""]
     for one in context["answers"]:
         row, name = one.verdict, f"{_safe(one.model)}, {_safe(one.pair)}"
-        lines.append(f"- **{name}** ({_safe(row['cell'])}): **{row['in_short']}.**" if row else f"- **{name}, {one.state}.**")
+        lines.append(f"- **{name}** ({_safe(row['cell'])}): **{_safe(one.headline)}.**" if row else f"- **{name}, {_safe(one.headline)}.**")
+        lines += [f"  - {_safe(one.spared)}"] if one.spared else []
         lines += [f"  - {answer.question} {_safe(answer.text)}" for answer in one.answers]
         lines += [f"  - {_safe(row['sentence'])}", *(f"  - {_safe(line)}" for line in row["lines"])] if row else []
     lines += [f"- **{_safe(model)}, {_safe(pair)}, before training, in full.** {_safe(text)}" for model, pair, text in context["alignment"]]
@@ -33,7 +34,7 @@ def text(context: dict[str, Any]) -> str:
         metric = context["verdicts"][0]["metric_label"]
         lines += [
             "",
-            f"{metric} on held-out pairs, 95 % intervals over other seeds and held-out words, of the cells named above (tables/verdicts.tsv has all):",
+            f"{metric} on held-out pairs, 95 % intervals over other seeds and held-out words, of the settings named above (tables/verdicts.tsv has all):",
             "",
         ]
         lines += [

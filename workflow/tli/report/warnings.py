@@ -23,7 +23,9 @@ BARE = "The tokenizer adds nothing before a word: a word's first token may be th
 
 
 def warnings(report: ReportInput) -> list[Remark]:
-    """All remarks, the serious ones first; what is said of several models and pairs is one remark."""
+    """All remarks, the serious ones first and those that touch the claims before those that touch other figures; what is said of
+    several models and pairs is one remark.
+    """
     places: dict[tuple[str, bool], dict[str, None]] = {}
     for one in _all(report):
         places.setdefault((one.text, one.is_serious), {})[one.about] = None
@@ -44,26 +46,20 @@ def _all(report: ReportInput) -> Iterator[Remark]:
         yield Remark("", text)
     for model in dict.fromkeys(model for model, _ in report.groups):
         yield from (Remark(model, text) for text in _perplexity(tables, experiment.model(model)))
-    for model, pair in report.groups:
-        about = f"{model}, {pair}"
-        serious = [
-            *_sink(tables, model, pair),
-            *_baseline(tables, model, pair),
-            *_placebo(tables, model, pair),
-            *_warm_up(tables, model, pair),
-            *_batches(tables, model, pair),
-            *_twins(tables, model, pair),
-        ]
-        yield from (Remark(about, text) for text in serious)
-        yield from (Remark(about, text, is_serious=False) for text in [*_choice(tables, model, pair), *_unreached(tables, model, pair)])
-    for about_model in experiment.models:
-        if about_model.is_bare and rows(tables.scan, model=about_model.name)["sink_ratio"].max() > SINK_LIMIT:
-            yield Remark(about_model.name, BARE)
-    yield from (Remark("", text, is_serious=False) for text in edges(tables.trials))
+    groups = {(model, pair): f"{model}, {pair}" for model, pair in report.groups}
     for line in report.audit:
         severity = line.severity.lower()
         if severity in ("error", "serious", "leak", "warning") or "leak" in line.text.lower():
             yield Remark(line.pair, line.text, is_serious=severity != "warning")
+    for of_claims in (_baseline, _placebo, _warm_up, _batches, _twins, _sink):
+        for group, about in groups.items():
+            yield from (Remark(about, text) for text in of_claims(tables, *group))
+    for group, about in groups.items():
+        yield from (Remark(about, text, is_serious=False) for text in [*_choice(tables, *group), *_unreached(tables, *group)])
+    for about_model in experiment.models:
+        if about_model.is_bare and rows(tables.scan, model=about_model.name)["sink_ratio"].max() > SINK_LIMIT:
+            yield Remark(about_model.name, BARE)
+    yield from (Remark("", text, is_serious=False) for text in edges(tables.trials))
 
 
 def _sink(tables: Tables, model: str, pair: str) -> Iterator[str]:

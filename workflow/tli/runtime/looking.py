@@ -28,7 +28,7 @@ def experiment_of(model: str, files: list[str], pair: str = "", results: str = "
 
     pair: by default from the file's name. results: by default a folder of its own in results/look. Raises ConfigError.
     """
-    name = _slug(Path(model).resolve().name if Path(model).is_dir() else model.rsplit("/", 1)[-1])
+    name = _slug(_called(Path(model).resolve()) if Path(model).is_dir() else model.rsplit("/", 1)[-1])
     pair = pair or Path(files[0]).name.split(".")[0]
     if not re.fullmatch(r"[a-z0-9]+-[a-z0-9]+", pair):
         raise ConfigError(f"the file's name does not tell the pair (got {pair!r}); add it, as --pair swh-eng")
@@ -91,6 +91,11 @@ def _digest(job: Job) -> str:
 
 def _paths(named: dict) -> list[str]:
     return [path for value in named.values() for path in (value if isinstance(value, list) else [value])]
+
+
+def _called(folder: Path) -> str:
+    """What a model's folder is called: of one that is called no more than "model", the folder around it too."""
+    return f"{folder.parent.name}-{folder.name}" if folder.name.lower() == "model" else folder.name
 
 
 def _slug(name: str) -> str:

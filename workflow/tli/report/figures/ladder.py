@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tli.report import style
+from tli.report.figures.labelling import Name, names
 from tli.report.selection import layer_name
 from tli.report.tooltips import set_tooltips
 
@@ -41,7 +42,7 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
     if table.empty:
         return style.nothing("Nothing has been measured.")
     shown = table.head(LADDER_ROWS).reset_index(drop=True)
-    figure, axes = style.new(4.1, 0.8 + 0.2 * len(shown)) if is_small else style.new(7.6, 1.1 + 0.25 * len(shown))
+    figure, axes = style.new(4.1, 0.8 + 0.17 * len(shown)) if is_small else style.new(7.6, 1.1 + 0.25 * len(shown))
     for rung, part in shown.groupby("rung", sort=False):
         y = part.index.to_numpy()
         colour = [_colour(row, colours) for row in part.itertuples()]
@@ -64,7 +65,9 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
     axes.grid(axis="y", visible=False)
     axes.set_xlim(left=min(0.0, float(np.nanmin([*shown["low"].astype(float), 0.0]))))
     bars = "bars: 95 % intervals;" + ("\n" if is_small else " ") if shown["low"].notna().any() else ""
-    axes.set_xlabel(f"{label} of held-out words\n{bars}dashed: the best free map here", fontsize=9 if is_small else None)
+    axes.set_xlabel(
+        f"{label} of held-out words\n{bars}dashed: the best free map at the output", fontsize=9 if is_small else None, loc="right"
+    )
     if is_small:
         axes.tick_params(labelsize=8)
     return figure
@@ -86,9 +89,9 @@ def _named(row: Any, with_rank: bool = True, with_layer: bool = True) -> str:
         "before": "before training",
         "before + map": f"base model + map on {row.fitted:.0f} select pairs" if row.rung == "before + map" else "",
         "spelling": "spelling alone",
-        "map inside": f"map: {row.name}, inside at hs[{row.layer}]",
+        "map inside": f"map: {row.name}, put in at hs[{row.layer}]",
         "shuffled map": f"map: {row.name}, shuffled pairs",
-        "map at its own state": f"map: {row.name}, at its own hs[{row.layer}]",
+        "map at its own state": f"map: {row.name}, read at hs[{row.layer}]",
     }
     return named.get(row.rung, f"map: {row.name}")
 
@@ -116,7 +119,7 @@ def harm_gain(
     """
     if front.empty:
         return style.nothing("No running text has been measured.")
-    figure, axes = style.new(4.1, 3.9) if is_small else style.new(7.6, 4.4)
+    figure, axes = style.new(4.1, 3.5) if is_small else style.new(7.6, 4.4)
     margin = float(front["margin"].iloc[0])
     for row in front.itertuples():
         colour = style.GREEN if row.rung == "map inside" else colours.get(row.arm, style.BLUE)
@@ -129,17 +132,24 @@ def harm_gain(
         mark = axes.scatter([row.rise], [row.value], color=colour, marker=MARKS[row.rung], s=44, zorder=3, label="_")
         set_tooltips(mark, f"{_named(row)}: {row.value:.3f}, {row.rise:+.3f} nats a token in {row.language}", arm)
     free = {"before": ladder[ladder["rung"] == "before"], "map": ladder[ladder["rung"] == "map"]}
-    for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "the best free map", style.GREEN)):
+    outside = {}
+    for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "best free map", style.GREEN)):
         value = free[rung]["value"].astype(float).max()
         if np.isfinite(value):
             axes.scatter([0], [value], color=colour, marker=MARKS[rung], s=44, zorder=3)
-            axes.annotate(named, (0, value), (6, 6), textcoords="offset points", fontsize=8)
-    _name_marks(axes, front, small=is_small)
+            outside[named] = float(value)
     axes.axvline(margin, color=style.INK, lw=1, ls=(0, (4, 2)))
     axes.annotate(
-        f"margin {margin:g}", (margin, 0.01), xycoords=("data", "axes fraction"), fontsize=8, xytext=(3, 0), textcoords="offset points"
+        f"whole \u2190 margin {margin:.2g} \u2192 damaged",
+        (margin, 1),
+        (0, 3),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        fontsize=8,
+        ha="center",
+        va="bottom",
     )
-    axes.set_xscale("symlog", linthresh=margin)
+    axes.set_xscale("symlog", linthresh=margin, linscale=1.4)
     low, high = float(front["rise_low"].min()), float(front["rise_high"].max())
     axes.set_xlim(min(-margin / 4, 1.2 * low), max(2 * margin, 1.6 * high))
     ticks = [0.0, margin, *(margin * factor for factor in (2, 20, 200, 2000)), *([-margin] if low < -margin / 2 else [])]
@@ -147,6 +157,7 @@ def harm_gain(
     axes.minorticks_off()
     axes.xaxis.set_major_formatter("{x:g}")
     axes.set_ylim(-0.04, 1.04)
+    _name_marks(axes, front, outside, margin, (3.3, 2.4) if is_small else (6.6, 3.4))
     across = "rise of cross-entropy on running text, nats a token," + ("\n" if is_small else " ") + "in the language that rises most"
     scale = " (logarithmic)" if is_small else "\n(linear up to the margin, then logarithmic)"
     axes.set_xlabel(across + scale, fontsize=9 if is_small else None)
@@ -156,27 +167,16 @@ def harm_gain(
     return figure
 
 
-NAME_HEIGHT = 0.045  # of a name in a figure of four inches, as a share of the axis from 0 to 1
-
-
-def _name_marks(axes: Axes, front: pd.DataFrame, small: bool) -> None:
-    """The names beside their marks: to the left of what lies far right, one below the other where marks crowd. In ink: a mark's colour is
-    too pale for letters.
-    """
+def _name_marks(axes: Axes, front: pd.DataFrame, outside: dict[str, float], margin: float, size: tuple[float, float]) -> None:
+    """The names beside the marks of `front`, and of what stands outside the model (its name -> its figure), off bars and margin."""
     told_apart = _told_apart(front)
-    for left, part in front.groupby(front["rise"] > 1):
-        below = np.inf
-        for row in part.sort_values("value", ascending=False).itertuples():
-            inside = row.rung == "map inside"
-            named = f"{row.name} inside, hs[{row.layer}]" if inside else _named(row, *told_apart)
-            below = min(row.value + 0.5 * NAME_HEIGHT, below - NAME_HEIGHT)
-            note = axes.annotate(
-                style.shorter(named, 24 if small else 34),
-                (row.rise, below),
-                (-8 if left else 8, 0),
-                textcoords="offset points",
-                fontsize=8,
-                ha="right" if left else "left",
-                va="center",
-            )
-            set_tooltips(note, arm="" if inside else str(row.arm))
+    marks = list(front.sort_values("value", ascending=False).itertuples())
+    named = [f"{row.name}, put in at hs[{row.layer}]" if row.rung == "map inside" else _named(row, *told_apart) for row in marks]
+    told = [Name(style.shorter(name, 34), row.rise, row.value) for name, row in zip(named, marks, strict=True)]
+    lines = [(row.rise_low, row.value, row.rise_high, row.value) for row in marks if pd.notna(row.rise_low)]
+    lines += [(row.rise, row.low, row.rise, row.high) for row in marks if pd.notna(row.low)]
+    written = names(
+        axes, [*told, *(Name(name, 0.0, value) for name, value in outside.items())], [*lines, (margin, -0.04, margin, 1.04)], size
+    )
+    for row, note in zip(marks, written, strict=False):
+        set_tooltips(note, arm="" if row.rung == "map inside" else str(row.arm))

@@ -106,23 +106,28 @@ def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFra
         return style.nothing("Not scanned yet.")
     scan = scan.sort_values("hidden_state")
     states = scan["hidden_state"]
-    figure, (top, bottom) = style.new(4.1, 3.9, 2, 1, sharex=True, height_ratios=[3, 1.4])
+    figure, (top, bottom) = style.new(4.1, 3.7, 2, 1, sharex=True, height_ratios=[3, 1.4])
     if len(mapped):
         of_map = mapped.sort_values("hidden_state")
         top.plot(of_map["hidden_state"], of_map[metric], color=style.GREEN, marker="s", ms=4, ls=(0, (4, 2)), label="with a free map")
     top.plot(states, scan[metric], color=style.INK, marker="o", ms=4, label="held-out words")
     if len(choice):
         criterion = choice.sort_values("hidden_state")
-        top.plot(criterion["hidden_state"], criterion["value"], color=style.SKY, lw=1, marker=".", ms=4, label="select words, whole list")
+        top.plot(
+            criterion["hidden_state"], criterion["value"], color=style.SKY, lw=1, marker=".", ms=4, label="select words (choose the layer)"
+        )
         chosen = criterion[criterion["chosen"].astype(bool)]
         for state in chosen["hidden_state"].head(1):
             for axes in (top, bottom):
-                axes.axvline(state, color=style.SKY, lw=1, ls=(0, (1, 2)))
+                axes.axvline(state, color=style.SKY, lw=1.5, ls=(0, (2, 2)))
             place = {"xycoords": ("data", "axes fraction"), "xytext": (3, -1), "textcoords": "offset points"}
-            top.annotate(f"they choose hs[{state:.0f}]", (state, 1), fontsize=8, va="top", **place)
-    for name, label, colour, dashes in (("string_p_at_1", "spelling", style.BASELINE, (0, (4, 2))), ("chance", "chance", style.INK, ":")):
+            top.annotate(f"chosen: hs[{state:.0f}]", (state, 1), fontsize=8, va="top", **place)
+    for name, label, colour, dashes in (
+        ("string_p_at_1", "spelling", style.BASELINE, (0, (4, 2))),
+        ("chance", "chance", style.INK, (0, (1, 1.5))),
+    ):
         if scan[name].notna().any():
-            top.plot(states, scan[name], color=colour, lw=1, ls=dashes, label=label)
+            top.plot(states, scan[name], color=colour, lw=1.3, ls=dashes, label=label)
     bottom.plot(states, scan["cosine"], color=style.INK, marker="o", ms=3, label="translations")
     bottom.plot(states, scan["mismatched"], color=style.INK, marker="o", mfc=style.PAPER, ms=3, lw=1, ls="--", label="wrong pairs")
     for axes in (top, bottom):
@@ -139,7 +144,7 @@ def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFra
     for axes in (top, bottom):
         axes.tick_params(labelsize=8)
     figure.legend(*top.get_legend_handles_labels(), loc="outside upper center", ncols=2, fontsize=8, handlelength=2.4, columnspacing=1)
-    bottom.legend(loc="best", fontsize=7.5, ncols=2, borderaxespad=0.1)
+    bottom.legend(loc="lower left", bbox_to_anchor=(0, 1), fontsize=8, ncols=2, borderaxespad=0.1, handlelength=2.4)
     return figure
 
 
