@@ -22,11 +22,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from common import ROOT, write_table
+from page_load import opened
 
-sys.path[:0] = [str(ROOT / "tests" / "unit"), str(ROOT / "tests" / "browser")]
+sys.path[:0] = [str(ROOT / "tests" / "unit")]
 
 import synthetic  # noqa: E402
-from chromium import Browser, installed  # noqa: E402
 
 from tli.config import Config, parse  # noqa: E402
 from tli.experiment import Experiment  # noqa: E402
@@ -35,9 +35,6 @@ from tli.io.records import write_json  # noqa: E402
 from tli.probes.registry import answers  # noqa: E402
 
 RANKS, LAYERS, SEEDS, WORDS = (4, 8, 16, 32, 64), ("best", 2), 5, 80
-READY = "return document.documentElement.dataset.ready === 'yes'"
-TIMES = """const t = performance.getEntriesByType('navigation')[0];
-return [t.loadEventEnd, performance.getEntriesByName('first-contentful-paint')[0].startTime];"""
 
 
 def config(results: Path, models: int, pairs: int) -> Config:
@@ -154,17 +151,6 @@ def built(results: Path) -> tuple[float, float]:
     return time.perf_counter() - start, used.ru_maxrss * 1024 / 1e6
 
 
-def opened(page: Path) -> tuple[float, float]:
-    """Milliseconds until the load event and the first contentful paint, the median of five times."""
-    with tempfile.TemporaryDirectory() as downloads, Browser(Path(downloads), 1440, 900) as browser:
-        seen = []
-        for _ in range(5):
-            browser.open(page)
-            browser.wait(READY)
-            seen.append(browser.run(TIMES))
-    return tuple(np.median(seen, axis=0))
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     for name, value in {"models": 3, "pairs": 5}.items():
@@ -184,9 +170,8 @@ def main() -> None:
         row = {"cells": len(experiment.cells), "runs": len(experiment.runs), "build_s": f"{seconds:.0f}", "peak_mb": f"{memory:.0f}"}
         row |= {"page_mb": f"{page.stat().st_size / 1e6:.1f}"}
         row |= {"beside_mb": f"{sum(file.stat().st_size for file in folder.rglob('*.js')) / 1e6:.0f}"}
-        if installed():
-            load, paint = opened(page)
-            row |= {"load_s": f"{load / 1000:.2f}", "first_paint_s": f"{paint / 1000:.2f}"}
+        if seen := opened(page):
+            row |= {"load_s": f"{seen[0] / 1000:.2f}", "first_paint_s": f"{seen[1] / 1000:.2f}"}
     if o.write:
         write_table("report", [row], f"{o.models} models, {o.pairs} pairs; Chromium headless, from disk")
     else:

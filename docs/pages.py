@@ -99,10 +99,10 @@ def tables() -> str:
     body = ast.parse(path.read_text(encoding="utf-8")).body
     lists = {node.targets[0].id: node.value for node in body if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)}
     lists = {name: value for name, value in lists.items() if name.isupper() and isinstance(getattr(contract, name), list)}
-    said = {name: _said(value, comments) for name, value in lists.items()}
-    of_others = {column: text for words in reversed(said.values()) for column, text in words.items() if text}
+    meanings = {name: _meanings(value, comments) for name, value in lists.items()}
+    of_others = {column: text for words in reversed(meanings.values()) for column, text in words.items() if text}
     of_others |= dict.fromkeys(contract.RUN, "see RUN") | {name: one.meaning for name, one in METRICS.items()}
-    for name, words in said.items():
+    for name, words in meanings.items():
         if name == "RUN":
             continue
         rows = [f"| `{column}` | {words.get(column) or of_others.get(column, '')} |" for column in getattr(contract, name)]
@@ -120,7 +120,7 @@ def _about_runs(path: Path) -> str:
     return "\n".join(line.lstrip("# ") for line in lines[start:end])
 
 
-def _said(value: ast.expr, comments: dict[int, str]) -> dict[str, str]:
+def _meanings(value: ast.expr, comments: dict[int, str]) -> dict[str, str]:
     """Column -> the comment on its line; a column that is written on a line of several has that of the line."""
     items = [item for part in ast.walk(value) if isinstance(part, ast.List) for item in part.elts]
     named = [item for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)]

@@ -1,4 +1,4 @@
-"""What all tests share: no network, the real inputs where they are, the slow tests only on demand."""
+"""What all tests share: no network, the real inputs where they are, the slow tests only on demand, two processes kept busy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     share = len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Files that share the experiment that Snakemake has run, and change it: one process makes it once and has it for itself.
+ONE_EXPERIMENT = ("tests/workflow/test_run.py", "tests/workflow/test_doors.py")
 
 
 def pytest_addoption(parser):
@@ -25,6 +27,24 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(skip)
+    if hasattr(config, "workerinput"):  # the long files first, so that no process is left alone with one
+        items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Of `--dist loadfile`: files in the order above (else the one with the most tests comes first), ONE_EXPERIMENT together."""
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class LongFirst(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return ONE_EXPERIMENT[0] if file in ONE_EXPERIMENT else file
+
+    config.option.loadscopereorder = False
+    return LongFirst(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -36,3 +56,16 @@ def test_data() -> Path:
     if not Path(folder).is_dir():
         pytest.fail(f"TLI_TEST_DATA is {folder}, which is no folder")
     return Path(folder)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Figures are made, but not rendered: rendering takes most of a report's time, and has tests of its own."""
+    from tli.report import svg
+
+    def written(figure, name, folder):
+        for kind in ("svg", "png"):
+            (folder / f"{name}.{kind}").write_text("")
+        return "<svg></svg>"
+
+    monkeypatch.setattr(svg, "written", written)

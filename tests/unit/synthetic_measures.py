@@ -105,7 +105,7 @@ def _words(key, s, lexicon, h, pool):
 
 def _summary(w, k):
     gap = (w.cosine - w.mismatched_mean).mean()
-    return {
+    return dict.fromkeys(columns.METRICS, gap) | {  # a metric that is not written here has the gap's value
         "k": k,
         "n": len(w),
         "cosine": w.cosine.mean(),

@@ -262,7 +262,7 @@ def test_with_folds_a_column_leaves_out_what_its_seed_and_fold_trains(models, tm
             table = LISTS[on].set_index("pair_id").loc[asked["pair_id"]]
             assert not table["source"].isin(forms).any() and not table["target"].isin(forms).any() and len(table)
             each = [ids["pair_id"].tolist() for _, ids in asked.groupby(["pair", "arm"])]
-            assert len(each) == 3 and each[0] == each[1] == each[2]  # the model as it came and both pairs' adapters
+            assert len(each) == 3 and each[0] == each[1] == each[2]  # the base model and both pairs' adapters
     for on in splits:  # every dealt word is asked once a seed
         dealt = rows[(rows["on"] == on) & (rows["arm"] == "baseline")]
         assert sorted(dealt[dealt["seed"] == 1]["pair_id"]) == sorted(LISTS[on].loc[LISTS[on]["split"] != "select", "pair_id"])

@@ -32,7 +32,7 @@ def test_every_stage_of_the_8b_benchmark_runs_and_training_is_packed(small, monk
     measured = {name: eight_billion.stage(name, small, 1) for name in ("scan", "training", "evaluation")}
     assert measured["training"]["steps"] == eight_billion.STEPS
     assert len(packed) >= eight_billion.STEPS and len(padded) < 5  # some to try whether packing is exact
-    assert measured["evaluation"]["tokens"] == 2 * measured["scan"]["tokens"]  # the model as it came, and the adapter
+    assert measured["evaluation"]["tokens"] == 2 * measured["scan"]["tokens"]  # the base model, and the adapter
 
 
 def test_bare_reading_is_of_the_files_that_a_stage_reads(small):

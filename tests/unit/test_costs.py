@@ -419,7 +419,7 @@ def test_free_maps_and_folds_are_counted():
     seconds = [Cost(experiment, one).seconds for experiment in (bare, mapped, folded)]
     assert seconds[0] + 60 < seconds[1] < seconds[2]
     ten, fifty = (Cost(e, Work("evaluate", "m", "swh-eng", runs=1, baselines=1)) for e in (mapped, folded))
-    assert fifty.seconds > ten.seconds  # the model as it came is judged for each seed and fold
+    assert fifty.seconds > ten.seconds  # the base model is judged for each seed and fold
 
 
 def test_gpus_that_are_asked_for():
@@ -444,7 +444,7 @@ def test_full_fine_tuning_is_measured_unquantised():
     assert len(unquantised) == 10 and all(unquantised.values())  # a fully trained run a seed
 
     def asked(part: str) -> int:
-        return costs.asked(Job.of(quantized, "evaluate", model="m", pair="swh-eng", part=part)).memory_mb
+        return costs.request(Job.of(quantized, "evaluate", model="m", pair="swh-eng", part=part)).memory_mb
 
     assert asked("baseline-unquantised") > asked("part-1") + 10_000
     assert asked(next(iter(unquantised))) > asked("baseline-unquantised") + 15_000
@@ -454,8 +454,8 @@ def test_a_job_asks_for_what_its_work_costs():
     experiment = made()
     job = Job.of(experiment, "train", model="m", pair="swh-eng", arm="tli", layer="best", rank="16")
     cost = Cost(experiment, Work("train", "m", "swh-eng", "best", "tli", runs=10, rank="16"))
-    assert costs.asked(job) == costs.Asked(1, cost.memory_mb, asked_minutes(cost.seconds))
-    assert costs.asked(Job.of(experiment, "report")) == costs.OF_OTHERS["report"]
+    assert costs.request(job) == costs.Request(1, cost.memory_mb, asked_minutes(cost.seconds))
+    assert costs.request(Job.of(experiment, "report")) == costs.OF_OTHERS["report"]
 
 
 def test_disk_of_adapters_is_that_of_their_values():

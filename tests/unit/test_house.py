@@ -53,15 +53,17 @@ def test_config_schema_is_what_the_code_says():
     assert written == reference.schema(), "run: tli reference --schema > workflow/schemas/config.schema.json"
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/benchmarks.md", "docs/mutation.md"])
-def test_pages_show_the_figures_that_were_measured(page):
+def test_pages_show_the_figures_that_were_measured():
     import sys
 
     sys.path.insert(0, str(ROOT / "benchmarks"))
     import table
 
-    text = (ROOT / page).read_text(encoding="utf-8")
-    assert text == table.placed(text, page), "run: python benchmarks/table.py --write"
+    texts = {page: (ROOT / page).read_text(encoding="utf-8") for page in table.PAGES}
+    for page, text in texts.items():
+        assert text == table.placed(text), f"{page}: run python benchmarks/table.py --write"
+    shown = [name for text in texts.values() for _, name, _ in table.BLOCK.findall(text)]
+    assert sorted(shown) == sorted(table.TABLES), "each table stands on one page"
 
 
 def test_every_key_is_explained_with_an_example():
@@ -201,6 +203,29 @@ def test_make_help_lists_every_target():
     targets = re.search(r"^\.PHONY: (.+)$", text, re.MULTILINE)[1].split()
     listed = subprocess.run(["make", "-s", "help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.splitlines()
     assert [line.split()[0] for line in listed] and {line.split()[0] for line in listed} == set(targets)
+
+
+def test_contributing_lists_every_marker_option_and_helper_of_the_tests():
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    tests = {path.relative_to(ROOT / "tests").as_posix(): path for path in (ROOT / "tests").rglob("*.py")}
+    code = "\n".join(path.read_text(encoding="utf-8") for path in tests.values())
+    for marker in set(re.findall(r"pytest\.mark\.([a-z_]+)", code)):
+        assert re.search(rf"^\|[^|]*`{marker}`", text, re.MULTILINE), f"CONTRIBUTING.md does not explain the marker {marker}"
+    for option in re.findall(r"addoption\(\"(--[a-z-]+)\"", code):
+        assert f"| `{option}` |" in text, f"CONTRIBUTING.md does not explain {option}"
+    helpers = {name for name, path in tests.items() if not path.name.startswith(("test_", "conftest"))}
+    assert helpers == set(re.findall(r"`((?:unit|workflow|slurm|browser|gpu)/[a-z_]+\.py)`", text)), (
+        "CONTRIBUTING.md explains each helper module"
+    )
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/architecture.md"])
+def test_files_that_a_page_names_are_there(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`([\w./-]+\.(?:py|md|smk|tsv))`", text)) - {"summary.md"}  # which a run makes
+    places = (ROOT, PACKAGE, ROOT / "tests", ROOT / "workflow", *(path for path in PACKAGE.iterdir() if path.is_dir()))
+    gone = [name for name in sorted(named) if not any((place / name).is_file() for place in places)]
+    assert not gone, f"{page} names what is not there: {', '.join(gone)}"
 
 
 def test_the_version_stands_in_one_place():

@@ -626,7 +626,7 @@ def test_one_unit_serves_both_pairs_and_each_is_measured_with_its_own(two, monke
         assert runs["trained_on"].to_dict() == {"tli": pair, "joint": "swh-eng + lin-eng", "joint-placebo": "swh-eng + lin-eng"}
         rows = measured["similarities"].query("hidden_state == 4 and pool == 'untrained' and pooling == 'no-bos'")
         pools = rows.groupby("run", observed=True)["pair_id"].apply(lambda asked: tuple(sorted(asked)))
-        assert pools.nunique() == 1 and len(pools) == 9, "one pool for the model as it came, arms and placebos"
+        assert pools.nunique() == 1 and len(pools) == 9, "one pool for the base model, arms and placebos"
         base = measured["metrics"].query("run == 'baseline' and pooling == 'no-bos'")
         assert 2 in set(base["hidden_state"]), "the joint choice of best is measured before training too"
 

@@ -73,7 +73,7 @@ def test_the_lines_of_two_files(tmp_path):
     [
         (["a", "b", "c"], ["x", "y"], r"text\.swh, line 3: has 3 lines where .*text\.eng has 2: .*take the two files of one version"),
         (["a"], ["x", "y"], r"text\.eng, line 2: has 2 lines where .*text\.swh has 1"),
-        (["a", "", "c"], ["x", "y", "z"], r"text\.swh, line 2: empty line; mend or remove the line"),
+        (["a", "", "c"], ["x", "y", "z"], r"text\.swh, line 2: empty line; correct or remove the line"),
         (["a", "b", "c"], ["x", "y", "  "], r"text\.eng, line 3: empty line"),
         (["a", "b\0"], ["x", "y"], r"text\.swh, line 2: holds a NUL byte"),
     ],

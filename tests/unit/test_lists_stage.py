@@ -8,7 +8,7 @@ import pytest
 
 from tli.config import parse
 from tli.experiment import Experiment
-from tli.experiment.doubts import foreseen
+from tli.experiment.design_warnings import foreseen
 from tli.experiment.job import Job
 from tli.io import table_files, tables
 from tli.report.input import ReportInput

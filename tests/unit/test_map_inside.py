@@ -120,7 +120,7 @@ def test_where_the_blocks_above_add_nothing_the_output_is_the_norm_of_the_images
 
 
 def test_a_block_above_can_undo_it(models):
-    """Something that puts hs[1] back as it was, after the map: the output is that of the model as it came, and else it is not."""
+    """Something that puts hs[1] back as it was, after the map: the output is that of the base model, and else it is not."""
     opened, mapping, forms = open_model(models("llama")), some_map(), PAIRS["source"].unique().tolist()
 
     class Undo(Inside):

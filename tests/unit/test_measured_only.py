@@ -17,7 +17,7 @@ from tli.cluster.plan import plan
 from tli.config import load, parse
 from tli.errors import ConfigError
 from tli.experiment import Experiment
-from tli.experiment.doubts import foreseen
+from tli.experiment.design_warnings import foreseen
 from tli.experiment.inspect import inspect
 from tli.experiment.job import Job
 from tli.specs import LexiconSpec, SplitSpec
@@ -199,6 +199,6 @@ def test_the_plan_has_the_stage_and_it_grows_with_lists_and_adapters(tmp_path):
     assert "across" not in plan(Experiment(parse(sections({"aa-eng": PAIRS["aa-eng"]})))).set_index("stage").index
     assert row(planned(tmp_path, range(300, 800), seeds=60, jobs={"adapters_per_job": 20}))["jobs"] == 3
     job = Job.of(few, "across", model="m", part="part-1")
-    assert costs.asked(job).minutes > 10
+    assert costs.request(job).minutes > 10
     one, both = (costs.Cost(planned(tmp_path, range(300, 800), on=on), costs.Work.of(job)) for on in (["cc-eng"], "all"))
     assert one.seconds < both.seconds and one.memory_mb <= both.memory_mb

@@ -253,7 +253,7 @@ def test_a_task_of_the_harness_goes_on_with_half(models, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("together", [1, 2, 100])
 def test_a_streamed_models_subjects_are_read_in_as_many_readings_as_their_vectors_need(together, models, tmp_path, monkeypatch):
-    """The evaluation of three adapters and the model as it came: the tables of the opened model, in so many readings."""
+    """The evaluation of three adapters and the base model: the tables of the opened model, in so many readings."""
     from tli.probes import riding as probing
 
     found, readings = {}, []

@@ -18,7 +18,7 @@ from tli import lexicon
 from tli.config import parse
 from tli.errors import ConfigError
 from tli.experiment import Experiment, recalled
-from tli.experiment.doubts import foreseen
+from tli.experiment.design_warnings import foreseen
 from tli.experiment.inspect import inspect
 from tli.io import store
 

@@ -14,7 +14,7 @@ from tli.config import parse
 from tli.errors import ConfigError
 from tli.experiment import Experiment
 from tli.experiment.foresight import foresight
-from tli.experiment.registering import asked, held_against, register
+from tli.experiment.registering import design_of, held_against, register
 from tli.io.records import write_json
 from tli.statistics import registration
 
@@ -72,9 +72,9 @@ def test_what_was_changed_is_named_field_by_field(tmp_path):
 def test_a_new_cell_changes_the_family_and_where_results_lie_changes_nothing(tmp_path):
     of = experiment(tmp_path)
     more = experiment(tmp_path, arms={"tli": {"loss_layer": [2, 3]}, "placebo": {"like": ["tli"], "shuffle_translations": True}})
-    assert len(asked(of)["family"]) == 1 and len(asked(more)["family"]) == 2
+    assert len(design_of(of)["family"]) == 1 and len(design_of(more)["family"]) == 2
     moved = experiment(tmp_path, title="another", jobs={"threads": 1})
-    assert asked(moved) == asked(of)
+    assert design_of(moved) == design_of(of)
 
 
 def test_what_the_design_was_to_find_is_written_down_and_kept(tmp_path):
@@ -86,7 +86,7 @@ def test_what_the_design_was_to_find_is_written_down_and_kept(tmp_path):
 
 def test_a_registration_of_before_power_was_written_down_holds(tmp_path):
     of = experiment(tmp_path)
-    old = {"asked": asked(of), "written": "2026-11-20T00:00:00Z"}
+    old = {"asked": design_of(of), "written": "2026-11-20T00:00:00Z"}
     text = json.dumps([old["asked"], old["written"]], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
     write_json(old | {"digest": hashlib.sha256(text.encode()).hexdigest()}, Path(of.layout.registration()))
     assert "before the first result" in held_against(of, []).sentence
@@ -160,4 +160,4 @@ def test_by_command(tmp_path, capsys):
     file.write_text(yaml.safe_dump(of.config.model_dump(mode="json", exclude_unset=True)), encoding="utf-8")
     assert main(["register", str(file)]) in (0, None)
     assert "Registered before the first result" in capsys.readouterr().out
-    assert json.loads(Path(of.layout.registration()).read_text(encoding="utf-8"))["asked"] == asked(of)
+    assert json.loads(Path(of.layout.registration()).read_text(encoding="utf-8"))["asked"] == design_of(of)

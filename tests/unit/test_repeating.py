@@ -436,7 +436,7 @@ def test_what_differed_about_two_runs_is_told_and_what_is_not_known_is_not_claim
     assert "config seeds: 2 | 3" in said and "version of torch: 2.13.0+cpu | 2.14.0+cu130" in said
     assert main(["compare", str(finished), str(verdicts(tmp_path / "bare"))]) == 0
     said = capsys.readouterr().out
-    assert "remembers neither what was asked nor with which versions" in said and "with the same versions" not in said
+    assert "records neither the config nor the versions" in said and "with the same versions" not in said
 
 
 def test_a_profile_is_found_from_where_the_command_is_typed(finished, tmp_path, monkeypatch):

@@ -93,18 +93,6 @@ def built(made, tmp_path_factory):
     return output
 
 
-@pytest.fixture
-def undrawn(monkeypatch):
-    """Figures are made, but not rendered: rendering takes most of the time, and has tests of its own."""
-
-    def written(figure, name, folder):
-        for kind in ("svg", "png"):
-            (folder / f"{name}.{kind}").write_text("")
-        return "<svg></svg>"
-
-    monkeypatch.setattr(svg, "written", written)
-
-
 class Page(html.parser.HTMLParser):
     """Elements, ids, headings and text of a page as a browser's parser would find them."""
 
@@ -245,7 +233,7 @@ def test_table_1_equals_scipy_and_carries_the_test_of_the_same_run(made):
 
 
 def test_table_1_counts_a_word_once_whatever_the_pools(made):
-    """Held-out words are ranked in two pools, and with folds the model as it came is judged in each: their cosines are one."""
+    """Held-out words are ranked in two pools, and with folds the base model is judged in each: their cosines are one."""
     cell, own = Cell("model-1", "pair-1", "tli", "best", "16"), made["similarities"]
     held = own[(own.pair == "pair-1") & (own.split == "heldout")]
     again = held[held.run == "baseline"].assign(seed=2, fold=1, pool="untrained")

@@ -10,7 +10,7 @@ import pytest
 import synthetic
 from matplotlib.colors import to_rgb
 
-from tli.report import derived, figures, style, svg, telling
+from tli.report import derived, figures, style, svg, tooltips
 from tli.report.figures import effects
 from tli.report.input import Arm, Experiment
 from tli.report.selection import Cell, Endpoint, first_cell, rows, with_bos
@@ -333,10 +333,10 @@ def test_a_ladder_draws_every_rung_in_its_order():
         ]
     )
     axes = figures.ladder(table, {"tli": "#0072B2"}).axes[0]
-    marks = [one for one in axes.collections if getattr(one, telling.TOLD).tips]
+    marks = [one for one in axes.collections if getattr(one, tooltips.ATTRIBUTE).tips]
     points = np.concatenate([one.get_offsets() for one in marks])
-    assert getattr(marks[0], telling.TOLD) == telling.Told(("before training: 0.200 (0.100 to 0.300)",), ("",))
-    assert getattr(marks[-1], telling.TOLD).arms == ("tli",)
+    assert getattr(marks[0], tooltips.ATTRIBUTE) == tooltips.Tooltips(("before training: 0.200 (0.100 to 0.300)",), ("",))
+    assert getattr(marks[-1], tooltips.ATTRIBUTE).arms == ("tli",)
     assert sorted(map(tuple, points.round(9).tolist())) == [(0.2, 0.0), (0.4, 1.0), (0.6, 2.0), (0.8, 3.0)]
     assert [label.get_text() for label in axes.get_yticklabels()] == [
         "before training",

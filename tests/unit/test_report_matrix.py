@@ -82,7 +82,21 @@ def test_own_pairs_are_framed_and_no_others(changes):
     starts = drawing.Axis.of(columns, FAMILIES).starts
     places = sorted((round(frame.get_x() - 0.04, 2), round(frame.get_y() - 0.05, 2)) for frame in frames)
     assert places == [(round(start, 2),) * 2 for start in starts]
-    assert all(frame.get_linewidth() == 2 and to_hex(frame.get_edgecolor()) == style.INK for frame in frames)
+    assert all(frame.get_linewidth() == 2 for frame in frames)
+
+
+def test_a_frame_can_be_told_from_its_cell_by_day_and_in_the_dark(changes):
+    """The page draws INK light on a dark ground, where a cell keeps its fill: only a frame without a fill may be of INK."""
+    table = made_up(changes)
+    table.loc[table["own"] & (table["pair"] == "swh-eng"), ["status", "verdict"]] = facts.TOO_FEW
+    axes = figures.matrix(table, list(NAMES), list(NAMES), {}).axes[0]
+    fills = {(round(box.get_x()), round(box.get_y())): to_hex(box.get_facecolor()) if box.get_fill() else None for box in boxes(axes)}
+    frames = [patch for patch in axes.patches if patch.get_label() == "own list"]
+    assert len(frames) == len(NAMES) and len(set(fills.values())) > 3
+    for frame in frames:
+        edge, fill = to_hex(frame.get_edgecolor()), fills[int(frame.get_x()), int(frame.get_y())]
+        light, dark = sorted([drawing.luminance(edge), drawing.luminance(fill or style.PAPER)], reverse=True)
+        assert (light + 0.05) / (dark + 0.05) >= 4.5 and (edge == style.INK) == (fill is None)
 
 
 def test_colours_say_the_sign_of_what_is_decided_and_grey_the_rest(changes):

@@ -109,7 +109,7 @@ def test_a_command_that_is_stopped_says_so(monkeypatch, capsys):
 def test_a_file_without_rights_is_told_with_the_mend(tmp_path):
     done = job(tmp_path, "raise PermissionError(13, 'Permission denied', 'results/report/index.html')")
     assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert "results/report/index.html: Permission denied; mend its rights, or name another folder under `results`" in done.stderr
+    assert "results/report/index.html: Permission denied; change its permissions, or name another folder under `results`" in done.stderr
 
 
 def test_a_stage_without_its_inputs_says_what_to_run_first(tmp_path, capsys):

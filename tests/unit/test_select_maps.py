@@ -160,7 +160,7 @@ def on_train(vectors: metrics.Vectors, listed: Listed):
 
 
 def test_a_planted_rotation_that_memorises_its_words_adds_nothing(base):
-    """Turned back by no map of trained words, it finds as much as the model as it came; a map on trained pairs would be misled."""
+    """Turned back by no map of trained words, it finds as much as the base model; a map on trained pairs would be misled."""
     estimate, p = answer(*experiment("memorises", base, measured_with_map))
     assert abs(estimate) < 0.06 and p > 0.05
     train = (words()["split"] == "train").to_numpy()

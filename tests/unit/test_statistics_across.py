@@ -197,7 +197,7 @@ def counted_again(world: SeveralLists, on: str) -> dict[str, bytes]:
     for model, pair in world.experiment.model_pairs:
         files = world.layout.scan(model, pair)
         words = world.lists[pair][["pair_id"]].assign(model=model, pair=pair)
-        table_files.write(words.reindex(columns=tables.WORDS), files["words"])
+        table_files.write(words.assign(trained_on=pair).reindex(columns=tables.WORDS), files["words"])
         table_files.write(pd.DataFrame(columns=tables.MAPS), files["maps"])
         table_files.write(pd.DataFrame(columns=tables.SIMILARITIES), files["map_similarities"])
     if world.experiment.measures_across:
@@ -244,14 +244,20 @@ def test_a_row_in_words(row, wanted):
 def test_the_balance_counts_what_lies_off_the_diagonal():
     cells = [("a", "a", H), ("a", "b", H), ("a", "c", W), ("b", "a", N), ("b", "c", N), ("c", "a", F), ("c", "b", N)]
     table = pd.DataFrame(cells, columns=["pair", "on", "status"]).assign(own=lambda one: one["pair"] == one["on"])
+    table["change"] = [0.9, 0.3, -0.2, 0.1, 0.0, np.nan, 0.1]  # within a family .3 and .1, between -.2, 0 and .1
+    table["against_placebo"] = [0.9, 0.2, -0.1, 0.0, 0.1, np.nan, 0.0]
     text = "Of the 6 cells off the diagonal 1 is helped, 1 is hurt, 3 not decided, 1 with too few seeds or words."
     assert balance(table, {}) == text
     families = {"a": "x", "b": "x", "c": "y"}
     within, between = (
-        "1 is helped, 0 are hurt, 1 not decided of 2",
-        "0 are helped, 1 is hurt, 2 not decided, 1 with too few seeds or words of 4",
+        "1 is helped, 0 are hurt, 1 not decided of 2, mean change +0.200 (+0.100 against the placebo)",
+        "0 are helped, 1 is hurt, 2 not decided, 1 with too few seeds or words of 4, mean change -0.033 (+0.000 against the placebo)",
     )
-    assert balance(table, families) == f"{text} Within a family of languages: {within}; between families: {between}."
+    told = f"{text} Within a family of languages: {within}; between families: {between}. Counts and means are no test."
+    assert balance(table, families) == told
+    alone = balance(table.assign(against_placebo=np.nan), families)
+    assert "mean change +0.200; between" in alone and "mean change -0.033. Counts" in alone
+    assert "mean" not in balance(table.assign(change=np.nan), families).replace("Counts and means", "")
     assert balance(table[table["own"]], families) == ""
 
 

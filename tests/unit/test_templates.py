@@ -92,7 +92,7 @@ def test_cosines_in_a_frame_are_those_of_the_plain_loop(framed, models, number):
 
 
 def test_scan_and_evaluation_find_the_same_in_a_frame(framed):
-    """Two stages, one door: the model as it came, at the output."""
+    """Two stages, one door: the base model, at the output."""
     place = ["split", "pool", "pooling"]
     evaluated = framed[1]["metrics"].query(f"run == 'baseline' and hidden_state == {LAYERS}").set_index(place)
     scanned = framed[1]["scan"].query(f"hidden_state == {LAYERS}").set_index(place).loc[evaluated.index]
@@ -162,7 +162,7 @@ def test_a_map_inside_reads_one_language_in_its_frames(models, tmp_path):
 # --- statistics and report ------------------------------------------------------------------------------------------------
 
 
-def test_a_row_for_each_template_beside_the_claim(models, tmp_path):
+def test_a_row_for_each_template_beside_the_claim(models, undrawn, tmp_path):
     """The words' own row is the verdict's, to the bit; a template's change is the mean over seeds and words by hand."""
     trial = trial_of(tmp_path, models("llama"), FRAMES, seeds=[1, 2, 3])
     similarities = measured(trial)["similarities"]
@@ -190,7 +190,7 @@ def test_a_row_for_each_template_beside_the_claim(models, tmp_path):
 # --- a frame first ---------------------------------------------------------------------------------------------------
 
 
-def test_with_a_frame_first_claims_best_maps_and_trials_rest_on_it(models, tmp_path):
+def test_with_a_frame_first_claims_best_maps_and_trials_rest_on_it(models, undrawn, tmp_path):
     trial = trial_of(
         tmp_path, models("llama"), FIRST, maps=["procrustes"], arms={"tli": ARMS["tli"] | {"tune": {"epochs": [1, 2], "seeds": 1}}}
     )
@@ -220,7 +220,7 @@ def test_with_a_frame_first_claims_best_maps_and_trials_rest_on_it(models, tmp_p
 
 
 def test_an_encoder_in_folds_with_the_mean_first(models, tmp_path):
-    """Each fold's words in their own pool, of vectors that the model as it came gives once for all; claims rest on the mean."""
+    """Each fold's words in their own pool, of vectors that the base model gives once for all; claims rest on the mean."""
     pooling = {"evaluate": ["no-bos"], "scan": ["no-bos"], "templates": FIRST, "over_templates": "averaged"}
     arms = {"tli": {"loss_layer": [2], "rank": [4], "target_modules": ["query", "value"]}}
     trial = trial_of(tmp_path, models("bert"), pooling=pooling, arms=arms, seeds=[1, 2], split={"folds": 2})

@@ -325,7 +325,7 @@ def test_a_prompt_that_the_model_has_no_room_for(knows, pairs, tmp_path):
 
 
 def test_with_folds_every_run_is_asked_its_own_words(ignorant, pairs, tmp_path):
-    """The model as it came is asked what each run is asked; tasks and text stay with the first fold."""
+    """The base model is asked what each run is asked; tasks and text stay with the first fold."""
     from tli.lexicon.folds import deal_folds
 
     sections = {"arms": ARMS, "split": {"folds": 2}, "seeds": 2, "training": {"epochs": 1, "batch_size": 8}}

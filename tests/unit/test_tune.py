@@ -104,7 +104,7 @@ def test_a_good_rate_beats_one_that_changes_nothing_and_the_runs_take_it(fresh):
 
 
 def test_a_trial_is_worth_what_a_plain_measurement_of_it_says(fresh):
-    """The model as it came, since 1e-9 leaves it so: hits of the select pairs among their own forms, as the free maps are chosen by."""
+    """The base model, since 1e-9 leaves it so: hits of the select pairs among their own forms, as the free maps are chosen by."""
     trial = fresh.changed(statistics={"primary": "csls_p_at_1"})
     row = tuned(trial).iloc[0]
     pairs = pairs_table()

@@ -41,8 +41,15 @@ def test_every_version_of_every_stage_is_explained():
     assert told == {stage: list(range(1, version + 1)) for stage, version in STAGE_VERSIONS.items()}
 
 
+def test_the_table_of_stages_has_every_stage():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^\| ([a-z]+) \|", text[text.index("## The stages") : text.index("## The floors")], re.MULTILINE)
+    assert [stage for stage in listed if stage != "stage"] == [stage for stage in STAGE_VERSIONS if stage != "fetch"]
+
+
 def test_the_pages_of_docs_are_all_in_the_navigation():
     """Decisions, and the pages that docs/pages.py adds, go in by themselves."""
-    named = re.findall(r": ([\w-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
+    named = re.findall(r": ([\w/-]+\.md)$", (ROOT / "mkdocs.yml").read_text(encoding="utf-8"), re.MULTILINE)
     assert len(named) == len(set(named))
-    assert {path.name for path in (ROOT / "docs").glob("*.md")} <= set(named)
+    pages = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert {page for page in pages if not page.startswith("decisions/")} <= set(named)

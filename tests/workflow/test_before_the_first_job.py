@@ -9,8 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import tiny
-from experiments import ROOT, snakemake, write_config, write_lexicon
+from experiments import ROOT, snakemake, write_config
 from safetensors.torch import load_file, save_file
 
 from tli.config import ConfigError, load
@@ -128,16 +127,3 @@ def test_no_torch_while_the_dag_is_built(config, tmp_path):
     path = write_config(config, tmp_path / "config.yaml")
     dry = snakemake("--profile", "profiles/local", "--configfile", path, "-n", env={"PYTHONPATH": str(tmp_path / "block")})
     assert dry.returncode == 0, dry.stdout[-3000:]
-
-
-def test_unseen_model_and_lexicon_by_config_alone(config, tmp_path):
-    """GPT-2's shape, other names of everything: only the target modules are named."""
-    tiny.save_model(tmp_path / "gpt2", "gpt2")
-    tiny.save_tokenizer(tmp_path / "gpt2")
-    write_lexicon(tmp_path / "ddd-fra.tsv", prefix="d")
-    config["models"] = {"other": {"source": str(tmp_path / "gpt2"), "dtype": "float32", "device": "cpu"}}
-    config["pairs"] = {"ddd-fra": {"lexicon": str(tmp_path / "ddd-fra.tsv")}}
-    config["training"]["target_modules"] = ["c_attn"]
-    ran = snakemake("--profile", "profiles/local", "--configfile", write_config(config, tmp_path / "config.yaml"))
-    assert ran.returncode == 0, ran.stdout[-4000:]
-    assert (Path(config["results"]) / "report" / "index.html").exists()

@@ -66,7 +66,7 @@ def test_an_environment_without_what_is_needed_is_told_in_a_sentence(tmp_path):
     assert "conda env create -f environment.yml" in dry.stdout
 
 
-# What README tells to type, and how it is tried here. None: by .ci/run, or where there is a hub or a cluster.
+# What README and the guides tell to type, and how it is tried here. None: by .ci/run, or where there is a hub or a cluster.
 TYPED = {
     "make run": None,  # .ci/run
     "source .venv/bin/activate": "source .venv/bin/activate",
@@ -92,8 +92,11 @@ TYPED = {
 
 
 def commands() -> list[str]:
-    """The lines of README's shell blocks, without their comments, in order."""
-    blocks = re.findall(r"^```sh\n(.*?)^```", (ROOT / "README.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    """The lines of the shell blocks of README and of the guides, without their comments, in order."""
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs" / "how-to").glob("*.md"))]
+    blocks = [
+        block for page in pages for block in re.findall(r"^```sh\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    ]
     return [typed for block in blocks for line in block.splitlines() if (typed := line.split(" #")[0].strip())]
 
 

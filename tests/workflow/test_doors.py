@@ -10,31 +10,20 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from experiments import ROOT, write_config
-
-from tli.config import load
-from tli.experiment import Experiment
+from experiments import ROOT, command, run_by_command, write_config
 
 pytestmark = pytest.mark.workflow
 VOLATILE = {"seconds", "peak_memory_mib"}  # how long it took, and what else the process held
 
 
-def command(*words: str) -> None:
-    done = subprocess.run([sys.executable, "-m", "tli", "run", *words], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+def process(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "tli", "run", *words], cwd=ROOT, capture_output=True, text=True)
 
 
-def test_every_stage_by_command_gives_the_rules_files(finished, tmp_path):
+def test_every_stage_by_command_gives_the_rules_files(finished, undrawn, tmp_path):
     config = finished[0] | {"results": str(tmp_path / "results")}
     config["models"] = {"tiny": finished[0]["models"]["tiny"]}
-    file = str(write_config(config, tmp_path / "config.yaml"))
-    experiment = Experiment(load(file))
-    command("lexicon", file, "--pair", "aaa-eng")
-    command("check", file, "--model", "tiny")
-    command("scan", file, "--model", "tiny", "--pair", "aaa-eng")
-    for cell in experiment.cells:
-        command("train", file, "--model", "tiny", "--pair", "aaa-eng", "--arm", cell.arm, "--layer", cell.layer, "--rank", cell.rank)
-    command("evaluate", file, "--model", "tiny", "--pair", "aaa-eng")
+    experiment = run_by_command(write_config(config, tmp_path / "config.yaml"))
     by_rule, by_command = Path(finished[0]["results"]), Path(config["results"])
     for stage in ("lexicon/aaa-eng", "scan/tiny/aaa-eng", "train/tiny/aaa-eng", "evaluate/tiny/aaa-eng"):
         files = sorted(path.relative_to(by_rule) for path in (by_rule / stage).rglob("*") if path.is_file())
@@ -42,7 +31,7 @@ def test_every_stage_by_command_gives_the_rules_files(finished, tmp_path):
         for name in files:
             assert same(by_rule / name, by_command / name), name
     records = sorted(path.relative_to(by_command) for path in (by_command / "provenance").glob("*/*.json"))
-    assert len(records) == 4 + len(experiment.cells), "each job leaves a record of its own"
+    assert len(records) == 6 + len(experiment.cells), "each job leaves a record of its own"
 
 
 def same(one: Path, other: Path) -> bool:
@@ -56,13 +45,15 @@ def same(one: Path, other: Path) -> bool:
     return one.read_bytes() == other.read_bytes()
 
 
-def test_statistics_and_report_by_command(finished, tmp_path):
+def test_statistics_and_report_by_command(finished, undrawn, tmp_path):
     copy = tmp_path / "results"
     shutil.copytree(finished[0]["results"], copy)
     file = str(write_config(finished[0] | {"results": str(copy)}, tmp_path / "config.yaml"))
     for name in ("statistics", "report"):
         shutil.rmtree(copy / name)
-        command(name, file)
+    done = process("statistics", file)
+    assert done.returncode == 0, done.stderr
+    command("report", file)
     rule = Path(finished[0]["results"])
     for path in (rule / "statistics").iterdir():
         assert same(path, copy / "statistics" / path.name), path.name
@@ -80,5 +71,5 @@ def test_a_name_that_is_not_there_is_told(finished, tmp_path):
         (["scan", file, "--model", "huge", "--pair", "aaa-eng"], "--model huge: the config has tiny"),
         (["evaluate", file, "--model", "tiny", "--pair", "aaa-eng", "--part", "part-9"], "--part part-9: tiny, aaa-eng has part-1"),
     ):
-        done = subprocess.run([sys.executable, "-m", "tli", "run", *words], cwd=ROOT, capture_output=True, text=True)
+        done = process(*words)
         assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr

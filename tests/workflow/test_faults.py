@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import tiny
 from experiments import ROOT, write_config, write_lexicon
+from experiments import command as in_this_process
 
 from tli.io import table_files
 
@@ -114,7 +115,7 @@ def test_sigterm_leaves_a_usable_state_and_the_next_try_goes_on_at_the_next_seed
         tmp_path, results, seeds=3, jobs={"seeds_together": False}, training={"epochs": 40, "learning_rate": 1.0e-3, "warmup_steps": 2}
     )
     for stage in ("lexicon", "check"):
-        subprocess.run(command(stage, config), cwd=ROOT, env=environment(), check=True, capture_output=True)
+        in_this_process(stage, config, *STAGES[stage])
     finished = results / "store" / "train"
     for number, sign in ((1, signal.SIGTERM), (2, signal.SIGKILL)):
         job = subprocess.Popen(command("train", config), cwd=ROOT, env=environment(), stderr=subprocess.PIPE, text=True)
@@ -144,7 +145,7 @@ def test_a_full_training_that_is_killed_goes_on_from_its_checkpoint(tmp_path):
         folder.mkdir()
         config = made(folder, folder / "results", **changes)
         for stage in ("lexicon", "check"):
-            subprocess.run(command(stage, config), cwd=ROOT, env=environment(), check=True, capture_output=True)
+            in_this_process(stage, config, *STAGES[stage])
         train = [*command("train", config)[:6], "--model", "tiny", "--pair", "aaa-eng", "--arm", "full", "--layer", "2", "--rank", "full"]
         states = (folder / "results" / "store" / "checkpoints").glob
         for _ in range(kills):

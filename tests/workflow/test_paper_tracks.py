@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from experiments import snakemake, write_config, write_lexicon
+from experiments import run_by_command, write_config, write_lexicon
 
 from tli import config as tli_config
 from tli.config.protocols import protocol
 from tli.io import table_files
 
-pytestmark = pytest.mark.workflow
+pytestmark = [pytest.mark.workflow, pytest.mark.usefixtures("undrawn")]
 
 
 @pytest.mark.parametrize(("track", "state", "pooling"), [("paper-text", 4, "with-bos"), ("paper-code", 2, "no-bos")])
@@ -29,8 +29,7 @@ def test_track(track, state, pooling, experiment, tmp_path):
     # The ready file loads as it stands, under the name of its protocol.
     assert protocol(tli_config.load(ready)) == track
     assert protocol(tli_config.load([ready, over])) == track
-    ran = snakemake("--profile", "profiles/local", "--configfile", ready, over)
-    assert ran.returncode == 0, ran.stdout[-4000:]
+    run_by_command(ready, over)
     results = tmp_path / "results"
     runs = table_files.read(results / "statistics" / "runs.tsv")
     # Adapters on all four blocks, of which a loss at hs[2] reaches two.

@@ -15,7 +15,7 @@ try:
     from tli.cluster import cards, costs, starts
     from tli.errors import ConfigError, InUseError
     from tli.experiment import Experiment
-    from tli.experiment.doubts import foreseen, refuse_unpinned
+    from tli.experiment.design_warnings import foreseen, refuse_unpinned
     from tli.experiment.inspect import inspect
     from tli.experiment.job import Job
     from tli.io import store
@@ -98,13 +98,13 @@ def job_params(kind, **names):
 def job_resources(kind, **names):
     """What a job asks for; more at each further try. Without a GPU, a default of the profile must not ask for one."""
 
-    def asked(wildcards):
-        return costs.asked(job_of(kind, wildcards, **names), CARD.gb if CARD else cards.ASSUMED_GB)
+    def request(wildcards):
+        return costs.request(job_of(kind, wildcards, **names), CARD.gb if CARD else cards.ASSUMED_GB)
 
     more = {
-        "mem_mb": lambda wildcards, attempt: attempt * asked(wildcards).memory_mb,
-        "runtime": lambda wildcards, attempt: attempt * asked(wildcards).minutes,
+        "mem_mb": lambda wildcards, attempt: attempt * request(wildcards).memory_mb,
+        "runtime": lambda wildcards, attempt: attempt * request(wildcards).minutes,
     }
     if kind in costs.OF_OTHERS:
         return {**more, "gpu_model": ""}
-    return {**more, "gpu": lambda wildcards: asked(wildcards).gpu}
+    return {**more, "gpu": lambda wildcards: request(wildcards).gpu}

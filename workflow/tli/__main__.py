@@ -82,8 +82,8 @@ def _parser() -> argparse.ArgumentParser:
         "plan", _plan, "Print what a config will cost (jobs, hours, memory, cards and disk of each stage) and what change it will find."
     )
     plan.add_argument("--profile", default="profiles/slurm/config.yaml", help="the profile's config.yaml: its gpu_memory_gb is the card's")
-    add("register", _register, "Write down what a config will ask, before there is a result; the report holds it against what was asked.")
-    preflight = add("preflight", _preflight, "Look at the SLURM cluster: what will not work there, and how to mend it.")
+    add("register", _register, "Record what a config asks, before there is a result; the report says whether the run kept to it.")
+    preflight = add("preflight", _preflight, "Look at the SLURM cluster: what will not work there, and how to fix it.")
     preflight.add_argument("--profile", default="profiles/slurm/config.yaml", help="the profile's config.yaml")
     reference = add("reference", _reference, "Print the config's reference (config/README.md) or its JSON schema.", config=False)
     reference.add_argument("--schema", action="store_true", help="the JSON schema instead")
@@ -122,7 +122,7 @@ def _run(chosen: argparse.Namespace) -> None:
         if job.lacking():
             raise TliError(console.what_comes_first(job, chosen.config))
     for job in jobs:
-        run(job, threads=chosen.threads, gpus=costs.asked(job).gpu)
+        run(job, threads=chosen.threads, gpus=costs.request(job).gpu)
     console.conclude_stage(jobs)
 
 
@@ -170,7 +170,7 @@ def _grid(chosen: argparse.Namespace) -> None:
 def _plan(chosen: argparse.Namespace) -> None:
     from tli.cluster import cards, plan
     from tli.cluster.profile import read_profile
-    from tli.experiment.doubts import foreseen
+    from tli.experiment.design_warnings import foreseen
     from tli.experiment.foresight import foresight
     from tli.runtime.console import foreseen_lines
 

@@ -104,8 +104,8 @@ def concepts(words: list[str | os.PathLike], *, seed: int, relations: int) -> Co
     languages, found = _read(words)
     keys = sorted(found)
     forms = np.array([[found[key]["names"].get(language, "") for language in languages] for key in keys])
-    said = [found[key]["forms"] for key in keys]
-    clash = np.array([[not one.isdisjoint(other) for other in said] for one in said])
+    words_of = [found[key]["forms"] for key in keys]
+    clash = np.array([[not one.isdisjoint(other) for other in words_of] for one in words_of])
     nameable = (forms != "").all(axis=1)
     rng = np.random.default_rng([seed, 1])
     groups = np.unique([found[key]["category"] for key in keys], return_inverse=True)[1]

@@ -16,6 +16,8 @@ POWER = 0.8  # "would have been found" means with this probability
 # the config's name of a correction: the column of the adjusted p's
 CORRECTIONS = {"holm": "p_holm", "benjamini-hochberg": "p_bh", "benjamini-yekutieli": "p_by"}
 
+JOINED = " + "  # between the pairs of a joint training, in every column `trained_on`
+
 # What to do where a file lacks what this version writes
 OLDER = "an older version wrote it: let Snakemake run again with the same config"
 

@@ -1,4 +1,4 @@
-"""Who is measured: the model as it came, an adapter, fully trained weights, a map inside. Put on an opened model, then taken off.
+"""Who is measured: the base model, an adapter, fully trained weights, a map inside. Put on an opened model, then taken off.
 
 A new rival is a new kind of subject here: it says how it is worn, and every probe can be asked of it.
 """
@@ -25,7 +25,7 @@ from tli.model.streaming import Wanted
 
 
 class FormVectors:
-    """The vectors of a list's forms at one hidden state of the model as it came, embedded when they are first asked for."""
+    """The vectors of a list's forms at one hidden state of the base model, embedded when they are first asked for."""
 
     def __init__(self, forms: Sequence[str], hidden_state: int, pooling: str):
         self.forms, self.hidden_state, self.pooling = list(dict.fromkeys(forms)), hidden_state, pooling
@@ -66,7 +66,7 @@ class MapInside:
 
     @contextmanager
     def paused(self, opened: Opened) -> Iterator[None]:
-        """Within the block the model is as it came, though it wears this map: for text of the other language."""
+        """Within the block the model is unchanged, though it wears this map: for text of the other language."""
         inside = self.fitted(opened)
         inside.paused = True
         try:
@@ -93,7 +93,7 @@ class Subject:
     seed: int
     fold: int
     run: str
-    unit: str = ""  # digest of its training; "" for the model as it came
+    unit: str = ""  # digest of its training; "" for the base model
     folder: Path | None = None  # where its adapter/ or weights/ lies
     is_full: bool = False  # all weights were trained
     quantized: bool = True  # it is measured on the model as the config quantises it
@@ -105,13 +105,13 @@ class Subject:
 
     @property
     def trained(self) -> Path:
-        """The folder of what was trained; none is asked of a model as it came."""
+        """The folder of what was trained; none is asked of the base model."""
         assert self.folder is not None
         return self.folder
 
     @property
     def stands_for_its_seed(self) -> bool:
-        """With folds: the run of the first one, or the model as it came, judged once for all. Without folds every subject does."""
+        """With folds: the run of the first one, or the base model, judged once for all. Without folds every subject does."""
         return self.fold <= 1 and not (self.is_baseline and self.fold)
 
     @property
@@ -156,7 +156,7 @@ class Subject:
 
 
 def baseline(model: str, pair: str, name: str, quantized: bool = True, *, seed: int = -1, fold: int = 0) -> Subject:
-    """The model as it came, as tables name it. With folds it is judged for each seed and fold, on that fold's words."""
+    """The base model, as tables name it. With folds it is judged for each seed and fold, on that fold's words."""
     return Subject(model, pair, arm=name, layer="", rank="", seed=seed, fold=fold, run=name, quantized=quantized)
 
 

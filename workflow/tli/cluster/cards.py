@@ -63,12 +63,12 @@ def of_names(names: list[str]) -> Card | None:
     """The smallest of the types that a partition offers, as SLURM names them: `a100_80gb`, `h100`; None where one is not known."""
     found = []
     for name in names:
-        said = re.findall(r"(\d{1,3})[ _-]?gb", name.lower()) or re.findall(r"[_-](\d{2,3})g?$", name.lower())
+        sizes = re.findall(r"(\d{1,3})[ _-]?gb", name.lower()) or re.findall(r"[_-](\d{2,3})g?$", name.lower())
         sold = [gb for known, gb in SOLD.items() if known in re.split(r"[^a-z\d]+", name.lower())]
-        if not said and not sold:
+        if not sizes and not sold:
             return None
         found.append(
-            Card(float(said[-1]) if said else float(sold[0]), f"the type {name}" + ("" if said else ", the smallest sold by that name"))
+            Card(float(sizes[-1]) if sizes else float(sold[0]), f"the type {name}" + ("" if sizes else ", the smallest sold by that name"))
         )
     return min(found, key=lambda card: card.gb, default=None)
 
@@ -95,8 +95,8 @@ def torch_build() -> Build | None:
     if place is None or not place.origin:
         return None
     text = (Path(place.origin).parent / "version.py").read_text(encoding="utf-8")
-    said = {name: re.search(rf"^{name}\s*(?::[^=]+)?=\s*['\"]([\d.]+)", text, re.MULTILINE) for name in ("cuda", "hip")}
-    return Build(metadata.version("torch"), *(match[1] if match else "" for match in said.values()))
+    versions = {name: re.search(rf"^{name}\s*(?::[^=]+)?=\s*['\"]([\d.]+)", text, re.MULTILINE) for name in ("cuda", "hip")}
+    return Build(metadata.version("torch"), *(match[1] if match else "" for match in versions.values()))
 
 
 def driver() -> tuple[str, str] | None:

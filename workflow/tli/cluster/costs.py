@@ -52,7 +52,7 @@ REQUEST = 5e-4  # seconds that the harness takes for an answer beside the model:
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What a job asks a scheduler for at its first try."""
 
     gpu: int
@@ -61,21 +61,21 @@ class Asked:
 
 
 OF_OTHERS = {  # what the stages without a model ask for
-    "fetch": Asked(0, 1000, 60),
-    "lexicon": Asked(0, 2000, 10),
-    "folds": Asked(0, 2000, 10),
-    "lists": Asked(0, 2000, 10),
-    "statistics": Asked(0, 4000, 30),
-    "report": Asked(0, 4000, 20),
+    "fetch": Request(0, 1000, 60),
+    "lexicon": Request(0, 2000, 10),
+    "folds": Request(0, 2000, 10),
+    "lists": Request(0, 2000, 10),
+    "statistics": Request(0, 4000, 30),
+    "report": Request(0, 4000, 20),
 }
 
 
-def asked(job: Job, card_gb: float = ASSUMED_GB) -> Asked:
+def request(job: Job, card_gb: float = ASSUMED_GB) -> Request:
     """What this job asks for. card_gb: memory of a card, which says how many `across_gpus` takes, and whether a model is streamed."""
     if job.stage in OF_OTHERS:
         return OF_OTHERS[job.stage]
     cost = Cost(job.experiment, Work.of(job), card_gb)
-    return Asked(cost.gpus, cost.memory_mb, asked_minutes(cost.seconds))
+    return Request(cost.gpus, cost.memory_mb, asked_minutes(cost.seconds))
 
 
 def uses_gpu(experiment: Experiment) -> bool:
@@ -170,7 +170,7 @@ class Cost(Footprint):
         return deals * maps_seconds(self._pairs, fitted, known.hidden_size, len(spec.names), number, min(whole, number), twins)
 
     def _evaluate(self) -> float:
-        """Adapters and trained weights in turn; the model as it came is embedded once and judged for each seed and fold."""
+        """Adapters and trained weights in turn; the base model is embedded once and judged for each seed and fold."""
         config, known, work = self.experiment.config, self.size, self.work
         folds = config.split.folds
         of_state = figures_seconds(self._pairs / (max(1, folds)), known.hidden_size)

@@ -126,7 +126,7 @@ class Extent:
 
     @property
     def _judged(self) -> int:
-        """Runs, and the model as it came once for each seed and fold."""
+        """Runs, and the base model once for each seed and fold."""
         work = self.work
         return work.runs - work.baselines + work.baselines * len(self.experiment.judged)
 

@@ -69,10 +69,10 @@ def _name(work: Work) -> str:
 
 def _mends(cost: Cost) -> Iterator[str]:
     """Changes of the config with which the job fits, each with what it then needs; and the card that holds it as it is."""
-    said = False
+    fits = False
     for text, changed in _changes(cost):
         if changed.gpu_memory_gb <= TIGHT * cost.card_gb:
-            said = True
+            fits = True
             cards = f" on each of {changed.gpus} cards" if changed.gpus > 1 else ""
             yield f"{text} ({changed.gpu_memory_gb:.0f} GB{cards})"
             if cost.work.stage == "train" and cost.work.is_full:
@@ -80,7 +80,7 @@ def _mends(cost: Cost) -> Iterator[str]:
     larger = [card for card in USUAL if TIGHT * card >= cost.gpu_memory_gb]
     if larger:
         yield f"a card of {larger[0]} GB"
-    elif not said:
+    elif not fits:
         yield "a smaller model, or a lower loss layer"
 
 

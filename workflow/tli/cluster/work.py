@@ -38,7 +38,7 @@ class Work:
     is_full: bool = False  # full fine-tuning, or what needs unquantised weights
     runs: int = 1  # seeds and folds of a training job, those of all trials of a tuning job, adapters and baselines of the later stages
     rank: str = ""
-    baselines: int = 0  # of `runs`, models as they came
+    baselines: int = 0  # of `runs`, base models
     trained_whole: int = 0  # of `runs`, those whose weights take the place of the model's
     is_taken: bool = False  # a training job that takes the runs of a joint training from its first pair's
 
@@ -49,7 +49,7 @@ class Work:
             names = job.model, job.pair, job.layer, job.arm
             return Work("train", *names, job.spec.is_full, len(job.members), job.rank, is_taken=job.takes)
         if isinstance(job, TuneJob):
-            runs = len(job.asked.trials) * len(job.asked.seeds)
+            runs = len(job.tuning.trials) * len(job.tuning.seeds)
             return Work("tune", job.model, job.pair, job.layer, job.arm, job.spec.is_full, runs, job.rank)
         if isinstance(job, EvaluateJob | TransferJob | AcrossJob):
             part = job.content

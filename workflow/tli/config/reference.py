@@ -16,7 +16,7 @@ from tli.config import Arm, Config, Training
 PREAMBLE = """# The config, key by key
 
 One file says what is run; nothing in it says where or how (that is a profile's). Unknown keys are refused, a mistake stops
-before the first job with file, line and mend. This page is made from the code by `tli reference`; a test compares.
+before the first job with file, line and remedy. This page is made from the code by `tli reference`; a test compares.
 
 Ready configs: `config.yaml` (the demo, the default), `demo-ranks.yaml` (rank against alignment, in small), `demo-harm.yaml` (training that spares the model), `paper-text.yaml`
 and `paper-code.yaml` (the two protocols of the paper on Lugha-Llama), `ranks.yaml` (rank, full fine-tuning and transfer).

@@ -63,7 +63,7 @@ class Experiment:
 
     @property
     def trains_nothing(self) -> bool:
-        """No arms: a look at the model as it came, and at free maps."""
+        """No arms: a look at the base model, and at free maps."""
         return not self.arms
 
     @property
@@ -72,7 +72,7 @@ class Experiment:
 
     @property
     def judged(self) -> list[tuple[int, int]]:
-        """Seeds and folds for which the model as it came is judged: each, or once for all without folds (-1, 0)."""
+        """Seeds and folds for which the base model is judged: each, or once for all without folds (-1, 0)."""
         if not self.has_folds:
             return [(-1, 0)]
         return [(seed, fold) for seed in self.config.seed_list for fold in folds_of(self.config)]

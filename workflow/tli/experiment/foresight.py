@@ -37,7 +37,7 @@ def foresight(experiment: Experiment) -> list[str]:
         try:
             lines += [f"  {pair}: {sentence}" for sentence in _designs(experiment, lists, pair)]
         except TliError as error:
-            lines.append(f"  {pair}: is told once its list can be read: {str(error).splitlines()[0]}")
+            lines.append(f"  {pair}: is known once its list can be read: {str(error).splitlines()[0]}")
     return lines
 
 

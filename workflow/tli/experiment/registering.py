@@ -19,7 +19,7 @@ from tli.statistics import registration
 RESULTS = ("train", "evaluate", "across", "transfer", "statistics")  # the stages whose end is a result; a look before training is none
 
 
-def asked(experiment: Experiment) -> dict[str, Any]:
+def design_of(experiment: Experiment) -> dict[str, Any]:
     """What results depend on: the config without what changes none of them, the lists' and the models' digests, the family.
 
     A list is known by its bytes, a model in a folder as the check knows it. Of what is not on this disk yet, the address or
@@ -41,7 +41,7 @@ def register(experiment: Experiment) -> Path:
     if path.exists():
         raise ConfigError(f"{path} is there already and a registration is written once; to ask anew, name another folder under results")
     written = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    write_json(registration.registration(asked(experiment), written, planned(experiment)), path)
+    write_json(registration.registration(design_of(experiment), written, planned(experiment)), path)
     return path
 
 
@@ -52,7 +52,7 @@ def held_against(experiment: Experiment, records: Iterable[Mapping[str, Any]]) -
         record = read_json(path, "the registration") if path.exists() else None
     except TableError:
         record = {}  # what cannot be read was not written so
-    now = asked(experiment)
+    now = design_of(experiment)
     if isinstance(before := (record or {}).get("asked"), dict):
         now["config"] = _of_then(now["config"], experiment.config, before.get("config"))
     finished = [str(one["finished"]) for one in records if one.get("stage") in RESULTS and one.get("finished")]

@@ -64,6 +64,12 @@ def read_maps(layout: Layout, model_pairs: Iterable[tuple[str, str]]) -> dict[st
     return {name: tables.joined([table_files.read(one[name], its) for one in files], its) for name, its in columns.items()}
 
 
+def read_words(layout: Layout, model: str, pair: str) -> pd.DataFrame:
+    """WORDS of a list: what the scan says of its words."""
+    words = table_files.read(layout.scan(model, pair)["words"], [name for name in tables.WORDS if name != "trained_on"])
+    return words if "trained_on" in words else words.assign(trained_on=pair)  # scanned before joint trainings had rows of their own
+
+
 def mark_same(runs: pd.DataFrame) -> pd.DataFrame:
     """Fill `same_as`: among runs of one model and pair that depend on the same things, all but the first name the first.
 

@@ -15,7 +15,7 @@ from tli import labels
 
 # What names a run. `layer` and `rank` are text, as the config asks for them ("best", "2", "output"; "16", "full");
 # `run` is "<arm>/layer-<layer>/rank-<rank>/seed-<seed>", with folds "<...>/fold-<fold>" (else fold is 0), or "baseline" (or another name that starts so) for the
-# model as it came, whose arm equals its run and whose layer, rank are "" and seed -1. A free map is a run too: its arm is
+# base model, whose arm equals its run and whose layer, rank are "" and seed -1. A free map is a run too: its arm is
 # "map-<name>" ("map-<name>-shuffled" for the twin), its layer the hidden state, its rank "", its run "<arm>/layer-<layer>" for all
 # seeds and folds; its seed is -1, with folds that of the deal, and a twin's the seed of its shuffle. One that stands inside the
 # model is "map-<name>-inside", its layer the hidden state where it stands; it is measured where runs are.
@@ -82,7 +82,7 @@ MAPS = [
     "at_state",  # the hyperparameter that the map takes at this hidden state
     "chosen",  # the map's own state and hyperparameter
 ]
-SELECT_MAPS = RUN + [  # the run is whose vectors the map was fitted to: a training's, or those of the model as it came
+SELECT_MAPS = RUN + [  # the run is whose vectors the map was fitted to: a training's, or those of the base model
     "hidden_state",
     "pooling",
     "map",
@@ -115,6 +115,7 @@ WORDS = [
     "target_token_count",
     "nearest_trained",  # highest cosine of the source to a trained source other than itself, at hs[L] before training
     "edit_similarity",  # highest edit similarity of the source to such a word
+    "trained_on",  # the pairs whose train splits the two rest on, as in RUNS: a row for the pair itself, and one for each joint training
 ]
 TOKENS = [
     "model",
@@ -183,7 +184,7 @@ SIMILARITIES = RUN + [
     "margin_target_rank",
 ]
 RUN_METRICS = RUN + ["split", "hidden_state", "normed", "pooling", *METRICS, *POOLS]
-# As the two above, of any run on any list: `pair` is the one trained on ("" for the model as it came), `on` the list measured.
+# As the two above, of any run on any list: `pair` is the one trained on ("" for the base model), `on` the list measured.
 ACROSS = [*RUN, "on", *SIMILARITIES[len(RUN) :]]
 ACROSS_METRICS = [*RUN, "on", *RUN_METRICS[len(RUN) :]]
 STRATA = RUN + ["split", "hidden_state", "normed", "pooling", "stratum", "part", *METRICS, *POOLS]  # where a part has 30 queries
@@ -317,7 +318,7 @@ ADDED = [
     "hidden_state",
     "pool",
     "metric",
-    "rival",  # what the map on the model as it came was fitted to: "select pairs", as the trained model's, or "training pairs"
+    "rival",  # what the map on the base model was fitted to: "select pairs", as the trained model's, or "training pairs"
     "map",  # of the rival on training pairs: the one that finds most select words at that hidden state
     "fitted",  # pairs that the rival was fitted to
     "words",

@@ -119,7 +119,7 @@ def clean(raw: pd.DataFrame, rules: Rules | None = None) -> tuple[pd.DataFrame, 
     record = changes.table()
     if rules.strict and (record["action"] == "dropped").any():
         first = record[record["action"] == "dropped"].iloc[0]
-        raise fail(f"{first['reason']} ({first['before']})", "mend or remove it", file=first["file"], line=first["line"])
+        raise fail(f"{first['reason']} ({first['before']})", "correct or remove it", file=first["file"], line=first["line"])
     return pairs, record
 
 

@@ -61,13 +61,13 @@ def text_of(finding: str, one: Place, other: Place, value: float, own: float = m
         against = f"and {own:.2f} to the other {one.language} lists" if not math.isnan(own) else f"and no other list is {one.language}"
         return (
             f"{one.shown}: its {one.language} column reads as {other.language} (likeness {value:.2f} to {other.shown}, {against}); check "
-            f"that the file is {english_name(one.language)}, or rename the pair. Next of kin (Croatian and Bosnian) read alike too"
+            f"that the file is {english_name(one.language)}, or rename the pair. Closely related languages (Croatian and Bosnian) are as alike"
         )
     if one.pair == other.pair:
         return f"{one.shown}: both columns read as one language (likeness {value:.2f}); check `columns`, and that the file is the right one"
     return (
         f"{both}: their {one.language} and {other.language} columns are as alike as one language (likeness {value:.2f}); check that neither file "
-        "lies under the other's name. Next of kin (Croatian and Bosnian) read alike too, and then nothing is to be mended"
+        "lies under the other's name. Closely related languages (Croatian and Bosnian) are as alike, and then nothing is wrong"
     )
 
 

@@ -177,7 +177,7 @@ def _stop_at_a_problem(table: pd.DataFrame, may_repeat: bool) -> None:
         return
     row = table.loc[first]
     if row["problem"]:
-        raise fail(row["problem"], "mend or remove the line", file=row["file"], line=row["line"])
+        raise fail(row["problem"], "correct or remove the line", file=row["file"], line=row["line"])
     same = table[(table["source"] == row["source"]) & (table["target"] == row["target"])].iloc[0]
     raise fail(
         f"repeats {same['file']}, line {same['line']} ({row['source']!r}, {row['target']!r})",

@@ -107,6 +107,6 @@ def _objects(text: str, path: str, starts: list[int]) -> Iterator[tuple[int, obj
             value, end = decoder.raw_decode(text, place)
         except (json.JSONDecodeError, RecursionError) as error:
             line = bisect.bisect_right(starts, getattr(error, "pos", place))
-            raise fail(f"is no JSON ({getattr(error, 'msg', error)})", "mend the syntax", file=path, line=line) from error
+            raise fail(f"is no JSON ({getattr(error, 'msg', error)})", "correct the syntax", file=path, line=line) from error
         yield place, value
         place = end

@@ -49,7 +49,7 @@ def _side_by_side(paths: tuple[str, str], sources: list[tuple[str, str]], target
         longer, shorter = sorted(zip((len(sources), len(targets)), paths, strict=True), reverse=True)
         raise fail(
             f"has {longer[0]} lines where {shorter[1]} has {shorter[0]}: which sentences belong together is not clear",
-            "take the two files of one version, or mend the line that was lost or parted",
+            "take the two files of one version, or restore the line that was lost or split",
             file=longer[1],
             line=shorter[0] + 1,
         )

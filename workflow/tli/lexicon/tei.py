@@ -61,7 +61,7 @@ def _parse(path: str) -> Element:
         root = parser.close()
     except ParseError as error:
         line = getattr(error, "position", (0, 0))[0]
-        raise fail(f"is no well-formed XML ({error})", "mend or fetch the file again", file=path, line=line) from error
+        raise fail(f"is no well-formed XML ({error})", "correct it, or fetch the file again", file=path, line=line) from error
     except DefusedXmlException as error:
         raise fail(
             f"declares an entity or an external reference ({type(error).__name__}), which is not opened",

@@ -1,4 +1,4 @@
-"""Translations dealt out anew so that no pair keeps a right one: for placebos and for the twins of maps."""
+"""Translations shuffled so that no pair keeps a right one: for placebos and for the twins of maps."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ def resolve_device(name: str) -> torch.device:
     given = [f"{key}={os.environ[key]}" for key in GIVEN if os.environ.get(key, "") not in NONE]
     if given:
         raise ModelError(
-            f"the job was given a GPU ({', '.join(given)}) and torch sees none: {_why_no_card()}. Mend that, or set device: cpu to "
+            f"the job was given a GPU ({', '.join(given)}) and torch sees none: {_why_no_card()}. Fix that, or set device: cpu to "
             "compute on the processor"
         )
     if name == "cuda":

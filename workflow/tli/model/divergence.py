@@ -121,7 +121,7 @@ def compare(
 def compare_streamed(
     whole: Any, opened: Opened, sentences: Sequence[tuple[int, ...]], riders: Sequence[Adapter | Inside | None]
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """`compare` of each adapter or map inside (None: the model as it came) on a streamed model, in as few readings of its files as memory allows.
+    """`compare` of each adapter or map inside (None: the base model) on a streamed model, in as few readings of its files as memory allows.
 
     In memory are the head, one block, the base's last states, and the states of those that ride.
     """

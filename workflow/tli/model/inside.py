@@ -23,7 +23,7 @@ class Inside:
     hidden_state: int
     mapping: FittedMap
     spared: frozenset[int] = frozenset()
-    paused: bool = False  # then the model is as it came, though the hooks are there
+    paused: bool = False  # then the model is unchanged, though the hooks are there
     _tensors: dict[Any, tuple] = field(default_factory=dict)
 
     def apply(self, states: Any, ids: Any) -> Any:

@@ -129,8 +129,8 @@ def tokens_of(opened: Opened, words: Sequence[Fed], form: str = "") -> list[Toke
 
 def longest_input(opened: Opened) -> int:
     """Tokens that the model takes at once, with what the tokenizer adds: the less of what its config and its tokenizer say."""
-    said = getattr(opened.base.config, "max_position_embeddings", None), getattr(opened.tokenizer, "model_max_length", None)
-    return min((one for one in said if one), default=2**62)
+    limits = getattr(opened.base.config, "max_position_embeddings", None), getattr(opened.tokenizer, "model_max_length", None)
+    return min((one for one in limits if one), default=2**62)
 
 
 def weights(tokens: list[Tokens], pooling: str, width: int) -> np.ndarray:

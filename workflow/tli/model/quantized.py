@@ -48,4 +48,4 @@ def write(spec: ModelSpec, folder: Path | None, whole_model: Any) -> None:
                     shutil.copyfile(file, unit / "model" / file.name)
             whole_model.save_pretrained(str(unit / "model"), max_shard_size="2GB")
     except Exception as error:
-        say(f"NF4 weights are not kept, every job rounds the model anew ({error})")
+        say(f"NF4 weights cannot be stored, every job rounds the model anew ({error})")

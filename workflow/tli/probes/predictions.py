@@ -27,7 +27,7 @@ class Predicted:
 class Predictions:
     """Sentences that probes of one setting ask for, each distinct one read once a subject.
 
-    `before` are the last hidden states of the model as it came, held in main memory (hidden size x tokens, not vocabulary x
+    `before` are the last hidden states of the base model, held in main memory (hidden size x tokens, not vocabulary x
     tokens). Of a streamed model all subjects are read when it is prepared, in one reading of its files.
     """
 

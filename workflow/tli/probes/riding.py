@@ -12,7 +12,7 @@ from tli.model.opened import Opened
 from tli.model.streaming import Wanted
 from tli.subjects import Subject
 
-PLAIN = "as it came"  # who reads what a subject's map inside the model is not for
+PLAIN = "base model"  # who reads what a subject's map inside the model is not for
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """Adapter + map: the best free map for a subject as it stands, fitted to select pairs, which no run trained on.
 
-Beside the model as it came with a map of its own this asks whether training adds what no map can. Fitted to trained pairs
+Beside the base model with a map of its own this asks whether training adds what no map can. Fitted to trained pairs
 instead, an adapter that is a rotation and knows its words by heart would look like a gain.
 """
 

@@ -1,4 +1,4 @@
-"""Running text: how well a subject predicts it, and how far its predictions are from those of the model as it came."""
+"""Running text: how well a subject predicts it, and how far its predictions are from those of the base model."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ VERSION = 1  # raised when a word gets other figures than before
 
 @dataclass(eq=False)
 class TranslateProbe(Probe):
-    """One direction with one number of shots. With folds each run is asked the words of its fold, and the model as it came those of each."""
+    """One direction with one number of shots. With folds each run is asked the words of its fold, and the base model those of each."""
 
     wording: Wording
     shots: int
@@ -99,11 +99,11 @@ class TranslateProbe(Probe):
             self._refuse_too_long(lm, items)
             choice, exact = self._tasks(*_place(subject))
             of_choice, _ = scoring.score(lm, choice, self.limit)
-            said = {sample["doc_id"]: sample for sample in scoring.evaluated(lm, exact, self.limit)["samples"][exact.config.task]}
+            samples = {sample["doc_id"]: sample for sample in scoring.evaluated(lm, exact, self.limit)["samples"][exact.config.task]}
             table = of_choice[["item", "correct", "margin", "choices"]].assign(direction=self.wording.direction.name, shots=self.shots)
             places = table["item"].astype(int)
-            table["exact"] = [float(said[place]["exact_match"]) for place in places]
-            table["answer"] = [str(said[place]["filtered_resps"][0]) for place in places]
+            table["exact"] = [float(samples[place]["exact_match"]) for place in places]
+            table["answer"] = [str(samples[place]["filtered_resps"][0]) for place in places]
             for name in ("item", "component"):
                 table[name] = [items[place][name] for place in places]
         table[COLUMNS].to_parquet(folder / "translate.parquet", index=False)

@@ -18,7 +18,6 @@ from tli.metrics.projection import project
 from tli.model.embedding import Embedded, embed
 from tli.model.framed import Fed
 from tli.model.opened import Loaded, Opened
-from tli.model.pooling import tokenize
 from tli.probes.base import Answer, Probe, Setting, TrainedElsewhere, nothing_elsewhere
 from tli.probes.listed import Listed, similarity_of
 from tli.probes.riding import PLAIN, Ride, Rider, ride
@@ -79,42 +78,6 @@ def figures_of(embedded: Embedded, listed: Listed, layers: int, k: int = 10) -> 
     )
 
 
-EDIT_LIMIT = 4_000_000  # comparisons of two words; beyond, edit similarity is left empty
-
-
-def word_facts(opened: Opened, pairs: pd.DataFrame, source_vectors: np.ndarray) -> pd.DataFrame:
-    """What else may tell which words gain: tables.WORDS without model and pair.
-
-    source_vectors: [pairs, hidden] at the output, before training. A trained word is compared with the other trained ones.
-    """
-    from tli.lexicon import edit_similarity
-
-    trained = np.flatnonzero((pairs["split"] == "train").to_numpy())
-    units = source_vectors / np.maximum(np.linalg.norm(source_vectors, axis=1, keepdims=True), 1e-12)
-    sources = pairs["source"].tolist()
-    nearest, edit = np.full(len(pairs), np.nan), np.full(len(pairs), np.nan)
-    for start in range(0, len(pairs), 2000) if len(trained) else ():
-        rows = slice(start, start + 2000)
-        cosines = units[rows] @ units[trained].T
-        same = pairs["source"].to_numpy()[rows, None] == pairs["source"].to_numpy()[None, trained]
-        nearest[rows] = np.where(same, -np.inf, cosines).max(axis=1)
-    if 0 < len(pairs) * len(trained) <= EDIT_LIMIT:
-        names = [sources[j] for j in trained]
-        for i, source in enumerate(sources):
-            others = [name for name in names if name != source]
-            edit[i] = edit_similarity([source] * len(others), others).max() if others else np.nan
-    counts = [tokenize(opened.tokenizer, pairs[side].tolist(), opened.word_form) for side in ("source", "target")]
-    return pd.DataFrame(
-        {
-            "pair_id": pairs["pair_id"].to_numpy(),
-            "token_count": [word.last - word.first for word in counts[0]],
-            "target_token_count": [word.last - word.first for word in counts[1]],
-            "nearest_trained": np.where(np.isfinite(nearest), nearest, np.nan),
-            "edit_similarity": edit,
-        }
-    )
-
-
 @dataclass(eq=False)
 class WordsProbe(Probe):
     """The words of a list at hidden states: every pair, every figure, its strata, for some subjects their projections, and what a
@@ -140,7 +103,7 @@ class WordsProbe(Probe):
     }
     _waiting: list[Subject] = field(default_factory=list)  # of a streamed model: whose words are still to be read
     _read: Ride = field(default_factory=lambda: Ride([], {}))  # the last reading
-    _base: Embedded | None = None  # of the model as it came: with folds it is judged many times
+    _base: Embedded | None = None  # of the base model: with folds it is judged many times
 
     @classmethod
     def of(cls, setting: Setting) -> list[WordsProbe]:
@@ -206,7 +169,7 @@ class WordsProbe(Probe):
         return embedded
 
     def _sides(self, subject: Subject) -> tuple[list[Fed], list[Fed]]:
-        """The model as it came is embedded once, with all forms; an adapter with those that it is asked for."""
+        """The base model is embedded once, with all forms; an adapter with those that it is asked for."""
         listed = self._listed(subject.seed, subject.fold)
         if subject.is_baseline:
             return self.fed(listed.candidates.forms, len(listed.candidates.source_forms))

@@ -220,7 +220,7 @@ def _trained_on(done: Finished, trained: TrainedRun, given: Given, revision: str
         f"learning rate {spec['learning_rate']:g}; {_what_learned(trained)}.",
     ]
     if spec.get("shuffle_translations"):
-        lines.append("- The translations were dealt out anew, so that no word met its own: a placebo.")
+        lines.append("- The translations were shuffled, so that no word was paired with its own: a placebo.")
     if spec.get("templates"):
         lines.append("- Words were fed in the frames of the pair's templates.")
     if spec.get("anchor"):

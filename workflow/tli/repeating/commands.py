@@ -35,7 +35,7 @@ def add_repeating(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _repeat(chosen: argparse.Namespace) -> int:
     from tli.errors import TliError
-    from tli.repeating.comparing import agree, told
+    from tli.repeating.comparing import agree, summary_lines
     from tli.repeating.pinning import REPETITION, pin
     from tli.repeating.rerun import is_pinned, repeat
     from tli.repeating.settings import differences_of_settings
@@ -44,7 +44,7 @@ def _repeat(chosen: argparse.Namespace) -> int:
         if chosen.output:
             raise TliError(f"{chosen.folder} is written already; to repeat its run leave --output out")
         found = repeat(chosen.folder, chosen.profile)
-        print("\n".join(told(found, differences_of_settings(chosen.folder, f"{chosen.folder}/{REPETITION}"))))
+        print("\n".join(summary_lines(found, differences_of_settings(chosen.folder, f"{chosen.folder}/{REPETITION}"))))
         print(f"every figure: {chosen.folder}/comparison.tsv")
         return 0 if agree(found) else 1
     if not chosen.output:
@@ -62,13 +62,13 @@ def _repeat(chosen: argparse.Namespace) -> int:
 def _compare(chosen: argparse.Namespace) -> int:
     from tli.io import table_files
     from tli.io.place import assert_can_be_made
-    from tli.repeating.comparing import COMPARED, agree, compare, told
+    from tli.repeating.comparing import COMPARED, agree, compare, summary_lines
     from tli.repeating.settings import differences_of_settings
 
     if chosen.output:
         assert_can_be_made(chosen.output)
     found = compare(chosen.first, chosen.second)
-    print("\n".join(told(found, differences_of_settings(chosen.first, chosen.second))))
+    print("\n".join(summary_lines(found, differences_of_settings(chosen.first, chosen.second))))
     if chosen.output:
         table_files.write(found, chosen.output, COMPARED)
     return 0 if agree(found) else 1

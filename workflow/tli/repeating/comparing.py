@@ -68,7 +68,7 @@ def _grade(row: Mapping[str, Any]) -> str:
     return WITHIN if ends[0] <= b <= ends[1] and ends[2] <= a <= ends[3] else BEYOND
 
 
-def told(table: pd.DataFrame, settings: list[str] | None = None, most: int = 20) -> list[str]:
+def summary_lines(table: pd.DataFrame, settings: list[str] | None = None, most: int = 20) -> list[str]:
     """The comparison in lines for a terminal: the counts, what disagrees first, and what was different about the runs, where that is known."""
     counts = table["grade"].value_counts()
     lines = [f"{len(table)} figures are compared:"]
@@ -88,7 +88,7 @@ def told(table: pd.DataFrame, settings: list[str] | None = None, most: int = 20)
     if settings:
         lines += ["The runs differ in:", *(f"  {line}" for line in settings)]
     elif settings is not None:
-        lines.append("The runs were asked the same, with the same versions.")
+        lines.append("The runs have the same config, with the same versions.")
     return lines
 
 

@@ -22,7 +22,7 @@ def differences_of_settings(first: str | Path, second: str | Path) -> list[str]:
     """
     sides = [about(folder) for folder in (first, second)]
     if silent := [str(folder) for folder, said in zip((first, second), sides, strict=True) if not said]:
-        return [f"{' and '.join(silent)}: remembers neither what was asked nor with which versions"]
+        return [f"{' and '.join(silent)}: records neither the config nor the versions"]
     names = list(dict.fromkeys([*sides[0], *sides[1]]))
     if any((Path(folder) / PINNED).is_file() for folder in (first, second)):
         names = [name for name in names if not name.startswith("config ")]

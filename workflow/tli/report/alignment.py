@@ -18,8 +18,8 @@ LITTLE = 0.05  # of the held-out words: less than that above a free map, and tra
 
 def alignment_sentences(report: ReportInput) -> list[tuple[str, str, str]]:
     """(model, pair, sentences) of each list that was scanned, from its held-out words."""
-    said = [(model, pair, _of(report, model, pair)) for model, pair in report.groups]
-    return [(model, pair, text) for model, pair, text in said if text]
+    sentences = [(model, pair, _of(report, model, pair)) for model, pair in report.groups]
+    return [(model, pair, text) for model, pair, text in sentences if text]
 
 
 def _of(report: ReportInput, model: str, pair: str) -> str:

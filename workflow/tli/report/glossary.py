@@ -51,7 +51,7 @@ TERMS = {
     "wrong pairs, mismatched": "A word and a target that is not its translation; what chance and crowding alone give.",
     "train, select, held-out": "Words trained on; words that chose the layer, and settings where they are tuned; words that nothing was fitted to.",
     "arm": "A method of training, named by the config.",
-    "placebo": "The same training with the same seeds and batch order on translations dealt out anew, so that no word meets "
+    "placebo": "The same training with the same seeds and batch order on shuffled translations, so that no word meets "
     "its own. What the placebo gains is not knowledge of translations.",
     "trial": "A setting of a tuned cell, trained with seeds that no run has and judged on the select words; the runs take the best one's.",
     "cell": "One (model, pair, arm, layer, rank); its seeds are its replicates.",

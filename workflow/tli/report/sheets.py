@@ -92,7 +92,7 @@ KINDS = {
     "ladder": Kind(
         "The ladder",
         lambda report: report.tables.ladder,
-        "Everything that is asked of the same held-out words: the model as it came, spelling, free maps, controls, arms, and each with a map.",
+        "Everything that is asked of the same held-out words: the base model, spelling, free maps, controls, arms, and each with a map.",
         "Quasi-t over seeds and words; of what has no seeds over words alone.",
         main="model pair rung name layer metric value low high words seeds",
     ),

@@ -10,7 +10,7 @@ import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tli.report import style, telling
+from tli.report import style, tooltips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -35,7 +35,7 @@ def written(figure: Figure, name: str, folder: Path) -> str:
         with matplotlib.rc_context(style.settings()), warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Glyph .* missing")
             warnings.filterwarnings("ignore", message="Matplotlib currently does not support")
-            told = telling.with_ids(figure)
+            told = tooltips.with_ids(figure)
             if (engine := figure.get_layout_engine()) is not None:
                 engine.execute(figure)
             figure.set_layout_engine("none")  # the layout is found once, not for each of the two files
@@ -45,7 +45,7 @@ def written(figure: Figure, name: str, folder: Path) -> str:
         quiet.setLevel(level)
     text = stream.getvalue()
     text = text[text.index("<svg") :]
-    text = telling.written_in(telling.styled_once(text), told)
+    text = tooltips.written_in(tooltips.styled_once(text), told)
     text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
     text = re.sub(r"<style[^>]*>.*?</style>", "", text, count=1, flags=re.DOTALL)
     text = text.replace(style.INK, "currentColor").replace(style.PAPER, "var(--paper)")

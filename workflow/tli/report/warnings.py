@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pandas as pd
 
-from tli.experiment import doubts
-from tli.experiment.doubts import Remark
+from tli.experiment import design_warnings
+from tli.experiment.design_warnings import Remark
 from tli.facts import GUESSING, HIGH_MISMATCH, SINK_LIMIT, SURE_CHOICE, WEAK_RETRIEVAL
 from tli.labels import is_in_template
 from tli.report.input import Model, ReportInput, Tables
@@ -40,7 +40,7 @@ def _all(report: ReportInput) -> Iterator[Remark]:
     tables, experiment = report.tables, report.experiment
     if experiment.is_demo:
         yield Remark("", DEMO)
-    if text := doubts.few_seeds(len(experiment.seeds)):
+    if text := design_warnings.few_seeds(len(experiment.seeds)):
         yield Remark("", text)
     for model in dict.fromkeys(model for model, _ in report.groups):
         yield from (Remark(model, text) for text in _perplexity(tables, experiment.model(model)))
@@ -98,7 +98,7 @@ def _baseline(tables: Tables, model: str, pair: str) -> Iterator[str]:
     start = metrics[baselines(metrics)]
     if len(start):
         n, share = int(start["n"].iloc[0]), float(start["csls_p_at_1"].iloc[0])
-        if text := doubts.few_heldout(n):
+        if text := design_warnings.few_heldout(n):
             yield text
         if share < WEAK_RETRIEVAL:
             yield (
@@ -111,7 +111,7 @@ def _placebo(tables: Tables, model: str, pair: str) -> Iterator[str]:
     """Arms without a placebo."""
     grid = rows(tables.grid, model=model, pair=pair)
     bare = [arm for arm in grid.loc[~grid["control"].astype(bool), "arm"].unique() if arm not in set(grid["placebo_of"])]
-    if text := doubts.no_placebo(bare):
+    if text := design_warnings.no_placebo(bare):
         yield text
 
 
@@ -127,7 +127,7 @@ def _choice(tables: Tables, model: str, pair: str) -> Iterator[str]:
             f"The best layer, hs[{int(won['hidden_state'].iloc[0])}], would have been chosen in {won['win_share'].iloc[0]:.0%} of draws of "
             "the select words."
         )
-    if len(scan) and (text := doubts.few_select(int(scan["n"].iloc[0]))):
+    if len(scan) and (text := design_warnings.few_select(int(scan["n"].iloc[0]))):
         yield text
 
 
@@ -135,14 +135,14 @@ def _warm_up(tables: Tables, model: str, pair: str) -> Iterator[str]:
     """Arms whose training ended before the learning rate had risen."""
     runs = rows(tables.runs, model=model, pair=pair)
     for row in runs[runs["steps"] > 0].sort_values("steps").drop_duplicates("arm").itertuples():
-        if text := doubts.short_warm_up(row.arm, int(row.steps), int(row.warmup_steps)):
+        if text := design_warnings.short_warm_up(row.arm, int(row.steps), int(row.warmup_steps)):
             yield text
 
 
 def _batches(tables: Tables, model: str, pair: str) -> Iterator[str]:
     """Arms whose batch was more than there was to train on."""
     for row in rows(tables.runs, model=model, pair=pair).drop_duplicates("arm").itertuples():
-        if row.steps > 0 and (text := doubts.large_batch(row.arm, int(row.batch_size), int(row.train_pairs))):
+        if row.steps > 0 and (text := design_warnings.large_batch(row.arm, int(row.batch_size), int(row.train_pairs))):
             yield text
 
 
@@ -155,7 +155,7 @@ def _twins(tables: Tables, model: str, pair: str) -> Iterator[str]:
     for arm, of_arm in runs.groupby(runs["run"].map(arms), sort=False):
         others = set(of_arm["same_as"].map(arms))
         if len(others) == 1 and (other := others.pop()) not in (arm, None) and isinstance(other, str):
-            yield doubts.twins(other, arm)
+            yield design_warnings.twins(other, arm)
 
 
 def _unreached(tables: Tables, model: str, pair: str) -> Iterator[str]:

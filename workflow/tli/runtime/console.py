@@ -11,7 +11,7 @@ from pathlib import Path
 
 from tli.config import Config
 from tli.experiment import Experiment
-from tli.experiment.doubts import Remark
+from tli.experiment.design_warnings import Remark
 from tli.experiment.job import JOBS, Job
 from tli.io import table_files
 from tli.io.provenance import read_records, stage_seconds

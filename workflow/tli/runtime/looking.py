@@ -63,7 +63,7 @@ def look(experiment: Experiment, threads: int) -> str:
         if done.get(place) == now and all(Path(path).exists() for path in _paths(job.outputs)):
             say(f"look: {place} is finished already")
             continue
-        run(job, threads=threads, gpus=costs.asked(job).gpu)
+        run(job, threads=threads, gpus=costs.request(job).gpu)
         done[place] = _digest(job)
         write_json(done, record)
     return experiment.layout.page()["page"]

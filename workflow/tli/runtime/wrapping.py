@@ -41,11 +41,12 @@ def run(job: Job, *, log: str = "", threads: int = 1, gpus: int = 0) -> None:
     in one line with the log's path, its traceback stands in the log; then the process ends with exit status 1. SIGTERM ends
     it as an error does, so that nothing half written stays behind.
     """
-    start = time.time()
+    start, worked = time.time(), time.process_time()
     with wrapped(job.stage, job.name, log=log, threads=threads, gpus=gpus) as terminal:
         facts = importlib.import_module(f"tli.stages.{job.stage}").run(job)
         facts |= {
             "stage_version": STAGE_VERSIONS[job.stage],
+            "processor_seconds": round(time.process_time() - worked, 3),
             "peak_memory_mib": peak_memory_mib(),
             "cards": os.environ.get("CUDA_VISIBLE_DEVICES", ""),
         }
@@ -105,7 +106,7 @@ def in_words(error: BaseException) -> str:
         where = str(error) if len(str(error)) < 300 else os.strerror(errno.ENOSPC)  # a copied folder names every file
         return redact(f"the disk is full ({where}); nothing half written is kept: make room and start again")
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return redact(f"{error.filename or 'a file'}: {error.strerror}; mend its rights, or name another folder under `results`")
+        return redact(f"{error.filename or 'a file'}: {error.strerror}; change its permissions, or name another folder under `results`")
     if "torch" in sys.modules and is_card_full(error):
         return redact(f"the card's memory is full ({(str(error).splitlines() or [type(error).__name__])[0]}). {MENDS}")
     return redact(str(error) if isinstance(error, (ValueError, OSError)) else f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""Across: every adapter, and the model as it came, on lists that may be another pair's. One load serves all of them."""
+"""Across: every adapter, and the base model, on lists that may be another pair's. One load serves all of them."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from tli.errors import CellError
-from tli.experiment.doubts import short_warm_up
+from tli.experiment.design_warnings import short_warm_up
 from tli.experiment.elsewhere import leaks
 from tli.experiment.folds import Splits
 from tli.experiment.job.training import OfCell

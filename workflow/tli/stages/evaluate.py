@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from tli import facts
 from tli.bench import Bench, write_answers
 from tli.experiment.elsewhere import Elsewhere
 from tli.experiment.folds import Splits
@@ -44,7 +45,7 @@ def run(job: EvaluateJob) -> dict:
     for subject in read_maps_inside(job, check.layers, judged):
         at = int(subject.layer)  # where the map stands
         states[subject.run] = [state for state in states_of(spec.hidden_states, check.layers, [at]) if state >= at]
-        subjects += [subject] if states[subject.run] else []  # below it the model is as it came
+        subjects += [subject] if states[subject.run] else []  # below it the model is unchanged
     subjects += [one.subject for one in trained]
     states |= {one.run.run: states_of(spec.hidden_states, check.layers, [one.record["loss_layer"]]) for one in trained}
     projected = {one.subject.place for one in trained if one.run.run in job.experiment.projected_runs(job.model, job.pair)}
@@ -93,5 +94,5 @@ def _row(run: GridRun, record: dict, adapter: str) -> dict:
     asked = {name: getattr(run, name) for name in tables.GRID}
     settings = {name: record["settings"][name] for name in SETTINGS}
     settings |= {"anchor_weight": (record["settings"].get("anchor") or {}).get("weight")}
-    settings |= {"trained_on": " + ".join(record["settings"].get("train_on", [run.pair]))}
+    settings |= {"trained_on": facts.JOINED.join(record["settings"].get("train_on", [run.pair]))}
     return {name: record[name] for name in tables.RUNS if name in record} | asked | settings | {"same_as": "", "adapter": adapter}

@@ -9,6 +9,7 @@ import pandas as pd
 
 from tli import lexicon, metrics
 from tli.experiment.elsewhere import Elsewhere
+from tli.experiment.folds import Splits
 from tli.experiment.job import ScanJob
 from tli.io import store, table_files, tables
 from tli.io.records import read_check
@@ -19,12 +20,14 @@ from tli.model.checkpoint import load_tokenizer
 from tli.model.device import device_name
 from tli.model.embedding import Embedded, embed
 from tli.model.framed import Fed
+from tli.model.opened import Opened
 from tli.model.opening import open_model
 from tli.model.plain_loop import compare_with_plain_loop
 from tli.model.pooling import tokenize
 from tli.model.token_facts import assert_known, template_lines, token_lines, tokens_table
 from tli.probes import maps, words
 from tli.probes.templates import by_template, in_templates
+from tli.probes.word_facts import word_facts
 from tli.specs import STAGE_VERSIONS, TemplateSpec, plain
 
 SINK_WARNING = 10.0
@@ -56,8 +59,7 @@ def run(job: ScanJob) -> dict:
     compare_with_plain_loop(opened, list(dict.fromkeys(every)), states)
     embedded = embed(opened, listed.forms, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded"))
     result = words.figures_of(embedded, listed, opened.layers, spec.csls_k)
-    about = words.word_facts(opened, pairs, result.vectors[opened.layers, token_pooling(spec)][0])
-    table_files.write(about.assign(**names), job.outputs["words"], tables.WORDS)
+    table_files.write(_word_facts(job, opened, pairs, result).assign(**names), job.outputs["words"], tables.WORDS)
     every_row, every_figure = [result.rows], [result.figures]
     if spec.templates is not None:
         read = embed(opened, frames, states, list(spec.poolings), progress=lambda done: say(f"  {done} forms embedded in templates"))
@@ -82,6 +84,16 @@ def run(job: ScanJob) -> dict:
     del opened, result  # the maps need the vectors alone
     _write_maps(job, _Maps(job, embedded, choice, listed, elsewhere))
     return facts
+
+
+def _word_facts(job: ScanJob, opened: Opened, pairs: pd.DataFrame, alone: words.Figures) -> pd.DataFrame:
+    """tables.WORDS without model and pair. alone: what the list gives, its words by themselves."""
+    others = Splits.read_lists(job.trained_with, {"pairs": job.inputs["together"]}) if job.trained_with else {}
+    sources = {pair: splits.pairs.query("split == 'train'")["source"].tolist() for pair, splits in others.items()}
+    beside = {name: [form for pair in lists if pair in sources for form in sources[pair]] for name, lists in job.joint_trainings.items()}
+    pooling = token_pooling(job.spec)
+    facts = word_facts(opened, pairs, alone.vectors[opened.layers, pooling][0], beside, pooling)
+    return facts.assign(trained_on=facts["trained_on"].where(facts["trained_on"] != "", job.pair))
 
 
 def _frames(templates: TemplateSpec | None, listed: words.Listed) -> list[Fed]:

@@ -9,7 +9,7 @@ import pandas as pd
 from tli import statistics
 from tli.experiment.job import StatisticsJob
 from tli.experiment.layout import Layout
-from tli.experiment.results import read_across, read_maps, read_measured
+from tli.experiment.results import read_across, read_maps, read_measured, read_words
 from tli.experiment.settings import fed_as
 from tli.io import table_files, tables
 from tli.io.records import read_check
@@ -35,7 +35,9 @@ def run(job: StatisticsJob) -> dict:
     measured = read_measured(layout, job.parts_of("evaluate"))
     lists = pd.concat([_words(layout, model, pair) for model, pair in experiment.model_pairs], ignore_index=True)
     layers = {model: read_check(layout.check(model)).layers for model in experiment.config.models}
-    words = statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers)
+    facts = pd.concat([read_words(layout, *key) for key in experiment.model_pairs], ignore_index=True)
+    together = facts[facts["trained_on"] != facts["pair"]]
+    words = statistics.Measured(measured["runs"], measured["similarities"], measured["metrics"], lists, layers, together)
     maps = read_maps(layout, experiment.model_pairs)
     mapped = statistics.Mapped(maps["maps"], maps["map_similarities"])
     texts = tables.joined([table_files.read(path, tables.RUNNING_TEXT) for path in job.inputs["text"]], tables.RUNNING_TEXT)
@@ -44,18 +46,18 @@ def run(job: StatisticsJob) -> dict:
     against = statistics.rivals.against_best(words, mapped, job.spec)
     added = statistics.added.added_by(words, on_select, mapped, job.spec)
     asked = tables.joined([table_files.read(path, tables.TRANSLATE) for path in job.inputs["translate"]], tables.TRANSLATE)
-    said = statistics.translation.sides(asked, measured["runs"])
+    translated = statistics.translation.sides(asked, measured["runs"])
     evidence = (
         statistics.rivals.evidence(against),
         statistics.added.evidence(added, words.claim_states(job.spec.claim_at), job.spec),
         statistics.harm.evidence(risen, deciding, job.spec),
-        statistics.translation.evidence(said),
+        statistics.translation.evidence(translated),
     )
     results = statistics.analyse(words, job.spec, evidence, progress=partial(bar, what="statistics"))
     results |= {"rivals": statistics.rivals.rivals(against, job.spec), "added": statistics.added.table(added, job.spec)}
     results["ladder"] = statistics.rivals.ladder(words, mapped, job.spec, on_select)
     results["harm"] = statistics.harm.harm(risen, deciding, job.spec)
-    results["translation"] = statistics.translation.translation(said, statistics.translation.rival_shots(asked), job.spec)
+    results["translation"] = statistics.translation.translation(translated, statistics.translation.rival_shots(asked), job.spec)
     fed = {pair: fed_as(experiment.config, pair) for pair in experiment.config.pairs}
     results["templates"] = statistics.templates.in_templates(words, fed, job.spec)
     for name, table in {"runs": measured["runs"], **results}.items():
@@ -87,5 +89,6 @@ def _write_matrix(job: StatisticsJob, runs: pd.DataFrame) -> None:
 def _words(layout: Layout, model: str, pair: str) -> pd.DataFrame:
     """The pairs of a list with what the scan says of their words."""
     pairs = table_files.read(layout.lexicon(pair)["pairs"], tables.PAIRS).assign(model=model, pair=pair)
-    words = table_files.read(layout.scan(model, pair)["words"], tables.WORDS)
-    return pairs.merge(words, on=["model", "pair", "pair_id"], validate="one_to_one")
+    words = read_words(layout, model, pair)
+    own = words[words["trained_on"] == pair].drop(columns="trained_on")
+    return pairs.merge(own, on=["model", "pair", "pair_id"], validate="one_to_one")

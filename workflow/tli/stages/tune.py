@@ -94,10 +94,10 @@ class _Tuning:
         for pair, asked in self.asked.items():
             if asked.empty:
                 raise CellError(f"arms.{job.arm}.tune: {pair} has no select pairs to choose by; give split.shares.select a share")
-        members = [Member(seed) for seed in job.asked.seeds]
+        members = [Member(seed) for seed in job.tuning.seeds]
         units = Path(job.layout.store) / "train"
         self.tried: list[_Tried] = []
-        for number, trial in enumerate(job.asked.trials, 1):
+        for number, trial in enumerate(job.tuning.trials, 1):
             cell = Cell(job, trial.of(job.spec), members, {pair: Splits(pairs) for pair, pairs in lists.items()})
             digests = [store.digest(cell.key(member)) for member in members]
             self.tried += [_Tried(number, trial, cell, *one, units / one[1]) for one in zip(members, digests, strict=True)]
@@ -125,7 +125,7 @@ class _Tuning:
         for number in trials:
             todo = [one for one in self.tried if one.number == number and not self._is_done(one)]
             say(
-                f"tune: trial {number} of {len(trials)}: {described(self.job.asked, self._spec(number))}; {len(todo)} seeds to train or measure"
+                f"tune: trial {number} of {len(trials)}: {described(self.job.tuning, self._spec(number))}; {len(todo)} seeds to train or measure"
             )
             if todo:
                 cell = Cell(self.job, todo[0].cell.spec, [one.member for one in todo], todo[0].cell.lists)
@@ -174,7 +174,7 @@ def _say_what_was_chosen(job: TuneJob, table: pd.DataFrame, best: int) -> None:
     for number, rows in table.groupby("trial"):
         row = rows.iloc[0]
         settings = f"learning rate {row['learning_rate']:g}, {row['epochs']} epochs" + (
-            f", weight {row['weight']:g}" if job.asked.weights else ""
+            f", weight {row['weight']:g}" if job.tuning.weights else ""
         )
         failed = f", {rows['failed'].sum()} of {len(rows)} failed" if rows["failed"].any() else ""
         say(
@@ -183,6 +183,6 @@ def _say_what_was_chosen(job: TuneJob, table: pd.DataFrame, best: int) -> None:
     chosen = table[table["trial"] == best].iloc[0]
     if chosen["failed"]:
         warn(f"arms.{job.arm}: every trial failed; its runs are trained with the smallest change")
-    for name, values in (("learning_rate", job.asked.learning_rates), ("epochs", job.asked.epochs), ("weight", job.asked.weights)):
+    for name, values in (("learning_rate", job.tuning.learning_rates), ("epochs", job.tuning.epochs), ("weight", job.tuning.weights)):
         if is_at_the_edge(list(values), chosen[name]):
             warn(f"arms.{job.arm}.tune.{name}: {chosen[name]:g} is at the edge of what was tried; a better value may lie beyond")

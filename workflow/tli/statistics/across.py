@@ -24,7 +24,6 @@ from tli.statistics.inputs import Measured, need
 from tli.statistics.units import sheets
 from tli.statistics.verdicts import about, find_power, judge_family
 
-JOINED = " + "  # between the pairs of a joint training, in RUNS' trained_on
 PARTS = {"": "estimate", "_low": "low", "_high": "high"}  # what follows the name of a contrast: the figure of its test
 BEFORE = {"t_": "statistic", "df_": "df", "p_": "p"}  # what stands before it
 
@@ -33,7 +32,7 @@ BEFORE = {"t_": "statistic", "df_": "df", "p_": "p"}  # what stands before it
 class Across:
     """The tables of the stage across.
 
-    similarities: ACROSS of tli.io.tables, with the rows of the model as it came (pair ""). runs: RUNS of all models and pairs.
+    similarities: ACROSS of tli.io.tables, with the rows of the base model (pair ""). runs: RUNS of all models and pairs.
     pairs: PAIRS and the column `pair`, of every list that was measured. Raises TableError where a table lacks a column.
     """
 
@@ -50,7 +49,7 @@ class Across:
     def named_runs(self) -> pd.DataFrame:
         """The runs under names that are one for all pairs."""
         runs = self.runs[
-            self.runs["pair"] == _trained_on(self.runs).str.partition(JOINED)[0]
+            self.runs["pair"] == _trained_on(self.runs).str.partition(facts.JOINED)[0]
         ]  # a joint training stands under each of its pairs
         named = {name: _of_pair(runs["pair"], runs[name]) for name in ("run", "same_as")}
         return runs.assign(**named, baseline=_of_pair("", runs["baseline"]), trained_on=_trained_on(runs))
@@ -69,7 +68,7 @@ class OnList:
     @property
     def own(self) -> bool:
         """Whether the list is one that was trained on."""
-        return self.on in self.trained_on.split(JOINED)
+        return self.on in self.trained_on.split(facts.JOINED)
 
     @property
     def family(self) -> tuple[str, str]:
@@ -99,7 +98,7 @@ def matrix(measured: Across, spec: StatisticsSpec, progress: Callable[[int, int]
 
 
 def _trained_on(runs: pd.DataFrame) -> pd.Series:
-    """The pairs of each run's training, joined by JOINED."""
+    """The pairs of each run's training, joined by facts.JOINED."""
     named = runs["trained_on"].fillna("").astype(str)
     return named.where(named != "", runs["pair"].astype(str))
 

@@ -1,7 +1,7 @@
 """Adapter + map: does training add what no map can?
 
 The trained model wears the best map for it, fitted to select pairs, which no run trained on: what an adapter knows by heart
-helps nobody. Against it stand the model as it came with a map of its own on the same pairs, and with the best free map on the
+helps nobody. Against it stand the base model with a map of its own on the same pairs, and with the best free map on the
 training pairs, since a training that is no more than a map would else win by having seen more pairs.
 """
 
@@ -25,7 +25,7 @@ from tli.statistics.mapped import Mapped, OnSelect
 from tli.statistics.units import Sheet, complete_words, units_of
 from tli.statistics.word_figures import NAMES
 
-ON_SELECT, ON_TRAIN = "select pairs", "training pairs"  # what the map on the model as it came was fitted to
+ON_SELECT, ON_TRAIN = "select pairs", "training pairs"  # what the map on the base model was fitted to
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +56,7 @@ class Added:
 
 
 def added_by(measured: Measured, on_select: OnSelect, mapped: Mapped, spec: StatisticsSpec) -> list[Added]:
-    """Every cell, controls too, wherever it and the model as it came were measured with a map."""
+    """Every cell, controls too, wherever it and the base model were measured with a map."""
     measured = measured.with_pooling(spec.pooling)
     members = comparing.members(measured.runs)
     return [

@@ -78,7 +78,7 @@ def analyse(
         "verdicts": verdicts.table(judged, by_cell, spec),
         "lines": lines,
         "power": verdicts.power_table(judged, spec),
-        "words": gains.which_words_gain(word_gains, measured.pairs, alpha=spec.alpha),
+        "words": gains.which_words_gain(word_gains, measured.pairs, gains.nearest_together(measured), alpha=spec.alpha),
         "ranks": adjust_families(trends)[RANKS],
         "survival": survival.survival(per_run, over_units, measured.outputs(), spec),
         "gains": word_gains,

@@ -10,6 +10,7 @@ from tli.io import tables
 from tli.statistics.cells import Difference, cells_of
 from tli.statistics.columns import WORDS
 from tli.statistics.families import adjust_families
+from tli.statistics.inputs import Measured
 from tli.statistics.paired import UNDEFINED, log10_p_of_t
 from tli.statistics.units import Sheet
 from tli.statistics.word_figures import NAMES
@@ -21,6 +22,7 @@ COVARIATES = {
     "nearest_trained": "highest similarity to a trained word",
     "edit_similarity": "edit similarity to a trained word",
 }
+NEAREST = ("nearest_trained", "edit_similarity")  # of those, what hangs on which words are trained
 LEAST_OF_CATEGORY, LEAST_CLUSTERS = 5, 10
 MEASURES = {"cosine": "cosine", "gap": "gap", "csls_hit": "csls_p_at_1"}  # name in GAINS: figure of a word
 
@@ -56,16 +58,29 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.divide(np.where(there, values, 0.0).sum(0), count, out=np.full(values.shape[1], np.nan), where=count > 0)
 
 
-def which_words_gain(gains: pd.DataFrame, pairs: pd.DataFrame, split: str = "heldout", alpha: float = 0.05) -> pd.DataFrame:
+def nearest_together(measured: Measured) -> pd.DataFrame:
+    """CELL of the grid, pair_id and NEAREST of each word, for the cells of joint trainings: over the train pairs of all their lists."""
+    cells = measured.runs.drop_duplicates(tables.CELL)
+    if "trained_on" not in cells:
+        return pd.DataFrame(columns=[*tables.CELL, "pair_id", *NEAREST])
+    found = cells[[*tables.CELL, "trained_on"]].merge(measured.together, on=["model", "pair", "trained_on"])
+    return found[[*tables.CELL, "pair_id", *NEAREST]]
+
+
+def which_words_gain(
+    gains: pd.DataFrame, pairs: pd.DataFrame, together: pd.DataFrame | None = None, split: str = "heldout", alpha: float = 0.05
+) -> pd.DataFrame:
     """WORDS: after ~ before + category + covariates on seed averages; one row a cell, condition, measure and term.
 
     Ordinary least squares with errors clustered by component (t with clusters - 1 degrees of freedom); below LEAST_CLUSTERS
     components HC3 errors. Categories of fewer than LEAST_OF_CATEGORY words are joined as "other"; the largest category is
-    the reference; terms that do not vary or follow from others are left out and named in the note.
+    the reference; terms that do not vary or follow from others are left out and named in the note. together: as `nearest_together`
+    gives it; those cells have their words' NEAREST from it, and all others from `pairs`.
     """
     on = ["model", "pair", "pair_id"] if "model" in pairs.columns else ["pair", "pair_id"]
     covariates = [name for name in COVARIATES if name in pairs.columns]
     table = gains[gains["split"] == split].merge(pairs[[*on, *covariates]], on=on, how="left")
+    table = table if together is None or together.empty else _of_joint(table, together)
     rows = []
     for key, part in table.groupby([*tables.CELL, "metric"], sort=True):
         head = dict(zip([*tables.CELL, "metric"], key, strict=True)) | {"split": split}
@@ -78,6 +93,14 @@ def which_words_gain(gains: pd.DataFrame, pairs: pd.DataFrame, split: str = "hel
     result = pd.DataFrame(rows, columns=WORDS)
     result["family"] = "which words gain: " + result["metric"].astype(str)
     return adjust_families(result)[WORDS]
+
+
+def _of_joint(table: pd.DataFrame, together: pd.DataFrame) -> pd.DataFrame:
+    on = [*tables.CELL, "pair_id"]
+    table = table.merge(together.assign(is_joint=True), on=on, how="left", suffixes=("", "_together"), validate="many_to_one")
+    joint = table["is_joint"].notna()
+    kept = {name: table[name].mask(joint, table[f"{name}_together"]) for name in NEAREST if f"{name}_together" in table}
+    return table.assign(**kept)
 
 
 def _regression(table: pd.DataFrame, column: str, covariates: list[str], alpha: float) -> list[dict]:

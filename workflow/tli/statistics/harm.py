@@ -1,4 +1,4 @@
-"""What training costs: the rise of cross-entropy on running text, and KL from the model as it came, over sentences and seeds."""
+"""What training costs: the rise of cross-entropy on running text, and KL from the base model, over sentences and seeds."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def rises(texts: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def _maps_inside(texts: pd.DataFrame) -> pd.DataFrame:
-    """Maps inside the model as members: they are compared with the model as it came, in the form that the config asks for."""
+    """Maps inside the model as members: they are compared with the base model, in the form that the config asks for."""
     rows = texts.loc[texts["arm"].astype(str).str.endswith(facts.MAP_INSIDE), tables.RUN].drop_duplicates()
     baselines = texts.loc[texts["run"] == texts["arm"], "run"]
     return rows.assign(control=False, baseline=baselines.min() if len(baselines) else "")

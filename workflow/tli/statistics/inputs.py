@@ -16,7 +16,8 @@ class Measured:
 
     runs, similarities, metrics: RUNS, SIMILARITIES, RUN_METRICS of tli.io.tables; baselines are rows whose `run` is named in
     runs.baseline. pairs: PAIRS with the column `pair`, and `model` where the lists differ between models. layers: the last
-    hidden state of each model; where it is not given or was not measured, the highest one that was stands for it.
+    hidden state of each model; where it is not given or was not measured, the highest one that was stands for it. together: rows of
+    WORDS for joint trainings; what `pairs` says of a word's nearest trained one is of its own list.
     Raises TableError when a table lacks a column.
     """
 
@@ -25,6 +26,7 @@ class Measured:
     metrics: pd.DataFrame
     pairs: pd.DataFrame
     layers: dict[str, int] = field(default_factory=dict)
+    together: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=tables.WORDS))
 
     def __post_init__(self) -> None:
         need("runs", self.runs, tables.RUNS)
@@ -56,7 +58,7 @@ class Measured:
             if chosen[name].empty and len(table):
                 there = ", ".join(sorted(table["pooling"].unique()))
                 raise TableError(f"statistics: the table {name} has no rows with pooling {pooling!r}; it has {there}")
-        return Measured(self.runs, chosen["similarities"], chosen["metrics"], self.pairs, self.layers)
+        return Measured(self.runs, chosen["similarities"], chosen["metrics"], self.pairs, self.layers, self.together)
 
     def outputs(self) -> dict[str, int]:
         """The last hidden state of each model among those that were measured."""

@@ -29,7 +29,7 @@ def row_sentence(row: pd.DataFrame) -> str:
     parts = [f"{WORDS[status]} {_lists(part, status, row)}" for status, part in by_status.items()]
     unsure = facts.HELPED in by_status and not first["control"] and row["against_placebo"].isna().all()
     beside = " (no placebo: that the true translations did it cannot be claimed)" if unsure else ""
-    trained_on = listing(str(first["trained_on"]).split(" + "))
+    trained_on = listing(str(first["trained_on"]).split(facts.JOINED))
     return f"Trained on {trained_on}, {first['arm']} {_joined(parts)}{beside}."
 
 
@@ -63,7 +63,7 @@ def family_sentence(table: pd.DataFrame, correction: str, alpha: float) -> str:
 
 
 def balance(table: pd.DataFrame, families: dict[str, str]) -> str:
-    """How the cells off the diagonal came out, in and across families of languages where the config names them.
+    """How the cells off the diagonal came out, in and across families of languages where the config names them, there with their means.
 
     table: rows of MATRIX of one arm, layer and rank. families: list -> its family's name. "" where there is no such cell.
     """
@@ -77,7 +77,8 @@ def balance(table: pd.DataFrame, families: dict[str, str]) -> str:
     within, between = others[alike], others[known & ~alike]
     if within.empty or between.empty:
         return text
-    return f"{text} Within a family of languages: {_counted(within)} of {len(within)}; between families: {_counted(between)} of {len(between)}."
+    told = [f"{_counted(cells)} of {len(cells)}{_mean(cells)}" for cells in (within, between)]
+    return f"{text} Within a family of languages: {told[0]}; between families: {told[1]}. Counts and means are no test."
 
 
 def _counted(cells: pd.DataFrame) -> str:
@@ -86,6 +87,14 @@ def _counted(cells: pd.DataFrame) -> str:
     told = [f"{counts.get(status, 0)} {'is' if counts.get(status, 0) == 1 else 'are'} {status}" for status in (facts.HELPED, facts.HURT)]
     told += [f"{counts[status]} {NOUNS[status]}" for status in NOUNS if status in counts]
     return ", ".join(told)
+
+
+def _mean(cells: pd.DataFrame) -> str:
+    """As in ", mean change +0.031 (+0.040 against the placebo)", over the cells that have one."""
+    change, against = cells["change"].mean(), cells["against_placebo"].mean()
+    if pd.isna(change):
+        return ""
+    return f", mean change {change:+.3f}" + ("" if pd.isna(against) else f" ({against:+.3f} against the placebo)")
 
 
 NOUNS = {facts.UNDECIDED: "not decided", facts.TOO_FEW: "with too few seeds or words", facts.FAILED: "failed"}

@@ -21,7 +21,7 @@ ITEM = ["direction", "shots", "item"]
 
 def sides(asked: pd.DataFrame, runs: pd.DataFrame) -> pd.DataFrame:
     """Every item of every run that counts, control or not, with what it is compared with: `comparing.compared` of the columns correct
-    and exact, and beside them correct_rival and exact_rival, the model as it came with most shots (NaN where there are none).
+    and exact, and beside them correct_rival and exact_rival, the base model with most shots (NaN where there are none).
 
     asked: TRANSLATE with the baselines' rows. Raises TableError when a column is missing.
     """

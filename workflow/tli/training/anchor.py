@@ -56,7 +56,9 @@ class Anchor:
         Raises CellError without sentences.
         """
         if not anchoring.sentences:
-            raise CellError("training.anchor: the text has no sentence to spare for anchors; a third of its lines is kept apart: give more")
+            raise CellError(
+                "training.anchor: the text has no sentence to spare for anchors; a third of its lines is reserved for them: give more"
+            )
         self.opened, self.spec, self.whole = opened, spec, whole
         self.state = opened.layers if spec.metric == "kl" else layer
         self.sentences = tokenized(opened, anchoring.sentences)

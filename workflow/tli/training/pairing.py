@@ -17,7 +17,7 @@ STRATEGIES = ("random", "lowest-margin", "diverse", "uncertainty")
 def assignments(rows: pd.DataFrame, shuffled: bool, seed: int) -> tuple[list[str], list[str], np.ndarray]:
     """Sources, their targets in training, and which target is right for which source: bool [n, n].
 
-    Right are a source's own targets in any row, and its alternatives. Under the placebo the targets are dealt out anew so
+    Right are a source's own targets in any row, and its alternatives. Under the placebo the targets are shuffled so
     that no source gets any right one, and only the ASSIGNED ones count as right.
     """
     known = candidates(rows)

@@ -66,7 +66,7 @@ class Pair(Section):
     )
     format: Literal["tsv", "csv", "json", "muse", "gatitos", "freedict-tei", "cldf", "cldr", "moses", "flores"] = Field(
         "tsv",
-        description="How the file is written; resources/README.md shows each. A file called `.csv` is `csv` where nothing is said.",
+        description="How the file is written; resources/README.md shows each. A file called `.csv` is `csv` by default.",
         examples=["gatitos"],
     )
     columns: list[str] | dict[str, str] | None = Field(

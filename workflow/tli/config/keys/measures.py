@@ -87,7 +87,7 @@ class Evaluation(Section):
 
     on: list[str] = Field(
         ["own"],
-        description="Lists that every adapter is measured on, and the model as it came: `own`, the list of its pair; names of pairs; or `all`. "
+        description="Lists that every adapter is measured on, and the base model: `own`, the list of its pair; names of pairs; or `all`. "
         "For each name the stage `across` ranks held-out words, at the first of `hidden_states` and of `pooling.evaluate`, among the forms "
         "that no list of the experiment trains, so that all adapters measured there can be compared. What `own` gives is the same either way.",
         examples=["all", ["lug-eng"]],
@@ -118,7 +118,7 @@ class Statistics(Section):
     )
     alpha: Annotated[float, Field(gt=0, lt=1)] = Field(0.05, description="Level of the confirmatory family.")
     minimum_seeds: Annotated[int, Field(ge=2)] = Field(
-        5, description="Below this many seeds the interval is shown and no claim is made: how much runs differ cannot be told from fewer."
+        5, description="Below this many seeds the interval is shown and no claim is made: fewer do not show how much runs differ."
     )
     minimum_units: Annotated[int, Field(ge=2)] = Field(
         20,
@@ -127,7 +127,7 @@ class Statistics(Section):
     )
     alike_margin: Annotated[float, Field(gt=0)] = Field(
         0.02,
-        description="The gap (cosine of translations - of mismatched pairs) that counts as none: `raised all cosines alike` is said only where "
+        description="The gap (cosine of translations - of mismatched pairs) that counts as none: `raised all cosines alike` is concluded only where "
         "TOST shows that the gap changed by less. A training that aligns adds .3 to it in the demo.",
     )
     harm_margin: Annotated[float, Field(gt=0)] = Field(

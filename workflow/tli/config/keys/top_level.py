@@ -84,7 +84,7 @@ class Config(Section):
     scan: Scan = Field(Scan(), description="The scan.")
     maps: list[FreeMap] = Field(
         ["centring", "top-components", "whitening", "procrustes", "ridge", "cca"],
-        description="Free maps, the rivals that nothing is trained for: each is fitted in closed form to the vectors of the training pairs "
+        description="Free maps, linear maps that need no training, as competitors of it: each is fitted in closed form to the vectors of the training pairs "
         "(of each fold), takes its hidden state and its one hyperparameter by the select split, and stands beside the arms in every table. "
         "Those that use the pairing (Procrustes, ridge, CCA) have twins on shuffled pairs. The best of centring, Procrustes and ridge on select "
         "pairs is also put on every run (adapter + map), and Procrustes is tried inside the model too. An empty list leaves all out.",
@@ -96,8 +96,8 @@ class Config(Section):
     transfer: Transfer = Field(Transfer(), description="Transfer to downstream tasks.")
     text: dict[Annotated[str, Field(pattern=r"^[a-z0-9]+$")], Text] = Field(
         {},
-        description="Running text by language: cross-entropy and KL of every run against the model as it came. A third, by a hash of the "
-        "sentence, is kept apart for `training.anchor` and never measured. Without it the 32 shipped sentences stand in, which decide nothing.",
+        description="Running text by language: cross-entropy and KL of every run against the base model. A third, by a hash of the "
+        "sentence, is reserved for `training.anchor` and never measured. Without it the 32 shipped sentences stand in, which decide nothing.",
         examples=[{"swh": "data/swh.txt", "eng": {"file": "data/parallel.tsv", "column": "eng"}}],
     )
     jobs: Jobs = Field(Jobs(), description="How the work is cut into jobs.")

@@ -116,7 +116,9 @@ class Training(Section):
         False, description="Accept adapters on blocks that the loss cannot reach (they stay as initialised), as the paper had them."
     )
     select: Selection | None = Field(None, description="Train on some of the pairs only, chosen by a strategy.")
-    anchor: Anchor | None = Field(None, description="Hold the model to its own running text (the third that is kept apart).")
+    anchor: Anchor | None = Field(
+        None, description="Keep the model close to itself on running text (the third of `text` that is reserved for training)."
+    )
     templates: bool = Field(
         False,
         description="Feed the words of each batch in `pooling.templates`: for every step the seed draws one template for all anchors and one "
@@ -160,7 +162,7 @@ class Arm(Training):
 
     shuffle_translations: bool = Field(
         False,
-        description="The placebo: train on translations dealt out anew, so that no word meets its own, drawn anew for each seed.",
+        description="The placebo: train on shuffled translations, so that no word is paired with its own; a new shuffle for each seed.",
     )
     positives: Literal["translation", "own-word"] = Field(
         "translation",

@@ -1,4 +1,4 @@
-"""Jobs on a model as it came: check, scan."""
+"""Jobs on the base model: check, scan."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from tli import facts
 from tli.experiment import settings as specs_of
 from tli.experiment.job.base import OfModel, Paths
 from tli.specs import MapsSpec, ScanSpec, plain
@@ -51,8 +52,20 @@ class ScanJob(OfModel):
         return specs_of.maps_spec(self.experiment.config)
 
     @property
+    def trained_with(self) -> list[str]:
+        """The other pairs of joint trainings: how near a word is to theirs may tell whether it gains."""
+        return self.experiment.trained_with(self.pair)
+
+    @property
+    def joint_trainings(self) -> dict[str, tuple[str, ...]]:
+        """The lists of each joint training that the pair is part of, by the name that RUNS has for it."""
+        lists = (arm.lists(self.pair) for arm in self.experiment.arms.values() if arm.is_of(self.pair))
+        return {facts.JOINED.join(pairs): pairs for pairs in lists if len(pairs) > 1}
+
+    @property
     def inputs(self) -> Paths:
-        return {**self.list_files, **self.other_files, "check": self.layout.check(self.model)}
+        together = {"together": [self.layout.lexicon(pair)["pairs"] for pair in self.trained_with]} if self.trained_with else {}
+        return {**self.list_files, **self.other_files, **together, "check": self.layout.check(self.model)}
 
     @property
     def outputs(self) -> Paths:
@@ -60,5 +73,6 @@ class ScanJob(OfModel):
 
     @property
     def depends(self) -> dict[str, Any]:
-        depends = {"model": self.plain_model, "spec": plain(self.spec), "maps": plain(self.maps)}
+        depends: dict[str, Any] = {"model": self.plain_model, "spec": plain(self.spec), "maps": plain(self.maps)}
+        depends |= {"joint_trainings": sorted(self.joint_trainings)} if self.joint_trainings else {}
         return depends | ({"judged": self.experiment.judged} if self.experiment.has_folds else {})

@@ -135,7 +135,7 @@ class TuneJob(OfCell):
         return self.cell
 
     @property
-    def asked(self) -> TuneSpec:
+    def tuning(self) -> TuneSpec:
         """What is tried; an arm without trials has no such job."""
         assert self.tune is not None
         return self.tune

@@ -11,7 +11,7 @@ import pandas as pd
 
 from tli import facts
 from tli.report import style
-from tli.report.telling import tell
+from tli.report.tooltips import set_tooltips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -136,19 +136,20 @@ def _cell(axes: Any, corner: tuple[float, float], row: Any, most: float, large: 
     judged = row.status not in (facts.TOO_FEW, facts.FAILED)
     decided = row.status in (facts.HELPED, facts.HURT)
     fill = colour_of(row.change, row.status, most) if judged else "none"
+    inked = ink_on(fill) if judged else style.INK  # of what stands on a fill: the page turns INK light in the dark, and no fill
     if judged:
         axes.add_patch(Rectangle(corner, 1, 1, facecolor=fill, lw=1, edgecolor=style.PAPER))
     else:
         axes.add_patch(Rectangle((x + 0.03, y + 0.04), 0.94, 0.92, fill=False, lw=0.8, edgecolor=EDGE, ls=(0, (3, 2))))
     if row.own:
         corner_of_frame = (x + 0.04, y + 0.05)
-        axes.add_patch(Rectangle(corner_of_frame, 0.92, 0.9, fill=False, label="own list", edgecolor=style.INK, lw=2, joinstyle="miter"))
+        axes.add_patch(Rectangle(corner_of_frame, 0.92, 0.9, fill=False, label="own list", edgecolor=inked, lw=2, joinstyle="miter"))
     sizes, to = ((10, 7.5), " to ") if large else ((7.5, 5.4), " ")
-    ink = {"ha": "center", "va": "center", "color": ink_on(fill) if judged else style.INK}
+    ink = {"ha": "center", "va": "center", "color": inked}
     axes.text(x + 0.5, y + 0.36, short(row.change), fontsize=sizes[0], fontweight="bold" if decided else "normal", **ink)
     axes.text(x + 0.5, y + 0.72, short(row.change_low) + to + short(row.change_high), fontsize=sizes[1], **ink)
     over = axes.add_patch(Rectangle(corner, 1, 1, facecolor=style.PAPER, alpha=0.004, lw=0, zorder=5))  # one tip for all of the cell
-    tell(over, tip(row))
+    set_tooltips(over, tip(row))
 
 
 def short(value: float) -> str:

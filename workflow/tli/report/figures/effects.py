@@ -10,7 +10,7 @@ import pandas as pd
 from tli.facts import AFTER_BEFORE, REAL_PLACEBO
 from tli.report import style
 from tli.report.selection import baselines, by_place, layer_name, rows
-from tli.report.telling import tell
+from tli.report.tooltips import set_tooltips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -42,8 +42,8 @@ def forest(verdicts: pd.DataFrame, labels: list[str], metric: str = "CSLS P@1", 
         bars = axes.hlines(at[there], low[there], high[there], color=style.INK, lw=2.4 - number, label="_")
         (points,) = axes.plot(middle, at, mark, color=fill, ms=7, mec=style.INK, mew=1.2, label=name, ls="none")
         told = [f"{label}, {name}: {m:+.3f} ({a:+.3f} to {b:+.3f})" for label, m, a, b in zip(labels, middle, low, high, strict=False)]
-        tell(points, [text.replace("\n", ", ") for text in told], shown["arm"])
-        tell(bars, arm=shown["arm"][there])
+        set_tooltips(points, [text.replace("\n", ", ") for text in told], shown["arm"])
+        set_tooltips(bars, arm=shown["arm"][there])
     axes.axvline(0, color=style.INK, lw=1)
     axes.set_yticks(y, [style.shorter(label, 46) for label in labels[: len(shown)]])
     axes.set_ylim(len(shown) - 0.5, -0.5)
@@ -108,10 +108,10 @@ def rank_gain(changes: pd.DataFrame, colours: dict[str, str], metric: str = "csl
             mark = style.MARKERS[number % len(style.MARKERS)]
             (points,) = axes.plot(at + aside, part[f"{metric}_change"], mark, **style.dots(colours[arm]), ms=4.5, label="_")
             named = zip(part["rank"], part["seed"], part[f"{metric}_change"], strict=True)
-            tell(points, [f"{arm}, rank {rank}, seed {seed}: {change:+.3f}" for rank, seed, change in named], arm)
+            set_tooltips(points, [f"{arm}, rank {rank}, seed {seed}: {change:+.3f}" for rank, seed, change in named], arm)
             mean = part.groupby(at)[f"{metric}_change"].mean()
             (line,) = axes.plot(mean.index + aside, mean, "-", marker=mark, color=colours[arm], ms=8, mec=style.INK, mew=0.6, label=arm)
-            tell(line, [f"{arm}, rank {ranks[int(at)]}, mean of seeds: {change:+.3f}" for at, change in mean.items()], arm)
+            set_tooltips(line, [f"{arm}, rank {ranks[int(at)]}, mean of seeds: {change:+.3f}" for at, change in mean.items()], arm)
         axes.axhline(0, color=style.INK, lw=0.9)
         axes.set_title(f"loss at {layer_name(layer)}")
         axes.set_xticks(range(len(ranks)), ranks)

@@ -9,7 +9,7 @@ import pandas as pd
 
 from tli.report import style
 from tli.report.selection import layer_name
-from tli.report.telling import tell
+from tli.report.tooltips import set_tooltips
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,11 +46,11 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
         y = part.index.to_numpy()
         colour = [_colour(row, colours) for row in part.itertuples()]
         bars = axes.hlines(y, part["low"].astype(float), part["high"].astype(float), color=colour, lw=2)
-        tell(bars, arm=[_arm(row) for row in part.itertuples()])
+        set_tooltips(bars, arm=[_arm(row) for row in part.itertuples()])
         for row, place, its in zip(part.itertuples(), y, colour, strict=True):
             mark = axes.scatter([float(row.value)], [place], color=its, marker=MARKS.get(rung, "o"), s=24 if is_small else 34, zorder=3)
             bounds = f" ({row.low:.3f} to {row.high:.3f})" if pd.notna(row.low) else ""
-            tell(mark, f"{_named(row)}: {row.value:.3f}{bounds}", _arm(row))
+            set_tooltips(mark, f"{_named(row)}: {row.value:.3f}{bounds}", _arm(row))
     maps = table.loc[table["rung"] == "map", "value"].astype(float)
     if maps.notna().any():
         axes.axvline(maps.max(), color=style.GREEN, lw=1, ls=(0, (4, 2)))
@@ -84,7 +84,7 @@ def _named(row: Any, with_rank: bool = True, with_layer: bool = True) -> str:
         return f"{name} + such a map" if row.rung.endswith(" + map") else name
     named = {
         "before": "before training",
-        "before + map": f"as it came + map on {row.fitted:.0f} select pairs" if row.rung == "before + map" else "",
+        "before + map": f"base model + map on {row.fitted:.0f} select pairs" if row.rung == "before + map" else "",
         "spelling": "spelling alone",
         "map inside": f"map: {row.name}, inside at hs[{row.layer}]",
         "shuffled map": f"map: {row.name}, shuffled pairs",
@@ -125,9 +125,9 @@ def harm_gain(
             *axes.plot([row.rise_low, row.rise_high], [row.value] * 2, color=colour, lw=1.6),
             *axes.plot([row.rise] * 2, [row.low, row.high], color=colour, lw=1.6),
         ):
-            tell(bar, arm=arm)
+            set_tooltips(bar, arm=arm)
         mark = axes.scatter([row.rise], [row.value], color=colour, marker=MARKS[row.rung], s=44, zorder=3, label="_")
-        tell(mark, f"{_named(row)}: {row.value:.3f}, {row.rise:+.3f} nats a token in {row.language}", arm)
+        set_tooltips(mark, f"{_named(row)}: {row.value:.3f}, {row.rise:+.3f} nats a token in {row.language}", arm)
     free = {"before": ladder[ladder["rung"] == "before"], "map": ladder[ladder["rung"] == "map"]}
     for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "the best free map", style.GREEN)):
         value = free[rung]["value"].astype(float).max()
@@ -179,4 +179,4 @@ def _name_marks(axes: Axes, front: pd.DataFrame, small: bool) -> None:
                 ha="right" if left else "left",
                 va="center",
             )
-            tell(note, arm="" if inside else str(row.arm))
+            set_tooltips(note, arm="" if inside else str(row.arm))

@@ -11,7 +11,7 @@ from tli.facts import SINK_LIMIT
 from tli.labels import is_in_template, metric_label
 from tli.report import style
 from tli.report.selection import clean_pooling, rows, with_bos
-from tli.report.telling import tell
+from tli.report.tooltips import set_tooltips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,10 +51,10 @@ def layer_curve(scan: pd.DataFrame, choice: pd.DataFrame, model: str, pair: str,
         )
         (found,) = middle.plot(part["hidden_state"], part["csls_p_at_1"], color=colour, marker=mark, ms=4, label=words)
         for line, named in ((right, f"translations, {words}"), (wrong, f"wrong pairs, {words}"), (found, f"CSLS P@1, {words}")):
-            _tell(line, named)
+            _set_tooltips(line, named)
     sink = scan.drop_duplicates("hidden_state")
     (ratio,) = bottom.plot(sink["hidden_state"], sink["sink_ratio"], color=style.BASELINE, marker="D", ms=3.5)
-    _tell(ratio, "sink ratio")
+    _set_tooltips(ratio, "sink ratio")
     bottom.set_yscale("log")
     bottom.axhline(SINK_LIMIT, color=style.INK, lw=0.8, ls=":")
     bottom.annotate(
@@ -127,7 +127,7 @@ def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFra
     bottom.plot(states, scan["mismatched"], color=style.INK, marker="o", mfc=style.PAPER, ms=3, lw=1, ls="--", label="wrong pairs")
     for axes in (top, bottom):
         for line in axes.get_legend_handles_labels()[0]:
-            _tell(line, str(line.get_label()))
+            _set_tooltips(line, str(line.get_label()))
     high = min(1.09, max(0.1, 1.25 * max(float(np.nanmax(line.get_ydata())) for line in top.lines if len(line.get_ydata()) > 2)))
     top.set_ylim(-0.03 * high, high)
     top.set_ylabel(metric_label(metric), fontsize=9)
@@ -143,10 +143,10 @@ def alignment_curve(scan: pd.DataFrame, choice: pd.DataFrame, mapped: pd.DataFra
     return figure
 
 
-def _tell(line: Line2D, what: str) -> None:
+def _set_tooltips(line: Line2D, what: str) -> None:
     """Each mark says its hidden state and value; a line without marks is level, and says its one value."""
     if line.get_marker() in ("None", "", None):
         values = np.asarray(line.get_ydata(), float)
-        tell(line, f"{what}: {np.nanmean(values):.3f}")
+        set_tooltips(line, f"{what}: {np.nanmean(values):.3f}")
     else:
-        tell(line, [f"hs[{state:.0f}], {what}: {value:.3f}" for state, value in np.asarray(line.get_xydata(), float)])
+        set_tooltips(line, [f"hs[{state:.0f}], {what}: {value:.3f}" for state, value in np.asarray(line.get_xydata(), float)])

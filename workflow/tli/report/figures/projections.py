@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from tli.report import style
-from tli.report.telling import tell
+from tli.report.tooltips import set_tooltips
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -43,8 +43,8 @@ def projection(before: pd.DataFrame, after: pd.DataFrame, method: str, split: st
         axes.add_collection(LineCollection(list(ends), colors=style.INK, linewidths=0.7, alpha=0.45, label="pairs"))
         (sources,) = axes.plot(source["x"], source["y"], "o", color=style.INK, ms=4.5, label="source language", ls="none")
         (targets,) = axes.plot(target["x"], target["y"], "^", color=style.VERMILLION, ms=4.5, label="target language", ls="none")
-        tell(sources, source["form"].astype(str))
-        tell(targets, target["form"].astype(str))
+        set_tooltips(sources, source["form"].astype(str))
+        set_tooltips(targets, target["form"].astype(str))
         axes.margins(0.09)
         axes.set_title(f"{name} training")
         unit = "no unit" if "sne" in method.lower() else "units of the normalised vectors"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from tli.report import style
 from tli.report.selection import by_place, layer_name
-from tli.report.telling import tell
+from tli.report.tooltips import set_tooltips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -34,10 +34,10 @@ def training_curves(losses: pd.DataFrame, colours: dict[str, str]) -> Figure:
             wide = wide.iloc[:: max(1, len(wide) // 200)]
             for seed in wide.columns[:10]:
                 (line,) = axes.plot(wide.index, wide[seed], color=colours[arm], lw=0.6, label="_seed")
-                tell(line, f"{arm}, seed {seed}: {wide[seed].iloc[0]:.3f} → {wide[seed].iloc[-1]:.3f}", arm)
+                set_tooltips(line, f"{arm}, seed {seed}: {wide[seed].iloc[0]:.3f} → {wide[seed].iloc[-1]:.3f}", arm)
             mean = wide.mean(axis=1)
             (line,) = axes.plot(wide.index, mean, color=colours[arm], lw=2.2, label=arm)
-            tell(line, f"{arm}, mean of seeds: {mean.iloc[0]:.3f} → {mean.iloc[-1]:.3f}", arm)
+            set_tooltips(line, f"{arm}, mean of seeds: {mean.iloc[0]:.3f} → {mean.iloc[-1]:.3f}", arm)
         axes.set_title(f"loss at {layer_name(layer)}")
         axes.set_xlabel("optimiser step")
         axes.set_ylim(bottom=0)

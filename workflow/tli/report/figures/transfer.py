@@ -10,7 +10,7 @@ from scipy import special
 
 from tli.report import style
 from tli.report.selection import baselines, by_place
-from tli.report.telling import tell
+from tli.report.tooltips import set_tooltips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -47,10 +47,12 @@ def transfer_change(accuracies: pd.DataFrame, colours: dict[str, str]) -> Figure
                 ms=5,
                 label=arm if place == 0 else f"_{arm}",
             )
-            tell(points, [f"{arm}, {label}, seed {seed}: {value:+.3f}" for seed, value in zip(of_arm["seed"], values, strict=True)], arm)
+            set_tooltips(
+                points, [f"{arm}, {label}, seed {seed}: {value:+.3f}" for seed, value in zip(of_arm["seed"], values, strict=True)], arm
+            )
             if len(values):
                 (bar,) = axes.plot([values.mean()] * 2, [at - 0.09, at + 0.09], color=style.INK, lw=2, label="_mean")
-                tell(bar, f"{arm}, {label}, mean of seeds: {values.mean():+.3f}", arm)
+                set_tooltips(bar, f"{arm}, {label}, mean of seeds: {values.mean():+.3f}", arm)
     axes.axvline(0, color=style.INK, lw=0.9)
     axes.set_yticks(range(len(tasks)), names, fontsize=8.5)
     axes.set_ylim(len(tasks) - 0.5, -0.5)
@@ -86,14 +88,14 @@ def transfer_by_rank(accuracies: pd.DataFrame, colours: dict[str, str]) -> Figur
                 at = place + aside
                 (points,) = axes.plot(np.full(len(values), at), values, mark, **style.dots(colours[arm]), ms=4, label="_")
                 named = zip(of_rank["seed"], values, strict=True)
-                tell(points, [f"{arm}, rank {rank}, seed {seed}: {value:+.3f}" for seed, value in named], arm)
+                set_tooltips(points, [f"{arm}, rank {rank}, seed {seed}: {value:+.3f}" for seed, value in named], arm)
                 half = special.stdtrit(len(values) - 1, 0.975) * values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else 0.0
                 bars = axes.errorbar(
                     at, values.mean(), half, fmt=mark, color=colours[arm], ms=7, mec=style.INK, mew=0.6, capsize=2, label=arm
                 )
                 for part_of in bars.get_children():
-                    tell(part_of, arm=arm)
-                tell(bars.lines[0], f"{arm}, rank {rank}, mean of seeds: {values.mean():+.3f} (± {half:.3f})", arm)
+                    set_tooltips(part_of, arm=arm)
+                set_tooltips(bars.lines[0], f"{arm}, rank {rank}, mean of seeds: {values.mean():+.3f} (± {half:.3f})", arm)
         axes.axhline(0, color=style.INK, lw=0.9)
         axes.set_title(task)
         axes.set_xticks(range(len(ranks)), ranks)
@@ -125,7 +127,7 @@ def transfer_against_gain(accuracies: pd.DataFrame, gains: pd.DataFrame, colours
             mark = style.MARKERS[number % len(style.MARKERS)]
             (points,) = axes.plot(part[f"{metric}_change"], part["change"], mark, **style.dots(colours[arm]), ms=5.5, label=arm)
             named = zip(part["run"], part[f"{metric}_change"], part["change"], strict=True)
-            tell(points, [f"{run}: {label} {gain:+.3f}, accuracy {change:+.3f}" for run, gain, change in named], arm)
+            set_tooltips(points, [f"{run}: {label} {gain:+.3f}, accuracy {change:+.3f}" for run, gain, change in named], arm)
         axes.axhline(0, color=style.INK, lw=0.9)
         axes.axvline(0, color=style.INK, lw=0.9)
         axes.set_title(task)

@@ -10,7 +10,7 @@ import pandas as pd
 from tli.facts import SPLITS
 from tli.report import style
 from tli.report.selection import baselines
-from tli.report.telling import tell
+from tli.report.tooltips import set_tooltips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -40,7 +40,7 @@ def before_after(real: pd.DataFrame, placebo: pd.DataFrame, colours: dict[str, s
                     dots = style.dots(colours.get(arm, style.BLUE))
                     (points,) = axes.plot(part[columns[0]], part[columns[1]], mark, **dots, ms=4, label=arm)
                     named = zip(part["source"], part["target"], part[columns[0]], part[columns[1]], strict=True)
-                    tell(points, [f"{source} / {target}: {a:.3f} → {b:.3f}" for source, target, a, b in named], arm)
+                    set_tooltips(points, [f"{source} / {target}: {a:.3f} → {b:.3f}" for source, target, a, b in named], arm)
             axes.axline((low, low), slope=1, color=style.INK, lw=0.9)
             axes.set_xlim(low - room, high + room)
             axes.set_ylim(low - room, high + room)
@@ -76,7 +76,7 @@ def gap_against_cosine(changes: pd.DataFrame, colours: dict[str, str]) -> Figure
             label=arm,
         )
         named = zip(part["run"], part["cosine_change"], part["gap_change"], strict=True)
-        tell(points, [f"{run}: cosine {cosine:+.3f}, gap {gap:+.3f}" for run, cosine, gap in named], arm)
+        set_tooltips(points, [f"{run}: cosine {cosine:+.3f}, gap {gap:+.3f}" for run, cosine, gap in named], arm)
     axes.axhline(0, color=style.INK, lw=0.9)
     axes.axvline(0, color=style.INK, lw=0.6)
     ends = np.array([changes["cosine_change"].min(), changes["cosine_change"].max(), 0.0])
@@ -116,16 +116,16 @@ def gained_and_lost(words: pd.DataFrame, placebo: pd.DataFrame, colours: dict[st
     colour = colours.get(shown["arm"].iloc[0], style.BLUE)
     own, words_of = str(shown["arm"].iloc[0]), [f"{s} / {t}" for s, t in zip(shown["source"], shown["target"], strict=True)]
     lines = axes.hlines(y, shown["gap_before"], shown["gap_after"], color=colour, lw=1.6)
-    tell(lines, arm=own)
+    set_tooltips(lines, arm=own)
     before = axes.plot(shown["gap_before"], y, "o", mfc=style.PAPER, mec=colour, ms=6, label="before", ls="none")
     after = axes.plot(shown["gap_after"], y, "o", color=colour, ms=6, label=f"after ({own})", ls="none")
     for (points,), when in ((before, "before"), (after, f"after, {own}")):
-        tell(points, [f"{one}, {when}: {gap:.3f}" for one, gap in zip(words_of, points.get_xdata(), strict=True)], own)
+        set_tooltips(points, [f"{one}, {when}: {gap:.3f}" for one, gap in zip(words_of, points.get_xdata(), strict=True)], own)
     if len(placebo):
         aligned = shown[["pair_id"]].merge(placebo.drop_duplicates("pair_id"), on="pair_id", how="left")
         arm = placebo["arm"].iloc[0]
         (points,) = axes.plot(aligned["gap_after"], y, "D", color=colours.get(arm, style.ORANGE), ms=4, label=f"after ({arm})", ls="none")
-        tell(points, [f"{one}, after, {arm}: {gap:.3f}" for one, gap in zip(words_of, aligned["gap_after"], strict=True)], arm)
+        set_tooltips(points, [f"{one}, after, {arm}: {gap:.3f}" for one, gap in zip(words_of, aligned["gap_after"], strict=True)], arm)
     axes.axvline(0, color=style.INK, lw=0.8)
     labels = [f"{style.shorter(s, 24)} / {style.shorter(t, 24)}" for s, t in zip(shown["source"], shown["target"], strict=True)]
     axes.set_yticks(y, labels, fontsize=8.5)

@@ -18,38 +18,38 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LONGEST = 160  # characters of what a mark says
-TOLD = "told"  # the attribute of an artist that says something, and what its id begins with
+ATTRIBUTE = "told"  # the attribute of an artist that says something, and what its id begins with
 
 
 @dataclass(frozen=True)
-class Told:
+class Tooltips:
     """What a reader is told of an artist's marks."""
 
     tips: tuple[str, ...]  # one a mark, in the order in which they are drawn; may be empty
     arms: tuple[str, ...]  # one for all marks, or one a mark; may be empty
 
 
-def tell(artist: Artist, tips: str | Iterable[str] = (), arm: str | Iterable[str] = ()) -> None:
+def set_tooltips(artist: Artist, tips: str | Iterable[str] = (), arm: str | Iterable[str] = ()) -> None:
     """Let the page say of this artist's marks what they are, and switch them with their arm.
 
     tips: one a mark in the order of the data, shown under the pointer; those of marks without a place are left out.
     arm: whose all of them are, or one a mark.
     """
     tips, arms = ((one,) if isinstance(one, str) else tuple(map(str, one)) for one in (tips, arm))
-    setattr(artist, TOLD, Told(tuple(style.shorter(text, LONGEST) for text in tips), arms))
+    setattr(artist, ATTRIBUTE, Tooltips(tuple(style.shorter(text, LONGEST) for text in tips), arms))
 
 
-def with_ids(figure: Figure) -> dict[str, Told]:
+def with_ids(figure: Figure) -> dict[str, Tooltips]:
     """What is told, by the ids that the SVG will have."""
     found = {}
-    for number, artist in enumerate(figure.findobj(lambda one: hasattr(one, TOLD))):
-        told, there = getattr(artist, TOLD), _placed(artist)
+    for number, artist in enumerate(figure.findobj(lambda one: hasattr(one, ATTRIBUTE))):
+        told, there = getattr(artist, ATTRIBUTE), _placed(artist)
         kept = [
             tuple(one for one, is_there in zip(many, there, strict=True) if is_there) if len(many) == len(there) else many
             for many in (told.tips, told.arms)
         ]
-        artist.set_gid(f"{TOLD}-{number}-")
-        found[f"{TOLD}-{number}-"] = Told(*kept)
+        artist.set_gid(f"{ATTRIBUTE}-{number}-")
+        found[f"{ATTRIBUTE}-{number}-"] = Tooltips(*kept)
     return found
 
 
@@ -64,7 +64,7 @@ MARK = re.compile(r"<use [^>]*/>")
 PATH = re.compile(r"<path [^>]*/>")
 
 
-def written_in(text: str, told: dict[str, Told]) -> str:
+def written_in(text: str, told: dict[str, Tooltips]) -> str:
     """The SVG with a title in each mark and the attribute data-arm; marks that are not as many as what is told of them stay mute."""
     for own, what in told.items():
         start = text.find(f'<g id="{own}">')

@@ -1,4 +1,4 @@
-"""What speaks against believing a design. Said before it runs (`tli plan`, a dry run, the start) from the config and the lists, and
+"""What speaks against a design. Printed before it runs (`tli plan`, a dry run, the start), from the config and the lists, and
 in the report from what was measured, in the same words.
 """
 

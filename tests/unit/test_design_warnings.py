@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from tli.config import ConfigError, parse
-from tli.experiment import Experiment, doubts
+from tli.experiment import Experiment, design_warnings
 from tli.io import tables
 from tli.runtime.console import foreseen_lines
 
@@ -20,7 +20,7 @@ LARGE = {"swh-eng": {"train": 600, "select": 70, "heldout": 90}}
 
 
 def told(lists=LARGE, **changes) -> list[str]:
-    return [f"{one.about}: {one.text}" for one in doubts.foreseen(Experiment(parse(GOOD | changes)), lists)]
+    return [f"{one.about}: {one.text}" for one in design_warnings.foreseen(Experiment(parse(GOOD | changes)), lists)]
 
 
 def test_nothing_speaks_against_a_good_design():
@@ -93,21 +93,25 @@ def test_arms_that_share_a_cell_are_no_twins():
 
 def test_a_choice_on_few_words_is_a_note():
     arms = GOOD["arms"] | {"tli": {"loss_layer": "best"}}
-    remarks = doubts.foreseen(Experiment(parse(GOOD | {"arms": arms})), {"swh-eng": LARGE["swh-eng"] | {"select": 41}})
+    remarks = design_warnings.foreseen(Experiment(parse(GOOD | {"arms": arms})), {"swh-eng": LARGE["swh-eng"] | {"select": 41}})
     assert [(one.is_serious, one.text) for one in remarks] == [
         (False, "The best layer is chosen on 41 select pairs: below 60 the choice is underpowered.")
     ]
 
 
 def test_what_holds_for_several_lists_is_one_line():
-    remarks = [doubts.Remark("swh-eng", "Few."), doubts.Remark("lin-eng", "Few."), doubts.Remark("", "One seed.")]
+    remarks = [
+        design_warnings.Remark("swh-eng", "Few."),
+        design_warnings.Remark("lin-eng", "Few."),
+        design_warnings.Remark("", "One seed."),
+    ]
     assert foreseen_lines(remarks) == ["What speaks against this design, before it runs:", "  - swh-eng, lin-eng: Few.", "  - One seed."]
 
 
 def test_a_hub_model_without_a_commit_is_refused_at_the_start():
-    doubts.refuse_unpinned(Experiment(parse(GOOD | {"models": {"m": {"source": "owner/name", "revision": "a" * 40}}})))
+    design_warnings.refuse_unpinned(Experiment(parse(GOOD | {"models": {"m": {"source": "owner/name", "revision": "a" * 40}}})))
     with pytest.raises(ConfigError, match="models.m: owner/name is no folder here, .*it has no revision"):
-        doubts.refuse_unpinned(Experiment(parse(GOOD | {"models": {"m": {"source": "owner/name"}}})))
+        design_warnings.refuse_unpinned(Experiment(parse(GOOD | {"models": {"m": {"source": "owner/name"}}})))
 
 
 def test_the_report_says_the_same_of_what_was_measured():
@@ -126,6 +130,6 @@ def test_the_report_says_the_same_of_what_was_measured():
         for row, same in zip(grid, ("", "tli/1"), strict=True)
     ]
     held = Tables.of({"grid": pd.DataFrame(grid), "runs": pd.DataFrame(runs)})
-    assert [*warnings._twins(held, "m", "swh-eng")] == [doubts.twins("tli", "again")]
-    assert [*warnings._batches(held, "m", "swh-eng")] == [doubts.large_batch(arm, 64, 40) for arm in ("tli", "again")]
-    assert [*warnings._warm_up(held, "m", "swh-eng")] == [doubts.short_warm_up(arm, 5, 50) for arm in ("tli", "again")]
+    assert [*warnings._twins(held, "m", "swh-eng")] == [design_warnings.twins("tli", "again")]
+    assert [*warnings._batches(held, "m", "swh-eng")] == [design_warnings.large_batch(arm, 64, 40) for arm in ("tli", "again")]
+    assert [*warnings._warm_up(held, "m", "swh-eng")] == [design_warnings.short_warm_up(arm, 5, 50) for arm in ("tli", "again")]

@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 
-from tli.report import style, svg, telling
+from tli.report import style, svg, tooltips
 
 
 @style.styled
@@ -29,7 +29,7 @@ def test_each_mark_says_what_it_is_whatever_has_no_place(kind, tmp_path):
 
     def draw(axes):
         artist = axes.plot(x, y, "o")[0] if kind == "plot" else axes.scatter(x, y)
-        telling.tell(artist, [f"<{place}>" for place in range(6)], "tli")
+        tooltips.set_tooltips(artist, [f"<{place}>" for place in range(6)], "tli")
 
     text = svg.written(figure_of(draw), kind, tmp_path)
     found = marks(text)
@@ -40,7 +40,7 @@ def test_each_mark_says_what_it_is_whatever_has_no_place(kind, tmp_path):
 
 def test_lines_of_several_arms_carry_each_its_own(tmp_path):
     def draw(axes):
-        telling.tell(axes.hlines([0, 1, 2], 0, [1, 2, 3]), ["a", "b", "c"], ["tli", "", 'x"y'])
+        tooltips.set_tooltips(axes.hlines([0, 1, 2], 0, [1, 2, 3]), ["a", "b", "c"], ["tli", "", 'x"y'])
 
     text = svg.written(figure_of(draw), "lines", tmp_path)
     assert re.findall(r"<path [^>]*?( data-arm=\"[^\"]*\")?><title>(.)</title>", text) == [
@@ -51,11 +51,11 @@ def test_lines_of_several_arms_carry_each_its_own(tmp_path):
 
 
 def test_marks_that_are_not_as_many_as_what_is_told_stay_mute(tmp_path):
-    text = svg.written(figure_of(lambda axes: telling.tell(axes.plot([1, 2, 3], "o")[0], ["a", "b"])), "mute", tmp_path)
+    text = svg.written(figure_of(lambda axes: tooltips.set_tooltips(axes.plot([1, 2, 3], "o")[0], ["a", "b"])), "mute", tmp_path)
     assert "<title>" not in text
 
 
 def test_the_style_of_like_marks_stands_once_and_unlike_ones_keep_theirs():
     one, other = '<use x="1" style="fill: red"/>', '<use x="2" style="fill: blue"/>'
-    assert telling.styled_once(one + other) == one + other
-    assert telling.styled_once(one + one + other) == '<g style="fill: red"><use x="1"/><use x="1"/></g>' + other
+    assert tooltips.styled_once(one + other) == one + other
+    assert tooltips.styled_once(one + one + other) == '<g style="fill: red"><use x="1"/><use x="1"/></g>' + other
