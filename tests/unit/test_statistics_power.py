@@ -75,9 +75,9 @@ def test_the_plans_powers_are_those_of_the_design_at_changes_of_05_and_10(folds)
     design, variances, spec = Design(7, 90, folds, 3), Variances(run=0.05, unit=0.3), StatisticsSpec()
     row = power.plan_power({folds: 90}, design, variances, spec).iloc[0]
     parts = power.assumed(variances, folds)
-    assert [row.power_at_05, row.power_at_10] == [power.power_of(effect, parts, design) for effect in (0.05, 0.10)]
+    assert [row.power_at_05, row.power_at_10] == [(power.needed(parts, design) <= effect).mean() for effect in (0.05, 0.10)]
     assert row.detectable == power.detectable(parts, design) and row.family_size == 3 and row.units == 90
-    assert power.power_of(row.detectable, parts, design) == pytest.approx(0.80, abs=1e-3)
+    assert (power.needed(parts, design) <= row.detectable).mean() == pytest.approx(0.80, abs=1e-3)
     told = "5 folds" if folds == 5 else "no folds"
     assert row.sentence == f"7 seeds, {told}, 90 units, a family of 3: a change of {row.detectable:+.3f} or more is found with 80 % power."
 
