@@ -125,7 +125,7 @@ def test_one_pair_failed(half):
 def test_tested_without_transfer(half):
     missing, page = half("lexicon", "scan", "train", "evaluate", "statistics")
     assert missing == ["tasks: 2 of 2 parts not finished"] and "Nothing has been tested yet" not in page
-    assert "model-0, l0-eng: too few seeds or units" in plain(page)
+    assert "model-0, l0-eng: Too few seeds or units for a claim (" in plain(page)
 
 
 def test_a_report_that_is_not_partial_says_how_to_get_one(half, whole, tmp_path):
