@@ -138,12 +138,12 @@ def test_sigterm_leaves_a_usable_state_and_the_next_try_goes_on_at_the_next_seed
 def test_a_full_training_that_is_killed_goes_on_from_its_checkpoint(tmp_path):
     """Killed twice by SIGKILL, and the same weights to the bit as the run that nobody disturbed."""
     full = {"full": {"method": "full", "loss_layer": [2], "learning_rate": 1.0e-4}}
-    changes = {"arms": full, "seeds": 1, "training": {"epochs": 60, "warmup_steps": 2}, "jobs": {"checkpoint_minutes": 1e-6}}
+    changes = {"arms": full, "seeds": 1, "training": {"epochs": 24, "warmup_steps": 2}}
     weights = []
-    for name, kills in (("disturbed", 2), ("whole", 0)):
+    for name, kills, minutes in (("disturbed", 2, 1e-6), ("whole", 0, 30)):  # a checkpoint after each step, and none
         folder = tmp_path / name
         folder.mkdir()
-        config = made(folder, folder / "results", **changes)
+        config = made(folder, folder / "results", **changes, jobs={"checkpoint_minutes": minutes})
         for stage in ("lexicon", "check"):
             in_this_process(stage, config, *STAGES[stage])
         train = [*command("train", config)[:6], "--model", "tiny", "--pair", "aaa-eng", "--arm", "full", "--layer", "2", "--rank", "full"]
