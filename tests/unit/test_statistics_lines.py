@@ -105,3 +105,25 @@ def test_tost_may_answer_that_nothing_is_added(measured, same_within, answer):
         p = equivalence(one(crossed(d)), same_within)
         assert (p <= 0.05) == (answer == facts.NO) and f"within +-{same_within:g} by TOST: adjusted p {p:.2g}" in row.sentence
     assert ("TOST" in row.sentence) == (same_within is not None)
+
+
+@pytest.mark.parametrize(
+    ("answers", "told"),
+    [
+        ({}, "aligns better"),
+        ({facts.BEATS_MAP: facts.YES}, "aligns better, it beats the best free map"),
+        (
+            {facts.BEATS_MAP: facts.NOT_DECIDED, facts.ADDS_TO_MAP: facts.NOT_DECIDED, facts.LEAVES_WHOLE: facts.NO},
+            "aligns better, but the model is damaged; not shown: that it beats a free map, that it adds what no map can",
+        ),
+        (
+            {facts.LEAVES_WHOLE: facts.YES, facts.BEATS_MAP: facts.NO, facts.SHOWS_IN_SPEECH: facts.NOT_DECIDED},
+            "aligns better, the model is left whole, but a free map does better; not shown: that it shows in what the model says",
+        ),
+        ({facts.LEAVES_WHOLE: facts.NOT_DECIDED}, "aligns better; not shown: that the model is left whole"),
+        ({facts.LEAVES_WHOLE: facts.NOT_MEASURED}, "aligns better"),
+    ],
+)
+def test_a_headline_lists_what_is_shown_what_speaks_against_it_and_what_is_not_shown(answers, told):
+    under = pd.DataFrame({"line": list(answers), "answer": list(answers.values())}) if answers else None
+    assert lines.in_short("aligns better", under) == told

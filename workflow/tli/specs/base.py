@@ -19,7 +19,7 @@ STAGE_VERSIONS = {
     "evaluate": 2,
     "across": 1,
     "transfer": 1,
-    "statistics": 4,
+    "statistics": 5,
     "report": 1,
 }
 

@@ -153,39 +153,40 @@ def _sentence(answer: dict, spec: StatisticsSpec, reason: str) -> str:
     return f"{text} ({part}{interval}; {counts}{adjusted}{same}{too_few})."
 
 
-HEADLINES = {
+HEADLINES = {  # of what is not decided: the claim that is not shown
     facts.BEATS_MAP: {
         facts.YES: "it beats the best free map",
         facts.NO: "a free map does better",
-        facts.NOT_DECIDED: "that it beats a free map is not shown",
+        facts.NOT_DECIDED: "that it beats a free map",
     },
     facts.ADDS_TO_MAP: {
         facts.YES: "it adds what no map can",
         facts.NO: "it adds nothing to what a map can do",
-        facts.NOT_DECIDED: "that it adds what no map can is not shown",
+        facts.NOT_DECIDED: "that it adds what no map can",
     },
     facts.LEAVES_WHOLE: {
         facts.YES: "the model is left whole",
         facts.NO: "the model is damaged",
-        facts.NOT_DECIDED: "whether the model is left whole is not decided",
+        facts.NOT_DECIDED: "that the model is left whole",
     },
     facts.SHOWS_IN_SPEECH: {
         facts.YES: "it shows in what the model says",
         facts.NO: "what the model says gets worse",
-        facts.NOT_DECIDED: "that it shows in what the model says is not shown",
+        facts.NOT_DECIDED: "that it shows in what the model says",
     },
 }
 
 
 def in_short(verdict: str, lines: pd.DataFrame | None) -> str:
-    """As in "aligns better, but a free map does better, and the model is damaged": the verdict and what stands under it."""
+    """As in "aligns better, but the model is damaged; not shown: that it beats a free map": the verdict and what stands under it."""
     answers = _answers(lines)
     by_answer = {
         answer: [HEADLINES[line][answer] for line in answers if answers[line] == answer]
         for answer in (facts.YES, facts.NO, facts.NOT_DECIDED)
     }
-    good, bad = by_answer[facts.YES], by_answer[facts.NO] + by_answer[facts.NOT_DECIDED]
-    return verdict + (f", {' and '.join(good)}" if good else "") + (f", but {', and '.join(bad)}" if bad else "")
+    good, bad, open_ones = by_answer[facts.YES], by_answer[facts.NO], by_answer[facts.NOT_DECIDED]
+    told = verdict + (f", {' and '.join(good)}" if good else "") + (f", but {', and '.join(bad)}" if bad else "")
+    return told + (f"; not shown: {', '.join(open_ones)}" if open_ones else "")
 
 
 def unmeasured(lines: pd.DataFrame | None) -> str:
