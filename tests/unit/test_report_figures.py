@@ -339,7 +339,7 @@ def test_a_ladder_draws_every_rung_in_its_order():
             for i, (rung, name, layer) in enumerate(rungs, 1)
         ]
     )
-    axes = figures.ladder(table, {"tli": "#0072B2"}).axes[0]
+    axes = figures.ladder(table, {"tli": "#0072B2"}, rival="procrustes").axes[0]
     marks = [one for one in axes.collections if getattr(one, tooltips.ATTRIBUTE).tips]
     points = np.concatenate([one.get_offsets() for one in marks])
     assert getattr(marks[0], tooltips.ATTRIBUTE) == tooltips.Tooltips(("before training: 0.200 (0.100 to 0.300)",), ("",))
@@ -351,7 +351,8 @@ def test_a_ladder_draws_every_rung_in_its_order():
         "map: ridge",
         "tli, rank 16, hs[2]",
     ]
-    assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() != "-"] == [pytest.approx(0.6)]
+    assert [line.get_xdata()[0] for line in axes.lines if line.get_linestyle() != "-"] == [pytest.approx(0.4)]
+    assert not [line for line in figures.ladder(table, {}).axes[0].lines if line.get_linestyle() != "-"], "held against no map"
 
 
 def test_the_front_puts_each_arm_at_its_worst_language():
@@ -371,7 +372,7 @@ def test_the_front_puts_each_arm_at_its_worst_language():
     ladder = pd.DataFrame([{"rung": r, "name": n, "layer": k, "value": v, "low": v - 0.1, "high": v + 0.1} for r, n, k, v in rungs])
     front = derived.front(ladder, harm).set_index("arm")
     assert front["rise"].to_dict() == {"plain": 2.1, "held": 0.02} and front["language"].to_dict() == {"plain": "eng", "held": "swh"}
-    axes = figures.harm_gain(front.reset_index(), ladder, {"plain": "#0072B2"}).axes[0]
+    axes = figures.harm_gain(front.reset_index(), ladder, {"plain": "#0072B2"}, rival="ridge").axes[0]
     points = sorted(tuple(one.get_offsets()[0].round(9)) for one in axes.collections)
     assert points == [(0.0, 0.4), (0.0, 0.8), (0.02, 0.7), (2.1, 0.79)]
     assert derived.front(ladder, harm.iloc[:0]).empty
@@ -421,11 +422,11 @@ def boxes(figure):
 def test_names_in_the_front_cover_no_line_and_no_other_name(is_small):
     """The demo's places: an arm left of the margin, two that crowd at the right, a control at the margin itself."""
     front = front_of({"tli": (2.1, 0.77), "other": (1.4, 0.74), "anchored": (0.02, 0.7), "tli-placebo": (3.0, 0.11), "held": (0.05, 0.31)})
-    ladder = pd.DataFrame([{"rung": "before", "value": 0.43}, {"rung": "map", "value": 0.81}])
-    figure = figures.harm_gain(front, ladder, {}, is_small=is_small)
+    ladder = pd.DataFrame([{"rung": "before", "name": "baseline", "value": 0.43}, {"rung": "map", "name": "ridge", "value": 0.81}])
+    figure = figures.harm_gain(front, ladder, {}, rival="ridge", is_small=is_small)
     texts, lines = boxes(figure)
     names = {name: box for name, box in texts.items() if "margin" not in name}
-    assert set(names) == {"tli", "other", "anchored", "tli-placebo", "held", "best free map", "before training"}
+    assert set(names) == {"tli", "other", "anchored", "tli-placebo", "held", "free map: ridge", "before training"}
     for name, box in names.items():
         others = [other for another, other in names.items() if another != name]
         inside = box.shrunk(0.9, 0.8)  # the box of a text has room that its letters do not fill
@@ -443,7 +444,11 @@ def test_all_that_is_written_in_the_first_figures_is_in_ink():
         {"hidden_state": range(3), "csls_p_at_1": 0.4, "chance": 0.01, "string_p_at_1": 0.05, "cosine": 0.5, "mismatched": 0.1}
     )
     choice = pd.DataFrame({"hidden_state": [1], "value": [0.3], "chosen": [True]})
-    for figure in (figures.harm_gain(front, ladder, {}), figures.ladder(ladder, {}), figures.alignment_curve(scan, choice, scan.iloc[:0])):
+    for figure in (
+        figures.harm_gain(front, ladder, {}, rival="ridge"),
+        figures.ladder(ladder, {}, rival="ridge"),
+        figures.alignment_curve(scan, choice, scan.iloc[:0]),
+    ):
         figure.draw_without_rendering()  # the ticks get their text then
         written = [text for text in figure.findobj(Text) if text.get_text()]
         assert len(written) > 5 and {text.get_color() for text in written} == {style.INK}

@@ -170,7 +170,8 @@ def test_the_sentences_follow_the_lines(answer, better, cost):
     assert "40 % before, 75 % after, +35 points (95 % interval +22 to +48): aligns better." in told
     assert "The placebo (shuffled translations) ends at 10 %: it undoes alignment that was there." in told
     assert (
-        f"The best free map, ridge, gives 81 % at the output (90 % at hs[1]); training − map: −10 points (−20 to +5.0), {better}." in told
+        f"The best free map by the select words, ridge, gives 81 % at the output (90 % at hs[1]); training − map: −10 points (−20 to +5.0), {better}."
+        in told
     )
     assert f"With a map on top of either: −10 points (−20 to +5.0), {answers.ADDS[answer]}." in told
     told = answers.cost(report, row)

@@ -55,6 +55,13 @@ def first_map(report: ReportInput, model: str, pair: str) -> str:
     return _first(chosen_maps(report, model, pair))
 
 
+def rival_of(report: ReportInput, model: str, pair: str) -> str:
+    """The map that trainings are held against, by the select words at the output; before any was, the one that they rank first; or ""."""
+    rivals = report.tables.others.get("rivals")
+    own = rows(rivals, model=model, pair=pair) if rivals is not None else pd.DataFrame()
+    return str(own["map"].iloc[0]) if len(own) else first_map(report, model, pair)
+
+
 def _first(chosen: pd.DataFrame) -> str:
     return str(chosen.groupby("map", sort=False)["value"].mean().idxmax()) if len(chosen) else ""
 

@@ -14,11 +14,11 @@ import pandas as pd
 
 from tli.facts import ADDS_TO_MAP, BEATS_MAP, FAILED, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, SURE_CHOICE, YES
 from tli.labels import metric_label
-from tli.report.alignment import METRIC, first_map, standing, untrained_rungs
+from tli.report.alignment import METRIC, first_map, rival_of, standing, untrained_rungs
 from tli.report.beside import Room
 from tli.report.drawings import Drawing
 from tli.report.gallery import Picture, picture
-from tli.report.headlines import headline, line_of, map_value, rival_name, spared
+from tli.report.headlines import headline, line_of, map_value, spared
 from tli.report.input import ReportInput
 from tli.report.names import figure_name
 from tli.report.numbers import bounds, difference, level, share, signed
@@ -151,11 +151,11 @@ def _rival(report: ReportInput, verdict: Mapping) -> str:
     line, metric = _measured(report, verdict, BEATS_MAP), verdict["metric"]
     if line is None:
         return " Whether it beats a free map was not measured."
-    name, value = rival_name(report, verdict), map_value(report, verdict)
+    name, value = rival_of(report, verdict["model"], verdict["pair"]), map_value(report, verdict)
     own = rows(report.tables.ladder, model=verdict["model"], pair=verdict["pair"], rung="map at its own state", name=name)
     elsewhere = f" ({level(own['value'].iloc[0], metric)} at hs[{own['layer'].iloc[0]}])" if len(own) else ""
     gives = f" gives {level(value, metric)} at the output{elsewhere}" if value is not None else " stands beside it"
-    return f" The best free map{f', {name},' if name else ''}{gives}; training − map: {_interval(line, metric)}, {BEATS[line['answer']]}."
+    return f" The best free map{f' by the select words, {name},' if name else ''}{gives}; training − map: {_interval(line, metric)}, {BEATS[line['answer']]}."
 
 
 def _added(report: ReportInput, verdict: Mapping) -> str:

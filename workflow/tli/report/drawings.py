@@ -11,7 +11,7 @@ import pandas as pd
 from tli.io.tables import WHOLE_LIST
 from tli.labels import metric_label
 from tli.report import derived, figures, style
-from tli.report.alignment import by_state, first_map, mapped_figures, untested_rungs
+from tli.report.alignment import by_state, first_map, mapped_figures, rival_of, untested_rungs
 from tli.report.input import ReportInput
 from tli.report.selection import Cell, baselines, endpoint, first_cell, in_order, kept_runs, layer_name, rows
 
@@ -57,6 +57,7 @@ class Drawing:
         self.placebo = derived.placebo_of(self.runs, self.cell) if self.cell else None
         self.place = endpoint(self.tables, model, pair)
         self.verdicts = in_order(self.tables.verdicts, experiment)
+        self.rival = rival_of(report, model, pair)
         primary = self.verdicts["metric"].iloc[0] if len(self.verdicts) else METRIC
         self.metric = primary if primary in derived.SHOWN else METRIC
         self.metrics = self.tables.metrics
@@ -125,12 +126,11 @@ class Drawing:
         if table.empty:
             return Drawn(figures.ladder(table, self.colours), "Not measured.")
         shown = table[~table["rung"].isin(["shuffled map", "control + map"])]
-        first = first_map(self.report, self.model, self.pair)
-        shown = shown[(shown["rung"] != "map at its own state") | (shown["name"] == first)]
+        shown = shown[(shown["rung"] != "map at its own state") | (shown["name"] == self.rival)]
         if len(shown) > FIRST_RUNGS and self.cell:
             trained = shown["rung"].isin(["arm", "control", "arm + map"])
             shown = shown[~trained | (shown["layer"] == self.cell.layer)]
-        figure = figures.ladder(shown.head(FIRST_RUNGS), self.colours, metric_label(table.iloc[0]["metric"]), is_small=True)
+        figure = figures.ladder(shown.head(FIRST_RUNGS), self.colours, metric_label(table.iloc[0]["metric"]), self.rival, is_small=True)
         many = len(shown.head(FIRST_RUNGS))
         shown_of = f"; {many} of {len(table)} rungs, all are below" if many < len(table) else ""
         return Drawn(figure, f"n = {span(table['words'])} held-out words{shown_of}.")
@@ -142,7 +142,7 @@ class Drawing:
         if len(front) > FIRST_RUNGS and self.cell:
             front = front[front["layer"] == self.cell.layer].head(FIRST_RUNGS)
         metric = metric_label(table.iloc[0]["metric"]) if len(table) else METRIC
-        figure = figures.harm_gain(front, table, self.colours, metric, is_small=True)
+        figure = figures.harm_gain(front, table, self.colours, metric, self.rival, is_small=True)
         return Drawn(figure, f"n = {span(harm['sentences'])} sentences a language." if len(front) else "Not measured.")
 
     def ladder(self) -> Drawn:
@@ -153,7 +153,7 @@ class Drawing:
         more = f" The first {figures.LADDER_ROWS} of {len(table)} rungs." if cut else ""
         units = f" ({span(table['units'])} units)" if table["units"].notna().any() else ""
         counts = f"n = {span(table['words'])} held-out words{units}; hs[{first['hidden_state']}], {first['pool']} pool."
-        return Drawn(figures.ladder(table, self.colours, metric_label(first["metric"])), counts + more)
+        return Drawn(figures.ladder(table, self.colours, metric_label(first["metric"]), self.rival), counts + more)
 
     def harm_gain(self) -> Drawn:
         table, harm = self.tables.ladder, self.tables.harm
@@ -162,7 +162,7 @@ class Drawing:
             return Drawn(figures.harm_gain(front, table, self.colours), "Not measured.")
         few = "" if harm["decides"].astype(bool).all() else " The shipped sentences are too few to tell."
         counts = f"n = {span(harm['sentences'])} sentences a language, {span(front['words'])} held-out words, {span(front.loc[front['seeds'] > 0, 'seeds'])} seeds.{few}"
-        return Drawn(figures.harm_gain(front, table, self.colours, metric_label(table.iloc[0]["metric"])), counts)
+        return Drawn(figures.harm_gain(front, table, self.colours, metric_label(table.iloc[0]["metric"]), self.rival), counts)
 
     def before_after(self) -> Drawn:
         return Drawn(figures.before_after(self.words, self.placebo_words, self.colours), self._of_words())

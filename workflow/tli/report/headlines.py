@@ -29,7 +29,7 @@ from tli.facts import (
     YES,
     verdict_tone,
 )
-from tli.report.alignment import first_map
+from tli.report.alignment import rival_of
 from tli.report.input import ReportInput
 from tli.report.numbers import from_to, level, signed
 from tli.report.selection import Cell, rows
@@ -105,16 +105,9 @@ def speech(report: ReportInput, verdict: Mapping) -> Clause | None:
 
 def map_value(report: ReportInput, verdict: Mapping) -> float | None:
     """What the free map gives that the setting is held against; without a comparison the one that the select words rank first."""
-    name = rival_name(report, verdict)
+    name = rival_of(report, verdict["model"], verdict["pair"])
     ladder = rows(report.tables.ladder, model=verdict["model"], pair=verdict["pair"], rung="map", name=name)
     return float(ladder["value"].iloc[0]) if name and len(ladder) else None
-
-
-def rival_name(report: ReportInput, verdict: Mapping) -> str:
-    """The name of that map; "" where none was fitted."""
-    rivals = report.tables.others.get("rivals")
-    own = rows(rivals, **Cell.of(verdict).columns) if rivals is not None else pd.DataFrame()
-    return str(own["map"].iloc[0]) if len(own) else first_map(report, verdict["model"], verdict["pair"])
 
 
 def answer(report: ReportInput, verdict: Mapping, name: str) -> str:

@@ -33,11 +33,11 @@ MARKS = {  # rung: its mark
 
 
 @style.styled
-def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1", is_small: bool = False) -> Figure:
-    """Each rung's figure on held-out words with its 95 % interval; the line stands at the best map's figure at the same state.
+def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1", rival: str = "", is_small: bool = False) -> Figure:
+    """Each rung's figure on held-out words with its 95 % interval; the line stands at the figure of the map `rival` at the same state.
 
-    Draws value, low and high of `table` (LADDER, one model and pair), in its order; at most LADDER_ROWS rows. is_small: as one of
-    three figures side by side.
+    Draws value, low and high of `table` (LADDER, one model and pair), in its order; at most LADDER_ROWS rows. rival: the map that
+    trainings are held against. is_small: as one of three figures side by side.
     """
     if table.empty:
         return style.nothing("Nothing has been measured.")
@@ -52,9 +52,9 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
             mark = axes.scatter([float(row.value)], [place], color=its, marker=MARKS.get(rung, "o"), s=24 if is_small else 34, zorder=3)
             bounds = f" ({row.low:.3f} to {row.high:.3f})" if pd.notna(row.low) else ""
             set_tooltips(mark, f"{_named(row)}: {row.value:.3f}{bounds}", _arm(row))
-    maps = table.loc[table["rung"] == "map", "value"].astype(float)
-    if maps.notna().any():
-        axes.axvline(maps.max(), color=style.GREEN, lw=1, ls=(0, (4, 2)))
+    against = _rival(table, rival)
+    if np.isfinite(against):
+        axes.axvline(against, color=style.GREEN, lw=1, ls=(0, (4, 2)))
     starts = np.flatnonzero(shown["rung"].ne(shown["rung"].shift()).to_numpy())[1:]
     for start in starts:
         axes.axhline(start - 0.5, color=style.INK, lw=0.5, alpha=0.35)
@@ -64,10 +64,10 @@ def ladder(table: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1"
     axes.set_ylim(len(shown) - 0.5, -0.5)
     axes.grid(axis="y", visible=False)
     axes.set_xlim(left=min(0.0, float(np.nanmin([*shown["low"].astype(float), 0.0]))))
-    bars = "bars: 95 % intervals;" + ("\n" if is_small else " ") if shown["low"].notna().any() else ""
-    axes.set_xlabel(
-        f"{label} of held-out words\n{bars}dashed: the best free map at the output", fontsize=9 if is_small else None, loc="right"
-    )
+    explained = ["bars: 95 % intervals"] if shown["low"].notna().any() else []
+    explained += ["dashed: the map that the select words choose"] if np.isfinite(against) else []
+    below = (";\n" if is_small else "; ").join(explained)
+    axes.set_xlabel(f"{label} of held-out words\n{below}", fontsize=9 if is_small else None, loc="right")
     if is_small:
         axes.tick_params(labelsize=8)
     return figure
@@ -107,14 +107,19 @@ def _colour(row: Any, colours: dict[str, str]) -> str:
     return {"before": style.BASELINE, "spelling": style.BASELINE, "shuffled map": style.ORANGE}.get(row.rung, style.GREEN)
 
 
+def _rival(table: pd.DataFrame, name: str) -> float:
+    """What the map of this name gives at the output; NaN without one."""
+    return float(table.loc[(table["rung"] == "map") & (table["name"] == name), "value"].astype(float).max())
+
+
 @style.styled
 def harm_gain(
-    front: pd.DataFrame, ladder: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1", is_small: bool = False
+    front: pd.DataFrame, ladder: pd.DataFrame, colours: dict[str, str], label: str = "CSLS P@1", rival: str = "", is_small: bool = False
 ) -> Figure:
     """What a training gives against what it costs: the figure on held-out words over the rise of cross-entropy, both with intervals.
 
     Draws value, low, high, rise, rise_low, rise_high and margin of `front` (derived.front, one model and pair); at a rise of 0
-    stand the model before and the best free map of `ladder`. The scale across is linear below the margin, logarithmic above.
+    stand the model before and the free map `rival` of `ladder`. The scale across is linear below the margin, logarithmic above.
     is_small: as one of three figures side by side.
     """
     if front.empty:
@@ -131,10 +136,11 @@ def harm_gain(
             set_tooltips(bar, arm=arm)
         mark = axes.scatter([row.rise], [row.value], color=colour, marker=MARKS[row.rung], s=44, zorder=3, label="_")
         set_tooltips(mark, f"{_named(row)}: {row.value:.3f}, {row.rise:+.3f} nats a token in {row.language}", arm)
-    free = {"before": ladder[ladder["rung"] == "before"], "map": ladder[ladder["rung"] == "map"]}
-    outside = {}
-    for rung, named, colour in (("before", "before training", style.BASELINE), ("map", "best free map", style.GREEN)):
-        value = free[rung]["value"].astype(float).max()
+    before, outside = ladder.loc[ladder["rung"] == "before", "value"].astype(float).max(), {}
+    for rung, named, colour, value in (
+        ("before", "before training", style.BASELINE, before),
+        ("map", f"free map: {rival}", style.GREEN, _rival(ladder, rival)),
+    ):
         if np.isfinite(value):
             axes.scatter([0], [value], color=colour, marker=MARKS[rung], s=44, zorder=3)
             outside[named] = float(value)
