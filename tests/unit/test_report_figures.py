@@ -426,7 +426,7 @@ def test_names_in_the_front_cover_no_line_and_no_other_name(is_small):
     figure = figures.harm_gain(front, ladder, {}, rival="ridge", is_small=is_small)
     texts, lines = boxes(figure)
     names = {name: box for name, box in texts.items() if "margin" not in name}
-    assert set(names) == {"tli", "other", "anchored", "tli-placebo", "held", "free map: ridge", "before training"}
+    assert set(names) == {"tli", "other", "anchored", "tli-placebo", "held", "map: ridge", "before training"}
     for name, box in names.items():
         others = [other for another, other in names.items() if another != name]
         inside = box.shrunk(0.9, 0.8)  # the box of a text has room that its letters do not fill

@@ -139,7 +139,7 @@ def harm_gain(
     before, outside = ladder.loc[ladder["rung"] == "before", "value"].astype(float).max(), {}
     for rung, named, colour, value in (
         ("before", "before training", style.BASELINE, before),
-        ("map", f"free map: {rival}", style.GREEN, _rival(ladder, rival)),
+        ("map", f"map: {rival}", style.GREEN, _rival(ladder, rival)),
     ):
         if np.isfinite(value):
             axes.scatter([0], [value], color=colour, marker=MARKS[rung], s=44, zorder=3)
