@@ -436,6 +436,15 @@ def test_names_in_the_front_cover_no_line_and_no_other_name(is_small):
     assert label.get_text() == "whole ← margin 0.05 → damaged" and label.xy[0] == 0.05
 
 
+def test_of_a_crowd_in_the_front_no_training_is_named():
+    front = front_of({f"arm-{k}": (0.01 + 0.001 * k, 0.5 + 0.01 * k) for k in range(figures.NAMED_MARKS + 1)})
+    ladder = pd.DataFrame([{"rung": "before", "name": "baseline", "value": 0.43}])
+    texts, _ = boxes(figures.harm_gain(front, ladder, {}))
+    assert {name for name in texts if "margin" not in name} == {"before training"}
+    texts, _ = boxes(figures.harm_gain(front.iloc[1:], ladder, {}))
+    assert len([name for name in texts if name.startswith("arm-")]) == figures.NAMED_MARKS
+
+
 def test_all_that_is_written_in_the_first_figures_is_in_ink():
     """Text in an arm's colour has less than 4.5 to 1 in the dark."""
     front = front_of({"tli": (2.1, 0.77), "anchored": (0.02, 0.7)})

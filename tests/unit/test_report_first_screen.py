@@ -41,7 +41,7 @@ def lines_of(said: dict[str, str], cell: dict = CELL, estimate: float = -0.1) ->
 
 def screen(said: dict[str, str], harm: bool = True, decides: bool = True, rival: bool = True, **verdict) -> tuple[ReportInput, dict]:
     """What the page is made from, where the lines of VERDICT answer `said`."""
-    row = {**VERDICT, **verdict}
+    row = {**VERDICT, "folds": 1.0, "heldout_pairs": 75.0, **verdict}
     rungs = [("map", "ridge", 0.812), ("map", "procrustes", 0.6), ("map at its own state", "ridge", 0.9)]
     ladder = pd.DataFrame(
         [{"model": "m", "pair": "p", "rung": rung, "name": name, "value": value, "layer": "1"} for rung, name, value in rungs]
@@ -176,6 +176,14 @@ def test_the_sentences_follow_the_lines(answer, better, cost):
     assert f"With a map on top of either: −10 points (−20 to +5.0), {answers.ADDS[answer]}." in told
     told = answers.cost(report, row)
     assert "+0.03 nats a token in swh and +0.01 nats a token in eng." in told and told.endswith(f"The margin is 0.05: {cost}.")
+
+
+def test_with_folds_it_is_told_whose_figures_they_are():
+    """The scan beside it is of the one split: other words, among other candidates."""
+    report, row = screen(NOTHING, folds=3.0, heldout_pairs=279.0)
+    assert ": of 279 words held out over 3 folds, 40 % before, 75 % after" in answers.worth(report, "m", "p", row)
+    report, row = screen(NOTHING, folds=1.0, heldout_pairs=75.0)
+    assert "held out over" not in answers.worth(report, "m", "p", row)
 
 
 def test_a_placebo_that_is_not_shown_to_harm_is_not_said_to():

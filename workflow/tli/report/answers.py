@@ -135,8 +135,14 @@ def worth(report: ReportInput, model: str, pair: str, verdict: Mapping | None) -
     change = difference(verdict["change"], metric)
     interval = bounds(verdict["change_low"], verdict["change_high"], metric)
     interval = f" ({_percent(report)} interval {interval})" if interval else ""
-    text = f"{verdict['cell']}: {level(verdict['before'], metric)} before, {level(verdict['after'], metric)} after, {change}{interval}: {verdict['verdict']}."
+    text = f"{verdict['cell']}: {_over_folds(verdict)}{level(verdict['before'], metric)} before, {level(verdict['after'], metric)} after, {change}{interval}: {verdict['verdict']}."
     return text + _placebo(report, verdict) + _rival(report, verdict) + _added(report, verdict)
+
+
+def _over_folds(verdict: Mapping) -> str:
+    """Whose figures follow where folds hold other words out, among other candidates, than the split that the scan is of."""
+    folds = verdict["folds"]
+    return f"of {verdict['heldout_pairs']:.0f} words held out over {folds:.0f} folds, " if pd.notna(folds) and folds > 1 else ""
 
 
 def _placebo(report: ReportInput, verdict: Mapping) -> str:

@@ -2,7 +2,7 @@
 
 from tli.report.figures.across import matrix
 from tli.report.figures.effects import FOREST_ROWS, forest, heat, rank_gain
-from tli.report.figures.ladder import LADDER_ROWS, harm_gain, ladder
+from tli.report.figures.ladder import LADDER_ROWS, NAMED_MARKS, harm_gain, ladder
 from tli.report.figures.layers import alignment_curve, layer_curve
 from tli.report.figures.projections import NAMED_PAIRS, projection
 from tli.report.figures.training import training_curves
@@ -12,6 +12,7 @@ from tli.report.figures.words import before_after, gained_and_lost, gap_against_
 __all__ = [
     "FOREST_ROWS",
     "LADDER_ROWS",
+    "NAMED_MARKS",
     "NAMED_PAIRS",
     "alignment_curve",
     "before_after",

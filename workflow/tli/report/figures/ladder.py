@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 LADDER_ROWS = 44
+NAMED_MARKS = 8  # at most, in gain against harm
 MARKS = {  # rung: its mark
     "before": "o",
     "spelling": "X",
@@ -174,13 +175,18 @@ def harm_gain(
 
 
 def _name_marks(axes: Axes, front: pd.DataFrame, outside: dict[str, float], margin: float, size: tuple[float, float]) -> None:
-    """The names beside the marks of `front`, and of what stands outside the model (its name -> its figure), off bars and margin."""
+    """The names beside the marks of `front`, and of what stands outside the model (its name -> its figure), off bars and margin.
+
+    Of more than NAMED_MARKS trainings none is named: names would cover each other, and legend and tooltips have them.
+    """
     told_apart = _told_apart(front)
     marks = list(front.sort_values("value", ascending=False).itertuples())
-    named = [f"{row.name}, put in at hs[{row.layer}]" if row.rung == "map inside" else _named(row, *told_apart) for row in marks]
-    told = [Name(style.shorter(name, 34), row.rise, row.value) for name, row in zip(named, marks, strict=True)]
     lines = [(row.rise_low, row.value, row.rise_high, row.value) for row in marks if pd.notna(row.rise_low)]
     lines += [(row.rise, row.low, row.rise, row.high) for row in marks if pd.notna(row.low)]
+    if len(marks) > NAMED_MARKS:
+        marks = [row for row in marks if row.rung == "map inside"]
+    named = [f"{row.name}, put in at hs[{row.layer}]" if row.rung == "map inside" else _named(row, *told_apart) for row in marks]
+    told = [Name(style.shorter(name, 34), row.rise, row.value) for name, row in zip(named, marks, strict=True)]
     written = names(
         axes, [*told, *(Name(name, 0.0, value) for name, value in outside.items())], [*lines, (margin, -0.04, margin, 1.04)], size
     )
