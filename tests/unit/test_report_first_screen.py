@@ -229,6 +229,18 @@ def test_the_choice_of_a_layer_says_among_which_states_and_how_surely():
     assert answers.before(scanned(2, [0.1, 0.3, 0.5, 0.4]), "m", "p").endswith("It aligns 50 % of the held-out words, no state more.")
 
 
+@pytest.mark.parametrize("value, low, high, told", [(0.44, 0.3, 0.58, "30 to 58 %"), (0.3, 0.25, 0.35, "31 to 58 %")])
+def test_the_interval_before_training_is_of_the_figure_beside_it(value, low, high, told):
+    """The statistics' own where theirs is that figure; with folds theirs is of other words, and the interval is over the scan's."""
+    report = scanned(2, [0.6, 0.3, 0.4, 0.44])
+    rung = {"model": "m", "pair": "p", "rung": "before", "metric": "csls_p_at_1", "value": value, "low": low, "high": high}
+    ladder = pd.DataFrame([rung]).reindex(columns=tables.LADDER)
+    report = ReportInput(report.experiment, Tables(scan=report.tables.scan, choice=report.tables.choice, ladder=ladder))
+    assert f"44 % of 50 held-out words find their translation at the output (CSLS P@1; 95 % interval {told};" in answers.before(
+        report, "m", "p"
+    )
+
+
 # --- the overview of many ------------------------------------------------------------------------------------------------
 
 

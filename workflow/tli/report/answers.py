@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from tli.facts import ADDS_TO_MAP, BEATS_MAP, FAILED, LEAVES_WHOLE, NO, NOT_DECIDED, NOT_MEASURED, SURE_CHOICE, YES
@@ -81,7 +82,7 @@ def before(report: ReportInput, model: str, pair: str) -> str:
         return f"Not scanned yet.{_of_list(report, model, pair)}"
     row = scan.loc[place.hidden_state]
     alike = f", by spelling {share(row['string_p_at_1'])}" if pd.notna(row["string_p_at_1"]) else ""
-    interval = _before_interval(report, model, pair)
+    interval = _before_interval(report, model, pair, row[METRIC])
     text = f"{share(row[METRIC])} of {int(row['n'])} held-out words find their translation at the output ({metric_label(METRIC)}{interval}; by chance {share(row['chance'])}{alike})."
     if pd.notna(row["cosine"]) and not report.experiment.arms:
         text += f" There a word and its translation have a cosine of {row['cosine']:.2f}, a word and a wrong one {row['mismatched']:.2f}."
@@ -97,9 +98,10 @@ def _of_list(report: ReportInput, model: str, pair: str) -> str:
     return f" The list has {splits.sum():,} pairs: {named}."
 
 
-def _before_interval(report: ReportInput, model: str, pair: str) -> str:
-    """Of the figure before training: the statistics', else over words alone."""
+def _before_interval(report: ReportInput, model: str, pair: str, value: float) -> str:
+    """Of the scan's figure before training: the statistics' where theirs is the same (folds hold other words out), else over words alone."""
     ladder = rows(report.tables.ladder, model=model, pair=pair, rung="before")
+    ladder = ladder[np.isclose(ladder["value"].astype(float), value, rtol=0, atol=1e-9)]
     rung = ladder if len(ladder) else rows(untrained_rungs(report, model, pair), rung="before")
     if rung.empty or pd.isna(rung["low"].iloc[0]) or rung["metric"].iloc[0] != METRIC:
         return ""
