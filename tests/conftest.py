@@ -14,8 +14,8 @@ if os.environ.get("PYTEST_XDIST_WORKER_COUNT"):
     share = len(os.sched_getaffinity(0)) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, share)))
 os.environ["HF_HUB_OFFLINE"] = "1"
-# Files that share the experiment that Snakemake has run, and change it: one process makes it once and has it for itself.
-ONE_EXPERIMENT = ("tests/workflow/test_run.py", "tests/workflow/test_doors.py")
+# Files that share the experiment that Snakemake has run: one process makes it once and has it for itself. The last one adds to it.
+ONE_EXPERIMENT = ("tests/workflow/test_doors.py", "tests/workflow/test_run.py")
 
 
 def pytest_addoption(parser):
@@ -28,6 +28,7 @@ def pytest_collection_modifyitems(config, items):
         for item in items:
             if item.get_closest_marker("slow"):
                 item.add_marker(skip)
+    items.sort(key=lambda item: item.nodeid.startswith(ONE_EXPERIMENT[-1]))
     if hasattr(config, "workerinput"):  # the long files first, so that no process is left alone with one
         items.sort(key=lambda item: item.get_closest_marker("workflow") is None)
 
