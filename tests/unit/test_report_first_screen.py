@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import itertools
 import re
+from dataclasses import replace
 
 import pandas as pd
 import pytest
+from statsmodels.stats.proportion import proportion_confint
 
 from tli import facts
 from tli.io import tables
 from tli.report import answers, headlines
 from tli.report.headlines import Clause, headline, spared
 from tli.report.input import Arm, Experiment, ReportInput, Tables
+from tli.report.intervals import wilson
 from tli.report.overview import overview
 
 CELL = {"model": "m", "pair": "p", "arm": "tli", "layer": "2", "rank": "16"}
@@ -239,6 +242,16 @@ def test_the_interval_before_training_is_of_the_figure_beside_it(value, low, hig
     assert f"44 % of 50 held-out words find their translation at the output (CSLS P@1; 95 % interval {told};" in answers.before(
         report, "m", "p"
     )
+
+
+@pytest.mark.parametrize("alpha", [0.05, 0.01])
+def test_an_interval_over_words_has_the_level_that_is_named(alpha):
+    expected = proportion_confint(22, 50, alpha=alpha, method="wilson")
+    assert wilson(0.44, 50, alpha) == pytest.approx(expected, abs=1e-12)
+    report = scanned(2, [0.6, 0.3, 0.4, 0.44])
+    report = replace(report, experiment=replace(report.experiment, claims=replace(report.experiment.claims, alpha=alpha)))
+    told = f"{100 * (1 - alpha):g} % interval {100 * expected[0]:.0f} to {100 * expected[1]:.0f} %"
+    assert told in answers.before(report, "m", "p")
 
 
 # --- the overview of many ------------------------------------------------------------------------------------------------

@@ -93,7 +93,8 @@ def untrained_rungs(report: ReportInput, model: str, pair: str) -> pd.DataFrame:
     table = pd.DataFrame(found, columns=["rung", "name", "layer", "value", "words"]).sort_values(
         "rung", kind="stable", key=lambda one: one.map(RUNGS)
     )
-    both = [wilson(value, words) for value, words in zip(table["value"], table["words"], strict=True)]
+    alpha = report.experiment.claims.alpha  # the page names that level beside all its intervals
+    both = [wilson(value, words, alpha) for value, words in zip(table["value"], table["words"], strict=True)]
     table = table.assign(low=[low for low, _ in both], high=[high for _, high in both])
     rest = {"model": model, "pair": pair, "hidden_state": place.hidden_state, "pool": place.pool, "metric": METRIC}
     return table.assign(**rest).reindex(columns=tables.LADDER).reset_index(drop=True)

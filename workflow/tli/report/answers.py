@@ -22,7 +22,7 @@ from tli.report.gallery import Picture, picture
 from tli.report.headlines import headline, line_of, map_value, spared
 from tli.report.input import ReportInput
 from tli.report.names import figure_name
-from tli.report.numbers import bounds, difference, level, share, signed
+from tli.report.numbers import bounds, confidence, difference, level, share, signed
 from tli.report.selection import Cell, Endpoint, endpoint, first_cell, rows
 
 QUESTIONS = {"curve": "Aligned before training?", "ladder": "Was training worth it?", "front": "What did it cost?"}
@@ -237,4 +237,4 @@ def _interval(line: Mapping, metric: str) -> str:
 
 
 def _percent(report: ReportInput) -> str:
-    return f"{100 * (1 - report.experiment.claims.alpha):g} %"
+    return confidence(report.experiment.claims.alpha)

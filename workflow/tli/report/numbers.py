@@ -42,6 +42,15 @@ def share(value: float | None) -> str:
     return "–" if not math.isfinite(number) else f"{100 * number:.1f} %" if 0 < number < 0.1 else f"{100 * number:.0f} %"
 
 
+def confidence(alpha: float) -> str:
+    """The level of an interval.
+
+    >>> confidence(0.05)
+    '95 %'
+    """
+    return f"{100 * (1 - alpha):g} %"
+
+
 def level(value: float | None, metric: str) -> str:
     """A figure of a metric: of one that counts words in percent, of others with three decimals.
 

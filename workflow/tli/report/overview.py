@@ -12,7 +12,7 @@ from tli.labels import metric_label
 from tli.report.headlines import Clause, against_maps, cost
 from tli.report.input import ReportInput
 from tli.report.names import figure_name
-from tli.report.numbers import bounds, difference, from_to
+from tli.report.numbers import bounds, confidence, difference, from_to
 from tli.report.selection import rows
 
 
@@ -46,7 +46,7 @@ def overview(report: ReportInput, told: list[dict]) -> Overview:
     by_group = {(row["model"], row["pair"]): _box(report, row, len(settings) > 1) for row in told}
     metrics = " and ".join(dict.fromkeys(metric_label(row["metric"]) for row in told))
     shown = f": {settings.pop()}" if len(settings) == 1 else ""
-    level = f"{100 * (1 - report.experiment.claims.alpha):g} %"
+    level = confidence(report.experiment.claims.alpha)
     caption = (
         f"The first setting that the config names{shown}, whatever came out: {metrics} of held-out words before → after training; the "
         f"change with its {level} interval; whether a free map does as well; the cost in cross-entropy. Each box leads to its figures."
